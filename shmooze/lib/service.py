@@ -1,0 +1,280 @@
+"""Services: programs that answer command packets over HTTP/JSON.
+
+A service of one's own is a class with functions and a table of them:
+
+    class Volume(JSONCommandProcessor, Service):
+        name = "vol"                       # its port is settings.ports["vol"]
+
+        def get_vol(self) -> int: ...
+        def set_vol(self, vol: int) -> None: ...
+
+        commands = {"get_vol": get_vol, "set_vol": set_vol}
+
+    Volume().serve_forever()
+
+Arguments are bound by name before a function is called, and checked against its type hints, so
+that a function only ever sees what it asked for.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import signal
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, NoReturn
+
+import bottle
+import gevent
+import msgspec
+from gevent.event import Event
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPParseError
+
+from shmooze import settings
+from shmooze.errors import (
+    CommandError,
+    PacketError,
+    ServiceTimeout,
+    ServiceUnreachable,
+    SettingsError,
+    ShmoozeError,
+)
+from shmooze.lib import packet
+from shmooze.lib.server import Refused, Server, json_body, require_patched
+
+log = logging.getLogger(__name__)
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class JSONCommandProcessor:
+    """Answers command packets with the functions of a table."""
+
+    #: Name of a command to the function that carries it out; each takes self.
+    commands: Mapping[str, Callable[..., Any]] = {}
+    #: Names of the commands that are logged, with their answers.
+    log_cmds: tuple[str, ...] | list[str] = ()
+    #: What entries of ours bear in the log's column `namespace`.
+    log_namespace: str = "client"
+    #: Where to log, an object with `log(uid, namespace, command, answer)`; None: nowhere.
+    logger: Any = None
+
+    def command(self, query: Any) -> Any:
+        """The answer to one packet, or the list of answers to a list of packets.
+
+        Raises PacketError for a value that is neither.
+        """
+        if isinstance(query, list):
+            return [self._answer_in_list(item) for item in query]
+        check_command(query)
+        return self.single_command(query)
+
+    def single_command(self, query: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one well-formed command packet; success or failure packet."""
+        cmd, args = query["cmd"], query.get("args", {})
+        try:
+            function = self.commands.get(cmd)
+            if function is None:
+                raise CommandError(f"unknown command {cmd!r}; known: {', '.join(self.commands)}")
+            answer = packet.good(function(self, **bind(cmd, function, args)))
+        except ShmoozeError as refusal:
+            answer = packet.error(str(refusal))
+        except Exception as bug:
+            log.exception("command %r failed", cmd)
+            answer = packet.error(f"internal error in `{cmd}`: {type(bug).__name__}; see the log")
+        if self.logger is not None and cmd in self.log_cmds:
+            self.logger.log(None, self.log_namespace, query, answer)
+        return answer
+
+    def _answer_in_list(self, query: Any) -> dict[str, Any]:
+        try:
+            check_command(query)
+        except PacketError as bad:
+            return packet.error(str(bad))
+        return self.single_command(query)
+
+
+def check_command(query: Any) -> None:
+    """Raise PacketError unless `query` is `{"cmd": NAME, "args"?: {…}}`."""
+    if not isinstance(query, dict):
+        raise PacketError("a command must be an object with `cmd`, or a list of those")
+    if not isinstance(query.get("cmd"), str):
+        raise PacketError("a command must have a `cmd`, which is a string")
+    if not isinstance(query.get("args", {}), dict):
+        raise PacketError("the `args` of a command must be an object")
+
+
+def bind(cmd: str, function: Callable[..., Any], args: dict[str, Any]) -> dict[str, Any]:
+    """The args of a command as `function` takes them.
+
+    Raises CommandError that names the argument which is missing, surplus, or not of the kind
+    that the function's type hint asks for.
+    """
+    accepted, kinds, takes_any = _parameters(function)
+    for name, required in accepted.items():
+        if required and name not in args:
+            raise CommandError(f"{cmd}: argument `{name}` is missing")
+    bound = {}
+    for name, value in args.items():
+        if name not in accepted and not takes_any:
+            known = ", ".join(f"`{each}`" for each in accepted) or "none"
+            raise CommandError(f"{cmd}: unknown argument `{name}`; known: {known}")
+        try:
+            bound[name] = msgspec.convert(value, kinds[name]) if name in kinds else value
+        except msgspec.ValidationError as bad:
+            raise CommandError(f"{cmd}: argument `{name}`: {bad}") from bad
+    return bound
+
+
+@lru_cache(maxsize=None)
+def _parameters(function: Callable[..., Any]) -> tuple[dict[str, bool], dict[str, Any], bool]:
+    """Of a command's function: arguments and whether each is required; their kinds; any others?"""
+    parameters = list(inspect.signature(function).parameters.values())[1:]  # without self
+    named = [each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    kinds = {}
+    for name, hint in typing.get_type_hints(function).items():
+        try:
+            msgspec.json.Decoder(hint)  # is it a kind that JSON values can be checked against?
+            kinds[name] = hint
+        except TypeError:
+            log.warning("%s: type hint of `%s` cannot be checked", function.__qualname__, name)
+    accepted = {each.name: each.default is each.empty for each in named}
+    return accepted, kinds, any(each.kind is each.VAR_KEYWORD for each in parameters)
+
+
+class Service:
+    """A program that answers HTTP/JSON on its port until it is told to stop.
+
+    Combine it with JSONCommandProcessor, or define `command(query)` otherwise. Constructing one
+    starts nothing; `serve_forever` does.
+    """
+
+    #: The service's name in `ports` of the settings.
+    name: str | None = None
+    #: The port; None: the one that the settings give to `name`.
+    port: int | None = None
+    #: The address to listen on.
+    host = "127.0.0.1"
+
+    def __init__(self, port: int | None = None) -> None:
+        if port is not None:
+            self.port = port
+        self._server: Server | None = None
+
+    def command(self, query: Any) -> Any:
+        """The answer to what a client sent. Raises PacketError where that is no packet."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Begin to serve. Raises ShmoozeError where that is impossible."""
+        require_patched()
+        if self.port is None:
+            if self.name is None:
+                raise SettingsError(f"{type(self).__name__} has neither a `port` nor a `name`")
+            self.port = settings.current().port(self.name)
+        self._server = Server(self.host, self.port, self._application())
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop serving; answers under way are finished. May be called twice."""
+        if self._server is not None:
+            self._server.stop()
+
+    def serve_forever(self) -> None:
+        """Serve until SIGTERM, SIGINT or SIGHUP, then stop.
+
+        Where it cannot start it says why in one line and ends the program with status 2.
+        """
+        run(self)
+
+    def _application(self) -> bottle.Bottle:
+        app = bottle.Bottle(catchall=True)
+        app.route("/", "POST", self._answer_post)
+        app.default_error_handler = answer_error
+        return app
+
+    def _answer_post(self) -> bytes:
+        try:
+            query = msgspec.json.decode(json_body())
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+            raise Refused(400, f"the body is no JSON: {bad}") from bad
+        try:
+            answer = self.command(query)
+        except PacketError as bad:
+            raise Refused(400, str(bad)) from bad
+        bottle.response.content_type = "application/json"
+        return msgspec.json.encode(answer)
+
+
+class _Runnable(typing.Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+def run(program: _Runnable) -> None:
+    """Start `program`, wait for SIGTERM, SIGINT or SIGHUP, stop it.
+
+    A ShmoozeError at the start becomes one line on standard error and exit status 2.
+    """
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    told = Event()
+    try:
+        require_patched()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            gevent.signal_handler(number, told.set)
+        program.start()
+    except ShmoozeError as bad:
+        complain(bad)
+    told.wait()
+    log.info("%s: stopping", _name_of(program))
+    program.stop()
+
+
+def complain(problem: ShmoozeError) -> NoReturn:
+    """End the program with status 2 and one line on what is wrong."""
+    sys.stderr.write(f"shmooze: {problem}\n")
+    raise SystemExit(2)
+
+
+def answer_error(error: bottle.HTTPError) -> bytes:
+    """Bottle's error pages, as failure packets."""
+    if error.status_code >= 500:
+        log.error("%s %s: %s\n%s", bottle.request.method, bottle.request.path, error.exception, error.traceback)
+    bottle.response.content_type = "application/json"
+    words = {
+        404: f"nothing is at {bottle.request.path}",
+        405: f"{bottle.request.method} is not possible at {bottle.request.path}; commands are sent by POST",
+        500: "internal error; see the log",
+    }
+    return packet.encode(packet.error(words.get(error.status_code, str(error.body))))
+
+
+def json_query(host: str, port: int, query: Any, timeout: float = 2.0) -> Any:
+    """Ask a service; its answer, a packet or a list of packets, decoded.
+
+    Raises ServiceUnreachable or ServiceTimeout (seconds), PacketError for an answer that is no
+    JSON. A failure packet is an answer like others: see `packet.assert_success`.
+    """
+    client = HTTPClient(host, port, connection_timeout=timeout, network_timeout=timeout)
+    try:
+        response = client.request(
+            "POST", "/", msgspec.json.encode(query), {"Content-Type": "application/json"}
+        )
+        return msgspec.json.decode(response.read())
+    except (TimeoutError, gevent.Timeout) as late:
+        raise ServiceTimeout(f"{host}:{port} did not answer within {timeout:g} s") from late
+    except (OSError, HTTPParseError) as bad:
+        raise ServiceUnreachable(f"{host}:{port} cannot be reached: {bad}") from bad
+    except (msgspec.DecodeError, UnicodeDecodeError) as bad:
+        raise PacketError(f"{host}:{port} answered something that is no JSON: {bad}") from bad
+    finally:
+        client.close()
+
+
+def _name_of(program: Any) -> str:
+    return getattr(program, "name", None) or type(program).__name__.lower()

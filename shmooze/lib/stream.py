@@ -1,0 +1,299 @@
+"""The two streams between a parent and one child: packets, a line each, over TCP.
+
+Each is a StreamServer on a free port that takes one connection and then stops listening; the
+server's greenlet for that connection is the stream's reader.
+
+- `CommandStream`: the parent asks, the child answers, one command at a time. An answer nobody
+  waits for is a breach of the protocol, so a late one never reaches another caller.
+- `UpdateStream`: the child tells, the parent acknowledges. Many children never read
+  acknowledgements. Those still owed are therefore only counted (equal ones together), and a
+  greenlet of its own writes them as fast as the child takes them: the reader never waits for the
+  writer, and memory stays flat.
+
+A stream ends once, for one reason, and says so to its owner: `on_end(reason, breach)`, where
+`breach` tells whether the child broke the protocol or just hung up.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Union
+
+import gevent
+import msgspec
+from gevent.event import AsyncResult
+from gevent.lock import Semaphore
+from gevent.server import StreamServer
+
+from shmooze.errors import Failure, ModuleError
+
+encode = msgspec.json.encode
+
+_GOOD = b'{"success":true,"result":null}\n'
+
+
+class Answer(msgspec.Struct):
+    """What a child says to a command."""
+
+    success: bool
+    result: Any = None
+    error: Any = None
+
+
+class Parameters(msgspec.Struct):
+    parameters: dict[str, Any]
+
+
+class ParameterNames(msgspec.Struct):
+    parameters: list[str]
+
+
+class SetParameters(msgspec.Struct, tag_field="cmd", tag="set_parameters"):
+    args: Parameters
+
+
+class UnsetParameters(msgspec.Struct, tag_field="cmd", tag="unset_parameters"):
+    args: ParameterNames
+
+
+class Leaving(msgspec.Struct, tag_field="cmd", tag="rm"):
+    args: Any = None
+
+
+OnEnd = Callable[[str, bool], None]
+
+Update = Union[SetParameters, UnsetParameters, Leaving]
+
+_decode_any = msgspec.json.Decoder().decode
+_decode_answer = msgspec.json.Decoder(Answer).decode
+_decode_update = msgspec.json.Decoder(Update).decode
+
+
+class Breach(Exception):
+    """The child sent something that ends the stream."""
+
+
+class Stream:
+    """One end of a connection from one child, before and after it is made."""
+
+    #: Longest line that a child may send, in bytes.
+    max_line = 1 << 20
+    #: Seconds that a reader may work before it lets all others have their turn.
+    turn = 0.002
+    #: Seconds that a reader waits for its next turn at the most, however busy the others are.
+    longest_wait = 0.1
+
+    name = "stream"
+
+    def __init__(self, host: str, on_end: OnEnd) -> None:
+        self._on_end = on_end
+        self._server: StreamServer | None = StreamServer((host, 0), self._serve)
+        self._socket: socket.socket | None = None
+        self._reader: gevent.Greenlet | None = None
+        self._ended: str | None = None
+        self.connected: AsyncResult[None] = AsyncResult()
+
+    def listen(self) -> int:
+        """Take a free port and return it; the first peer that connects becomes the child."""
+        assert self._server is not None
+        self._server.start()
+        return int(self._server.server_port)
+
+    def close(self, reason: str = "was closed") -> None:
+        """Stop listening and hang up. May be called twice; the first reason stays."""
+        self._stop_listening()
+        self._set_ended(reason)
+        if self._socket is not None:
+            self._socket.close()
+        if self._reader is not None and self._reader is not gevent.getcurrent():
+            self._reader.kill(block=False)
+
+    def _serve(self, connection: socket.socket, _address: object) -> None:
+        if self._socket is not None or self._ended is not None:
+            return  # too late; the server closes it
+        self._socket = connection
+        self._reader = gevent.getcurrent()
+        self._stop_listening()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connected.set(None)
+        reason, breached = f"closed its {self.name}", False
+        try:
+            self._read(connection)
+        except Breach as breach:
+            reason, breached = str(breach), True
+        except OSError:
+            pass  # reset, or closed by ourselves: the same as an end
+        self._set_ended(reason)
+        self._on_end(reason, breached)
+
+    def _read(self, connection: socket.socket) -> None:
+        raise NotImplementedError
+
+    def _batches(self, connection: socket.socket) -> Iterator[list[bytes]]:
+        """The lines that have come, as many at a time as there are; ends with the stream."""
+        tail = b""
+        turn_ends = time.monotonic() + self.turn
+        while data := connection.recv(1 << 16):
+            *lines, tail = (tail + data).split(b"\n")
+            if len(lines[0] if lines else tail) > self.max_line:  # the others fit in one read
+                raise Breach(f"sent a line over {self.max_line >> 20} MiB on its {self.name}")
+            if lines:
+                yield lines
+            if time.monotonic() > turn_ends:
+                with gevent.Timeout(self.longest_wait, False):
+                    gevent.idle()
+                turn_ends = time.monotonic() + self.turn
+
+    def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _set_ended(self, reason: str) -> None:
+        if self._ended is None:
+            self._ended = reason
+            if not self.connected.ready():
+                self.connected.set_exception(ModuleError(reason))
+
+
+class CommandStream(Stream):
+    """Commands go down, answers come up."""
+
+    name = "command stream"
+
+    def __init__(self, host: str, on_end: OnEnd) -> None:
+        super().__init__(host, on_end)
+        self._turn = Semaphore()
+        self._answer: AsyncResult[Answer] | None = None
+
+    def request(self, cmd: str, args: dict[str, Any] | None, timeout: float) -> Answer:
+        """Send a command and wait for its answer, `timeout` seconds from when it is sent.
+
+        Raises ModuleError when the stream ends or the time is over first.
+        """
+        with self._turn:
+            if self._ended is not None or self._socket is None:
+                raise ModuleError(self._ended or f"has no {self.name}")
+            answer = self._answer = AsyncResult()
+            with gevent.Timeout(timeout, False):
+                try:
+                    self._socket.sendall(_command_line(cmd, args))
+                    return answer.get()
+                except OSError:
+                    raise ModuleError(f"closed its {self.name}") from None
+                finally:
+                    self._answer = None
+            raise ModuleError(f"did not answer `{cmd}` within {timeout:g} s")
+
+    def hang_up(self, last_word: str | None = None) -> None:
+        """Tell the child that no more commands will come: it reads an end of file.
+
+        `last_word` is a command that is sent before, as far as the child takes it at once.
+        """
+        if self._socket is None or self._ended is not None:
+            return
+        try:
+            if last_word is not None:
+                os.write(self._socket.fileno(), _command_line(last_word, None))
+        except OSError:
+            pass  # full or broken: it will see the end
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the child was faster
+
+    def _read(self, connection: socket.socket) -> None:
+        for lines in self._batches(connection):
+            for line in lines:
+                try:
+                    answer = _decode_answer(line)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+                    raise Breach(f"sent an answer that is no packet: {bad}") from bad
+                if self._answer is None or self._answer.ready():
+                    raise Breach("sent an answer that nobody waited for")
+                self._answer.set(answer)
+
+    def _set_ended(self, reason: str) -> None:
+        super()._set_ended(reason)
+        if self._answer is not None and not self._answer.ready():
+            self._answer.set_exception(ModuleError(reason))
+
+
+class UpdateStream(Stream):
+    """Updates come up, acknowledgements go down.
+
+    `on_update` takes each update as it comes; it raises Failure to refuse one.
+    """
+
+    #: Different acknowledgements that may wait for a child that does not read them.
+    max_owed = 1000
+    #: Bytes of acknowledgements written at once.
+    write_size = 1 << 14
+
+    name = "update stream"
+
+    def __init__(self, host: str, on_update: Callable[[Update], None], on_end: OnEnd) -> None:
+        super().__init__(host, on_end)
+        self._on_update = on_update
+        self._owed: deque[tuple[bytes, int]] = deque()
+        self._writer: gevent.Greenlet | None = None
+
+    def close(self, reason: str = "was closed") -> None:
+        super().close(reason)
+        if self._writer is not None:
+            self._writer.kill(block=False)
+
+    def _read(self, connection: socket.socket) -> None:
+        on_update = self._on_update
+        for lines in self._batches(connection):
+            for line in lines:
+                try:
+                    on_update(_decode_update(line))
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+                    self._owe(encode({"success": False, "error": self._fault(line, bad)}) + b"\n")
+                except Failure as refusal:
+                    self._owe(encode({"success": False, "error": str(refusal)}) + b"\n")
+                else:
+                    self._owe(_GOOD)
+            if not self._writer:
+                self._writer = gevent.spawn(self._write, connection)
+
+    def _fault(self, line: bytes, bad: Exception) -> str:
+        """Why a line is no update; Breach where it is not even a packet."""
+        try:
+            value = _decode_any(line)
+            command = isinstance(value, dict) and isinstance(value.get("cmd"), str)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            command = False
+        if not command:
+            raise Breach(f"sent bytes on its {self.name} that are no packet: {bad}") from bad
+        return f"bad update: {bad}"
+
+    def _owe(self, line: bytes) -> None:
+        owed = self._owed
+        if owed and owed[-1][0] == line:
+            owed[-1] = (line, owed[-1][1] + 1)
+            return
+        if len(owed) >= self.max_owed:
+            raise Breach("sends bad updates and does not read the answers")
+        owed.append((line, 1))
+
+    def _write(self, connection: socket.socket) -> None:
+        while self._owed:
+            line, count = self._owed.popleft()
+            now = min(count, max(1, self.write_size // len(line)))
+            if count > now:
+                self._owed.appendleft((line, count - now))
+            try:
+                connection.sendall(line * now)
+            except OSError:
+                return  # the reader sees the end of the stream too, and says so
+
+
+def _command_line(cmd: str, args: dict[str, Any] | None) -> bytes:
+    command = {"cmd": cmd} if args is None else {"cmd": cmd, "args": args}
+    return encode(command) + b"\n"

@@ -1,0 +1,27 @@
+"""Modules, from both sides: `Module` is the parent's, the others are the child's.
+
+`Module` needs gevent, which a child has no use for and would wait for at every start; so names
+are looked up when they are first used.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shmooze.modules.module import Module as Module
+    from shmooze.modules.pymodule import JSONParentPoller as JSONParentPoller
+    from shmooze.modules.pymodule import ParentConnection as ParentConnection
+
+__all__ = ["JSONParentPoller", "Module", "ParentConnection"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Module":
+        from shmooze.modules.module import Module
+
+        return Module
+    if name in ("JSONParentPoller", "ParentConnection"):
+        from shmooze.modules import pymodule
+
+        return getattr(pymodule, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,75 @@
+"""The module types that a queue or pool has on offer: checked, and looked up by name.
+
+They come as classes from a program, or as descriptions from the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from shmooze import settings
+from shmooze.errors import SettingsError
+from shmooze.modules.module import Module
+
+_PATIENCE = ("connect_timeout", "command_timeout", "natural_death_timeout", "sigterm_timeout")
+
+
+def by_type(modules: Iterable[type[Module]]) -> dict[str, type[Module]]:
+    """The types by name. Raises SettingsError for one that cannot be started."""
+    table: dict[str, type[Module]] = {}
+    for module in modules:
+        name = getattr(module, "TYPE_STRING", None)
+        process = getattr(module, "process", None)
+        if not isinstance(name, str) or not name:
+            raise SettingsError(f"{module.__name__} has no TYPE_STRING")
+        if not _is_argv(process):
+            raise SettingsError(f"{module.__name__}: `process` must be a list of program and arguments")
+        if name in table:
+            raise SettingsError(f"{module.__name__}: another module has the TYPE_STRING {name!r} too")
+        table[name] = module
+    return table
+
+
+def _is_argv(value: object) -> bool:
+    return (
+        isinstance(value, (list, tuple))
+        and bool(value)
+        and all(isinstance(word, str) and "\0" not in word for word in value)
+    )
+
+
+def types_from_settings(
+    service: str, key: str, *, may_be_empty: bool = False
+) -> list[type[Module]]:
+    """The module types that the settings describe under `service`.`key`:
+
+        {TYPE: {"process": [program, arguments…], "connect_timeout"?: seconds, …}}
+
+    Raises SettingsError, also where there is none although there must be.
+    """
+    source = settings.current()
+    section = source.get(service, {})
+    if not isinstance(section, dict):
+        raise source.error(service, "must be an object")
+    described = section.get(key, {})
+    if not isinstance(described, dict):
+        raise source.error(f"{service}.{key}", "must be an object of types")
+    if not described and not may_be_empty:
+        raise source.error(f"{service}.{key}", 'names no module type, as {"TYPE": {"process": [PROGRAM, …]}}')
+    return [_type_from_settings(source, f"{service}.{key}.{name}", name, d) for name, d in described.items()]
+
+
+def _type_from_settings(
+    source: settings.Settings, path: str, name: str, description: Any
+) -> type[Module]:
+    if not isinstance(description, dict):
+        raise source.error(path, 'must be an object with a "process"')
+    if not _is_argv(description.get("process")):
+        raise source.error(f"{path}.process", "must be a list of strings, program first")
+    for key, value in description.items():
+        if key not in ("process", *_PATIENCE):
+            raise source.error(f"{path}.{key}", f"is unknown; known: process, {', '.join(_PATIENCE)}")
+        if key in _PATIENCE and (not isinstance(value, (int, float)) or value is True or value <= 0):
+            raise source.error(f"{path}.{key}", f"must be a number of seconds above 0, not {value!r}")
+    return type(name, (Module,), {"TYPE_STRING": name, **description})

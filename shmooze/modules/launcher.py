@@ -1,0 +1,298 @@
+"""Starting a child process, and ending it with everything that it started.
+
+A launcher gets a finished argv and gives back a `Process`: something to wait for, to signal, and
+to end. It never sees a module. `LocalLauncher` starts processes on this machine.
+
+Why ending is more than `kill(pid)`: a child starts children, and some of those leave its process
+group, its session, and their parent. What still holds them together (Linux, no root needed):
+
+1. Whoever they leave is replaced as their parent by the nearest *child subreaper*. We are one,
+   so no descendant of a child ever escapes to pid 1: each is below the child, or is ours.
+2. Which of our adopted ones came from which child is told by a mark that fork, exec, setsid and
+   a cleared environment all hand on: the soft limit on realtime CPU time, set to a number beyond
+   any real one.
+3. A pid may be used anew between looking and signalling. So each member is held by a pidfd, and
+   looked at once more through /proc before it gets a signal.
+4. A child gets SIGKILL from the kernel when the thread that started it ends, so a service that
+   is killed does not leave children that play on.
+
+Where there is no /proc or no subreaper, the child's own session is what gets the signals.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import logging
+import os
+import resource
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import gevent
+from gevent import subprocess
+from gevent.event import Event
+from gevent.socket import wait_read
+
+from shmooze.errors import ModuleError
+
+log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+#: Whether trees can be followed here: Linux with /proc, pidfds and prctl.
+CAN_FOLLOW_TREES = (
+    sys.platform == "linux"
+    and os.path.isdir("/proc/self")
+    and hasattr(os, "pidfd_open")
+    and hasattr(resource, "prlimit")
+)
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class Process(Protocol):
+    """A started child, as a module sees it."""
+
+    pid: int
+    #: None while it runs; then its exit status, or minus the number of the signal that ended it.
+    exit_status: int | None
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the child itself; its exit status, or None when the time is over first."""
+
+    def end(self, patience: float) -> str | None:
+        """End it and all that it started; the strongest signal that was needed, or None.
+
+        SIGTERM, `patience` seconds, SIGKILL. Returns when nothing is left.
+        """
+
+
+class Launcher(Protocol):
+    """Starts children."""
+
+    def launch(self, argv: Sequence[str]) -> Process:
+        """Start one. Raises ModuleError where that is impossible."""
+
+
+class LocalLauncher:
+    """Starts children on this machine, each in a session of its own."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        # Bit 62 makes it a limit that nobody reaches; the random part keeps two services that
+        # run one below the other apart.
+        self._mark_base = 1 << 62 | secrets.randbits(29) << 32
+
+    def launch(self, argv: Sequence[str]) -> LocalProcess:
+        mark = self._mark_base | next(self._numbers)
+        if CAN_FOLLOW_TREES:
+            _become_subreaper()
+        try:
+            popen = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=partial(_prepare_child, mark, os.getpid()),
+            )
+        except OSError as bad:
+            what = bad.filename if isinstance(bad.filename, str) else argv[0]
+            raise ModuleError(f"cannot be started: {what}: {bad.strerror}") from bad
+        except ValueError as bad:
+            raise ModuleError(f"cannot be started: {bad}") from bad
+        return LocalProcess(popen, mark)
+
+
+class LocalProcess:
+    """A child of this process, and the tree below it."""
+
+    #: Seconds from one SIGKILL to the whole tree to the next, for those born in between.
+    kill_wait = 0.05
+    #: How often that is done before we say that it cannot be.
+    kill_attempts = 200
+
+    def __init__(self, popen: subprocess.Popen[bytes], mark: int) -> None:
+        self._popen = popen
+        self._mark = mark
+        self._exited = Event()
+        self.pid: int = popen.pid
+        _leaders[self.pid] = self
+        popen.rawlink(self._on_exit)
+
+    def __repr__(self) -> str:
+        status = "running" if self.exit_status is None else f"ended with {self.exit_status}"
+        return f"<LocalProcess {self.pid}: {status}>"
+
+    @property
+    def exit_status(self) -> int | None:
+        status: int | None = self._popen.returncode
+        return status
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        self._exited.wait(timeout)
+        return self.exit_status
+
+    def end(self, patience: float) -> str | None:
+        if self._wait_gone(0):
+            return None
+        self._signal(signal.SIGTERM)
+        if self._wait_gone(patience):
+            return "SIGTERM"
+        for _ in range(self.kill_attempts):
+            self._signal(signal.SIGKILL)
+            if self._wait_gone(self.kill_wait):
+                break
+        else:
+            pids = ", ".join(str(member.pid) for member in self._members())
+            log.error("not even SIGKILL ends what %d left behind: %s", self.pid, pids)
+        return "SIGKILL"
+
+    def _on_exit(self, _popen: object) -> None:
+        _leaders.pop(self.pid, None)
+        self._exited.set()
+
+    def _wait_gone(self, timeout: float) -> bool:
+        """Whether child and tree are gone within `timeout` seconds."""
+        with gevent.Timeout(timeout, False):
+            self._exited.wait()
+            while members := self._members():
+                for member in members:
+                    member.wait_dead()
+            return True
+        return self.exit_status is not None and not self._members()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to the whole tree; a stopped process is woken to take it."""
+        if not CAN_FOLLOW_TREES:
+            if self.exit_status is None:
+                os.killpg(self.pid, number)
+            return
+        for member in self._members():
+            member.send(number)
+            if number != signal.SIGKILL:
+                member.send(signal.SIGCONT)
+
+    def _members(self) -> list[_Member]:
+        """Every living process of the tree, the child itself included."""
+        if not CAN_FOLLOW_TREES:
+            return []
+        return list(_tree(self.pid if self.exit_status is None else None, self._mark))
+
+
+_leaders: dict[int, LocalProcess] = {}
+_is_subreaper = False
+
+
+def _become_subreaper() -> None:
+    global _is_subreaper
+    if not _is_subreaper:
+        assert _libc is not None
+        if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+            log.warning("no child subreaper here: a daemon that a module starts may be left behind")
+        _is_subreaper = True
+
+
+def _prepare_child(mark: int, parent: int) -> None:
+    """Runs in the child, between fork and exec."""
+    if CAN_FOLLOW_TREES:
+        hard = resource.getrlimit(resource.RLIMIT_RTTIME)[1]
+        resource.setrlimit(resource.RLIMIT_RTTIME, (mark, hard))
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the signal was ordered
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One process, told from a later one with the same pid by the time that it started."""
+
+    pid: int
+    parent: int
+    started: int
+
+    def send(self, number: signal.Signals) -> None:
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self._is_same():
+                signal.pidfd_send_signal(pidfd, number)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            log.error("pid %d belongs to another user now and cannot be ended", self.pid)
+        finally:
+            os.close(pidfd)
+
+    def wait_dead(self) -> None:
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self._is_same():
+                wait_read(pidfd)
+        finally:
+            os.close(pidfd)
+
+    def _is_same(self) -> bool:
+        now = _read_process(self.pid)
+        return now is not None and now.started == self.started
+
+
+def _tree(leader: int | None, mark: int) -> Iterator[_Member]:
+    """The living processes below `leader`, and those that we adopted and that bear `mark`."""
+    children: dict[int, list[_Member]] = {}
+    roots: list[_Member] = []
+    me = os.getpid()
+    for member in _all_processes():
+        children.setdefault(member.parent, []).append(member)
+        if member.pid == leader or (
+            member.parent == me and member.pid not in _leaders and _mark_of(member.pid) == mark
+        ):
+            roots.append(member)
+    while roots:
+        member = roots.pop()
+        yield member
+        roots.extend(children.get(member.pid, ()))
+
+
+def _mark_of(pid: int) -> int | None:
+    try:
+        return resource.prlimit(pid, resource.RLIMIT_RTTIME)[0]
+    except OSError:
+        return None
+
+
+def _all_processes() -> Iterator[_Member]:
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            member = _read_process(int(name))
+            if member is not None:
+                yield member
+
+
+def _read_process(pid: int) -> _Member | None:
+    """The process as /proc tells it; None where it is dead, a zombie included."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        line = os.read(fd, 4096)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    # "pid (name) state ppid …": the name may hold anything, spaces and parentheses too.
+    fields = line[line.rindex(b")") + 2 :].split()
+    if fields[0] in (b"Z", b"X"):
+        return None
+    return _Member(pid, int(fields[1]), int(fields[19]))

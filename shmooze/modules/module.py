@@ -1,0 +1,274 @@
+"""The parent's side of one module: a child process, two streams to it, and its lifecycle.
+
+An application says what its modules are by subclassing:
+
+    class Countdown(Module):
+        TYPE_STRING = "countdown"
+        process = ["python3", "countdown.py"]
+
+All else is done by a broker. What ends a module, whatever it was, comes together in one place,
+`_end`; from there on the module has no place and no stage any more, and a greenlet of its own
+brings its processes to their end. Nobody else waits for that.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from shmooze.errors import CommandError, Failure, ModuleError
+from shmooze.lib import packet
+from shmooze.lib.stream import (
+    CommandStream,
+    Leaving,
+    SetParameters,
+    UnsetParameters,
+    Update,
+    UpdateStream,
+)
+from shmooze.modules.launcher import Launcher, Process
+from shmooze.modules.lifecycle import READY, State, step
+
+log = logging.getLogger(__name__)
+
+#: log(uid, namespace, input, output), as lib.database.Database.log
+LogFunction = Callable[[str, str, Any, Any], None]
+
+
+class Module:
+    """One module. `start` brings it to life; its owner hears of every change of state."""
+
+    #: The name under which clients ask for this type.
+    TYPE_STRING: str
+    #: Program and arguments; host and ports of the streams are added at the end.
+    process: Sequence[str]
+
+    #: Where the streams listen, and what the child is told to connect to.
+    listen_host = "127.0.0.1"
+    #: Seconds that a child may take to connect both its streams.
+    connect_timeout = 5.0
+    #: Seconds that a child may take to answer a command.
+    command_timeout = 5.0
+    #: Seconds from `rm` to SIGTERM.
+    natural_death_timeout = 2.0
+    #: Seconds from SIGTERM to SIGKILL.
+    sigterm_timeout = 2.0
+
+    def __init__(
+        self, uid: str, launcher: Launcher, on_change: Callable[[Module], None], log: LogFunction
+    ) -> None:
+        self.uid = uid
+        self.state = State.STARTING
+        self.parameters: dict[str, Any] = {}
+        #: Why it ended: a sentence without its subject. None while it lives.
+        self.reason: str | None = None
+        #: Whether it ended by a fault: the child's or the machine's, not by its own or a client's wish.
+        self.failed = False
+        self.gone = Event()
+        self._launcher = launcher
+        self._on_change = on_change
+        self._log = log
+        self._process: Process | None = None
+        self._watcher: gevent.Greenlet | None = None
+        self._burial: gevent.Greenlet | None = None
+        self._commands = CommandStream(self.listen_host, self._stream_ended)
+        self._updates = UpdateStream(self.listen_host, self._take_update, self._stream_ended)
+
+    def __repr__(self) -> str:
+        pid = f", pid {self._process.pid}" if self._process else ""
+        return f"<Module {self.TYPE_STRING} {self.uid[:8]}: {self.state.value}{pid}>"
+
+    @property
+    def pid(self) -> int | None:
+        """The child's pid, once there is one."""
+        return self._process.pid if self._process else None
+
+    def start(self, args: dict[str, Any]) -> None:
+        """Launch the child, connect it and have it accept `init`.
+
+        Raises ModuleError with a sentence on why that failed; nothing of the child is left then.
+        """
+        try:
+            self._connect()
+            self._order("init", args)
+        except ModuleError as bad:
+            self.condemn(str(bad))
+        except OSError as bad:  # no port or no file descriptor left
+            self.condemn(f"cannot be started: {bad.strerror}")
+        if self.state is not State.STARTING:
+            self.gone.wait()
+            raise ModuleError(f"{self.TYPE_STRING} {self.reason}")
+        self._move_to(State.SUSPENDED)
+
+    def play(self) -> None:
+        """Have it play. ModuleError where it does not obey."""
+        # From the moment that it may have the order it counts as playing, so that nobody else
+        # gets the stage.
+        self._move_to(State.PLAYING)
+        self._order("play")
+
+    def suspend(self) -> None:
+        """Have it pause. ModuleError where it does not obey."""
+        self._order("suspend")
+        self._move_to(State.SUSPENDED)
+
+    def remove(self) -> None:
+        """Ask it to end, and see to it that it does. Returns once it has left the stage."""
+        deadline = time.monotonic() + self.natural_death_timeout
+        try:
+            self._request("rm", None, self.natural_death_timeout)
+        except (ModuleError, Failure):
+            pass  # the ladder goes on without its consent
+        self._end("was removed", deadline - time.monotonic())
+
+    def tell(self, cmd: str, args: dict[str, Any]) -> Any:
+        """Pass a command of the module's own on to the child; its result.
+
+        Raises CommandError with the child's words where it refuses.
+        """
+        if self.state not in READY:
+            raise CommandError(f"{self.TYPE_STRING} {self.uid} is {self.state.value}")
+        try:
+            return self._request(f"do_{cmd}", args, self.command_timeout)
+        except Failure as refusal:
+            raise CommandError(str(refusal)) from refusal
+        except ModuleError as bad:
+            self.condemn(str(bad))
+            raise CommandError(f"{self.TYPE_STRING} {self.uid} {self.reason}") from bad
+
+    def condemn(self, reason: str) -> None:
+        """End it because of a fault; `reason` is a sentence without its subject."""
+        self._end(reason, self.natural_death_timeout, failed=True, last_word="rm")
+
+    def cancel(self) -> None:
+        """End it before it has started."""
+        if self.state is State.STARTING:
+            self._end("was removed before it had started", self.natural_death_timeout, last_word="rm")
+
+    def _connect(self) -> None:
+        ports = self._commands.listen(), self._updates.listen()
+        argv = [*self.process, self.listen_host, *map(str, ports)]
+        self._process = self._launcher.launch(argv)
+        self._watcher = gevent.spawn(self._watch)
+        with gevent.Timeout(self.connect_timeout, False):
+            self._commands.connected.get()
+            self._updates.connected.get()
+            return
+        missing = self._updates if self._commands.connected.ready() else self._commands
+        raise ModuleError(f"did not connect its {missing.name} within {self.connect_timeout:g} s")
+
+    def _order(self, cmd: str, args: dict[str, Any] | None = None) -> None:
+        """A command that the child may not refuse."""
+        try:
+            self._request(cmd, args, self.command_timeout)
+        except Failure as refusal:
+            raise ModuleError(f"refused `{cmd}`: {refusal}") from refusal
+
+    def _request(self, cmd: str, args: dict[str, Any] | None, timeout: float) -> Any:
+        command = {"cmd": cmd} if args is None else {"cmd": cmd, "args": args}
+        try:
+            answer = self._commands.request(cmd, args, timeout)
+        except ModuleError:
+            self._log(self.uid, "queue-module", command, None)
+            raise
+        if answer.success:
+            self._log(self.uid, "queue-module", command, packet.good(answer.result))
+            return answer.result
+        refusal = packet.error(answer.error if answer.error else "no reason given")
+        self._log(self.uid, "queue-module", command, refusal)
+        raise Failure(refusal["error"])
+
+    def _take_update(self, update: Update) -> None:
+        if isinstance(update, SetParameters):
+            parameters = update.args.parameters
+            self.parameters.update(parameters)
+            command = {"cmd": "set_parameters", "args": {"parameters": parameters}}
+        elif isinstance(update, UnsetParameters):
+            names = update.args.parameters
+            for name in names:
+                self.parameters.pop(name, None)
+            command = {"cmd": "unset_parameters", "args": {"parameters": names}}
+        elif isinstance(update, Leaving):
+            command = {"cmd": "rm"}
+        self._log(self.uid, "module-instance", command, packet.good())
+        if isinstance(update, Leaving):
+            self._end("left by itself", self.natural_death_timeout)
+
+    def _stream_ended(self, reason: str, breach: bool) -> None:
+        if breach:
+            self.condemn(reason)
+        else:  # most often because the child ends: then how it ended is the better reason
+            self._end(reason, self.natural_death_timeout, failed=True, last_word="rm", until_exit=True)
+
+    def _watch(self) -> None:
+        """Wait for the child's own end."""
+        assert self._process is not None
+        self._process.wait()
+        self._end("ended", 0, failed=True, until_exit=True)
+
+    def _end(
+        self,
+        reason: str,
+        patience: float,
+        *,
+        failed: bool = False,
+        last_word: str | None = None,
+        until_exit: bool = False,
+    ) -> None:
+        """Take it off its place, for `reason`, and bring its processes to their end.
+
+        `patience` is how many seconds it has before SIGTERM; `last_word` a command to send it
+        without waiting for the answer; with `until_exit` the child's exit within `patience`, and
+        not `reason`, is what explains the end.
+        """
+        if self.state in (State.ENDING, State.GONE):
+            return
+        self.reason, self.failed = reason, failed
+        self._burial = gevent.spawn(self._bury, patience, last_word, until_exit, self.state)
+        self._move_to(State.ENDING)
+
+    def _bury(
+        self, patience: float, last_word: str | None, until_exit: bool, was: State
+    ) -> None:
+        self._commands.hang_up(last_word)
+        if self._process is not None:
+            status = self._process.wait(max(0, patience))
+            if until_exit and status is not None:
+                self._explain_by_exit(status, was)
+            signal_used = self._process.end(self.sigterm_timeout)
+            if signal_used:
+                log.warning("%r %s; it took %s to end it", self, self.reason, signal_used)
+        self._commands.close()
+        self._updates.close()
+        self._move_to(State.GONE)
+        self.gone.set()
+
+    def _explain_by_exit(self, status: int, was: State) -> None:
+        if was is State.STARTING:
+            self.reason = f"{_describe(status)} before it accepted `init`"
+        elif status == 0:
+            self.reason, self.failed = "ended by itself", False
+        else:
+            self.reason = _describe(status)
+
+    def _move_to(self, state: State) -> None:
+        """The one writer of `state`."""
+        self.state = step(self.state, state)
+        log.debug("%r", self)
+        self._on_change(self)
+
+
+def _describe(status: int) -> str:
+    """An exit status in words."""
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

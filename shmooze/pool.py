@@ -1,0 +1,45 @@
+"""The pool: all modules play at the same time.
+
+`python -m shmooze.pool [NAME]` runs one with the module types that the settings name; the name
+(default `pool`) is its name in `ports` and its section in the settings.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    from gevent import monkey
+
+    monkey.patch_all()
+
+from collections.abc import Sequence
+
+from shmooze.broker import Broker, run_from_settings
+from shmooze.modules.catalog import types_from_settings
+from shmooze.modules.module import Module
+
+
+class Pool(Broker):
+    """A roster of which everyone plays."""
+
+    name = "pool"
+    log_namespace = "client-pool"
+
+    def on_turn(self) -> Sequence[Module]:
+        return self.roster
+
+    commands = {
+        "add": Broker.add,
+        "rm": Broker.rm,
+        "pool": Broker.show_roster,
+        "modules_available": Broker.modules_available,
+        "tell_module": Broker.tell_module,
+        "ask_module": Broker.ask_module,
+    }
+
+
+def _from_settings(name: str) -> Pool:
+    return Pool(types_from_settings(name, "modules"), name=name)
+
+
+if __name__ == "__main__":
+    run_from_settings(_from_settings, "pool")

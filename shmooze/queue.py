@@ -1,0 +1,112 @@
+"""The queue: one module plays, the others are suspended, a background plays while it is empty.
+
+`python -m shmooze.queue [NAME]` runs one with the module types that the settings name; the name
+(default `queue`) is its name in `ports` and its section in the settings.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    from gevent import monkey
+
+    monkey.patch_all()
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from shmooze.broker import Broker, Wanted, run_from_settings, select, show
+from shmooze.errors import CommandError
+from shmooze.modules.catalog import by_type, types_from_settings
+from shmooze.modules.lifecycle import State
+from shmooze.modules.module import Module
+
+
+class Queue(Broker):
+    """An ordered roster of which the first plays."""
+
+    name = "queue"
+    log_namespace = "client-queue"
+
+    def __init__(
+        self,
+        modules: Iterable[type[Module]],
+        backgrounds: Iterable[type[Module]] = (),
+        logfilename: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(modules, logfilename, name)
+        self.backgrounds_available_dict = by_type(backgrounds)
+        self.background: Module | None = None
+
+    def on_turn(self) -> Sequence[Module]:
+        if self.roster:
+            return self.roster[:1]
+        return [self.background] if self.background else []
+
+    def may_play(self, module: Module) -> bool:
+        """Only when nobody else is on stage, those who were told to leave it included."""
+        return not any(
+            other.state is State.PLAYING for other in self._living.values() if other is not module
+        )
+
+    def drop(self, module: Module) -> None:
+        super().drop(module)
+        if module is self.background:
+            self.background = None
+
+    def mv(self, uids: list[str]) -> None:
+        before = self.on_turn()
+        places = {uid: place for place, uid in reversed(list(enumerate(uids)))}
+        self.roster.sort(key=lambda module: places.get(module.uid, len(places)))
+        self.settle_and_wait([*before, *self.on_turn()])
+
+    def show_background(self, parameters: Wanted = {}) -> dict[str, Any] | None:
+        return show(self.background, parameters) if self.background else None
+
+    def set_bg(self, type: str, args: dict[str, Any] = {}) -> dict[str, str]:
+        module = self._start(self.backgrounds_available_dict, type, args)
+        old = [self.background] if self.background else []
+        self._dismiss(old)
+        self.background = module
+        self.settle_and_wait([*old, module])
+        self._refuse_failed(module)
+        return {"uid": module.uid}
+
+    def backgrounds_available(self) -> list[str]:
+        return list(self.backgrounds_available_dict)
+
+    def tell_background(self, uid: str, cmd: str, args: dict[str, Any] = {}) -> Any:
+        return self._find_background(uid).tell(cmd, args)
+
+    def ask_background(self, uid: str, parameters: list[str]) -> dict[str, Any]:
+        return select(self._find_background(uid), parameters)
+
+    def _find_background(self, uid: str) -> Module:
+        if self.background is None or self.background.uid != uid:
+            raise CommandError(f"no background with uid {uid!r} in {self.name}")
+        return self.background
+
+    commands = {
+        "add": Broker.add,
+        "rm": Broker.rm,
+        "mv": mv,
+        "queue": Broker.show_roster,
+        "bg": show_background,
+        "set_bg": set_bg,
+        "modules_available": Broker.modules_available,
+        "backgrounds_available": backgrounds_available,
+        "tell_module": Broker.tell_module,
+        "tell_background": tell_background,
+        "ask_module": Broker.ask_module,
+        "ask_background": ask_background,
+    }
+    log_cmds = (*Broker.log_cmds, "mv", "set_bg", "tell_background")
+
+
+def _from_settings(name: str) -> Queue:
+    modules = types_from_settings(name, "modules")
+    return Queue(modules, types_from_settings(name, "backgrounds", may_be_empty=True), name=name)
+
+
+if __name__ == "__main__":
+    run_from_settings(_from_settings, "queue")

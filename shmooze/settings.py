@@ -1,0 +1,185 @@
+"""The settings of an application: one JSON file, named by the environment variable SHMOOZE_SETTINGS.
+
+    import shmooze.settings
+    shmooze.settings.ports["queue"]
+    shmooze.settings.get("volume_device", "default")
+
+The file is read when a setting is first asked for. Without the variable the packaged defaults
+are the settings; with it they only fill in for the known keys that the file leaves out, `ports`
+and `public` excepted, which are the application's own decision.
+
+Every SettingsError is one line that names the file and the key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Mapping
+
+from shmooze.errors import SettingsError
+
+VARIABLE = "SHMOOZE_SETTINGS"
+
+_PACKAGE = Path(__file__).resolve().parent
+_UNSET_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
+
+
+class Settings:
+    """The settings in one file.
+
+    `source` is the file's path. `values` maps every key to its value, paths expanded.
+    """
+
+    def __init__(self, source: Path, values: dict[str, Any]) -> None:
+        self.source = source
+        self.values = values
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read, check and expand the settings that `environ` (os.environ) points to."""
+        environ = os.environ if environ is None else environ
+        packaged = _PACKAGE / "default_settings.json"
+        source = Path(environ.get(VARIABLE) or packaged)
+        values = _read(source)
+        if source != packaged:
+            defaults = _read(packaged)
+            values = {key: defaults[key] for key in ("wsgi_prefix", "static_prefix")} | values
+        values.setdefault("ports", {})
+        values.setdefault("public", [])
+        values.setdefault("static_path", str(packaged_static_path()))
+        settings = cls(source, values)
+        settings._check()
+        settings._expand_paths(environ)
+        return settings
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of `key`, or `default` where the file does not have it."""
+        return self.values.get(key, default)
+
+    def port(self, service: str) -> int:
+        """The TCP port of a service. Raises SettingsError where `ports` does not name it."""
+        try:
+            return int(self.values["ports"][service])
+        except KeyError:
+            raise self.error("ports", f"does not name the service {service!r}") from None
+
+    @property
+    def services(self) -> dict[str, int]:
+        """Name and port of every service behind the gateway, that is of all but `wsgi`."""
+        return {name: port for name, port in self.values["ports"].items() if name != "wsgi"}
+
+    @property
+    def public_settings(self) -> dict[str, Any]:
+        """The keys that `public` lists, as far as they are set."""
+        return {key: self.values[key] for key in self.values["public"] if key in self.values}
+
+    def error(self, key: str, problem: str) -> SettingsError:
+        """A SettingsError about `key` of this file."""
+        return SettingsError(f"settings file {self.source}: `{key}` {problem}")
+
+    def _check(self) -> None:
+        self._check_ports()
+        public = self.values["public"]
+        if not isinstance(public, list) or not all(isinstance(key, str) for key in public):
+            raise self.error("public", "must be a list of keys")
+        for key in ("wsgi_prefix", "static_prefix"):
+            prefix = self.values[key]
+            if not isinstance(prefix, str) or prefix[:1] != "/" or prefix[-1:] != "/":
+                raise self.error(key, f"must be a path that starts and ends with '/', not {prefix!r}")
+
+    def _check_ports(self) -> None:
+        ports = self.values["ports"]
+        if not isinstance(ports, dict):
+            raise self.error("ports", "must be an object of service names and port numbers")
+        owners: dict[int, str] = {}
+        for service, port in ports.items():
+            if not service or "/" in service:
+                raise self.error(f"ports.{service}", "is no service name: it is part of a URL")
+            if type(port) is not int or not 0 < port < 65536:
+                raise self.error(f"ports.{service}", f"must be a port number (1 to 65535), not {port!r}")
+            if port in owners:
+                raise self.error(f"ports.{service}", f"is {port}, which `ports.{owners[port]}` has too")
+            owners[port] = service
+
+    def _expand_paths(self, environ: Mapping[str, str]) -> None:
+        for key, value in self.values.items():
+            if not key.endswith("_path"):
+                continue
+            if not isinstance(value, str):
+                raise self.error(key, f"must be a path, not {value!r}")
+            self.values[key] = self._expand(key, value, environ)
+
+    def _expand(self, key: str, path: str, environ: Mapping[str, str]) -> str:
+        def value_of(match: re.Match[str]) -> str:
+            name = match[1].strip("{}")
+            if name not in environ:
+                raise self.error(key, f"uses ${name}, which is not set")
+            return environ[name]
+
+        if path == "~" or path.startswith("~/"):
+            path = environ.get("HOME", os.path.expanduser("~")) + path[1:]
+        return os.path.expanduser(_UNSET_VARIABLE.sub(value_of, path))
+
+
+def packaged_static_path() -> Path:
+    """The folder of our own static files: inside an installed package, beside it in a checkout."""
+    inside = _PACKAGE / "static"
+    return inside if inside.is_dir() else _PACKAGE.parent / "static"
+
+
+def _read(source: Path) -> dict[str, Any]:
+    try:
+        text = source.read_text(encoding="utf-8")
+    except OSError as bad:
+        raise SettingsError(f"settings file {source}: cannot be read: {bad.strerror}") from bad
+    except UnicodeDecodeError as bad:
+        raise SettingsError(f"settings file {source}: is not UTF-8 (byte {bad.start})") from bad
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as bad:
+        where = f"line {bad.lineno} column {bad.colno}"
+        raise SettingsError(f"settings file {source}: broken JSON at {where}: {bad.msg}") from bad
+    except RecursionError as bad:
+        raise SettingsError(f"settings file {source}: broken JSON: nested too deeply") from bad
+    if not isinstance(values, dict):
+        raise SettingsError(f"settings file {source}: must hold one JSON object")
+    return values
+
+
+_current: Settings | None = None
+
+
+def current() -> Settings:
+    """The settings of this process, read on first use."""
+    global _current
+    if _current is None:
+        _current = Settings.load()
+    return _current
+
+
+def use(settings: Settings | None) -> None:
+    """Make `settings` those of this process; None has them read anew on next use."""
+    global _current
+    _current = settings
+
+
+def get(key: str, default: Any = None) -> Any:
+    """The value of `key`, or `default` where the settings do not have it."""
+    return current().get(key, default)
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    settings = current()
+    if name == "settings":  # the whole, under the name that 1.2.4 gave it
+        return settings.values
+    if name == "public_settings":
+        return settings.public_settings
+    try:
+        return settings.values[name]
+    except KeyError:
+        raise AttributeError(f"settings file {settings.source}: has no `{name}`") from None

@@ -1,0 +1,191 @@
+"""The gateway: one port for a whole application.
+
+    POST {wsgi_prefix}{service}         commands, for every service of `ports`
+    GET  {wsgi_prefix}settings.json     the public settings
+    GET  {static_prefix}{file}          files of static_path
+    GET  /, {wsgi_prefix}               index.html
+
+A page at `/` or at `{wsgi_prefix}` refers to its own files by relative URLs, so files of
+static_path are found there too, behind the services' names. And because a script knows where it
+came from but not where the gateway's prefix is, `settings.json` beside any of those files
+redirects to the real one.
+
+`python -m shmooze.wsgi` serves it; `shmooze.wsgi:application` is the same for other WSGI servers.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    # Ahead of every import that opens or waits: what is imported unpatched stays unpatched, and
+    # concurrent requests would then share one request object.
+    from gevent import monkey
+
+    monkey.patch_all()
+
+import logging
+import posixpath
+import weakref
+from collections.abc import Iterable
+from functools import lru_cache, partial
+from typing import Any
+
+import bottle
+import gevent
+from bottle import request, response
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPParseError
+
+from shmooze import settings
+from shmooze.lib import packet
+from shmooze.lib.server import Refused, Server, json_body
+from shmooze.lib.service import answer_error, run
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """A Bottle app made from settings; `start` and `stop` serve it."""
+
+    name = "wsgi"
+
+    #: Seconds that a service may take to accept a connection.
+    connect_timeout = 5.0
+    #: Seconds that a service may take to answer; `wsgi_timeout` in the settings.
+    timeout = 60.0
+    #: Connections to one service that are used at the same time; further requests wait.
+    connections = 1000
+
+    def __init__(self, source: settings.Settings) -> None:
+        self.settings = source
+        self.timeout = source.get("wsgi_timeout", self.timeout)
+        self._backends = {name: Backend(name, port, self) for name, port in source.services.items()}
+        self._server: Server | None = None
+        self.app = bottle.Bottle()
+        self.app.default_error_handler = answer_error
+        self._route()
+
+    def start(self) -> None:
+        """Listen on the port that the settings give to `wsgi`."""
+        host, port = self.settings.get("wsgi_host", "127.0.0.1"), self.settings.port("wsgi")
+        self._server = Server(host, port, self.app)
+        self._server.start()
+        log.info("gateway: http://%s:%s/", host, port)
+
+    def stop(self) -> None:
+        """Stop serving; answers under way are finished."""
+        if self._server is not None:
+            self._server.stop()
+
+    def _route(self) -> None:
+        prefix, static = self.settings.get("wsgi_prefix"), self.settings.get("static_prefix")
+        route = self.app.route
+        route(f"{prefix}settings.json", "GET", self._serve_settings)
+        route(f"{prefix}<service:path>", "POST", self._pass_on)
+        for folder in dict.fromkeys([static, prefix, "/"]):
+            if folder != prefix:
+                target = posixpath.relpath(f"{prefix}settings.json", folder)
+                route(f"{folder}settings.json", "GET", partial(_redirect, target))
+            if folder in (prefix, "/"):
+                route(folder, "GET", partial(self._serve_file, "index.html"))
+            serve = self._serve_beside_services if folder == prefix else self._serve_file
+            route(f"{folder}<path:path>", "GET", serve)
+
+    def _pass_on(self, service: str) -> bytes:
+        if service not in self._backends:
+            known = ", ".join(self._backends) or "none"
+            raise Refused(404, f"no service {service!r}; known: {known}")
+        return self._backends[service].answer()
+
+    def _serve_beside_services(self, path: str) -> bottle.HTTPResponse:
+        if path in self._backends:
+            raise Refused(405, f"commands are sent to {request.path} by POST", Allow="POST")
+        return self._serve_file(path)
+
+    def _serve_settings(self) -> bytes:
+        response.content_type = "application/json"
+        response.set_header("Cache-Control", "no-cache")
+        return packet.encode(self.settings.public_settings)
+
+    def _serve_file(self, path: str) -> bottle.HTTPResponse:
+        found = bottle.static_file(path, root=self.settings.get("static_path"))
+        if found.status_code >= 400:
+            raise Refused(404, f"nothing is at {request.path}")
+        return found
+
+
+class Backend:
+    """One service, as the gateway reaches it: kept connections, one pool for each event loop."""
+
+    def __init__(self, name: str, port: int, gateway: Gateway) -> None:
+        self.name = name
+        self._new_client = partial(
+            HTTPClient,
+            "127.0.0.1",
+            port,
+            concurrency=gateway.connections,
+            connection_timeout=gateway.connect_timeout,
+            network_timeout=gateway.timeout,
+            headers={"Content-Type": "application/json"},
+            block_size=1 << 16,
+        )
+        # Under a threaded WSGI server each thread has an event loop of its own, and a connection
+        # belongs to the loop that made it.
+        self._clients: weakref.WeakKeyDictionary[Any, HTTPClient] = weakref.WeakKeyDictionary()
+
+    def answer(self) -> bytes:
+        """Pass the current request on and the service's answer back, both undecoded."""
+        body = json_body()
+        try:
+            found = self._client().request("POST", "/", body)
+            answer: bytes = found.read()
+        except (TimeoutError, gevent.Timeout) as late:
+            raise Refused(504, f"service {self.name!r} did not answer in time") from late
+        except ConnectionRefusedError as refused:
+            raise Refused(502, f"service {self.name!r} is not running") from refused
+        except (OSError, HTTPParseError) as broken:
+            # The request may have been carried out: only the client can know whether to ask again.
+            log.warning("service %r broke off: %s", self.name, broken)
+            raise Refused(502, f"service {self.name!r} broke off without an answer") from broken
+        response.status = found.status_code
+        response.content_type = found.get("content-type", "application/json")
+        return answer
+
+    def _client(self) -> HTTPClient:
+        hub = gevent.get_hub()
+        client = self._clients.get(hub)
+        if client is None:
+            client = self._clients[hub] = self._new_client()
+        return client
+
+
+def _redirect(target: str) -> bottle.HTTPResponse:
+    # Relative, so that it holds behind a proxy that maps paths.
+    return bottle.HTTPResponse(status=307, headers={"Location": target})
+
+
+@lru_cache(maxsize=None)
+def _default_gateway() -> Gateway:
+    return Gateway(settings.current())
+
+
+def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """The gateway as a WSGI application, made from the settings at the first request."""
+    answer: Iterable[bytes] = _default_gateway().app(environ, start_response)
+    return answer
+
+
+class _Program:
+    """`python -m shmooze.wsgi`: settings are read when it starts, so their errors are one line."""
+
+    name = "wsgi"
+
+    def start(self) -> None:
+        self._gateway = Gateway(settings.current())
+        self._gateway.start()
+
+    def stop(self) -> None:
+        self._gateway.stop()
+
+
+if __name__ == "__main__":
+    run(_Program())
