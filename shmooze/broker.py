@@ -16,7 +16,7 @@ import argparse
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Union
+from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -33,7 +33,7 @@ from shmooze.modules.module import Module
 log = logging.getLogger(__name__)
 
 #: Which parameters a client wants to see: {type: [names]}, or true for all of all types.
-Wanted = Union[dict[str, list[str]], bool]
+Wanted = dict[str, list[str]] | bool
 
 
 class Broker(JSONCommandProcessor, Service):
@@ -220,7 +220,7 @@ class Broker(JSONCommandProcessor, Service):
         if self.logger is not None:
             self.logger.log(uid, namespace, command, answer)
 
-    log_cmds = ("rm", "add", "tell_module")
+    log_cmds: tuple[str, ...] = ("rm", "add", "tell_module")
 
 
 def show(module: Module, wanted: Wanted) -> dict[str, Any]:

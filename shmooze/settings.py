@@ -1,4 +1,4 @@
-"""The settings of an application: one JSON file, named by the environment variable SHMOOZE_SETTINGS.
+"""The settings of an application: one JSON file, named by the variable SHMOOZE_SETTINGS.
 
     import shmooze.settings
     shmooze.settings.ports["queue"]
@@ -16,8 +16,9 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from shmooze.errors import SettingsError
 
@@ -88,7 +89,9 @@ class Settings:
         for key in ("wsgi_prefix", "static_prefix"):
             prefix = self.values[key]
             if not isinstance(prefix, str) or prefix[:1] != "/" or prefix[-1:] != "/":
-                raise self.error(key, f"must be a path that starts and ends with '/', not {prefix!r}")
+                raise self.error(
+                    key, f"must be a path that starts and ends with '/', not {prefix!r}"
+                )
 
     def _check_ports(self) -> None:
         ports = self.values["ports"]
@@ -99,9 +102,13 @@ class Settings:
             if not service or "/" in service:
                 raise self.error(f"ports.{service}", "is no service name: it is part of a URL")
             if type(port) is not int or not 0 < port < 65536:
-                raise self.error(f"ports.{service}", f"must be a port number (1 to 65535), not {port!r}")
+                raise self.error(
+                    f"ports.{service}", f"must be a port number (1 to 65535), not {port!r}"
+                )
             if port in owners:
-                raise self.error(f"ports.{service}", f"is {port}, which `ports.{owners[port]}` has too")
+                raise self.error(
+                    f"ports.{service}", f"is {port}, which `ports.{owners[port]}` has too"
+                )
             owners[port] = service
 
     def _expand_paths(self, environ: Mapping[str, str]) -> None:

@@ -26,7 +26,7 @@ import logging
 import posixpath
 import weakref
 from collections.abc import Iterable
-from functools import lru_cache, partial
+from functools import cache, partial
 from typing import Any
 
 import bottle
@@ -163,7 +163,7 @@ def _redirect(target: str) -> bottle.HTTPResponse:
     return bottle.HTTPResponse(status=307, headers={"Location": target})
 
 
-@lru_cache(maxsize=None)
+@cache
 def _default_gateway() -> Gateway:
     return Gateway(settings.current())
 

@@ -24,7 +24,7 @@ import signal
 import sys
 import typing
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any, NoReturn
 
 import bottle
@@ -130,11 +130,13 @@ def bind(cmd: str, function: Callable[..., Any], args: dict[str, Any]) -> dict[s
     return bound
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parameters(function: Callable[..., Any]) -> tuple[dict[str, bool], dict[str, Any], bool]:
     """Of a command's function: arguments and whether each is required; their kinds; any others?"""
     parameters = list(inspect.signature(function).parameters.values())[1:]  # without self
-    named = [each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    named = [
+        each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    ]
     kinds = {}
     for name, hint in typing.get_type_hints(function).items():
         try:
@@ -244,11 +246,17 @@ def complain(problem: ShmoozeError) -> NoReturn:
 def answer_error(error: bottle.HTTPError) -> bytes:
     """Bottle's error pages, as failure packets."""
     if error.status_code >= 500:
-        log.error("%s %s: %s\n%s", bottle.request.method, bottle.request.path, error.exception, error.traceback)
+        log.error(
+            "%s %s: %s\n%s",
+            bottle.request.method,
+            bottle.request.path,
+            error.exception,
+            error.traceback,
+        )
     bottle.response.content_type = "application/json"
     words = {
         404: f"nothing is at {bottle.request.path}",
-        405: f"{bottle.request.method} is not possible at {bottle.request.path}; commands are sent by POST",
+        405: f"{bottle.request.method} is not possible here; commands are sent by POST",
         500: "internal error; see the log",
     }
     return packet.encode(packet.error(words.get(error.status_code, str(error.body))))

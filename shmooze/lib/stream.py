@@ -21,7 +21,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Union
+from typing import Any
 
 import gevent
 import msgspec
@@ -66,7 +66,7 @@ class Leaving(msgspec.Struct, tag_field="cmd", tag="rm"):
 
 OnEnd = Callable[[str, bool], None]
 
-Update = Union[SetParameters, UnsetParameters, Leaving]
+Update = SetParameters | UnsetParameters | Leaving
 
 _decode_any = msgspec.json.Decoder().decode
 _decode_answer = msgspec.json.Decoder(Answer).decode

@@ -24,9 +24,13 @@ def by_type(modules: Iterable[type[Module]]) -> dict[str, type[Module]]:
         if not isinstance(name, str) or not name:
             raise SettingsError(f"{module.__name__} has no TYPE_STRING")
         if not _is_argv(process):
-            raise SettingsError(f"{module.__name__}: `process` must be a list of program and arguments")
+            raise SettingsError(
+                f"{module.__name__}: `process` must be a list of program and arguments"
+            )
         if name in table:
-            raise SettingsError(f"{module.__name__}: another module has the TYPE_STRING {name!r} too")
+            raise SettingsError(
+                f"{module.__name__}: another module has the TYPE_STRING {name!r} too"
+            )
         table[name] = module
     return table
 
@@ -56,8 +60,13 @@ def types_from_settings(
     if not isinstance(described, dict):
         raise source.error(f"{service}.{key}", "must be an object of types")
     if not described and not may_be_empty:
-        raise source.error(f"{service}.{key}", 'names no module type, as {"TYPE": {"process": [PROGRAM, …]}}')
-    return [_type_from_settings(source, f"{service}.{key}.{name}", name, d) for name, d in described.items()]
+        raise source.error(
+            f"{service}.{key}", 'names no module type, as {"TYPE": {"process": [PROGRAM, …]}}'
+        )
+    return [
+        _type_from_settings(source, f"{service}.{key}.{name}", name, d)
+        for name, d in described.items()
+    ]
 
 
 def _type_from_settings(
@@ -69,7 +78,13 @@ def _type_from_settings(
         raise source.error(f"{path}.process", "must be a list of strings, program first")
     for key, value in description.items():
         if key not in ("process", *_PATIENCE):
-            raise source.error(f"{path}.{key}", f"is unknown; known: process, {', '.join(_PATIENCE)}")
-        if key in _PATIENCE and (not isinstance(value, (int, float)) or value is True or value <= 0):
-            raise source.error(f"{path}.{key}", f"must be a number of seconds above 0, not {value!r}")
+            raise source.error(
+                f"{path}.{key}", f"is unknown; known: process, {', '.join(_PATIENCE)}"
+            )
+        if key in _PATIENCE and (
+            not isinstance(value, (int, float)) or value is True or value <= 0
+        ):
+            raise source.error(
+                f"{path}.{key}", f"must be a number of seconds above 0, not {value!r}"
+            )
     return type(name, (Module,), {"TYPE_STRING": name, **description})

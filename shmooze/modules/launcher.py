@@ -60,8 +60,10 @@ class Process(Protocol):
     """A started child, as a module sees it."""
 
     pid: int
-    #: None while it runs; then its exit status, or minus the number of the signal that ended it.
-    exit_status: int | None
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs; then its status, or minus the number of the signal that ended it."""
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for the child itself; its exit status, or None when the time is over first."""

@@ -68,7 +68,7 @@ class Module:
         self.parameters: dict[str, Any] = {}
         #: Why it ended: a sentence without its subject. None while it lives.
         self.reason: str | None = None
-        #: Whether it ended by a fault: the child's or the machine's, not by its own or a client's wish.
+        #: Whether it ended by a fault, and not by its own or a client's wish.
         self.failed = False
         self.gone = Event()
         self._launcher = launcher
@@ -149,7 +149,9 @@ class Module:
     def cancel(self) -> None:
         """End it before it has started."""
         if self.state is State.STARTING:
-            self._end("was removed before it had started", self.natural_death_timeout, last_word="rm")
+            self._end(
+                "was removed before it had started", self.natural_death_timeout, last_word="rm"
+            )
 
     def _connect(self) -> None:
         ports = self._commands.listen(), self._updates.listen()
@@ -204,7 +206,9 @@ class Module:
         if breach:
             self.condemn(reason)
         else:  # most often because the child ends: then how it ended is the better reason
-            self._end(reason, self.natural_death_timeout, failed=True, last_word="rm", until_exit=True)
+            self._end(
+                reason, self.natural_death_timeout, failed=True, last_word="rm", until_exit=True
+            )
 
     def _watch(self) -> None:
         """Wait for the child's own end."""
@@ -233,9 +237,7 @@ class Module:
         self._burial = gevent.spawn(self._bury, patience, last_word, until_exit, self.state)
         self._move_to(State.ENDING)
 
-    def _bury(
-        self, patience: float, last_word: str | None, until_exit: bool, was: State
-    ) -> None:
+    def _bury(self, patience: float, last_word: str | None, until_exit: bool, was: State) -> None:
         self._commands.hang_up(last_word)
         if self._process is not None:
             status = self._process.wait(max(0, patience))

@@ -1,0 +1,35 @@
+"""A queue that counts down, one countdown after the other, and shows a clock in between.
+
+SHMOOZE_SETTINGS=examples/settings.json python examples/example_queue.py
+"""
+
+from gevent import monkey
+
+monkey.patch_all()  # first of all: what is imported before it would block the whole service
+
+import sys
+from pathlib import Path
+
+from shmooze.modules import Module
+from shmooze.queue import Queue
+
+HERE = Path(__file__).parent / "modules"
+
+
+class Countdown(Module):
+    TYPE_STRING = "countdown"
+    process = [sys.executable, str(HERE / "countdown.py")]
+
+
+class Ticker(Module):
+    TYPE_STRING = "ticker"
+    process = ["bash", str(HERE / "ticker.sh")]
+
+
+class Clock(Module):
+    TYPE_STRING = "clock"
+    process = [sys.executable, str(HERE / "clock.py")]
+
+
+if __name__ == "__main__":
+    Queue([Countdown, Ticker], [Clock]).serve_forever()

@@ -1,0 +1,64 @@
+"""A module that counts down. It pauses while it is suspended, and leaves when it is at zero.
+
+The shape of most modules: one thread does the work, the main thread answers commands. A queue
+starts this file; `init` brings the arguments of `add`, and nothing happens before `play`.
+"""
+
+import threading
+
+from shmooze.modules import JSONParentPoller
+
+
+class Countdown(JSONParentPoller):
+    def cmd_init(self, seconds=10):
+        if not isinstance(seconds, (int, float)) or not 0 < seconds < 1e9:
+            raise ValueError(f"seconds must be a number above 0, not {seconds!r}")
+        self.total = self.left = seconds
+        self.playing = threading.Event()
+        threading.Thread(target=self.count, daemon=True).start()
+        self.report()
+
+    def cmd_play(self):
+        self.playing.set()
+
+    def cmd_suspend(self):
+        self.playing.clear()
+
+    def cmd_rm(self):
+        """Nothing to clean up: the program ends when the queue hangs up after this answer."""
+
+    def do_add(self, seconds):
+        """`shmz tell UID add seconds=5`: more time; answers what is left now."""
+        self.total += seconds
+        self.left += seconds
+        self.report()
+        return self.left
+
+    def count(self):
+        tick = threading.Event()  # a sleep would do as well
+        while self.left > 0:
+            self.playing.wait()
+            tick.wait(min(1, self.left))
+            if self.playing.is_set():
+                self.left = max(0, self.left - 1)
+                self.report()
+        self.rm()  # tells the queue that we leave, and the next one plays
+        self.close()  # wakes the main thread, which ends
+
+    def report(self):
+        progress = 1 - self.left / self.total if self.total else 1
+        self.set_parameters({"left": self.left, "total": self.total, "progress": progress})
+
+    commands = {
+        "init": cmd_init,
+        "play": cmd_play,
+        "suspend": cmd_suspend,
+        "rm": cmd_rm,
+        "do_add": do_add,
+    }
+
+
+if __name__ == "__main__":
+    countdown = Countdown()
+    while True:
+        countdown.handle_one_command()

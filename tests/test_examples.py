@@ -1,0 +1,81 @@
+"""The examples do what their pages say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from conftest import EXAMPLES
+from support import Refusal, Site, wait_until
+
+
+def parameters(site: Site, service: str, uid: str) -> dict:
+    roster = site.ask(service, service, parameters=True)
+    return next(module["parameters"] for module in roster if module["uid"] == uid)
+
+
+def test_countdown_counts_pauses_takes_more_time_and_leaves(site: Site) -> None:
+    first = site.ask("queue", "add", type="countdown", args={"seconds": 100})["uid"]
+    second = site.ask("queue", "add", type="countdown", args={"seconds": 2})["uid"]
+    wait_until(lambda: parameters(site, "queue", first)["left"] < 100, "the first one counts")
+    site.ask("queue", "mv", uids=[second])
+    left = parameters(site, "queue", first)["left"]
+    assert site.ask("queue", "tell_module", uid=first, cmd="add", args={"seconds": 5}) == left + 5
+    wait_until(lambda: len(site.ask("queue", "queue")) == 1, "the second one has left")
+    assert site.ask("queue", "queue")[0] == {"uid": first, "type": "countdown", "state": "playing"}
+
+
+def test_clock_plays_in_the_background(site: Site) -> None:
+    uid = site.ask("queue", "set_bg", type="clock", args={"format": "%Y"})["uid"]
+    wait_until(
+        lambda: site.ask("queue", "ask_background", uid=uid, parameters=["time"]), "the time"
+    )
+    assert site.ask("queue", "bg")["state"] == "playing"
+
+
+def test_ticker_in_bash_plays_pauses_and_ends(site: Site) -> None:
+    uid = site.ask("queue", "add", type="ticker")["uid"]
+    wait_until(lambda: parameters(site, "queue", uid).get("ticks", 0) > 1, "ticks")
+    with pytest.raises(Refusal, match="the ticker does not know this command"):
+        site.ask("queue", "tell_module", uid=uid, cmd="dance")
+    site.ask("queue", "rm", uids=[uid])
+    assert site.ask("queue", "queue") == []
+
+
+def test_job_shows_output_and_exit_status(site: Site) -> None:
+    uid = site.ask("pool", "add", type="job", args={"name": "fail"})["uid"]
+    wait_until(lambda: parameters(site, "pool", uid)["status"] == "done", "the job is done")
+    shown = parameters(site, "pool", uid)
+    assert (shown["output"], shown["exit_status"]) == (["oops"], 3)
+
+
+def test_job_runs_only_what_the_settings_name(site: Site) -> None:
+    with pytest.raises(Refusal, match="no job 'rm -rf /' in the settings; known: hello, fail"):
+        site.ask("pool", "add", type="job", args={"name": "rm -rf /"})
+
+
+def test_jobs_process_ends_with_the_job(site: Site) -> None:
+    before = len(site.survivors())
+    uid = site.ask("pool", "add", type="job", args={"name": "forever"})["uid"]
+    wait_until(lambda: len(site.survivors()) == before + 2, "the job and its command run")
+    site.ask("pool", "rm", uids=[uid])
+    wait_until(lambda: len(site.survivors()) == before, "both are gone")
+
+
+def test_volume_is_behind_the_gateway_as_soon_as_ports_names_it(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(services=("wsgi", "vol"), programs=EXAMPLES).start()
+    answers = site.post(
+        "vol",
+        [
+            {"cmd": "set_vol", "args": {"vol": 30}},
+            {"cmd": "get_vol"},
+            {"cmd": "set_vol", "args": {"vol": 101}},
+            {"cmd": "set_vol", "args": {"vol": "loud"}},
+        ],
+    ).json
+    assert [answer["success"] for answer in answers] == [True, True, False, False]
+    assert answers[1]["result"] == 30
+    assert answers[2]["error"] == "vol must be from 0 to 100, not 101"
+    assert answers[3]["error"] == "set_vol: argument `vol`: Expected `int`, got `str`"
