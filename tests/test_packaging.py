@@ -1,0 +1,77 @@
+"""What pip installs is complete, and runs at once."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from support import ROOT, Site, http
+
+NEEDED = {
+    "shmooze/default_settings.json",
+    "shmooze/py.typed",
+    "shmooze/static/shmooze.js",
+    "shmooze/static/index.html",
+    "shmooze/modules/pymodule.py",
+}
+
+
+def run(*argv: str | Path, cwd: Path) -> str:
+    done = subprocess.run(
+        argv, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from a copy of this checkout, as git has it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    files = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    for name in files.splitlines():
+        if (ROOT / name).is_file():
+            (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / "source" / name)
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=folder / "source")
+    (built,) = (folder / "source" / "dist").glob("*.whl")
+    return built
+
+
+def test_wheel_carries_static_files_settings_and_shmz(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert names >= NEEDED
+    assert any(name.endswith(".data/scripts/shmz") for name in names)
+    assert not any(name.startswith(("tests", "examples")) for name in names)
+
+
+def test_wheel_in_an_empty_environment_serves_its_page_with_the_packaged_defaults(
+    wheel: Path, tmp_path: Path
+) -> None:
+    run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    python = tmp_path / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel, cwd=tmp_path)
+
+    # The defaults name fixed ports, which may be taken here: look at them, and serve on others.
+    show = "import shmooze.settings as s; print(s.ports['wsgi'], s.static_path, sep='\\n')"
+    port, static_path = run(python, "-c", show, cwd=tmp_path).split()
+    assert port == "8080"
+    assert Path(static_path).is_relative_to(tmp_path)
+    assert "usage" in run(python.with_name("shmz"), "--help", cwd=tmp_path)
+
+    site = Site(
+        tmp_path / "site",
+        services=("wsgi",),
+        programs={"wsgi": [str(python), "-m", "shmooze.wsgi"]},
+        environ={"PYTHONPATH": ""},
+    )
+    try:
+        site.start()
+        assert b"shmooze" in http(site.url).body
+        assert http(f"{site.url}static/shmooze.js").headers["Content-Type"].startswith("text/")
+    finally:
+        site.close()

@@ -1,0 +1,106 @@
+"""The scripts that people run: the whole application under a real supervisord."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import PATIENCE, ROOT, Site, http, is_listening, wait_until
+
+RUN = ROOT / "scripts" / "run_shmooze.sh"
+
+
+class Terminal:
+    """run_shmooze.sh as a person has it: in a session of its own, its output in a file."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.output = site.folder / "terminal"
+        with self.output.open("wb") as out:
+            self.process = subprocess.Popen(
+                [RUN, site.settings_file],
+                env=site.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def wait_running(self) -> None:
+        for name, port in self.site.ports.items():
+            wait_until(lambda p=port: is_listening(p), f"{name} listens")
+
+    def press_ctrl_c(self) -> int:
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(PATIENCE)
+
+
+@pytest.fixture
+def terminal(make_site: Callable[..., Site]) -> Iterator[Terminal]:
+    terminal = Terminal(make_site(settings={"jobs": {"sleep": ["sleep", "1000"]}}))
+    yield terminal
+    if terminal.process.poll() is None:
+        terminal.press_ctrl_c()
+
+
+def test_run_shmooze_brings_up_the_page_says_its_url_and_ctrl_c_leaves_nothing(
+    terminal: Terminal,
+) -> None:
+    site = terminal.site
+    terminal.wait_running()
+    assert f"http://localhost:{site.ports['wsgi']}/" in terminal.text
+    assert b"<html" in http(site.url).body
+    site.ask("queue", "add", type="countdown", args={"seconds": 1000})
+    site.ask("queue", "set_bg", type="clock")
+    site.ask("pool", "add", type="job", args={"name": "sleep"})
+    assert terminal.press_ctrl_c() == 0
+    assert site.survivors() == []
+
+
+def test_supervisorctl_stops_one_service_with_all_its_children(terminal: Terminal) -> None:
+    site = terminal.site
+    terminal.wait_running()
+    before = len(site.survivors())
+    site.ask("pool", "add", type="job", args={"name": "sleep"})
+    wait_until(lambda: len(site.survivors()) == before + 2, "the job runs")
+    control = Path(sys.executable).with_name("supervisorctl")
+    argv = [control, "-c", ROOT / "supervisord.conf", "stop", "pool"]
+    stopped = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE)
+    assert "pool: stopped" in stopped.stdout
+    assert len(site.survivors()) == before - 1
+    assert http(f"{site.url}pool", {"cmd": "pool"}).status == 502
+
+
+def test_taken_port_is_named_and_nothing_is_left_running(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    with socket.create_server(("127.0.0.1", site.ports["pool"])):
+        terminal = Terminal(site)
+        assert terminal.process.wait(PATIENCE) == 2
+    port = site.ports["pool"]
+    assert f"shmooze: port {port} (`ports.pool` of " in terminal.text
+    assert "Traceback" not in terminal.text
+    assert site.survivors() == []
+
+
+def test_broken_settings_are_one_line(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    site.settings_file.write_text("{")
+    terminal = Terminal(site)
+    assert terminal.process.wait(PATIENCE) == 2
+    assert "broken JSON at line 1 column 2" in terminal.text.splitlines()[-1]
+
+
+def test_supervisord_conf_opens_no_port_and_knows_no_password() -> None:
+    text = (ROOT / "supervisord.conf").read_text()
+    assert "inet_http_server" not in text
+    assert "password" not in text.replace("no password", "")
