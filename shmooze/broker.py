@@ -14,17 +14,20 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gevent
 from gevent.event import Event
+from gevent.socket import wait_read
 
 from shmooze import settings
 from shmooze.errors import CommandError, ModuleError, ShmoozeError
 from shmooze.lib.database import Database
 from shmooze.lib.service import JSONCommandProcessor, Service, complain
+from shmooze.modules import guardian
 from shmooze.modules.catalog import by_type
 from shmooze.modules.launcher import LocalLauncher
 from shmooze.modules.lifecycle import READY, State
@@ -51,7 +54,8 @@ class Broker(JSONCommandProcessor, Service):
         #: The modules that have a place, in order.
         self.roster: list[Module] = []
         self._logfilename = logfilename
-        self._launcher = LocalLauncher()
+        self._launcher: LocalLauncher | None = None
+        self._guardian: int | None = None
         #: Every module with a process that is not yet gone.
         self._living: dict[str, Module] = {}
         #: Those that lost their place and are to be told to go.
@@ -104,12 +108,28 @@ class Broker(JSONCommandProcessor, Service):
 
     # Life of the service.
 
+    def serve_forever(self) -> None:
+        """Serve until SIGTERM, SIGINT or SIGHUP; returns when every child is gone.
+
+        The process splits in two here: what was started before, a thread say, is lost.
+        """
+        self._guardian = guardian.stand_guard()
+        super().serve_forever()
+
     def start(self) -> None:
         filename = self._logfilename or settings.get("log_database_path")
         if filename:
             self.logger = Database(filename, log_table=f"{self.name}_log")
         super().start()
         log.info("%s: listening on %s:%s", self.name, self.host, self.port)
+        # The port is ours, so nobody else can be this service now.
+        self._launcher = LocalLauncher(f"{self.host}:{self.port}")
+        if swept := self._launcher.end_all():
+            log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
+        if self._guardian is not None:
+            gevent.spawn(self._outlive, self._guardian)
+        elif guardian.MISSING:
+            log.warning("%s: no guardian: %s", self.name, guardian.MISSING)
 
     def stop(self) -> None:
         """End every child, then stop serving. Returns when the last one is gone."""
@@ -123,6 +143,14 @@ class Broker(JSONCommandProcessor, Service):
         super().stop()
         if self.logger is not None:
             self.logger.close()
+
+    def _outlive(self, guardian_alive: int) -> None:
+        """When the guardian is gone there is nobody to clean up after us: end at once."""
+        wait_read(guardian_alive)
+        log.critical("%s: the guardian was killed; ending all modules", self.name)
+        assert self._launcher is not None
+        self._launcher.end_all()
+        os._exit(1)
 
     # Settling.
 
@@ -177,6 +205,7 @@ class Broker(JSONCommandProcessor, Service):
             raise CommandError(f"unknown module type {type!r}; known: {', '.join(types) or 'none'}")
         if self._stopping:
             raise CommandError(f"{self.name} is shutting down")
+        assert self._launcher is not None
         module = types[type](str(uuid.uuid4()), self._launcher, self._on_change, self._log_module)
         self._living[module.uid] = module
         try:

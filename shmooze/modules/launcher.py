@@ -13,8 +13,10 @@ group, its session, and their parent. What still holds them together (Linux, no 
    any real one.
 3. A pid may be used anew between looking and signalling. So each member is held by a pidfd, and
    looked at once more through /proc before it gets a signal.
-4. A child gets SIGKILL from the kernel when the thread that started it ends, so a service that
-   is killed does not leave children that play on.
+4. A child gets SIGKILL from the kernel when the thread that started it ends, so that it does not
+   play on for a moment when the service is killed. What it leaves behind then is the guardian's.
+5. The mark tells the service as well. What an earlier life of the same service left, because it
+   was killed together with its guardian, is found and ended at the next start.
 
 Where there is no /proc or no subreaper, the child's own session is what gets the signals.
 """
@@ -22,11 +24,11 @@ Where there is no /proc or no subreaper, the child's own session is what gets th
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import itertools
 import logging
 import os
 import resource
-import secrets
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -42,6 +44,8 @@ from gevent.socket import wait_read
 from shmooze.errors import ModuleError
 
 log = logging.getLogger(__name__)
+
+_CHILD_BITS = 32
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -83,13 +87,16 @@ class Launcher(Protocol):
 
 
 class LocalLauncher:
-    """Starts children on this machine, each in a session of its own."""
+    """Starts children on this machine, each in a session of its own.
 
-    def __init__(self) -> None:
+    `identity` tells this service from all others on the machine, and is the same at its next start.
+    """
+
+    def __init__(self, identity: str) -> None:
         self._numbers = itertools.count(1)
-        # Bit 62 makes it a limit that nobody reaches; the random part keeps two services that
-        # run one below the other apart.
-        self._mark_base = 1 << 62 | secrets.randbits(29) << 32
+        # Bit 62 makes it a limit that nobody reaches; below it the service, then the child.
+        digest = hashlib.blake2b(f"{os.getuid()} {identity}".encode(), digest_size=4).digest()
+        self._mark_base = 1 << 62 | int.from_bytes(digest, "big") >> 3 << _CHILD_BITS
 
     def launch(self, argv: Sequence[str]) -> LocalProcess:
         mark = self._mark_base | next(self._numbers)
@@ -108,6 +115,25 @@ class LocalLauncher:
         except ValueError as bad:
             raise ModuleError(f"cannot be started: {bad}") from bad
         return LocalProcess(popen, mark)
+
+    def end_all(self) -> int:
+        """SIGKILL everything that this service has ever started, in this life or an earlier one.
+
+        Returns the number of processes. Takes no longer than that; nothing is left to go on.
+        """
+        ended = 0
+        for _ in range(LocalProcess.kill_attempts):
+            marked = [m for m in _all_processes() if self._is_ours(_mark_of(m.pid))]
+            if not marked:
+                break
+            for member in marked:
+                member.send(signal.SIGKILL)
+            ended += len(marked)
+            gevent.sleep(0.002)
+        return ended
+
+    def _is_ours(self, mark: int | None) -> bool:
+        return mark is not None and mark >> _CHILD_BITS == self._mark_base >> _CHILD_BITS
 
 
 class LocalProcess:
