@@ -16,6 +16,7 @@ import argparse
 import logging
 import os
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -42,6 +43,9 @@ Wanted = dict[str, list[str]] | bool
 class Broker(JSONCommandProcessor, Service):
     """What queue and pool share: types on offer, roster, commands, settling, log."""
 
+    #: Ended modules that `gone` tells of.
+    remembered = 100
+
     def __init__(
         self,
         modules: Iterable[type[Module]],
@@ -53,6 +57,8 @@ class Broker(JSONCommandProcessor, Service):
         self.modules_available_dict = by_type(modules)
         #: The modules that have a place, in order.
         self.roster: list[Module] = []
+        #: Those that are starting; they get a place when they are ready.
+        self._coming: list[Module] = []
         self._logfilename = logfilename
         self._launcher: LocalLauncher | None = None
         self._guardian: int | None = None
@@ -60,6 +66,7 @@ class Broker(JSONCommandProcessor, Service):
         self._living: dict[str, Module] = {}
         #: Those that lost their place and are to be told to go.
         self._dismissed: list[Module] = []
+        self._gone: deque[dict[str, Any]] = deque(maxlen=self.remembered)
         self._orders: dict[Module, gevent.Greenlet] = {}
         self._progress = Event()
         self._stopping = False
@@ -82,7 +89,12 @@ class Broker(JSONCommandProcessor, Service):
     # Commands.
 
     def add(self, type: str, args: dict[str, Any] = {}) -> dict[str, str]:
-        module = self._start(self.modules_available_dict, type, args)
+        module = self._new(self.modules_available_dict, type)
+        self._coming.append(module)
+        try:
+            self._bring_up(module, args)
+        finally:
+            self._coming.remove(module)
         self.roster.append(module)
         self.settle_and_wait([module])
         self._refuse_failed(module)
@@ -95,7 +107,8 @@ class Broker(JSONCommandProcessor, Service):
         self.settle_and_wait([*named, *before, *self.on_turn()])
 
     def show_roster(self, parameters: Wanted = {}) -> list[dict[str, Any]]:
-        return [show(module, parameters) for module in self.roster]
+        """The modules in order, then those that are still starting and have no place yet."""
+        return [show(module, parameters) for module in [*self.roster, *self._coming]]
 
     def modules_available(self) -> list[str]:
         return list(self.modules_available_dict)
@@ -105,6 +118,12 @@ class Broker(JSONCommandProcessor, Service):
 
     def ask_module(self, uid: str, parameters: list[str]) -> dict[str, Any]:
         return select(self._find(uid), parameters)
+
+    def output(self, uid: str) -> list[str]:
+        return self._find(uid).output
+
+    def gone(self) -> list[dict[str, Any]]:
+        return list(self._gone)
 
     # Life of the service.
 
@@ -157,9 +176,8 @@ class Broker(JSONCommandProcessor, Service):
     def settle(self) -> None:
         """Give every order that is missing, and wake those who wait for one to be done."""
         for module in [*self._dismissed, *self._living.values()]:
-            order = self._missing_order(module)
-            if order is not None and module not in self._orders:
-                self._orders[module] = gevent.spawn(self._carry_out, module, order)
+            if module not in self._orders and self._missing_order(module) is not None:
+                self._orders[module] = gevent.spawn(self._carry_out, module)
         self._progress.set()
         self._progress = Event()
 
@@ -174,9 +192,11 @@ class Broker(JSONCommandProcessor, Service):
             return module.play
         return None
 
-    def _carry_out(self, module: Module, order: Callable[[], None]) -> None:
+    def _carry_out(self, module: Module) -> None:
+        order = self._missing_order(module)  # things may have changed since the spawn
         try:
-            order()
+            if order is not None:
+                order()
         except ModuleError as bad:
             module.condemn(str(bad))
         finally:
@@ -199,8 +219,8 @@ class Broker(JSONCommandProcessor, Service):
 
     # Modules come and go.
 
-    def _start(self, types: dict[str, type[Module]], type: str, args: dict[str, Any]) -> Module:
-        """A new module that has accepted `init`, and that has no place yet."""
+    def _new(self, types: dict[str, type[Module]], type: str) -> Module:
+        """A module that is not started yet."""
         if type not in types:
             raise CommandError(f"unknown module type {type!r}; known: {', '.join(types) or 'none'}")
         if self._stopping:
@@ -208,17 +228,20 @@ class Broker(JSONCommandProcessor, Service):
         assert self._launcher is not None
         module = types[type](str(uuid.uuid4()), self._launcher, self._on_change, self._log_module)
         self._living[module.uid] = module
+        return module
+
+    def _bring_up(self, module: Module, args: dict[str, Any]) -> None:
+        """Start a module; returns when it has accepted `init`."""
         try:
             module.start(args)
         except ModuleError as bad:
             raise CommandError(str(bad)) from bad
-        return module
 
     def _refuse_failed(self, module: Module) -> None:
         """Make the command that brought a module fail if it failed at its first order."""
         if module.failed:
             module.gone.wait()
-            raise CommandError(f"{module.TYPE_STRING} {module.reason}")
+            raise CommandError(module.explain())
 
     def _dismiss(self, modules: Iterable[Module]) -> None:
         for module in modules:
@@ -238,11 +261,14 @@ class Broker(JSONCommandProcessor, Service):
         elif module.state is State.GONE:
             log.info("%s: %r %s", self.name, module, module.reason)
             del self._living[module.uid]
+            self._gone.append(module.epitaph())
 
     def _find(self, uid: str) -> Module:
         for module in self.roster:
             if module.uid == uid:
                 return module
+        if any(module.uid == uid for module in self._coming):
+            raise CommandError(f"module {uid!r} in {self.name} is still starting")
         raise CommandError(f"no module with uid {uid!r} in {self.name}")
 
     def _log_module(self, uid: str, namespace: str, command: Any, answer: Any) -> None:

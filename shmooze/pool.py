@@ -34,6 +34,8 @@ class Pool(Broker):
         "modules_available": Broker.modules_available,
         "tell_module": Broker.tell_module,
         "ask_module": Broker.ask_module,
+        "output": Broker.output,
+        "gone": Broker.gone,
     }
 
 

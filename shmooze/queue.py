@@ -64,7 +64,8 @@ class Queue(Broker):
         return show(self.background, parameters) if self.background else None
 
     def set_bg(self, type: str, args: dict[str, Any] = {}) -> dict[str, str]:
-        module = self._start(self.backgrounds_available_dict, type, args)
+        module = self._new(self.backgrounds_available_dict, type)
+        self._bring_up(module, args)
         old = [self.background] if self.background else []
         self._dismiss(old)
         self.background = module
@@ -99,6 +100,8 @@ class Queue(Broker):
         "tell_background": tell_background,
         "ask_module": Broker.ask_module,
         "ask_background": ask_background,
+        "output": Broker.output,
+        "gone": Broker.gone,
     }
     log_cmds = (*Broker.log_cmds, "mv", "set_bg", "tell_background")
 

@@ -77,15 +77,30 @@ class Breach(Exception):
     """The child sent something that ends the stream."""
 
 
+class Turns:
+    """Keeps a greenlet that has always something to read from starving all others."""
+
+    #: Seconds that a reader may work before it lets all others have their turn.
+    turn = 0.002
+    #: Seconds that a reader waits for its next turn at the most, however busy the others are.
+    longest_wait = 0.1
+
+    def __init__(self) -> None:
+        self._ends = time.monotonic() + self.turn
+
+    def end_if_over(self) -> None:
+        """Wait until nobody else has something to do, if this turn is over."""
+        if time.monotonic() > self._ends:
+            with gevent.Timeout(self.longest_wait, False):
+                gevent.idle()
+            self._ends = time.monotonic() + self.turn
+
+
 class Stream:
     """One end of a connection from one child, before and after it is made."""
 
     #: Longest line that a child may send, in bytes.
     max_line = 1 << 20
-    #: Seconds that a reader may work before it lets all others have their turn.
-    turn = 0.002
-    #: Seconds that a reader waits for its next turn at the most, however busy the others are.
-    longest_wait = 0.1
 
     name = "stream"
 
@@ -136,17 +151,14 @@ class Stream:
     def _batches(self, connection: socket.socket) -> Iterator[list[bytes]]:
         """The lines that have come, as many at a time as there are; ends with the stream."""
         tail = b""
-        turn_ends = time.monotonic() + self.turn
+        turns = Turns()
         while data := connection.recv(1 << 16):
             *lines, tail = (tail + data).split(b"\n")
             if len(lines[0] if lines else tail) > self.max_line:  # the others fit in one read
                 raise Breach(f"sent a line over {self.max_line >> 20} MiB on its {self.name}")
             if lines:
                 yield lines
-            if time.monotonic() > turn_ends:
-                with gevent.Timeout(self.longest_wait, False):
-                    gevent.idle()
-                turn_ends = time.monotonic() + self.turn
+            turns.end_if_over()
 
     def _stop_listening(self) -> None:
         if self._server is not None:

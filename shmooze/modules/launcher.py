@@ -82,8 +82,8 @@ class Process(Protocol):
 class Launcher(Protocol):
     """Starts children."""
 
-    def launch(self, argv: Sequence[str]) -> Process:
-        """Start one. Raises ModuleError where that is impossible."""
+    def launch(self, argv: Sequence[str], stdout: int, stderr: int) -> Process:
+        """Start one that writes to these file descriptors. ModuleError where that fails."""
 
 
 class LocalLauncher:
@@ -98,7 +98,7 @@ class LocalLauncher:
         digest = hashlib.blake2b(f"{os.getuid()} {identity}".encode(), digest_size=4).digest()
         self._mark_base = 1 << 62 | int.from_bytes(digest, "big") >> 3 << _CHILD_BITS
 
-    def launch(self, argv: Sequence[str]) -> LocalProcess:
+    def launch(self, argv: Sequence[str], stdout: int, stderr: int) -> LocalProcess:
         mark = self._mark_base | next(self._numbers)
         if CAN_FOLLOW_TREES:
             _become_subreaper()
@@ -106,6 +106,9 @@ class LocalLauncher:
             popen = subprocess.Popen(
                 list(argv),
                 stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},  # output is of use when it is fresh
                 start_new_session=True,
                 preexec_fn=partial(_prepare_child, mark, os.getpid()),
             )

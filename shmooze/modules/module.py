@@ -14,9 +14,10 @@ brings its processes to their end. Nobody else waits for that.
 from __future__ import annotations
 
 import logging
-import signal
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import gevent
@@ -24,6 +25,7 @@ from gevent.event import Event
 
 from shmooze.errors import CommandError, Failure, ModuleError
 from shmooze.lib import packet
+from shmooze.lib.output import Output, Tail
 from shmooze.lib.stream import (
     CommandStream,
     Leaving,
@@ -32,10 +34,12 @@ from shmooze.lib.stream import (
     Update,
     UpdateStream,
 )
+from shmooze.modules.death import Death
 from shmooze.modules.launcher import Launcher, Process
 from shmooze.modules.lifecycle import READY, State, step
 
 log = logging.getLogger(__name__)
+output_log = logging.getLogger("shmooze.output")
 
 #: log(uid, namespace, input, output), as lib.database.Database.log
 LogFunction = Callable[[str, str, Any, Any], None]
@@ -59,6 +63,14 @@ class Module:
     natural_death_timeout = 2.0
     #: Seconds from SIGTERM to SIGKILL.
     sigterm_timeout = 2.0
+    #: Lines of the child's output that are kept while it lives.
+    output_lines = 200
+    #: Lines of its standard error that are kept when it has gone.
+    stderr_lines = 20
+    #: Lines of its output that are logged in one second at the most.
+    output_rate = 1000
+    #: Seconds that reading the rest of the output may take when all its processes have ended.
+    output_timeout = 0.5
 
     def __init__(
         self, uid: str, launcher: Launcher, on_change: Callable[[Module], None], log: LogFunction
@@ -66,10 +78,8 @@ class Module:
         self.uid = uid
         self.state = State.STARTING
         self.parameters: dict[str, Any] = {}
-        #: Why it ended: a sentence without its subject. None while it lives.
-        self.reason: str | None = None
-        #: Whether it ended by a fault, and not by its own or a client's wish.
-        self.failed = False
+        #: How and why it ended; None while it lives.
+        self.death: Death | None = None
         self.gone = Event()
         self._launcher = launcher
         self._on_change = on_change
@@ -78,6 +88,10 @@ class Module:
         self._watcher: gevent.Greenlet | None = None
         self._burial: gevent.Greenlet | None = None
         self._commands = CommandStream(self.listen_host, self._stream_ended)
+        self._born = time.monotonic()
+        self._tail = Tail(self.output_lines, self.output_rate)
+        self._errors: deque[str] = deque(maxlen=self.stderr_lines)
+        self._outputs: list[Output] = []
         self._updates = UpdateStream(self.listen_host, self._take_update, self._stream_ended)
 
     def __repr__(self) -> str:
@@ -88,6 +102,39 @@ class Module:
     def pid(self) -> int | None:
         """The child's pid, once there is one."""
         return self._process.pid if self._process else None
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, in a sentence without its subject; empty while it lives."""
+        return self.death.reason if self.death else ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended by a fault."""
+        return self.death is not None and self.death.failed
+
+    @property
+    def output(self) -> list[str]:
+        """The last lines of its standard output and error."""
+        return list(self._tail.lines)
+
+    def explain(self) -> str:
+        """Why it failed, with subject and the last words on its standard error: one line."""
+        words = f"{self.TYPE_STRING} {self.reason}"
+        last_words = list(self._errors)[-3:]
+        if not last_words or last_words[-1].endswith(self.reason.partition(": ")[2] or "\n"):
+            return words  # a refusal is most often on standard error as well
+        return f"{words}; its last words: {' | '.join(last_words)}"
+
+    def epitaph(self) -> dict[str, Any]:
+        """What `gone` shows: {"uid", "type", "state_at_end", "reason", …, "stderr_tail"}."""
+        assert self.death is not None
+        return {
+            "uid": self.uid,
+            "type": self.TYPE_STRING,
+            **self.death.record(),
+            "stderr_tail": list(self._errors),
+        }
 
     def start(self, args: dict[str, Any]) -> None:
         """Launch the child, connect it and have it accept `init`.
@@ -103,7 +150,7 @@ class Module:
             self.condemn(f"cannot be started: {bad.strerror}")
         if self.state is not State.STARTING:
             self.gone.wait()
-            raise ModuleError(f"{self.TYPE_STRING} {self.reason}")
+            raise ModuleError(self.explain())
         self._move_to(State.SUSPENDED)
 
     def play(self) -> None:
@@ -116,7 +163,8 @@ class Module:
     def suspend(self) -> None:
         """Have it pause. ModuleError where it does not obey."""
         self._order("suspend")
-        self._move_to(State.SUSPENDED)
+        if self.state is State.PLAYING:  # the other stream may have ended it meanwhile
+            self._move_to(State.SUSPENDED)
 
     def remove(self) -> None:
         """Ask it to end, and see to it that it does. Returns once it has left the stage."""
@@ -125,7 +173,7 @@ class Module:
             self._request("rm", None, self.natural_death_timeout)
         except (ModuleError, Failure):
             pass  # the ladder goes on without its consent
-        self._end("was removed", deadline - time.monotonic())
+        self._end("was removed", deadline - time.monotonic(), asked=True)
 
     def tell(self, cmd: str, args: dict[str, Any]) -> Any:
         """Pass a command of the module's own on to the child; its result.
@@ -156,7 +204,10 @@ class Module:
     def _connect(self) -> None:
         ports = self._commands.listen(), self._updates.listen()
         argv = [*self.process, self.listen_host, *map(str, ports)]
-        self._process = self._launcher.launch(argv)
+        self._outputs = [Output(partial(self._take_line, error)) for error in (False, True)]
+        self._process = self._launcher.launch(argv, *(each.fileno() for each in self._outputs))
+        for output in self._outputs:
+            output.launched()
         self._watcher = gevent.spawn(self._watch)
         with gevent.Timeout(self.connect_timeout, False):
             self._commands.connected.get()
@@ -224,53 +275,58 @@ class Module:
         failed: bool = False,
         last_word: str | None = None,
         until_exit: bool = False,
+        asked: bool = False,
     ) -> None:
         """Take it off its place, for `reason`, and bring its processes to their end.
 
         `patience` is how many seconds it has before SIGTERM; `last_word` a command to send it
         without waiting for the answer; with `until_exit` the child's exit within `patience`, and
-        not `reason`, is what explains the end.
+        not `reason`, is what explains the end; `asked` tells that it has got `rm` already.
         """
         if self.state in (State.ENDING, State.GONE):
             return
-        self.reason, self.failed = reason, failed
-        self._burial = gevent.spawn(self._bury, patience, last_word, until_exit, self.state)
+        self.death = Death(reason, failed, self.state.value, ladder="rm" if asked else None)
+        self._burial = gevent.spawn(self._bury, self.death, patience, last_word, until_exit)
         self._move_to(State.ENDING)
 
-    def _bury(self, patience: float, last_word: str | None, until_exit: bool, was: State) -> None:
+    def _bury(self, death: Death, patience: float, last_word: str | None, until_exit: bool) -> None:
+        exited_before = self._process is not None and self._process.exit_status is not None
         self._commands.hang_up(last_word)
         if self._process is not None:
+            if last_word == "rm" and not exited_before and not until_exit:
+                death.ladder = "rm"
             status = self._process.wait(max(0, patience))
             if until_exit and status is not None:
-                self._explain_by_exit(status, was)
+                death.explain_by_exit(status)
             signal_used = self._process.end(self.sigterm_timeout)
             if signal_used:
-                log.warning("%r %s; it took %s to end it", self, self.reason, signal_used)
+                death.ladder = signal_used
+                log.warning("%r %s; it took %s to end it", self, death.reason, signal_used)
+            death.status = self._process.exit_status
         self._commands.close()
         self._updates.close()
+        for output in self._outputs:
+            output.close(self.output_timeout)
+        self._tell_left_out()
+        death.seconds = time.monotonic() - self._born
         self._move_to(State.GONE)
         self.gone.set()
 
-    def _explain_by_exit(self, status: int, was: State) -> None:
-        if was is State.STARTING:
-            self.reason = f"{_describe(status)} before it accepted `init`"
-        elif status == 0:
-            self.reason, self.failed = "ended by itself", False
-        else:
-            self.reason = _describe(status)
+    def _take_line(self, is_error: bool, line: str) -> None:
+        """One line of the child's output."""
+        if is_error:
+            self._errors.append(line)
+        if self._tail.add(line):
+            self._tell_left_out()
+            output_log.info("%s %s: %s", self.TYPE_STRING, self.uid[:8], line)
+
+    def _tell_left_out(self) -> None:
+        left_out, self._tail.left_out = self._tail.left_out, 0
+        if left_out:
+            output_log.info("%s %s: (%d lines left out)", self.TYPE_STRING, self.uid[:8], left_out)
 
     def _move_to(self, state: State) -> None:
         """The one writer of `state`."""
         self.state = step(self.state, state)
         log.debug("%r", self)
         self._on_change(self)
-
-
-def _describe(status: int) -> str:
-    """An exit status in words."""
-    if status >= 0:
-        return f"exited with status {status}"
-    try:
-        return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was killed by signal {-status}"

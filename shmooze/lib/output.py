@@ -1,0 +1,101 @@
+"""What a child writes to its standard output and error, line by line.
+
+Always read, so that no child ever waits for us; kept only as far as a person wants to look back,
+so that a gigabyte costs no more than a page. A line may be anything: what is no text is shown
+escaped, what has no end is cut.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+
+import gevent
+from gevent.os import make_nonblocking, nb_read
+
+from shmooze.lib.stream import Turns
+
+
+class Output:
+    """One pipe from a child. `on_line` gets each line as printable text."""
+
+    #: Longest piece of a line that is kept, in bytes; the rest becomes further lines.
+    max_line = 4096
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._read_end, self._write_end = os.pipe()
+        make_nonblocking(self._read_end)
+        self._reader = gevent.spawn(self._read)
+
+    def fileno(self) -> int:
+        """The end that the child writes to."""
+        return self._write_end
+
+    def launched(self) -> None:
+        """The child has its end now: give ours up, so that its end is the end."""
+        if self._write_end >= 0:
+            os.close(self._write_end)
+            self._write_end = -1
+
+    def close(self, patience: float = 0.0) -> None:
+        """Read what is there, for `patience` seconds at the most, and close."""
+        self.launched()
+        self._reader.join(patience)
+        self._reader.kill()
+        if self._read_end >= 0:
+            os.close(self._read_end)
+            self._read_end = -1
+
+    def _read(self) -> None:
+        turns = Turns()
+        tail = b""
+        while data := nb_read(self._read_end, 1 << 16):
+            *lines, tail = (tail + data).split(b"\n")
+            while len(tail) > self.max_line:
+                lines.append(tail[: self.max_line])
+                tail = tail[self.max_line :]
+            for line in lines:
+                for start in range(0, len(line) or 1, self.max_line):
+                    self._on_line(_printable(line[start : start + self.max_line]))
+            turns.end_if_over()
+        if tail:
+            self._on_line(_printable(tail))
+
+
+class Tail:
+    """The last lines of an output, and how many of them may be passed on a second."""
+
+    def __init__(self, length: int, rate: int) -> None:
+        self.lines: deque[str] = deque(maxlen=length)
+        self._rate = rate
+        self._second = 0
+        self._this_second = 0
+        self.left_out = 0
+
+    def add(self, line: str) -> bool:
+        """Keep a line; whether it is within the rate."""
+        self.lines.append(line)
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._this_second = second, 0
+        self._this_second += 1
+        if self._this_second > self._rate:
+            self.left_out += 1
+            return False
+        return True
+
+
+def _printable(line: bytes) -> str:
+    """Text with nothing in it that a terminal would obey."""
+    text = line.rstrip(b"\r").decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(
+        letter
+        if letter.isprintable() or letter == "\t"
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
