@@ -61,17 +61,17 @@ def stand_guard() -> int | None:
     alive, held = os.pipe()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     service = fork()
-    if service == 0:
-        os.close(held)
+    if service != 0:
+        os.close(alive)
+        libc.prctl(_PR_SET_NAME, b"shmooze-guard", 0, 0, 0)
+        for number in PASSED_ON:
+            signal.signal(number, lambda n, _frame: _pass_on(service, n))
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        gevent.reinit()  # in case that the program has waited for something already
-        return alive
-    os.close(alive)
-    libc.prctl(_PR_SET_NAME, b"shmooze-guard", 0, 0, 0)
-    for number in PASSED_ON:
-        signal.signal(number, lambda n, _frame: _pass_on(service, n))
+        _end_as(_guard(service))
+    os.close(held)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    _end_as(_guard(service))
+    gevent.reinit()  # in case that the program has waited for something already
+    return alive
 
 
 def _guard(service: int) -> int:
