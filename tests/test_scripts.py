@@ -77,7 +77,7 @@ def test_supervisorctl_stops_one_service_with_all_its_children(terminal: Termina
     argv = [control, "-c", ROOT / "supervisord.conf", "stop", "pool"]
     stopped = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE)
     assert "pool: stopped" in stopped.stdout
-    assert len(site.survivors()) == before - 1
+    assert len(site.survivors()) == before - 2  # the service and its guardian
     assert http(f"{site.url}pool", {"cmd": "pool"}).status == 502
 
 
