@@ -12,9 +12,9 @@ that *it* moved have settled, and for nobody else's.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -25,19 +25,18 @@ from gevent.event import Event
 from gevent.socket import wait_read
 
 from shmooze import settings
-from shmooze.errors import CommandError, ModuleError, ShmoozeError
+from shmooze.errors import CommandError, ModuleError
 from shmooze.lib.database import Database
-from shmooze.lib.service import JSONCommandProcessor, Service, complain
+from shmooze.lib.service import JSONCommandProcessor, Service
 from shmooze.modules import guardian
 from shmooze.modules.catalog import by_type
 from shmooze.modules.launcher import LocalLauncher
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
+from shmooze.modules.report import Wanted, epitaph, explain, select, show
+from shmooze.modules.restart import NEVER, ON_FAILURE
 
 log = logging.getLogger(__name__)
-
-#: Which parameters a client wants to see: {type: [names]}, or true for all of all types.
-Wanted = dict[str, list[str]] | bool
 
 
 class Broker(JSONCommandProcessor, Service):
@@ -63,7 +62,7 @@ class Broker(JSONCommandProcessor, Service):
         self._launcher: LocalLauncher | None = None
         self._guardian: int | None = None
         #: Every module with a process that is not yet gone.
-        self._living: dict[str, Module] = {}
+        self._living: dict[Module, None] = {}
         #: Those that lost their place and are to be told to go.
         self._dismissed: list[Module] = []
         self._gone: deque[dict[str, Any]] = deque(maxlen=self.remembered)
@@ -81,10 +80,13 @@ class Broker(JSONCommandProcessor, Service):
         """Whether a module whose turn it is may start to play already."""
         return True
 
-    def drop(self, module: Module) -> None:
-        """Take a module off its place, if it has one."""
-        if module in self.roster:
-            self.roster.remove(module)
+    def replace(self, module: Module, successor: Module | None) -> bool:
+        """Give a module's place to another, or to nobody; whether it had one."""
+        if module not in self.roster:
+            return False
+        place = self.roster.index(module)
+        self.roster[place : place + 1] = [successor] if successor else []
+        return True
 
     # Commands.
 
@@ -102,7 +104,7 @@ class Broker(JSONCommandProcessor, Service):
 
     def rm(self, uids: list[str]) -> None:
         before = self.on_turn()
-        named = [module for module in self._living.values() if module.uid in set(uids)]
+        named = [module for module in self._living if module.uid in set(uids)]
         self._dismiss(named)
         self.settle_and_wait([*named, *before, *self.on_turn()])
 
@@ -155,9 +157,9 @@ class Broker(JSONCommandProcessor, Service):
         self._stopping = True
         if self._server is not None:
             self._server.stop_listening()
-        self._dismiss(list(self._living.values()))
+        self._dismiss(list(self._living))
         self.settle()
-        for module in list(self._living.values()):
+        for module in list(self._living):
             module.gone.wait()
         super().stop()
         if self.logger is not None:
@@ -175,7 +177,7 @@ class Broker(JSONCommandProcessor, Service):
 
     def settle(self) -> None:
         """Give every order that is missing, and wake those who wait for one to be done."""
-        for module in [*self._dismissed, *self._living.values()]:
+        for module in [*self._dismissed, *self._living]:
             if module not in self._orders and self._missing_order(module) is not None:
                 self._orders[module] = gevent.spawn(self._carry_out, module)
         self._progress.set()
@@ -227,7 +229,7 @@ class Broker(JSONCommandProcessor, Service):
             raise CommandError(f"{self.name} is shutting down")
         assert self._launcher is not None
         module = types[type](str(uuid.uuid4()), self._launcher, self._on_change, self._log_module)
-        self._living[module.uid] = module
+        self._living[module] = None
         return module
 
     def _bring_up(self, module: Module, args: dict[str, Any]) -> None:
@@ -235,17 +237,17 @@ class Broker(JSONCommandProcessor, Service):
         try:
             module.start(args)
         except ModuleError as bad:
-            raise CommandError(str(bad)) from bad
+            raise CommandError(explain(module)) from bad
 
     def _refuse_failed(self, module: Module) -> None:
         """Make the command that brought a module fail if it failed at its first order."""
         if module.failed:
             module.gone.wait()
-            raise CommandError(module.explain())
+            raise CommandError(explain(module))
 
     def _dismiss(self, modules: Iterable[Module]) -> None:
         for module in modules:
-            self.drop(module)
+            self.replace(module, None)
             if module.state is State.STARTING:
                 module.cancel()
             elif module.state in READY and module not in self._dismissed:
@@ -254,14 +256,52 @@ class Broker(JSONCommandProcessor, Service):
     def _on_change(self, module: Module) -> None:
         """Every change of a module's state comes through here."""
         if module.state is State.ENDING:
-            self.drop(module)
             if module in self._dismissed:
                 self._dismissed.remove(module)
+            if module.restart == NEVER or self._stopping or not self._succeed(module):
+                self.replace(module, None)
             self.settle()
         elif module.state is State.GONE:
             log.info("%s: %r %s", self.name, module, module.reason)
-            del self._living[module.uid]
-            self._gone.append(module.epitaph())
+            del self._living[module]
+            self._gone.append(epitaph(module))
+
+    def _succeed(self, module: Module) -> bool:
+        """Let a successor wait in a module's place; whether there is such a place."""
+        successor = module.successor()
+        if not self.replace(module, successor):
+            return False
+        self._living[successor] = None
+        gevent.spawn(self._restart, module, successor)
+        return True
+
+    def _restart(self, ended: Module, successor: Module) -> None:
+        """When a module has gone, start its successor after a while, or give it up."""
+        ended.gone.wait()
+        assert ended.death is not None
+        if successor.state is not State.STARTING:
+            return  # it was removed in between
+        if ended.restart == ON_FAILURE and not ended.failed:
+            self.replace(successor, None)
+            del self._living[successor]
+            self.settle()
+            return
+        delay = successor.restarts.delay_after(ended.death.seconds)
+        if delay is None:
+            self.replace(successor, None)
+            count, last = successor.restarts.count, ended.reason
+            successor.condemn(f"was given up after {count} restarts; the last time it {last}")
+            return
+        successor.next_attempt = time.monotonic() + delay
+        log.warning("%s: %r is started again in %.1f s", self.name, successor, delay)
+        if successor.gone.wait(delay):
+            return
+        successor.next_attempt = None
+        try:
+            successor.start(successor.args)
+        except ModuleError:
+            return  # its end has come through _on_change, and made the next attempt
+        self.settle()
 
     def _find(self, uid: str) -> Module:
         for module in self.roster:
@@ -276,36 +316,3 @@ class Broker(JSONCommandProcessor, Service):
             self.logger.log(uid, namespace, command, answer)
 
     log_cmds: tuple[str, ...] = ("rm", "add", "tell_module")
-
-
-def show(module: Module, wanted: Wanted) -> dict[str, Any]:
-    """A module as clients see it: {"uid", "type", "state", "parameters"?}."""
-    shown: dict[str, Any] = {
-        "uid": module.uid,
-        "type": module.TYPE_STRING,
-        "state": module.state.value,
-    }
-    if wanted is True:
-        shown["parameters"] = dict(module.parameters)
-    elif wanted and module.TYPE_STRING in wanted:
-        shown["parameters"] = select(module, wanted[module.TYPE_STRING])
-    return shown
-
-
-def select(module: Module, names: list[str]) -> dict[str, Any]:
-    """Those of the named parameters that the module has set."""
-    return {name: module.parameters[name] for name in names if name in module.parameters}
-
-
-def run_from_settings(make: Callable[[str], Broker], kind: str) -> None:
-    """The program `python -m shmooze.KIND [NAME]`: a broker whose types the settings name."""
-    parser = argparse.ArgumentParser(prog=f"python -m shmooze.{kind}")
-    parser.add_argument(
-        "name", nargs="?", default=kind, help="name in `ports`, and section of the settings"
-    )
-    name = parser.parse_args().name
-    try:
-        broker = make(name)
-    except ShmoozeError as bad:
-        complain(bad)
-    broker.serve_forever()

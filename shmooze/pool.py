@@ -13,7 +13,8 @@ if __name__ == "__main__":
 
 from collections.abc import Sequence
 
-from shmooze.broker import Broker, run_from_settings
+from shmooze.broker import Broker
+from shmooze.lib.program import run_named
 from shmooze.modules.catalog import types_from_settings
 from shmooze.modules.module import Module
 
@@ -44,4 +45,4 @@ def _from_settings(name: str) -> Pool:
 
 
 if __name__ == "__main__":
-    run_from_settings(_from_settings, "pool")
+    run_named(_from_settings, "pool")

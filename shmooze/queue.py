@@ -14,11 +14,13 @@ if __name__ == "__main__":
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from shmooze.broker import Broker, Wanted, run_from_settings, select, show
+from shmooze.broker import Broker
 from shmooze.errors import CommandError
+from shmooze.lib.program import run_named
 from shmooze.modules.catalog import by_type, types_from_settings
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
+from shmooze.modules.report import Wanted, select, show
 
 
 class Queue(Broker):
@@ -39,20 +41,22 @@ class Queue(Broker):
         self.background: Module | None = None
 
     def on_turn(self) -> Sequence[Module]:
-        if self.roster:
-            return self.roster[:1]
+        for module in self.roster:
+            if module.state is not State.STARTING:  # one that is being restarted is passed over
+                return [module]
         return [self.background] if self.background else []
 
     def may_play(self, module: Module) -> bool:
         """Only when nobody else is on stage, those who were told to leave it included."""
         return not any(
-            other.state is State.PLAYING for other in self._living.values() if other is not module
+            other.state is State.PLAYING for other in self._living if other is not module
         )
 
-    def drop(self, module: Module) -> None:
-        super().drop(module)
-        if module is self.background:
-            self.background = None
+    def replace(self, module: Module, successor: Module | None) -> bool:
+        if module is not self.background:
+            return super().replace(module, successor)
+        self.background = successor
+        return True
 
     def mv(self, uids: list[str]) -> None:
         before = self.on_turn()
@@ -112,4 +116,4 @@ def _from_settings(name: str) -> Queue:
 
 
 if __name__ == "__main__":
-    run_from_settings(_from_settings, "queue")
+    run_named(_from_settings, "queue")

@@ -37,8 +37,9 @@ from geventhttpclient.response import HTTPParseError
 
 from shmooze import settings
 from shmooze.lib import packet
+from shmooze.lib.program import run
 from shmooze.lib.server import Refused, Server, json_body
-from shmooze.lib.service import answer_error, run
+from shmooze.lib.service import answer_error
 
 log = logging.getLogger(__name__)
 

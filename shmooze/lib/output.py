@@ -7,6 +7,7 @@ escaped, what has no end is cut.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
@@ -16,6 +17,8 @@ import gevent
 from gevent.os import make_nonblocking, nb_read
 
 from shmooze.lib.stream import Turns
+
+log = logging.getLogger("shmooze.output")
 
 
 class Output:
@@ -65,27 +68,57 @@ class Output:
             self._on_line(_printable(tail))
 
 
-class Tail:
-    """The last lines of an output, and how many of them may be passed on a second."""
+class Outputs:
+    """Standard output and error of one child: logged under its `label`, the last lines kept."""
 
-    def __init__(self, length: int, rate: int) -> None:
-        self.lines: deque[str] = deque(maxlen=length)
-        self._rate = rate
+    #: Lines of both that are kept while it lives.
+    kept = 200
+    #: Lines of standard error that are kept when it has gone.
+    kept_errors = 20
+    #: Lines that are logged in one second at the most.
+    rate = 1000
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self.lines: deque[str] = deque(maxlen=self.kept)
+        self.errors: deque[str] = deque(maxlen=self.kept_errors)
+        self.stdout = Output(self._take)
+        self.stderr = Output(self._take_error)
         self._second = 0
         self._this_second = 0
-        self.left_out = 0
+        self._left_out = 0
 
-    def add(self, line: str) -> bool:
-        """Keep a line; whether it is within the rate."""
+    def launched(self) -> None:
+        """The child has its ends of the pipes now."""
+        self.stdout.launched()
+        self.stderr.launched()
+
+    def close(self, patience: float) -> None:
+        """Read what is left, for `patience` seconds each at the most, and close."""
+        self.stdout.close(patience)
+        self.stderr.close(patience)
+        self._say_left_out()
+
+    def _take_error(self, line: str) -> None:
+        self.errors.append(line)
+        self._take(line)
+
+    def _take(self, line: str) -> None:
         self.lines.append(line)
         second = int(time.monotonic())
         if second != self._second:
+            self._say_left_out()
             self._second, self._this_second = second, 0
         self._this_second += 1
-        if self._this_second > self._rate:
-            self.left_out += 1
-            return False
-        return True
+        if self._this_second <= self.rate:
+            log.info("%s: %s", self._label, line)
+        else:
+            self._left_out += 1
+
+    def _say_left_out(self) -> None:
+        if self._left_out:
+            log.info("%s: (%d lines left out)", self._label, self._left_out)
+            self._left_out = 0
 
 
 def _printable(line: bytes) -> str:

@@ -20,17 +20,14 @@ from __future__ import annotations
 
 import inspect
 import logging
-import signal
-import sys
 import typing
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any
 
 import bottle
 import gevent
 import msgspec
-from gevent.event import Event
 from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError
 
@@ -44,11 +41,10 @@ from shmooze.errors import (
     ShmoozeError,
 )
 from shmooze.lib import packet
+from shmooze.lib.program import run
 from shmooze.lib.server import Refused, Server, json_body, require_patched
 
 log = logging.getLogger(__name__)
-
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class JSONCommandProcessor:
@@ -212,37 +208,6 @@ class Service:
         return msgspec.json.encode(answer)
 
 
-class _Runnable(typing.Protocol):
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-
-
-def run(program: _Runnable) -> None:
-    """Start `program`, wait for SIGTERM, SIGINT or SIGHUP, stop it.
-
-    A ShmoozeError at the start becomes one line on standard error and exit status 2.
-    """
-    if not logging.getLogger().handlers:
-        logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
-    told = Event()
-    try:
-        require_patched()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            gevent.signal_handler(number, told.set)
-        program.start()
-    except ShmoozeError as bad:
-        complain(bad)
-    told.wait()
-    log.info("%s: stopping", _name_of(program))
-    program.stop()
-
-
-def complain(problem: ShmoozeError) -> NoReturn:
-    """End the program with status 2 and one line on what is wrong."""
-    sys.stderr.write(f"shmooze: {problem}\n")
-    raise SystemExit(2)
-
-
 def answer_error(error: bottle.HTTPError) -> bytes:
     """Bottle's error pages, as failure packets."""
     if error.status_code >= 500:
@@ -282,7 +247,3 @@ def json_query(host: str, port: int, query: Any, timeout: float = 2.0) -> Any:
         raise PacketError(f"{host}:{port} answered something that is no JSON: {bad}") from bad
     finally:
         client.close()
-
-
-def _name_of(program: Any) -> str:
-    return getattr(program, "name", None) or type(program).__name__.lower()

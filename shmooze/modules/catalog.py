@@ -11,8 +11,20 @@ from typing import Any
 from shmooze import settings
 from shmooze.errors import SettingsError
 from shmooze.modules.module import Module
+from shmooze.modules.restart import NEVER, POLICIES
 
-_PATIENCE = ("connect_timeout", "command_timeout", "natural_death_timeout", "sigterm_timeout")
+#: What the settings may say of a type beside its process: all numbers above 0, but `restart`.
+_NUMBERS = (
+    "connect_timeout",
+    "command_timeout",
+    "natural_death_timeout",
+    "sigterm_timeout",
+    "restart_delay",
+    "restart_delay_max",
+    "restart_limit",
+    "restart_period",
+)
+_KEYS = ("process", *_NUMBERS, "restart")
 
 
 def by_type(modules: Iterable[type[Module]]) -> dict[str, type[Module]]:
@@ -77,14 +89,10 @@ def _type_from_settings(
     if not _is_argv(description.get("process")):
         raise source.error(f"{path}.process", "must be a list of strings, program first")
     for key, value in description.items():
-        if key not in ("process", *_PATIENCE):
-            raise source.error(
-                f"{path}.{key}", f"is unknown; known: process, {', '.join(_PATIENCE)}"
-            )
-        if key in _PATIENCE and (
-            not isinstance(value, (int, float)) or value is True or value <= 0
-        ):
-            raise source.error(
-                f"{path}.{key}", f"must be a number of seconds above 0, not {value!r}"
-            )
+        if key not in _KEYS:
+            raise source.error(f"{path}.{key}", f"is unknown; known: {', '.join(_KEYS)}")
+        if key in _NUMBERS and (type(value) not in (int, float) or value <= 0):
+            raise source.error(f"{path}.{key}", f"must be a number above 0, not {value!r}")
+    if description.get("restart", NEVER) not in POLICIES:
+        raise source.error(f"{path}.restart", f"must be one of {', '.join(POLICIES)}")
     return type(name, (Module,), {"TYPE_STRING": name, **description})

@@ -33,6 +33,8 @@ from typing import NoReturn
 import gevent
 from gevent import monkey
 
+from shmooze.modules.tree import all_processes
+
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -83,7 +85,7 @@ def _guard(service: int) -> int:
             break
     deadline = time.monotonic() + KILL_TIMEOUT
     while time.monotonic() < deadline:
-        for child in _children(os.getpid()):
+        for child in _children():
             _pass_on(child, signal.SIGKILL)
         try:
             while waitpid(-1, os.WNOHANG)[0]:
@@ -91,7 +93,7 @@ def _guard(service: int) -> int:
         except ChildProcessError:
             return status
         monkey.get_original("time", "sleep")(0.002)
-    left = ", ".join(map(str, _children(os.getpid())))
+    left = ", ".join(map(str, _children()))
     os.write(2, f"shmooze: SIGKILL does not end what the service left: {left}\n".encode())
     return status
 
@@ -103,25 +105,9 @@ def _pass_on(pid: int, number: int) -> None:
         pass  # it has ended, or became somebody else's; _guard sees which
 
 
-def _children(parent: int) -> list[int]:
-    """The pids of a process' children, zombies included."""
-    found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            fd = os.open(f"/proc/{name}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            line = os.read(fd, 4096)
-        except OSError:
-            continue
-        finally:
-            os.close(fd)
-        if int(line[line.rindex(b")") + 2 :].split()[1]) == parent:
-            found.append(int(name))
-    return found
+def _children() -> list[int]:
+    me = os.getpid()
+    return [process.pid for process in all_processes() if process.parent == me]
 
 
 def _end_as(status: int) -> NoReturn:

@@ -31,17 +31,16 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
 import gevent
 from gevent import subprocess
 from gevent.event import Event
-from gevent.socket import wait_read
 
 from shmooze.errors import ModuleError
+from shmooze.modules.tree import Member, all_processes, mark_of, tree
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +125,7 @@ class LocalLauncher:
         """
         ended = 0
         for _ in range(LocalProcess.kill_attempts):
-            marked = [m for m in _all_processes() if self._is_ours(_mark_of(m.pid))]
+            marked = [m for m in all_processes() if self._is_ours(mark_of(m.pid))]
             if not marked:
                 break
             for member in marked:
@@ -208,11 +207,12 @@ class LocalProcess:
             if number != signal.SIGKILL:
                 member.send(signal.SIGCONT)
 
-    def _members(self) -> list[_Member]:
+    def _members(self) -> list[Member]:
         """Every living process of the tree, the child itself included."""
         if not CAN_FOLLOW_TREES:
             return []
-        return list(_tree(self.pid if self.exit_status is None else None, self._mark))
+        leader = self.pid if self.exit_status is None else None
+        return list(tree(leader, self._mark, _leaders.keys()))
 
 
 _leaders: dict[int, LocalProcess] = {}
@@ -237,93 +237,3 @@ def _prepare_child(mark: int, parent: int) -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the signal was ordered
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-@dataclass(frozen=True)
-class _Member:
-    """One process, told from a later one with the same pid by the time that it started."""
-
-    pid: int
-    parent: int
-    started: int
-
-    def send(self, number: signal.Signals) -> None:
-        try:
-            pidfd = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return
-        try:
-            if self._is_same():
-                signal.pidfd_send_signal(pidfd, number)
-        except ProcessLookupError:
-            pass
-        except PermissionError:
-            log.error("pid %d belongs to another user now and cannot be ended", self.pid)
-        finally:
-            os.close(pidfd)
-
-    def wait_dead(self) -> None:
-        try:
-            pidfd = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return
-        try:
-            if self._is_same():
-                wait_read(pidfd)
-        finally:
-            os.close(pidfd)
-
-    def _is_same(self) -> bool:
-        now = _read_process(self.pid)
-        return now is not None and now.started == self.started
-
-
-def _tree(leader: int | None, mark: int) -> Iterator[_Member]:
-    """The living processes below `leader`, and those that we adopted and that bear `mark`."""
-    children: dict[int, list[_Member]] = {}
-    roots: list[_Member] = []
-    me = os.getpid()
-    for member in _all_processes():
-        children.setdefault(member.parent, []).append(member)
-        if member.pid == leader or (
-            member.parent == me and member.pid not in _leaders and _mark_of(member.pid) == mark
-        ):
-            roots.append(member)
-    while roots:
-        member = roots.pop()
-        yield member
-        roots.extend(children.get(member.pid, ()))
-
-
-def _mark_of(pid: int) -> int | None:
-    try:
-        return resource.prlimit(pid, resource.RLIMIT_RTTIME)[0]
-    except OSError:
-        return None
-
-
-def _all_processes() -> Iterator[_Member]:
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            member = _read_process(int(name))
-            if member is not None:
-                yield member
-
-
-def _read_process(pid: int) -> _Member | None:
-    """The process as /proc tells it; None where it is dead, a zombie included."""
-    try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        line = os.read(fd, 4096)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
-    # "pid (name) state ppid …": the name may hold anything, spaces and parentheses too.
-    fields = line[line.rindex(b")") + 2 :].split()
-    if fields[0] in (b"Z", b"X"):
-        return None
-    return _Member(pid, int(fields[1]), int(fields[19]))

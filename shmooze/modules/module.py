@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import gevent
@@ -25,7 +23,7 @@ from gevent.event import Event
 
 from shmooze.errors import CommandError, Failure, ModuleError
 from shmooze.lib import packet
-from shmooze.lib.output import Output, Tail
+from shmooze.lib.output import Outputs
 from shmooze.lib.stream import (
     CommandStream,
     Leaving,
@@ -37,9 +35,9 @@ from shmooze.lib.stream import (
 from shmooze.modules.death import Death
 from shmooze.modules.launcher import Launcher, Process
 from shmooze.modules.lifecycle import READY, State, step
+from shmooze.modules.restart import NEVER, Restarts
 
 log = logging.getLogger(__name__)
-output_log = logging.getLogger("shmooze.output")
 
 #: log(uid, namespace, input, output), as lib.database.Database.log
 LogFunction = Callable[[str, str, Any, Any], None]
@@ -63,12 +61,16 @@ class Module:
     natural_death_timeout = 2.0
     #: Seconds from SIGTERM to SIGKILL.
     sigterm_timeout = 2.0
-    #: Lines of the child's output that are kept while it lives.
-    output_lines = 200
-    #: Lines of its standard error that are kept when it has gone.
-    stderr_lines = 20
-    #: Lines of its output that are logged in one second at the most.
-    output_rate = 1000
+    #: Whether it is started again when it ends: "never", "on-failure" or "always".
+    restart = NEVER
+    #: Seconds before the first restart; each further one takes twice as long, up to the longest.
+    restart_delay = 0.5
+    #: The longest of those delays, in seconds.
+    restart_delay_max = 60.0
+    #: Restarts within `restart_period` after which it is given up.
+    restart_limit = 10
+    #: Seconds; see restart_limit.
+    restart_period = 600.0
     #: Seconds that reading the rest of the output may take when all its processes have ended.
     output_timeout = 0.5
 
@@ -78,6 +80,13 @@ class Module:
         self.uid = uid
         self.state = State.STARTING
         self.parameters: dict[str, Any] = {}
+        #: The args of `init`.
+        self.args: dict[str, Any] = {}
+        self.restarts = Restarts(
+            self.restart_delay, self.restart_delay_max, self.restart_limit, self.restart_period
+        )
+        #: When it is started again, in the seconds of time.monotonic; None: it is not waiting.
+        self.next_attempt: float | None = None
         #: How and why it ended; None while it lives.
         self.death: Death | None = None
         self.gone = Event()
@@ -89,9 +98,7 @@ class Module:
         self._burial: gevent.Greenlet | None = None
         self._commands = CommandStream(self.listen_host, self._stream_ended)
         self._born = time.monotonic()
-        self._tail = Tail(self.output_lines, self.output_rate)
-        self._errors: deque[str] = deque(maxlen=self.stderr_lines)
-        self._outputs: list[Output] = []
+        self._outputs: Outputs | None = None
         self._updates = UpdateStream(self.listen_host, self._take_update, self._stream_ended)
 
     def __repr__(self) -> str:
@@ -116,31 +123,20 @@ class Module:
     @property
     def output(self) -> list[str]:
         """The last lines of its standard output and error."""
-        return list(self._tail.lines)
+        return list(self._outputs.lines) if self._outputs else []
 
-    def explain(self) -> str:
-        """Why it failed, with subject and the last words on its standard error: one line."""
-        words = f"{self.TYPE_STRING} {self.reason}"
-        last_words = list(self._errors)[-3:]
-        if not last_words or last_words[-1].endswith(self.reason.partition(": ")[2] or "\n"):
-            return words  # a refusal is most often on standard error as well
-        return f"{words}; its last words: {' | '.join(last_words)}"
-
-    def epitaph(self) -> dict[str, Any]:
-        """What `gone` shows: {"uid", "type", "state_at_end", "reason", …, "stderr_tail"}."""
-        assert self.death is not None
-        return {
-            "uid": self.uid,
-            "type": self.TYPE_STRING,
-            **self.death.record(),
-            "stderr_tail": list(self._errors),
-        }
+    @property
+    def errors(self) -> list[str]:
+        """The last lines of its standard error."""
+        return list(self._outputs.errors) if self._outputs else []
 
     def start(self, args: dict[str, Any]) -> None:
         """Launch the child, connect it and have it accept `init`.
 
         Raises ModuleError with a sentence on why that failed; nothing of the child is left then.
         """
+        self.args = args
+        self._born = time.monotonic()
         try:
             self._connect()
             self._order("init", args)
@@ -150,8 +146,14 @@ class Module:
             self.condemn(f"cannot be started: {bad.strerror}")
         if self.state is not State.STARTING:
             self.gone.wait()
-            raise ModuleError(self.explain())
+            raise ModuleError(self.reason)
         self._move_to(State.SUSPENDED)
+
+    def successor(self) -> Module:
+        """A module that takes the place of this one: the same uid and args, not yet started."""
+        heir = type(self)(self.uid, self._launcher, self._on_change, self._log)
+        heir.args, heir.restarts = self.args, self.restarts
+        return heir
 
     def play(self) -> None:
         """Have it play. ModuleError where it does not obey."""
@@ -204,10 +206,11 @@ class Module:
     def _connect(self) -> None:
         ports = self._commands.listen(), self._updates.listen()
         argv = [*self.process, self.listen_host, *map(str, ports)]
-        self._outputs = [Output(partial(self._take_line, error)) for error in (False, True)]
-        self._process = self._launcher.launch(argv, *(each.fileno() for each in self._outputs))
-        for output in self._outputs:
-            output.launched()
+        outputs = self._outputs = Outputs(f"{self.TYPE_STRING} {self.uid[:8]}")
+        self._process = self._launcher.launch(
+            argv, outputs.stdout.fileno(), outputs.stderr.fileno()
+        )
+        outputs.launched()
         self._watcher = gevent.spawn(self._watch)
         with gevent.Timeout(self.connect_timeout, False):
             self._commands.connected.get()
@@ -305,25 +308,11 @@ class Module:
             death.status = self._process.exit_status
         self._commands.close()
         self._updates.close()
-        for output in self._outputs:
-            output.close(self.output_timeout)
-        self._tell_left_out()
+        if self._outputs is not None:
+            self._outputs.close(self.output_timeout)
         death.seconds = time.monotonic() - self._born
         self._move_to(State.GONE)
         self.gone.set()
-
-    def _take_line(self, is_error: bool, line: str) -> None:
-        """One line of the child's output."""
-        if is_error:
-            self._errors.append(line)
-        if self._tail.add(line):
-            self._tell_left_out()
-            output_log.info("%s %s: %s", self.TYPE_STRING, self.uid[:8], line)
-
-    def _tell_left_out(self) -> None:
-        left_out, self._tail.left_out = self._tail.left_out, 0
-        if left_out:
-            output_log.info("%s %s: (%d lines left out)", self.TYPE_STRING, self.uid[:8], left_out)
 
     def _move_to(self, state: State) -> None:
         """The one writer of `state`."""

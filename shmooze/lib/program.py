@@ -1,0 +1,74 @@
+"""Programs: they start, wait for the signal to end, and stop. Errors at the start are one line."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import gevent
+from gevent.event import Event
+
+from shmooze.errors import ShmoozeError
+from shmooze.lib.server import require_patched
+
+log = logging.getLogger(__name__)
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _Servable(typing.Protocol):
+    def serve_forever(self) -> None: ...
+
+
+class _Runnable(typing.Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+def run(program: _Runnable) -> None:
+    """Start `program`, wait for SIGTERM, SIGINT or SIGHUP, stop it.
+
+    A ShmoozeError at the start becomes one line on standard error and exit status 2.
+    """
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    told = Event()
+    try:
+        require_patched()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            gevent.signal_handler(number, told.set)
+        program.start()
+    except ShmoozeError as bad:
+        complain(bad)
+    told.wait()
+    log.info("%s: stopping", _name_of(program))
+    program.stop()
+
+
+def complain(problem: ShmoozeError) -> NoReturn:
+    """End the program with status 2 and one line on what is wrong."""
+    sys.stderr.write(f"shmooze: {problem}\n")
+    raise SystemExit(2)
+
+
+def run_named(make: Callable[[str], _Servable], kind: str) -> None:
+    """The program `python -m shmooze.KIND [NAME]`: a service whose settings bear that name."""
+    parser = argparse.ArgumentParser(prog=f"python -m shmooze.{kind}")
+    parser.add_argument(
+        "name", nargs="?", default=kind, help="name in `ports`, and section of the settings"
+    )
+    name = parser.parse_args().name
+    try:
+        service = make(name)
+    except ShmoozeError as bad:
+        complain(bad)
+    service.serve_forever()
+
+
+def _name_of(program: Any) -> str:
+    return getattr(program, "name", None) or type(program).__name__.lower()

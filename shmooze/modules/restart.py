@@ -1,0 +1,45 @@
+"""When a module that ended is started again, and when it is given up."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+
+NEVER, ON_FAILURE, ALWAYS = POLICIES = ("never", "on-failure", "always")
+
+
+class Restarts:
+    """The restarts of one module: handed from each of its lives to the next.
+
+    The delay doubles with each restart up to a longest one, is spread by chance so that many
+    modules do not come back in the same moment, and begins anew after a life in good health.
+    """
+
+    #: A life of so many seconds counts as health.
+    healthy = 60.0
+    #: By how much of itself a delay is spread, up and down.
+    jitter = 0.25
+
+    def __init__(self, delay: float, longest: float, limit: int, period: float) -> None:
+        self._first_delay, self._longest = delay, longest
+        self._limit, self._period = limit, period
+        self._in_a_row = 0
+        self._times: deque[float] = deque()
+        #: Restarts so far.
+        self.count = 0
+
+    def delay_after(self, lived: float) -> float | None:
+        """Seconds to wait after a life of `lived` seconds; None: give up."""
+        now = time.monotonic()
+        while self._times and self._times[0] < now - self._period:
+            self._times.popleft()
+        if len(self._times) >= self._limit:
+            return None
+        self._times.append(now)
+        self.count += 1
+        if lived >= self.healthy:
+            self._in_a_row = 0
+        delay = min(self._longest, self._first_delay * 2.0 ** min(self._in_a_row, 64))
+        self._in_a_row += 1
+        return delay * random.uniform(1 - self.jitter, 1 + self.jitter)
