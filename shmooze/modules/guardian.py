@@ -33,7 +33,7 @@ from typing import NoReturn
 import gevent
 from gevent import monkey
 
-from shmooze.modules.tree import all_processes
+from shmooze.modules.tree import children
 
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
@@ -85,7 +85,7 @@ def _guard(service: int) -> int:
             break
     deadline = time.monotonic() + KILL_TIMEOUT
     while time.monotonic() < deadline:
-        for child in _children():
+        for child in children(os.getpid()):
             _pass_on(child, signal.SIGKILL)
         try:
             while waitpid(-1, os.WNOHANG)[0]:
@@ -93,7 +93,7 @@ def _guard(service: int) -> int:
         except ChildProcessError:
             return status
         monkey.get_original("time", "sleep")(0.002)
-    left = ", ".join(map(str, _children()))
+    left = ", ".join(map(str, children(os.getpid())))
     os.write(2, f"shmooze: SIGKILL does not end what the service left: {left}\n".encode())
     return status
 
@@ -103,11 +103,6 @@ def _pass_on(pid: int, number: int) -> None:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
         pass  # it has ended, or became somebody else's; _guard sees which
-
-
-def _children() -> list[int]:
-    me = os.getpid()
-    return [process.pid for process in all_processes() if process.parent == me]
 
 
 def _end_as(status: int) -> NoReturn:

@@ -40,11 +40,14 @@ from gevent import subprocess
 from gevent.event import Event
 
 from shmooze.errors import ModuleError
-from shmooze.modules.tree import Member, all_processes, mark_of, tree
+from shmooze.modules.tree import Member, survey, tree
 
 log = logging.getLogger(__name__)
 
 _CHILD_BITS = 32
+
+#: Seconds that the kernel may take to carry out SIGKILL before we look again.
+_KILL_WAIT = 0.05
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -125,25 +128,22 @@ class LocalLauncher:
         """
         ended = 0
         for _ in range(LocalProcess.kill_attempts):
-            marked = [m for m in all_processes() if self._is_ours(mark_of(m.pid))]
-            if not marked:
+            found = survey(self._find_ours)
+            if not found:
                 break
-            for member in marked:
-                member.send(signal.SIGKILL)
-            ended += len(marked)
-            gevent.sleep(0.002)
+            ended += len(found)
+            _kill(found)
         return ended
 
-    def _is_ours(self, mark: int | None) -> bool:
-        return mark is not None and mark >> _CHILD_BITS == self._mark_base >> _CHILD_BITS
+    def _find_ours(self, living: list[Member]) -> list[Member]:
+        ours = self._mark_base >> _CHILD_BITS
+        return [each for each in living if (each.mark or 0) >> _CHILD_BITS == ours]
 
 
 class LocalProcess:
     """A child of this process, and the tree below it."""
 
-    #: Seconds from one SIGKILL to the whole tree to the next, for those born in between.
-    kill_wait = 0.05
-    #: How often that is done before we say that it cannot be.
+    #: How often SIGKILL goes to those that are left before we say that it does not help.
     kill_attempts = 200
 
     def __init__(self, popen: subprocess.Popen[bytes], mark: int) -> None:
@@ -173,13 +173,17 @@ class LocalProcess:
         self._signal(signal.SIGTERM)
         if self._wait_gone(patience):
             return "SIGTERM"
+        if not CAN_FOLLOW_TREES:
+            os.killpg(self.pid, signal.SIGKILL)
         for _ in range(self.kill_attempts):
-            self._signal(signal.SIGKILL)
-            if self._wait_gone(self.kill_wait):
+            members = self._members()
+            if not members:
                 break
+            _kill(members)
         else:
             pids = ", ".join(str(member.pid) for member in self._members())
             log.error("not even SIGKILL ends what %d left behind: %s", self.pid, pids)
+        self._exited.wait()
         return "SIGKILL"
 
     def _on_exit(self, _popen: object) -> None:
@@ -198,21 +202,27 @@ class LocalProcess:
 
     def _signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole tree; a stopped process is woken to take it."""
-        if not CAN_FOLLOW_TREES:
-            if self.exit_status is None:
-                os.killpg(self.pid, number)
-            return
+        if not CAN_FOLLOW_TREES and self.exit_status is None:
+            os.killpg(self.pid, number)
         for member in self._members():
             member.send(number)
-            if number != signal.SIGKILL:
-                member.send(signal.SIGCONT)
+            member.send(signal.SIGCONT)
 
     def _members(self) -> list[Member]:
         """Every living process of the tree, the child itself included."""
         if not CAN_FOLLOW_TREES:
             return []
         leader = self.pid if self.exit_status is None else None
-        return list(tree(leader, self._mark, _leaders.keys()))
+        return tree(leader, self._mark, _leaders.keys())
+
+
+def _kill(members: list[Member]) -> None:
+    """SIGKILL, and the moment that the kernel takes for it; longer only for what resists."""
+    for member in members:
+        member.send(signal.SIGKILL)
+    with gevent.Timeout(_KILL_WAIT, False):
+        for member in members:
+            member.wait_dead()
 
 
 _leaders: dict[int, LocalProcess] = {}

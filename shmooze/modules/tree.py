@@ -9,12 +9,15 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from gevent.socket import wait_read
 
 log = logging.getLogger(__name__)
+
+#: How often a machine is looked through on which processes end all the time.
+MOST_LOOKS = 50
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,10 @@ class Member:
 
     pid: int
     parent: int
+    #: Ticks of the clock from boot to its start.
     started: int
+    #: Its soft limit on realtime CPU time (see launcher); None where it may not be seen.
+    mark: int | None
 
     def send(self, number: signal.Signals) -> None:
         try:
@@ -56,41 +62,61 @@ class Member:
         return now is not None and now.started == self.started
 
 
-def tree(leader: int | None, mark: int, not_adopted: Collection[int]) -> Iterator[Member]:
-    """The living processes below `leader`, and those that we adopted and that bear `mark`.
+def survey(find: Callable[[list[Member]], list[Member]]) -> list[Member]:
+    """What `find` finds among all living processes; when it finds nothing, nothing is there.
+
+    To look through /proc takes a moment, and a process that forks and ends in that moment is
+    missed together with its child. So finding nothing only counts when nobody has ended meanwhile,
+    those excepted who were dead at the look before.
+    """
+    dead_before: set[int] = set()
+    for _ in range(MOST_LOOKS):
+        living, dead = _look()
+        found = find(living)
+        if found or dead <= dead_before:
+            return found
+        dead_before = dead
+    return []
+
+
+def tree(leader: int | None, mark: int, not_adopted: Collection[int]) -> list[Member]:
+    """The living processes from `leader` down, and from those that we adopted and that bear `mark`.
 
     `not_adopted` are the pids of children that we started ourselves.
     """
-    children: dict[int, list[Member]] = {}
-    roots: list[Member] = []
     me = os.getpid()
-    for member in all_processes():
-        children.setdefault(member.parent, []).append(member)
-        if member.pid == leader or (
-            member.parent == me and member.pid not in not_adopted and mark_of(member.pid) == mark
-        ):
-            roots.append(member)
-    while roots:
-        member = roots.pop()
-        yield member
-        roots.extend(children.get(member.pid, ()))
+
+    def find(living: list[Member]) -> list[Member]:
+        children: dict[int, list[Member]] = {}
+        found: list[Member] = []
+        for each in living:
+            children.setdefault(each.parent, []).append(each)
+            adopted = each.parent == me and each.pid not in not_adopted
+            if each.pid == leader or (adopted and each.mark == mark):
+                found.append(each)
+        for each in found:  # grows while it is walked
+            found.extend(children.get(each.pid, ()))
+        return found
+
+    return survey(find)
 
 
-def mark_of(pid: int) -> int | None:
-    """The mark that a process bears: its soft limit on realtime CPU time."""
-    try:
-        return resource.prlimit(pid, resource.RLIMIT_RTTIME)[0]
-    except OSError:
-        return None
+def children(parent: int) -> list[int]:
+    """The pids of a process' living children."""
+    return [each.pid for each in survey(lambda living: [m for m in living if m.parent == parent])]
 
 
-def all_processes() -> Iterator[Member]:
-    """Every living process of this machine that we may see."""
+def _look() -> tuple[list[Member], set[int]]:
+    """All living processes of this machine, and the pids that were listed and are dead."""
+    living, dead = [], set()
     for name in os.listdir("/proc"):
         if name.isdigit():
             member = _read(int(name))
-            if member is not None:
-                yield member
+            if member is None:
+                dead.add(int(name))
+            else:
+                living.append(member)
+    return living, dead
 
 
 def _read(pid: int) -> Member | None:
@@ -109,4 +135,10 @@ def _read(pid: int) -> Member | None:
     fields = line[line.rindex(b")") + 2 :].split()
     if fields[0] in (b"Z", b"X"):
         return None
-    return Member(pid, int(fields[1]), int(fields[19]))
+    try:
+        mark = resource.prlimit(pid, resource.RLIMIT_RTTIME)[0]
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        mark = None
+    return Member(pid, int(fields[1]), int(fields[19]), mark)

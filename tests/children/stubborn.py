@@ -1,0 +1,113 @@
+"""Modules that do not want to end, one for each KIND: stubborn.py KIND HOST PORT PORT.
+
+Every process of it writes its pid and the time of its start to HERE/pids-KIND, so that a test
+knows whom to look for. Nothing of shmooze is imported.
+"""
+
+import os
+import pathlib
+import signal
+import socket
+import sys
+import time
+
+KIND = sys.argv[1]
+LIST = pathlib.Path(os.environ["HERE"]) / f"pids-{KIND}"
+
+#: How many processes the chains make, one after the other: bounded, in case that we fail.
+LINKS = 400
+
+
+def record():
+    stat = pathlib.Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    with LIST.open("a") as out:
+        out.write(f"{os.getpid()} {stat[19]}\n")
+
+
+def ignore_sigterm():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def sleep_on():
+    while True:
+        time.sleep(1000)
+
+
+def daemon(empty_environment=False):
+    """A double-forked daemon in a session of its own, deaf to SIGTERM."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            ignore_sigterm()
+            record()
+            if empty_environment:
+                os.close(reader)
+                os.dup2(writer, 1)
+                os.execve("/bin/sh", ["sh", "-c", "trap '' TERM; echo; exec sleep 1000"], {})
+            os.write(writer, b"\n")
+            sleep_on()
+        os._exit(0)
+    os.wait()
+    os.read(reader, 1)  # the daemon is on the list
+
+
+def chain(own_session):
+    """Processes that fork and exit, each living for a moment only."""
+    if os.fork():
+        return
+    for _ in range(LINKS):
+        if own_session:
+            os.setsid()
+        record()
+        time.sleep(0.005)
+        if os.fork():
+            os._exit(0)
+    os._exit(0)
+
+
+def answer_commands():
+    host, command_port, update_port = sys.argv[-3:]
+    commands = socket.create_connection((host, int(command_port)))
+    if KIND == "connects-one-stream":
+        sleep_on()
+    updates = socket.create_connection((host, int(update_port)))  # noqa: F841 - held open
+    for line in commands.makefile():
+        if '"init"' in line and KIND == "refuses-init":
+            commands.sendall(b'{"success":false,"error":"I will not"}\n')
+            continue
+        if '"rm"' in line and KIND in ("ignores-rm", "ignores-sigterm"):
+            continue
+        if '"do_exit"' in line:
+            os._exit(0)
+        if '"do_crash"' in line:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        commands.sendall(b'{"success":true}\n')
+        if '"play"' in line and KIND == "stopped":
+            os.kill(os.getpid(), signal.SIGSTOP)
+    if KIND in ("ignores-rm", "ignores-sigterm", "refuses-init"):
+        sleep_on()
+
+
+record()
+if KIND in ("ignores-sigterm", "refuses-init", "never-connects"):
+    ignore_sigterm()
+if KIND == "has-children":
+    for _ in range(3):
+        if os.fork() == 0:
+            record()
+            sleep_on()
+elif KIND in ("has-daemon", "exits-before-init"):
+    daemon()
+elif KIND == "has-bare-daemon":
+    daemon(empty_environment=True)
+elif KIND == "chain":
+    chain(own_session=False)
+elif KIND == "chain-of-sessions":
+    chain(own_session=True)
+if KIND == "exits-before-init":
+    sys.exit(3)
+if KIND == "never-connects":
+    sleep_on()
+answer_commands()
