@@ -1,0 +1,676 @@
+"""shmz as people and scripts meet it: a real process, and a real HTTP server that records."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from conftest import EXAMPLES, JOBS
+from support import PATIENCE, Site
+
+SHMZ = Path(__file__).resolve().parent.parent / "scripts" / "shmz"
+
+UID = "3f2a5a0e-0c55-4d3c-9a53-0d6cf3ab6f70"
+OTHER_UID = "81b1f7b4-57f5-46c2-8e0e-2f8a0a1d2c11"
+ROSTER: list[dict[str, Any]] = [
+    {"uid": UID, "type": "countdown", "state": "playing", "parameters": {"left": 12}},
+    {"uid": OTHER_UID, "type": "ticker", "state": "suspended"},
+]
+
+
+def good(result: Any = None) -> dict[str, Any]:
+    return {"success": True, "result": result}
+
+
+def bad(error: str) -> dict[str, Any]:
+    return {"success": False, "error": error}
+
+
+class Request(NamedTuple):
+    path: str
+    content_type: str | None
+    body: bytes
+
+
+class Peer(ThreadingHTTPServer):
+    """A server that gives every request the same answer and remembers the requests."""
+
+    daemon_threads = False
+    block_on_close = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), PeerHandler)
+        self.base = f"http://127.0.0.1:{self.server_port}/"
+        self.requests: list[Request] = []
+        self.status = 200
+        self.reply: Any = good()
+        #: Set when a request is here; no request is answered unless `may_answer` is set.
+        self.asked = threading.Event()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+
+    @property
+    def packet(self) -> Any:
+        """What the one request said."""
+        (request,) = self.requests
+        return json.loads(request.body)
+
+
+class PeerHandler(BaseHTTPRequestHandler):
+    server: Peer
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.requests.append(Request(self.path, self.headers["Content-Type"], body))
+        self.server.asked.set()
+        if not self.server.may_answer.wait(PATIENCE):
+            return
+        reply = self.server.reply
+        reply = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    with Peer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.may_answer.set()
+        server.shutdown()
+        thread.join()
+
+
+class Ended(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ended]
+
+
+def environ(**variables: str) -> dict[str, str]:
+    """The environment, without what would change what shmz does."""
+    left_out = ("SHMZ_ENDPOINT", "COLUMNS", "PYTHONIOENCODING")
+    kept = {key: value for key, value in os.environ.items() if key not in left_out}
+    return {**kept, "LC_ALL": "C.UTF-8", **variables}
+
+
+def run_shmz(*words: str, stdin: bytes = b"", **variables: str) -> Ended:
+    """Run shmz with its output piped."""
+    ended = subprocess.run(
+        [sys.executable, str(SHMZ), *words],
+        input=stdin,
+        capture_output=True,
+        env=environ(**variables),
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert b"Traceback" not in ended.stderr, ended.stderr.decode()
+    return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+@pytest.fixture
+def shmz(peer: Peer) -> Run:
+    """Run shmz with its output piped, the peer's /queue being its endpoint."""
+
+    def run(*words: str, **keywords: Any) -> Ended:
+        return run_shmz(*words, **{"SHMZ_ENDPOINT": f"{peer.base}queue", **keywords})
+
+    return run
+
+
+@pytest.fixture
+def shmz_on_terminal(peer: Peer) -> Run:
+    """Run shmz with its standard output on a terminal; `out` has the terminal's lines."""
+
+    def run(*words: str, columns: int = 100, **variables: str) -> Ended:
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen(
+            [sys.executable, str(SHMZ), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=slave,
+            stderr=subprocess.PIPE,
+            env=environ(SHMZ_ENDPOINT=f"{peer.base}queue", **variables),
+        )
+        os.close(slave)
+        shown = read_terminal(master)
+        _, err = process.communicate(timeout=PATIENCE)
+        assert b"Traceback" not in err, err.decode()
+        return Ended(process.returncode, shown.decode().replace("\r\n", "\n"), err.decode())
+
+    return run
+
+
+def read_terminal(master: int) -> bytes:
+    """All that is written to a terminal, until nobody has it open any more."""
+    shown = b""
+    with open(master, "rb", buffering=0) as terminal:
+        while True:
+            try:
+                shown += terminal.read(4096) or b""
+            except OSError:  # how Linux says that the other end is closed
+                return shown
+
+
+# What is sent
+
+
+@pytest.mark.parametrize(
+    ("words", "packet"),
+    [
+        (["queue"], {"cmd": "queue", "args": {"parameters": True}}),
+        (["bg"], {"cmd": "bg", "args": {"parameters": True}}),
+        (["queue", "parameters={}"], {"cmd": "queue", "args": {"parameters": {}}}),
+        (["modules_available"], {"cmd": "modules_available"}),
+        (["add", "clock"], {"cmd": "add", "args": {"type": "clock"}}),
+        (
+            ["add", "countdown", "seconds=30", "name=tea time"],
+            {
+                "cmd": "add",
+                "args": {"type": "countdown", "args": {"seconds": 30, "name": "tea time"}},
+            },
+        ),
+        (
+            ["set_bg", "clock", "format=%H"],
+            {"cmd": "set_bg", "args": {"type": "clock", "args": {"format": "%H"}}},
+        ),
+        (["rm", UID, OTHER_UID], {"cmd": "rm", "args": {"uids": [UID, OTHER_UID]}}),
+        (["mv", UID], {"cmd": "mv", "args": {"uids": [UID]}}),
+        (
+            ["tell", UID, "add", "seconds=5"],
+            {"cmd": "tell_module", "args": {"uid": UID, "cmd": "add", "args": {"seconds": 5}}},
+        ),
+        (
+            ["tell_module", UID, "again"],
+            {"cmd": "tell_module", "args": {"uid": UID, "cmd": "again"}},
+        ),
+        (
+            ["tell_background", UID, "again"],
+            {"cmd": "tell_background", "args": {"uid": UID, "cmd": "again"}},
+        ),
+        (
+            ["ask", UID, "left", "name"],
+            {"cmd": "ask_module", "args": {"uid": UID, "parameters": ["left", "name"]}},
+        ),
+        (
+            ["ask_background", UID, "time"],
+            {"cmd": "ask_background", "args": {"uid": UID, "parameters": ["time"]}},
+        ),
+        (["set_vol", "vol=3"], {"cmd": "set_vol", "args": {"vol": 3}}),
+        (["rm", 'uids=["a", "b"]'], {"cmd": "rm", "args": {"uids": ["a", "b"]}}),
+        (["add", "a=1", "b=2"], {"cmd": "add", "args": {"a": 1, "b": 2}}),
+        (["rm", "--", UID, "-x"], {"cmd": "rm", "args": {"uids": [UID, "-x"]}}),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_words_become_the_packet_that_a_person_means(
+    shmz: Run, peer: Peer, words: list[str], packet: dict[str, Any]
+) -> None:
+    assert shmz(*words) == (0, "null\n", "")
+    assert peer.packet == packet
+    assert peer.requests[0].content_type == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("hello", "hello"),
+        ("30", 30),
+        ("-1.5", -1.5),
+        ("true", True),
+        ("null", None),
+        ('["a", {"b": 1}]', ["a", {"b": 1}]),
+        ('"30"', "30"),
+        ("", ""),
+        ("a=b", "a=b"),
+        ("01234", "01234"),
+        ("NaN", "NaN"),
+        ("1e999", "1e999"),
+        ("-Infinity", "-Infinity"),
+        ("grüße\n", "grüße\n"),
+        pytest.param("[" * 100_000, "[" * 100_000, id="deep"),
+    ],
+)
+def test_value_is_json_where_it_can_be_and_text_otherwise(
+    shmz: Run, peer: Peer, text: str, value: Any
+) -> None:
+    shmz("say", f"it={text}")
+    assert peer.packet == {"cmd": "say", "args": {"it": value}}
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"cmd":"a", "args":{"x":1.10}}', b'{"cmd": "\xc3\xbc"}\n', b"3"]
+)
+def test_packet_from_standard_input_is_sent_as_it_is(shmz: Run, peer: Peer, body: bytes) -> None:
+    assert shmz("-", stdin=body).status == 0
+    assert peer.requests[0].body == body
+
+
+# Where it is sent
+
+
+def test_option_wins_over_the_environment(shmz: Run, peer: Peer) -> None:
+    shmz("-e", f"{peer.base}deep/vol?x=1", "get_vol", SHMZ_ENDPOINT="http://127.0.0.1:1/")
+    assert peer.requests[0].path == "/deep/vol?x=1"
+
+
+def test_name_of_a_service_is_found_beside_the_endpoint(shmz: Run, peer: Peer) -> None:
+    shmz("-e", "vol", "get_vol", SHMZ_ENDPOINT=f"{peer.base}app/queue")
+    shmz("-e", "vol", "get_vol", SHMZ_ENDPOINT=peer.base.rstrip("/"))
+    assert [request.path for request in peer.requests] == ["/app/vol", "/vol"]
+
+
+def test_pool_is_asked_at_the_pool_and_queue_at_the_queue(shmz: Run, peer: Peer) -> None:
+    shmz("pool")
+    shmz("queue", SHMZ_ENDPOINT=f"{peer.base}app/pool")
+    shmz("pool", SHMZ_ENDPOINT=f"{peer.base}jobs")
+    shmz("-e", "queue", "pool")
+    paths = [request.path for request in peer.requests]
+    assert paths == ["/pool", "/app/queue", "/jobs", "/queue"]
+
+
+def test_proxies_of_the_environment_are_not_used(shmz: Run, peer: Peer) -> None:
+    proxy = "http://127.0.0.1:1/"
+    assert shmz("queue", http_proxy=proxy, HTTP_PROXY=proxy, all_proxy=proxy).status == 0
+    assert len(peer.requests) == 1
+
+
+def test_path_with_letters_beyond_ascii_is_quoted(shmz: Run, peer: Peer) -> None:
+    shmz("-e", f"{peer.base}lautstärke", "get")
+    shmz("-e", "lautstärke", "get")
+    assert {request.path for request in peer.requests} == {"/lautst%C3%A4rke"}
+
+
+# What is printed when piped
+
+
+@pytest.mark.parametrize("result", [None, 3, "grüße", [], ROSTER, {"uid": UID}])
+def test_piped_result_is_one_line_of_json(shmz: Run, peer: Peer, result: Any) -> None:
+    peer.reply = good(result)
+    ended = shmz("queue")
+    assert (ended.status, ended.err, ended.out.count("\n")) == (0, "", 1)
+    assert json.loads(ended.out) == result
+
+
+def test_list_is_answered_by_all_packets_and_fails_if_one_does(shmz: Run, peer: Peer) -> None:
+    peer.reply = [good(1), bad("unknown command 'x'"), good()]
+    ended = shmz("-", stdin=b'[{"cmd": "a"}, {"cmd": "x"}, {"cmd": "b"}]')
+    assert (ended.status, ended.err) == (1, "shmz: 2 of 3: unknown command 'x'\n")
+    assert json.loads(ended.out) == peer.reply
+
+
+def test_list_without_failure_is_success(shmz: Run, peer: Peer) -> None:
+    peer.reply = [good(1), good()]
+    assert shmz("-", stdin=b'[{"cmd": "a"}, {"cmd": "b"}]').status == 0
+
+
+def test_help_teaches_the_commands_without_a_server() -> None:
+    ended = run_shmz("--help", SHMZ_ENDPOINT="http://127.0.0.1:1/")
+    assert (ended.status, ended.err) == (0, "")
+    for taught in (
+        "shmz add countdown seconds=30",
+        "shmz rm",
+        "shmz tell",
+        "http://localhost:8080/queue",
+    ):
+        assert taught in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 100
+
+
+# What is shown on a terminal
+
+
+def test_roster_is_a_table_on_a_terminal(shmz_on_terminal: Run, peer: Peer) -> None:
+    peer.reply = good(ROSTER)
+    ended = shmz_on_terminal("queue")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.splitlines() == [
+        "uid                                   type       state      parameters",
+        f"{UID}  countdown  playing    left=12",
+        f"{OTHER_UID}  ticker     suspended",
+    ]
+
+
+def test_background_is_a_table_of_one_row(shmz_on_terminal: Run, peer: Peer) -> None:
+    peer.reply = good(ROSTER[0])
+    title, row = shmz_on_terminal("bg").out.splitlines()
+    assert title.split() == ["uid", "type", "state", "parameters"]
+    assert row.split() == [UID, "countdown", "playing", "left=12"]
+
+
+def test_table_is_no_wider_than_the_terminal(shmz_on_terminal: Run, peer: Peer) -> None:
+    latin_parameters, chinese_parameters = {"name": "x" * 500}, {"名": "字" * 99}
+    peer.reply = good(
+        [
+            {**ROSTER[0], "parameters": latin_parameters},
+            {**ROSTER[1], "parameters": chinese_parameters},
+        ]
+    )
+    _, latin, chinese = shmz_on_terminal("queue", columns=80).out.splitlines()
+    assert latin == f'{UID}  countdown  playing    name="{"x" * 13}…'
+    assert len(latin) == 80
+    # Each of these letters takes two cells, so that one cell is left over.
+    assert chinese == f'{OTHER_UID}  ticker     suspended  名="{"字" * 7}…'
+    narrow = shmz_on_terminal("queue", columns=10).out.splitlines()
+    assert [len(line) for line in narrow] == [10, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        (None, ""),
+        (["countdown", "ticker"], "countdown\nticker\n"),
+        ({"uid": UID}, f"uid: {UID}\n"),
+        ({"left": 3, "names": ["a", "ü"]}, 'left: 3\nnames: ["a", "ü"]\n'),
+        ([], "(none)\n"),
+        ({}, "(none)\n"),
+        ("done", "done\n"),
+        (30, "30\n"),
+        ([1, {"a": 1}], "1\na=1\n"),
+        ([{"a": 1}, {}], "a\n1\n\n"),
+    ],
+    ids=json.dumps,
+)
+def test_other_results_are_lines_on_a_terminal(
+    shmz_on_terminal: Run, peer: Peer, result: Any, shown: str
+) -> None:
+    peer.reply = good(result)
+    assert shmz_on_terminal("what") == (0, shown, "")
+
+
+def test_json_is_printed_on_a_terminal_when_asked_for(shmz_on_terminal: Run, peer: Peer) -> None:
+    assert shmz_on_terminal("queue", "--json").out == "null\n"
+    assert peer.packet == {"cmd": "queue", "args": {"parameters": True}}
+
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\x7f\r\n\u202egnp.\u2028\ud800\0"
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        HOSTILE,
+        [HOSTILE],
+        {HOSTILE: HOSTILE},
+        [
+            {
+                "uid": HOSTILE,
+                HOSTILE: HOSTILE,
+                "parameters": {HOSTILE: [HOSTILE, {HOSTILE: HOSTILE}]},
+            }
+        ],
+    ],
+    ids=["text", "list", "dict", "table"],
+)
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_values_cannot_command_the_terminal(
+    shmz_on_terminal: Run, peer: Peer, options: list[str], result: Any
+) -> None:
+    peer.reply = good(result)
+    ended = shmz_on_terminal("queue", *options, columns=5000)
+    assert ended.status == 0
+    assert "owned" in ended.out
+    assert all(line.isprintable() for line in ended.out.split("\n"))
+
+
+def test_error_is_one_line_without_control_characters(shmz: Run, peer: Peer) -> None:
+    peer.reply = bad(f"no{HOSTILE}way")
+    ended = shmz("queue")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.count("\n") == 1
+    assert ended.err.rstrip("\n").isprintable()
+
+
+def test_letters_that_the_locale_lacks_do_not_end_in_a_traceback(
+    shmz_on_terminal: Run, peer: Peer
+) -> None:
+    peer.reply = good("grüße")
+    variables = {"PYTHONIOENCODING": "ascii"}
+    assert shmz_on_terminal("what", **variables) == (0, "gr\\xfc\\xdfe\n", "")
+
+
+# How it ends
+
+
+@pytest.mark.parametrize(
+    ("http_status", "status"),
+    [(200, 1), (400, 1), (404, 1), (405, 1), (413, 1), (415, 1), (502, 3), (504, 3)],
+)
+def test_failure_packet_is_told_in_one_line_and_the_status_says_whose_fault(
+    shmz: Run, peer: Peer, http_status: int, status: int
+) -> None:
+    peer.status, peer.reply = http_status, bad("no such thing")
+    assert shmz("queue") == (status, "", "shmz: no such thing\n")
+    assert shmz("-", stdin=b"[{}]") == (status, "", "shmz: no such thing\n")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"<html>404</html>",
+        b"\xff",
+        b"3",
+        b"{}",
+        b'{"success": 1}',
+        b'{"success": false}',
+        b'{"success": true, "result": NaN}',
+        b'[{"success": true}]',
+        pytest.param(b"[" * 100_000, id="deep"),
+    ],
+)
+@pytest.mark.parametrize("http_status", [200, 301, 404, 502])
+def test_answer_that_is_no_packet_is_no_answer(
+    shmz: Run, peer: Peer, http_status: int, reply: bytes
+) -> None:
+    peer.status, peer.reply = http_status, reply
+    ended = shmz("queue")
+    assert (ended.status, ended.out) == (3, "")
+    assert ended.err.startswith(f"shmz: {peer.base}queue answers with something that is no packet")
+    assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize("reply", [good(), [], [good()], [good(), 3]], ids=json.dumps)
+def test_list_of_two_is_answered_by_two_packets_or_not_at_all(
+    shmz: Run, peer: Peer, reply: Any
+) -> None:
+    peer.reply = reply
+    assert shmz("-", stdin=b"[{}, {}]").status == 3
+
+
+def test_server_that_is_not_there_is_told() -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # bound, so that nobody else listens there
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/queue"
+        ended = run_shmz("-e", url, "queue")
+    assert ended == (3, "", f"shmz: no answer from {url}: Connection refused\n")
+
+
+def test_server_that_does_not_answer_in_time_is_given_up(shmz: Run, peer: Peer) -> None:
+    peer.may_answer.clear()
+    ended = shmz("queue", "--timeout", "0.2")
+    assert ended == (3, "", f"shmz: no answer from {peer.base}queue: timed out\n")
+
+
+@pytest.mark.parametrize(
+    "reply", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}"]
+)
+def test_server_that_breaks_off_or_speaks_no_http_is_told(reply: bytes) -> None:
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(reply)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        ended = run_shmz("-e", url, "queue")
+        thread.join(PATIENCE)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (3, "", 1)
+    assert ended.err.startswith(f"shmz: no answer from {url}: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--no-such-option", "queue"],
+        ["-e"],
+        ["queue", "surplus"],
+        ["set_vol", "vol"],
+        ["set_vol", "=3"],
+        ["set_vol", "vol=1", "vol=2"],
+        ["add"],
+        ["rm"],
+        ["tell", UID],
+        ["tell", UID, "seconds=5"],
+        ["ask", UID],
+        ["-", "queue"],
+        ["--timeout", "soon", "queue"],
+        ["--timeout", "0", "queue"],
+        ["--timeout", "nan", "queue"],
+        ["-e", "", "queue"],
+        ["-e", "localhost:8080/queue", "queue"],
+        ["-e", "ftp://localhost/queue", "queue"],
+        ["-e", "http:///queue", "queue"],
+        ["-e", "http://localhost:http/queue", "queue"],
+        ["-e", "http://[::1/queue", "queue"],
+        ["-e", "http://local host/queue", "queue"],
+        ["-e", "http://local..host/queue", "queue"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_told_in_one_line_and_nothing_is_sent(
+    shmz: Run, peer: Peer, words: list[str]
+) -> None:
+    ended = shmz(*words)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert ended.err.startswith("shmz: ")
+    assert peer.requests == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"queue", b"[NaN]", b"\xff", b'{"cmd": "queue"', b"[" * 100_000]
+)
+def test_standard_input_that_is_no_json_is_wrong_usage(shmz: Run, peer: Peer, body: bytes) -> None:
+    ended = shmz("-", stdin=body)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert ended.err.startswith("shmz: standard input is no JSON: ")
+    assert peer.requests == []
+
+
+def test_no_command_shows_the_usage(shmz: Run) -> None:
+    ended = shmz()
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("usage: shmz [-e ENDPOINT]")
+
+
+def test_ctrl_c_ends_it_quietly(peer: Peer) -> None:
+    peer.may_answer.clear()
+    process = subprocess.Popen(
+        [sys.executable, str(SHMZ), "-e", f"{peer.base}queue", "queue"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environ(),
+    )
+    assert peer.asked.wait(PATIENCE)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=PATIENCE) == (b"", b"")
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("words", [["queue"], ["--help"]], ids=" ".join)
+def test_reader_that_has_left_is_no_failure(peer: Peer, words: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as stdout:
+        argv = [sys.executable, str(SHMZ), "-e", f"{peer.base}queue", *words]
+        ended = subprocess.run(
+            argv,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env=environ(),
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_full_disk_is_told(peer: Peer) -> None:
+    with open("/dev/full", "wb") as stdout:
+        argv = [sys.executable, str(SHMZ), "-e", f"{peer.base}queue", "queue"]
+        ended = subprocess.run(
+            argv,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env=environ(),
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (1, b"shmz: cannot write: No space left on device\n")
+
+
+# With the real services
+
+
+def test_person_drives_queue_pool_and_own_service(make_site: Callable[..., Site]) -> None:
+    services = ("wsgi", "queue", "pool", "vol")
+    site = make_site(services=services, settings={"jobs": JOBS}, programs=EXAMPLES).start()
+
+    def shmz(*words: str) -> Any:
+        ended = run_shmz(*words, SHMZ_ENDPOINT=f"{site.url}queue")
+        assert (ended.status, ended.err) == (0, "")
+        return json.loads(ended.out)
+
+    assert "countdown" in shmz("modules_available")
+    first = shmz("add", "countdown", "seconds=1000")["uid"]
+    second = shmz("add", "countdown", "seconds=1000")["uid"]
+    shmz("mv", second, first)
+    roster = shmz("queue")
+    assert [(module["uid"], module["state"]) for module in roster] == [
+        (second, "playing"),
+        (first, "suspended"),
+    ]
+    assert "left" in roster[1]["parameters"]
+    left = shmz("ask", first, "left")["left"]
+    assert shmz("tell", first, "add", "seconds=5") == left + 5
+    clock = shmz("set_bg", "clock")["uid"]
+    assert shmz("bg")["uid"] == clock
+    shmz("rm", first, second)
+    assert shmz("queue") == []
+
+    job = shmz("-e", "pool", "add", "job", "name=forever")["uid"]
+    assert [module["uid"] for module in shmz("pool")] == [job]
+    shmz("-e", "vol", "set_vol", "vol=3")
+    assert shmz("-e", "vol", "get_vol") == 3
+
+    refused = run_shmz("-e", f"{site.url}queue", "add", "no_such_type")
+    assert (refused.status, refused.out, refused.err.count("\n")) == (1, "", 1)
+    assert "no_such_type" in refused.err
