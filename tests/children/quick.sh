@@ -1,0 +1,6 @@
+# A module that starts as fast as one can: it agrees to everything.
+host=$1 commands=$2 updates=$3
+exec 3<>"/dev/tcp/$host/$commands" 4<>"/dev/tcp/$host/$updates"
+while read -r line <&3; do
+    echo '{"success":true}' >&3
+done
