@@ -14,6 +14,7 @@ Every SettingsError is one line that names the file and the key.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -145,15 +146,26 @@ def _read(source: Path) -> dict[str, Any]:
     except UnicodeDecodeError as bad:
         raise SettingsError(f"settings file {source}: is not UTF-8 (byte {bad.start})") from bad
     try:
-        values = json.loads(text)
+        values = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
     except json.JSONDecodeError as bad:
         where = f"line {bad.lineno} column {bad.colno}"
         raise SettingsError(f"settings file {source}: broken JSON at {where}: {bad.msg}") from bad
+    except ValueError as bad:
+        raise SettingsError(f"settings file {source}: broken JSON: {bad}") from bad
     except RecursionError as bad:
         raise SettingsError(f"settings file {source}: broken JSON: nested too deeply") from bad
     if not isinstance(values, dict):
         raise SettingsError(f"settings file {source}: must hold one JSON object")
     return values
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse_number(digits)
+
+
+def _refuse_number(digits: str) -> Any:
+    raise ValueError(f"{digits} is no number")
 
 
 _current: Settings | None = None

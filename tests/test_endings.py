@@ -223,3 +223,26 @@ def test_no_zombie_is_kept(pool: Endings) -> None:
         return found
 
     wait_until(lambda: not zombies(), "all are reaped")
+
+
+def test_rm_does_not_wait_for_a_command_that_hangs(make_site: Callable[..., Site]) -> None:
+    kind = {"process": child("well"), "command_timeout": 1000, **PATIENCE}
+    site = make_site(services=("pool",), settings={"pool": {"modules": {"well": kind}}}).start()
+    uid = site.ask("pool", "add", type="well", args={"name": "hung"})["uid"]
+    refusals: list[str] = []
+
+    def hang() -> None:
+        try:
+            site.ask("pool", "tell_module", uid=uid, cmd="hang")
+        except Refusal as refusal:
+            refusals.append(str(refusal))
+
+    hanging = threading.Thread(target=hang)
+    hanging.start()
+    heard = site.folder / "heard-hung"
+    wait_until(lambda: "hang" in heard.read_text(), "it hangs")
+    begin = time.monotonic()
+    site.ask("pool", "rm", uids=[uid])
+    assert time.monotonic() - begin < LADDER
+    hanging.join(LADDER)
+    assert refusals == [f"well {uid} was removed"]

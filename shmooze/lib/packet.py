@@ -56,6 +56,11 @@ def encode(packet: Any) -> bytes:
 def decode(line: bytes) -> Any:
     """The value of one line. Raises PacketError where it is not JSON."""
     try:
-        return json.loads(line)
+        return json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as bad:
         raise PacketError(f"not JSON: {bad}") from bad
+
+
+def _refuse_constant(name: str) -> Any:
+    """NaN and the infinities, which Python takes for JSON and nobody else does."""
+    raise ValueError(f"{name} is no JSON")

@@ -5,6 +5,7 @@ They come as classes from a program, or as descriptions from the settings.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,8 +34,8 @@ def by_type(modules: Iterable[type[Module]]) -> dict[str, type[Module]]:
     for module in modules:
         name = getattr(module, "TYPE_STRING", None)
         process = getattr(module, "process", None)
-        if not isinstance(name, str) or not name:
-            raise SettingsError(f"{module.__name__} has no TYPE_STRING")
+        if not isinstance(name, str) or not _is_name(name):
+            raise SettingsError(f"{module.__name__} has no TYPE_STRING that could be shown")
         if not _is_argv(process):
             raise SettingsError(
                 f"{module.__name__}: `process` must be a list of program and arguments"
@@ -47,12 +48,19 @@ def by_type(modules: Iterable[type[Module]]) -> dict[str, type[Module]]:
     return table
 
 
+def _is_name(name: str) -> bool:
+    return bool(name) and name.isprintable()
+
+
 def _is_argv(value: object) -> bool:
-    return (
-        isinstance(value, (list, tuple))
-        and bool(value)
-        and all(isinstance(word, str) and "\0" not in word for word in value)
-    )
+    """Whether a value is a program and its arguments, as the system takes them."""
+    if not isinstance(value, (list, tuple)) or not all(isinstance(word, str) for word in value):
+        return False
+    try:
+        words = [os.fsencode(word) for word in value]
+    except UnicodeEncodeError:
+        return False
+    return bool(words) and bool(words[0]) and not any(b"\0" in word for word in words)
 
 
 def types_from_settings(
@@ -84,6 +92,8 @@ def types_from_settings(
 def _type_from_settings(
     source: settings.Settings, path: str, name: str, description: Any
 ) -> type[Module]:
+    if not _is_name(name):
+        raise source.error(path, "has a name that cannot be shown")
     if not isinstance(description, dict):
         raise source.error(path, 'must be an object with a "process"')
     if not _is_argv(description.get("process")):

@@ -171,11 +171,14 @@ class Module:
     def remove(self) -> None:
         """Ask it to end, and see to it that it does. Returns once it has left the stage."""
         deadline = time.monotonic() + self.natural_death_timeout
-        try:
-            self._request("rm", None, self.natural_death_timeout)
-        except (ModuleError, Failure):
-            pass  # the ladder goes on without its consent
-        self._end("was removed", deadline - time.monotonic(), asked=True)
+        last_word: str | None = "rm"  # said without waiting where it could not be asked
+        with gevent.Timeout(self.natural_death_timeout, False):  # also for its turn behind others
+            try:
+                self._request("rm", None, self.natural_death_timeout)
+                last_word = None
+            except (ModuleError, Failure):
+                pass  # the ladder goes on without its consent
+        self._end("was removed", deadline - time.monotonic(), last_word=last_word, asked=True)
 
     def tell(self, cmd: str, args: dict[str, Any]) -> Any:
         """Pass a command of the module's own on to the child; its result.

@@ -58,6 +58,7 @@ class Well(JSONParentPoller):
 
     def do_hang(self):
         """Never answer."""
+        self.hear("hang")
         while True:
             self.connection.recv_cmd()
 
