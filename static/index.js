@@ -36,6 +36,14 @@ function arrange(parent, wanted) {
   if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
 }
 
+/** A parameter's value for people: text as it is, lines as lines, numbers to six digits or more. */
+function readable(value) {
+  if (typeof value === "string") return value;
+  if (typeof value === "number") return String(Number(value.toPrecision(Math.abs(value) < 1000 ? 6 : 15)));
+  if (Array.isArray(value) && value.length && value.every((line) => typeof line === "string")) return value.join("\n");
+  return JSON.stringify(value);
+}
+
 /** The arguments that a person typed. Throws an Error that says what is wrong with them. */
 function parseArguments(text) {
   let args;
@@ -91,7 +99,9 @@ class Row {
       this.parameters.set(name, pair);
     }
     const pair = this.parameters.get(name);
-    write(pair.lastChild, typeof value === "string" ? value : JSON.stringify(value));
+    const text = readable(value);
+    write(pair.lastChild, text);
+    pair.classList.toggle("long", text.length > 40 || text.includes("\n"));
     return pair;
   }
 

@@ -7,11 +7,11 @@
   "use strict";
 
   const PROBE = 500; // ms until a lost gateway is probed, doubling ...
-  const LAST_PROBE = 10000; // ... up to this, also the time for one probe
+  const LAST_PROBE = 10000; // ... up to this; also the time for a probe, and for a request to cause one
   const source = document.currentScript ? document.currentScript.src : document.baseURI;
   const html = document.documentElement;
   const fixed = page.BASE_URL;
-  let ready, delay, timer, lost = false;
+  let ready, delay, timer, lost = false, cut = new AbortController();
 
   /** Where the services are, with no slash at the end. A page may set it before this script. */
   page.BASE_URL = fixed || "";
@@ -26,8 +26,6 @@
   page.Endpoint = class Endpoint {
     /** ms that deferred queries are held back after a failed request. */
     static pause = 500;
-    /** ms that a request may take. */
-    static patience = 60000;
 
     #waiting = [];
     #timer = 0;
@@ -105,11 +103,11 @@
 
     async #post(batch) {
       let status, answer;
+      const doubt = setInterval(load, LAST_PROBE); // is the service slow, or the gateway gone?
       try {
-        const signal = AbortSignal.timeout(Endpoint.patience);
         const headers = { "Content-Type": "application/json" };
         const body = "[" + batch.map((query) => query.text) + "]";
-        const response = await fetch(this.url, { method: "POST", headers, body, signal });
+        const response = await fetch(this.url, { method: "POST", headers, body, signal: cut.signal });
         status = response.status;
         answer = JSON.parse(await response.text());
       } catch (error) {
@@ -117,6 +115,8 @@
           lose();
           return { error: "the server is out of reach", alive: false };
         }
+      } finally {
+        clearInterval(doubt);
       }
       if (lost && timer) load(); // a sign of life
       if (Array.isArray(answer) && answer.length === batch.length) return { packets: answer, alive: true };
@@ -186,6 +186,8 @@
       use(await response.json(), new URL(".", response.url));
     } catch (error) {
       console.warn("shmooze: no settings.json:", error.message);
+      cut.abort(); // what is still under way will not be answered
+      cut = new AbortController();
       return lost ? probeLater() : lose();
     }
     ready(page.settings_data);
