@@ -30,7 +30,7 @@ from shmooze.lib.database import Database
 from shmooze.lib.service import JSONCommandProcessor, Service
 from shmooze.modules import guardian
 from shmooze.modules.catalog import by_type
-from shmooze.modules.launcher import LocalLauncher
+from shmooze.modules.launcher import MISSING_MEANS, LocalLauncher
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 from shmooze.modules.report import Wanted, epitaph, explain, select, show
@@ -149,8 +149,8 @@ class Broker(JSONCommandProcessor, Service):
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
         if self._guardian is not None:
             gevent.spawn(self._outlive, self._guardian)
-        elif guardian.MISSING:
-            log.warning("%s: no guardian: %s", self.name, guardian.MISSING)
+        if MISSING_MEANS:
+            log.warning("%s: daemons of modules may be left behind: %s", self.name, MISSING_MEANS)
 
     def stop(self) -> None:
         """End every child, then stop serving. Returns when the last one is gone."""
@@ -200,7 +200,7 @@ class Broker(JSONCommandProcessor, Service):
             if order is not None:
                 order()
         except ModuleError as bad:
-            module.condemn(str(bad))
+            module.condemn(bad)
         finally:
             del self._orders[module]
             self.settle()
@@ -290,7 +290,9 @@ class Broker(JSONCommandProcessor, Service):
         if delay is None:
             self.replace(successor, None)
             count, last = successor.restarts.count, ended.reason
-            successor.condemn(f"was given up after {count} restarts; the last time it {last}")
+            successor.condemn(
+                ModuleError(f"was given up after {count} restarts; the last time it {last}")
+            )
             return
         successor.next_attempt = time.monotonic() + delay
         log.warning("%s: %r is started again in %.1f s", self.name, successor, delay)

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,9 @@ class Site:
         name, _, value = self.badge.partition("=")
         self.environ = {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(
+                [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
             "SHMOOZE_SETTINGS": str(self.settings_file),
             "HERE": str(folder),
             name: value,
@@ -217,3 +220,128 @@ class Site:
             os.kill(pid, signal.SIGKILL)
         assert not left, f"left behind: {left}"
         assert set(statuses.values()) <= {0}, f"exit statuses: {statuses}"
+
+
+def parent_of(pid: int) -> int:
+    """The pid of a living process' parent."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+class Client:
+    """One queue or pool of a running site, asked in few words; `clear` empties it."""
+
+    def __init__(self, site: Site, name: str, kind: str | None = None) -> None:
+        self.site, self.name, self.kind = site, name, kind or name
+        self.own_processes = set(site.survivors())
+
+    def __call__(self, command: str, /, **args: Any) -> Any:
+        return self.site.ask(self.name, command, **args)
+
+    def add(self, type: str = "well", **args: Any) -> str:
+        """Add a module and return its uid; `args` are those of `init`."""
+        return self("add", type=type, args=args)["uid"]
+
+    def roster(self) -> list[dict[str, Any]]:
+        return self(self.kind, parameters=True)
+
+    def uids(self) -> list[str]:
+        return [module["uid"] for module in self.roster()]
+
+    def parameters(self, uid: str) -> dict[str, Any]:
+        """All parameters of a module of the roster."""
+        return next(each["parameters"] for each in self.roster() if each["uid"] == uid)
+
+    def tell(self, uid: str, cmd: str, **args: Any) -> Any:
+        return self("tell_module", uid=uid, cmd=cmd, args=args)
+
+    def heard(self, name: str) -> list[str]:
+        """The commands that the well-behaved child of this name has heard."""
+        file = self.site.folder / f"heard-{name}"
+        return file.read_text().split() if file.exists() else []
+
+    def pids(self, name: str) -> list[int]:
+        """What children have written to HERE/pids-NAME."""
+        file = self.site.folder / f"pids-{name}"
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+    def clear(self) -> None:
+        """Remove every module; no process but the service's own may be left after a while."""
+        background = self("bg") if self.kind == "queue" else None
+        self("rm", uids=[*self.uids(), *([background["uid"]] if background else [])])
+        self.expect_no_children()
+
+    def expect_no_children(self) -> None:
+        """Wait until no process but the service's own is left; what stays is killed, and told."""
+        try:
+            wait_until(self._has_no_children, "every child is gone", patience=10)
+        except AssertionError:
+            left = set(self.site.survivors()) - self.own_processes
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            raise AssertionError(f"left behind: {left}") from None
+
+    def _has_no_children(self) -> bool:
+        return set(self.site.survivors()) <= self.own_processes
+
+
+def probe_site(folder: Path, *more_services: str, **settings: Any) -> Site:
+    """An application with the service of children/svc_probe.py, not yet started."""
+    services, programs = ("probe", *more_services), {"probe": child("svc_probe", "probe")}
+    return Site(folder, services=services, programs=programs, settings=settings)
+
+
+def keep_alive(port: int) -> HTTPConnection:
+    """A client that uses one connection for all its requests."""
+    return HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+
+
+def failure(reply: Reply) -> str:
+    """The words of an answer that must be one failure packet."""
+    assert reply.headers["Content-Type"] == "application/json"
+    assert reply.json == {"success": False, "error": reply.json["error"]}
+    assert len(reply.json["error"].splitlines()) == 1
+    return reply.json["error"]
+
+
+def refusals(*argvs: list[str], settings_file: Path | None = None) -> list[str]:
+    """Run programs that must refuse to start: status 2 and one line on stderr. Those lines."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "SHMOOZE_SETTINGS": str(settings_file or "")}
+    programs = [
+        subprocess.Popen(
+            argv,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for argv in argvs
+    ]
+    lines = []
+    for program in programs:
+        out, err = program.communicate(timeout=PATIENCE)
+        assert (out, program.returncode) == ("", 2), err
+        assert err.count("\n") == len(err.splitlines()) == 1, err
+        lines.append(err.removesuffix("\n"))
+    return lines
+
+
+def raw_http(port: int, sent: bytes) -> tuple[Reply, bool]:
+    """Send bytes as they are; the answer, and whether the connection ends with it."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        try:
+            connection.sendall(sent)
+        except OSError:
+            pass  # the server may answer, and hang up, before it has heard everything
+        answer = HTTPResponse(connection)
+        answer.begin()
+        reply = Reply(answer.status, answer.headers, answer.read())
+        return reply, answer.will_close and has_ended(connection)
+
+
+def has_ended(connection: socket.socket) -> bool:
+    """Whether the peer hangs up, be it politely or by a reset; waits for that."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True

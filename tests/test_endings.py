@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -197,11 +198,13 @@ def test_sigkill_of_the_guardian_leaves_nothing(pool: Endings) -> None:
 
 def test_next_start_ends_what_sigkill_of_both_has_left(pool: Endings) -> None:
     pool.add_playing()
-    pool.end_service(pool.guardian, pool.service, with_signal=signal.SIGKILL)
+    os.kill(pool.guardian, signal.SIGSTOP)  # or it would see the service die first
+    pool.end_service(pool.service, pool.guardian, with_signal=signal.SIGKILL)
     assert any("daemon" in left for left in pool.survivors()), "the test tests nothing"
     pool.site.start("pool")
     pool.assert_none_left(1.0)
-    assert "that an earlier crash had left" in pool.site.log("pool")
+    said = "that an earlier crash had left"
+    wait_until(lambda: said in pool.site.log("pool"), "the log says it")
 
 
 def test_no_zombie_is_kept(pool: Endings) -> None:
@@ -246,3 +249,24 @@ def test_rm_does_not_wait_for_a_command_that_hangs(make_site: Callable[..., Site
     assert time.monotonic() - begin < LADDER
     hanging.join(LADDER)
     assert refusals == [f"well {uid} was removed"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a pid namespace of one's own needs root here")
+def test_pid_1_of_a_container_leaves_nothing(pool: Endings) -> None:
+    """The pool is the first process of a pid namespace: nobody else would reap or end anything."""
+    site = pool.site
+    site.stop("pool")
+    unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    site.programs["pool"] = [*unshare, sys.executable, "-m", "shmooze.pool"]
+    site.start("pool")
+    for kind in PLAYING:
+        site.ask("pool", "add", type=kind)
+    site.ask("pool", "rm", uids=[module["uid"] for module in site.ask("pool", "pool")])
+    wait_until(lambda: len(site.ask("pool", "gone")) == len(PLAYING), "all are gone", LADDER)
+    unshared = site.processes.pop("pool")
+    (guardian,) = (pid for pid, parent in _parents().items() if parent == unshared.pid)
+    (service,) = (pid for pid, parent in _parents().items() if parent == guardian)
+    assert [pid for pid, parent in _parents().items() if parent == service] == []
+    os.kill(guardian, signal.SIGTERM)
+    assert unshared.wait(LADDER) == 0
+    assert site.survivors() == []

@@ -73,6 +73,10 @@ _decode_answer = msgspec.json.Decoder(Answer).decode
 _decode_update = msgspec.json.Decoder(Update).decode
 
 
+class StreamEnded(ModuleError):
+    """The child has hung up, most often because it ends."""
+
+
 class Breach(Exception):
     """The child sent something that ends the stream."""
 
@@ -169,7 +173,7 @@ class Stream:
         if self._ended is None:
             self._ended = reason
             if not self.connected.ready():
-                self.connected.set_exception(ModuleError(reason))
+                self.connected.set_exception(StreamEnded(reason))
 
 
 class CommandStream(Stream):
@@ -189,14 +193,14 @@ class CommandStream(Stream):
         """
         with self._turn:
             if self._ended is not None or self._socket is None:
-                raise ModuleError(self._ended or f"has no {self.name}")
+                raise StreamEnded(self._ended or f"has no {self.name}")
             answer = self._answer = AsyncResult()
             with gevent.Timeout(timeout, False):
                 try:
                     self._socket.sendall(_command_line(cmd, args))
                     return answer.get()
                 except OSError:
-                    raise ModuleError(f"closed its {self.name}") from None
+                    raise StreamEnded(f"closed its {self.name}") from None
                 finally:
                     self._answer = None
             raise ModuleError(f"did not answer `{cmd}` within {timeout:g} s")
@@ -232,7 +236,7 @@ class CommandStream(Stream):
     def _set_ended(self, reason: str) -> None:
         super()._set_ended(reason)
         if self._answer is not None and not self._answer.ready():
-            self._answer.set_exception(ModuleError(reason))
+            self._answer.set_exception(StreamEnded(reason))
 
 
 class UpdateStream(Stream):

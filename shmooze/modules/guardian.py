@@ -33,6 +33,7 @@ from typing import NoReturn
 import gevent
 from gevent import monkey
 
+from shmooze.modules.launcher import CAN_FOLLOW_TREES
 from shmooze.modules.tree import children
 
 _PR_SET_NAME = 15
@@ -44,9 +45,6 @@ PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signa
 #: Seconds that SIGKILL may take, for processes that the kernel cannot end or that are not ours.
 KILL_TIMEOUT = 5.0
 
-#: Why there is no guardian here; None where there can be one.
-MISSING = None if sys.platform == "linux" else "no child subreaper on this system"
-
 
 def stand_guard() -> int | None:
     """Split this process; returns in the service's half only.
@@ -54,7 +52,7 @@ def stand_guard() -> int | None:
     The result is the file descriptor that reads as ended once the guardian is gone, or None
     where there is no guardian.
     """
-    if MISSING:
+    if not CAN_FOLLOW_TREES:
         return None
     fork: Callable[[], int] = monkey.get_original("os", "fork")
     libc = ctypes.CDLL(None)

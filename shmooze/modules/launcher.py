@@ -52,13 +52,23 @@ _KILL_WAIT = 0.05
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
-#: Whether trees can be followed here: Linux with /proc, pidfds and prctl.
-CAN_FOLLOW_TREES = (
-    sys.platform == "linux"
-    and os.path.isdir("/proc/self")
-    and hasattr(os, "pidfd_open")
-    and hasattr(resource, "prlimit")
-)
+
+def _missing_means() -> str | None:
+    """Why trees cannot be followed here; None where they can."""
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
+        return "this system has no pidfds and no child subreaper"
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+        if os.readlink("/proc/self") != str(os.getpid()):
+            return "/proc shows another pid namespace than ours"
+    except OSError as bad:
+        return f"no pidfd, or no /proc: {bad.strerror}"
+    return None
+
+
+#: Why processes that leave their parent cannot be followed here; None where they can be.
+MISSING_MEANS = _missing_means()
+CAN_FOLLOW_TREES = MISSING_MEANS is None
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 

@@ -28,6 +28,7 @@ from shmooze.lib.stream import (
     CommandStream,
     Leaving,
     SetParameters,
+    StreamEnded,
     UnsetParameters,
     Update,
     UpdateStream,
@@ -141,9 +142,9 @@ class Module:
             self._connect()
             self._order("init", args)
         except ModuleError as bad:
-            self.condemn(str(bad))
+            self.condemn(bad)
         except OSError as bad:  # no port or no file descriptor left
-            self.condemn(f"cannot be started: {bad.strerror}")
+            self.condemn(ModuleError(f"cannot be started: {bad.strerror}"))
         if self.state is not State.STARTING:
             self.gone.wait()
             raise ModuleError(self.reason)
@@ -192,12 +193,19 @@ class Module:
         except Failure as refusal:
             raise CommandError(str(refusal)) from refusal
         except ModuleError as bad:
-            self.condemn(str(bad))
+            self.condemn(bad)
             raise CommandError(f"{self.TYPE_STRING} {self.uid} {self.reason}") from bad
 
-    def condemn(self, reason: str) -> None:
-        """End it because of a fault; `reason` is a sentence without its subject."""
-        self._end(reason, self.natural_death_timeout, failed=True, last_word="rm")
+    def condemn(self, fault: ModuleError) -> None:
+        """End it because of a fault, whose message is a sentence without its subject."""
+        # Where it hung up, most often because it ends, how it ended is the better reason.
+        self._end(
+            str(fault),
+            self.natural_death_timeout,
+            failed=True,
+            last_word="rm",
+            until_exit=isinstance(fault, StreamEnded),
+        )
 
     def cancel(self) -> None:
         """End it before it has started."""
@@ -260,12 +268,7 @@ class Module:
             self._end("left by itself", self.natural_death_timeout)
 
     def _stream_ended(self, reason: str, breach: bool) -> None:
-        if breach:
-            self.condemn(reason)
-        else:  # most often because the child ends: then how it ended is the better reason
-            self._end(
-                reason, self.natural_death_timeout, failed=True, last_word="rm", until_exit=True
-            )
+        self.condemn(ModuleError(reason) if breach else StreamEnded(reason))
 
     def _watch(self) -> None:
         """Wait for the child's own end."""
