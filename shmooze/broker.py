@@ -17,7 +17,7 @@ import os
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
@@ -72,8 +72,8 @@ class Broker(JSONCommandProcessor, Service):
 
     # What queue and pool decide.
 
-    def on_turn(self) -> Sequence[Module]:
-        """The modules that should play now."""
+    def should_play(self, module: Module) -> bool:
+        """Whether it is the turn of a module that has a place."""
         raise NotImplementedError
 
     def may_play(self, module: Module) -> bool:
@@ -103,10 +103,7 @@ class Broker(JSONCommandProcessor, Service):
         return {"uid": module.uid}
 
     def rm(self, uids: list[str]) -> None:
-        before = self.on_turn()
-        named = [module for module in self._living if module.uid in set(uids)]
-        self._dismiss(named)
-        self.settle_and_wait([*named, *before, *self.on_turn()])
+        self.settle_and_wait(self._dismiss_named(uids))
 
     def show_roster(self, parameters: Wanted = {}) -> list[dict[str, Any]]:
         """The modules in order, then those that are still starting and have no place yet."""
@@ -188,7 +185,7 @@ class Broker(JSONCommandProcessor, Service):
             return None
         if module in self._dismissed:
             return module.remove
-        if module not in self.on_turn():
+        if not self.should_play(module):
             return module.suspend if module.state is State.PLAYING else None
         if module.state is State.SUSPENDED and self.may_play(module):
             return module.play
@@ -217,7 +214,7 @@ class Broker(JSONCommandProcessor, Service):
             return True
         if module in self._orders or module in self._dismissed:
             return False
-        return (module.state is State.PLAYING) == (module in self.on_turn())
+        return (module.state is State.PLAYING) == self.should_play(module)
 
     # Modules come and go.
 
@@ -242,8 +239,15 @@ class Broker(JSONCommandProcessor, Service):
     def _refuse_failed(self, module: Module) -> None:
         """Make the command that brought a module fail if it failed at its first order."""
         if module.failed:
-            module.gone.wait()
+            module.gone.wait()  # only then it is known how it ended
+        if module.failed:
+            self._dismiss_named([module.uid])  # a successor that waits to be started
             raise CommandError(explain(module))
+
+    def _dismiss_named(self, uids: list[str]) -> list[Module]:
+        named = [module for module in self._living if module.uid in set(uids)]
+        self._dismiss(named)
+        return named
 
     def _dismiss(self, modules: Iterable[Module]) -> None:
         for module in modules:

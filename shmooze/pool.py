@@ -11,8 +11,6 @@ if __name__ == "__main__":
 
     monkey.patch_all()
 
-from collections.abc import Sequence
-
 from shmooze.broker import Broker
 from shmooze.lib.program import run_named
 from shmooze.modules.catalog import types_from_settings
@@ -25,8 +23,8 @@ class Pool(Broker):
     name = "pool"
     log_namespace = "client-pool"
 
-    def on_turn(self) -> Sequence[Module]:
-        return self.roster
+    def should_play(self, module: Module) -> bool:
+        return True
 
     commands = {
         "add": Broker.add,

@@ -11,7 +11,7 @@ if __name__ == "__main__":
 
     monkey.patch_all()
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from shmooze.broker import Broker
@@ -40,11 +40,15 @@ class Queue(Broker):
         self.backgrounds_available_dict = by_type(backgrounds)
         self.background: Module | None = None
 
-    def on_turn(self) -> Sequence[Module]:
+    def head(self) -> Module | None:
+        """The one whose turn it is: the first that can play, or the background."""
         for module in self.roster:
             if module.state is not State.STARTING:  # one that is being restarted is passed over
-                return [module]
-        return [self.background] if self.background else []
+                return module
+        return self.background
+
+    def should_play(self, module: Module) -> bool:
+        return module is self.head()
 
     def may_play(self, module: Module) -> bool:
         """Only when nobody else is on stage, those who were told to leave it included."""
@@ -58,11 +62,16 @@ class Queue(Broker):
         self.background = successor
         return True
 
+    def rm(self, uids: list[str]) -> None:
+        before = self.head()
+        named = self._dismiss_named(uids)
+        self.settle_and_wait([*named, *self._changed_heads(before)])
+
     def mv(self, uids: list[str]) -> None:
-        before = self.on_turn()
+        before = self.head()
         places = {uid: place for place, uid in reversed(list(enumerate(uids)))}
         self.roster.sort(key=lambda module: places.get(module.uid, len(places)))
-        self.settle_and_wait([*before, *self.on_turn()])
+        self.settle_and_wait(self._changed_heads(before))
 
     def show_background(self, parameters: Wanted = {}) -> dict[str, Any] | None:
         return show(self.background, parameters) if self.background else None
@@ -86,6 +95,11 @@ class Queue(Broker):
     def ask_background(self, uid: str, parameters: list[str]) -> dict[str, Any]:
         return select(self._find_background(uid), parameters)
 
+    def _changed_heads(self, before: Module | None) -> list[Module]:
+        """The head of before and the present one, if they are not the same."""
+        now = self.head()
+        return [] if now is before else [head for head in (before, now) if head is not None]
+
     def _find_background(self, uid: str) -> Module:
         if self.background is None or self.background.uid != uid:
             raise CommandError(f"no background with uid {uid!r} in {self.name}")
@@ -93,7 +107,7 @@ class Queue(Broker):
 
     commands = {
         "add": Broker.add,
-        "rm": Broker.rm,
+        "rm": rm,
         "mv": mv,
         "queue": Broker.show_roster,
         "bg": show_background,
