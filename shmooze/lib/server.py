@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from typing import Any
 
 import gevent
 from bottle import HTTPResponse, request
-from gevent import monkey
+from gevent import monkey, socket
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from shmooze.errors import ShmoozeError
@@ -90,6 +89,8 @@ class Server:
 
     #: Seconds that answers under way may take when the server stops.
     stop_timeout = 1.0
+    #: Connections that may wait to be accepted.
+    backlog = 1024
 
     def __init__(self, host: str, port: int, application: Application) -> None:
         self.host, self.port = host, port
@@ -99,21 +100,31 @@ class Server:
     def start(self) -> None:
         """Listen. Raises ShmoozeError where the address cannot be had."""
         server = WSGIServer(
-            (self.host, self.port),
+            self._listen(),
             self._application,
             handler_class=_Handler,
             log=None,
             error_log=log,
+            environ={"SERVER_NAME": self.host},  # or it would be looked up, and DNS waited for
         )
         server.connections = {}
         server.stopping = False
-        try:
-            server.start()
-        except OSError as bad:
-            problem = os.strerror(bad.errno) if bad.errno else str(bad)
-            raise ShmoozeError(f"cannot listen on {self.host}:{self.port}: {problem}") from bad
-        server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        server.start()
         self._server = server
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Ahead of listen: connections inherit it, those of the first moment too.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            listener.bind((self.host, self.port))
+            listener.listen(self.backlog)
+        except OSError as bad:
+            listener.close()
+            problem = os.strerror(bad.errno) if bad.errno and bad.errno > 0 else bad.args[-1]
+            raise ShmoozeError(f"cannot listen on {self.host}:{self.port}: {problem}") from bad
+        return listener
 
     def stop_listening(self) -> None:
         """Take no new connection; those that are idle are closed, those at work go on."""

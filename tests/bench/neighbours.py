@@ -112,14 +112,16 @@ def main() -> None:
     beside: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         site = Site(Path(folder), ("pool",), {"pool": {"modules": kinds}}).start()
-        port = site.ports["pool"]
-        for _ in range(arguments.repeats):
-            for kind, times in measure(port, arguments.rounds).items():
-                alone.setdefault(kind, []).extend(times)
-            with Neighbours(port):
+        try:
+            port = site.ports["pool"]
+            for _ in range(arguments.repeats):
                 for kind, times in measure(port, arguments.rounds).items():
-                    beside.setdefault(kind, []).extend(times)
-        site.close()
+                    alone.setdefault(kind, []).extend(times)
+                with Neighbours(port):
+                    for kind, times in measure(port, arguments.rounds).items():
+                        beside.setdefault(kind, []).extend(times)
+        finally:
+            site.close()
     print(f"{'ms':12} {'alone p50':>10} {'p99':>8} {'beside p50':>11} {'p99':>8} {'ratio p50':>10}")
     for kind, times in alone.items():
         a50, a99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
