@@ -24,7 +24,6 @@ if __name__ == "__main__":
 
 import logging
 import posixpath
-import weakref
 from collections.abc import Iterable
 from functools import cache, partial
 from typing import Any
@@ -32,6 +31,7 @@ from typing import Any
 import bottle
 import gevent
 from bottle import request, response
+from gevent import monkey
 from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError
 
@@ -115,10 +115,13 @@ class Gateway:
 
 
 class Backend:
-    """One service, as the gateway reaches it: kept connections, one pool for each event loop."""
+    """One service, as the gateway reaches it, by connections that are kept."""
 
     def __init__(self, name: str, port: int, gateway: Gateway) -> None:
         self.name = name
+        # The whole takes at most so long; a single read or write has a little less, since it is
+        # their end that gives the connection back.
+        self._timeout = gateway.timeout * 1.1
         self._new_client = partial(
             HTTPClient,
             "127.0.0.1",
@@ -129,17 +132,33 @@ class Backend:
             headers={"Content-Type": "application/json"},
             block_size=1 << 16,
         )
-        # Under a threaded WSGI server each thread has an event loop of its own, and a connection
-        # belongs to the loop that made it.
-        self._clients: weakref.WeakKeyDictionary[Any, HTTPClient] = weakref.WeakKeyDictionary()
+        self._client: HTTPClient | None = None
 
     def answer(self) -> bytes:
         """Pass the current request on and the service's answer back, both undecoded."""
         body = json_body()
+        if monkey.is_module_patched("socket"):
+            if self._client is None:
+                self._client = self._new_client()
+            return self._ask(self._client, body)
+        # Another WSGI server, with threads perhaps: a connection belongs to the event loop of the
+        # thread that made it, and neither must outlive the request.
+        client = self._new_client()
         try:
-            found = self._client().request("POST", "/", body)
-            answer: bytes = found.read()
+            return self._ask(client, body)
+        finally:
+            client.close()
+            gevent.get_hub().destroy(destroy_loop=True)
+
+    def _ask(self, client: HTTPClient, body: bytes) -> bytes:
+        limit = gevent.Timeout(self._timeout)
+        try:
+            with limit:
+                found = client.request("POST", "/", body)
+                answer: bytes = found.read()
         except (TimeoutError, gevent.Timeout) as late:
+            if isinstance(late, gevent.Timeout) and late is not limit:
+                raise
             raise Refused(504, f"service {self.name!r} did not answer in time") from late
         except ConnectionRefusedError as refused:
             raise Refused(502, f"service {self.name!r} is not running") from refused
@@ -150,13 +169,6 @@ class Backend:
         response.status = found.status_code
         response.content_type = found.get("content-type", "application/json")
         return answer
-
-    def _client(self) -> HTTPClient:
-        hub = gevent.get_hub()
-        client = self._clients.get(hub)
-        if client is None:
-            client = self._clients[hub] = self._new_client()
-        return client
 
 
 def _redirect(target: str) -> bottle.HTTPResponse:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -345,3 +347,12 @@ def has_ended(connection: socket.socket) -> bool:
         return connection.recv(1) == b""
     except ConnectionResetError:
         return True
+
+
+def log_rows(file: Path, table: str = "queue_log") -> list[tuple[Any, ...]]:
+    """uid, namespace, input and output of all rows of a log, as another program reads them."""
+    with closing(sqlite3.connect(file)) as reader:
+        rows = reader.execute(
+            f"SELECT uid, namespace, input_json, output_json FROM {table} ORDER BY pk"
+        ).fetchall()
+    return [(uid, space, json.loads(sent), json.loads(got)) for uid, space, sent, got in rows]

@@ -176,7 +176,11 @@ class Database:
 
     def _keep(self, row: Row) -> None:
         """Put a row, as text, at the end of the backlog; drop from its front what is too much."""
-        values = (*row[:3], _encode(row.input).decode(), _encode(row.output).decode())
+        try:
+            values = (*row[:3], _encode(row.input).decode(), _encode(row.output).decode())
+        except (TypeError, ValueError, RecursionError) as bad:
+            log.error("log %s: an entry is no JSON and is left out: %s", self.filename, bad)
+            return
         self._backlog.append(values)
         self._backlog_bytes += _size(values)
         while len(self._backlog) > self.max_rows or self._backlog_bytes > self.max_bytes:

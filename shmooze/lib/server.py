@@ -46,9 +46,16 @@ def json_body() -> bytes:
     declared = request.content_type.partition(";")[0].strip().lower()
     if declared not in JSON_TYPES:
         raise Refused(415, f"Content-Type must be application/json, not {declared or 'missing'}")
-    if (request.content_length or 0) <= MAX_BODY:
-        # pywsgi has undone chunked encoding, so length is only known by reading.
-        body: bytes = request.environ["wsgi.input"].read(MAX_BODY + 1)
+    length = request.content_length
+    if length <= MAX_BODY:
+        if length < 0:
+            # Not told: none, or chunked, which our server has undone; it marks the end of input.
+            # Other servers' input must not be read past the length, some would wait forever.
+            length = MAX_BODY + 1 if request.environ.get("wsgi.input_terminated") else 0
+        try:
+            body: bytes = request.environ["wsgi.input"].read(length)
+        except OSError as bad:
+            raise Refused(400, f"the body cannot be read: {bad}", Connection="close") from bad
         if len(body) <= MAX_BODY:
             return body
     raise Refused(413, f"the body is larger than {MAX_BODY} bytes", Connection="close")

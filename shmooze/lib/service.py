@@ -40,7 +40,7 @@ from shmooze.errors import (
     SettingsError,
     ShmoozeError,
 )
-from shmooze.lib import packet
+from shmooze.lib import intake, packet
 from shmooze.lib.program import run
 from shmooze.lib.server import Refused, Server, json_body, require_patched
 
@@ -79,9 +79,9 @@ class JSONCommandProcessor:
             answer = packet.good(function(self, **bind(cmd, function, args)))
         except ShmoozeError as refusal:
             answer = packet.error(str(refusal))
-        except Exception as bug:
+        except (Exception, gevent.Timeout) as bug:  # a Timeout of the function's own
             log.exception("command %r failed", cmd)
-            answer = packet.error(f"internal error in `{cmd}`: {type(bug).__name__}; see the log")
+            answer = internal_error(cmd, bug)
         if self.logger is not None and cmd in self.log_cmds:
             self.logger.log(None, self.log_namespace, query, answer)
         return answer
@@ -144,6 +144,23 @@ def _parameters(function: Callable[..., Any]) -> tuple[dict[str, bool], dict[str
     return accepted, kinds, any(each.kind is each.VAR_KEYWORD for each in parameters)
 
 
+def _speakable(query: Any, answer: Any) -> Any:
+    """An answer of which a result is no JSON, with that result replaced by our apology."""
+    if isinstance(answer, list):
+        return [_speakable(asked, said) for asked, said in zip(query, answer)]
+    try:
+        msgspec.json.encode(answer)
+    except (TypeError, ValueError, RecursionError) as bug:
+        log.exception("the result of command %r is no JSON", query["cmd"])
+        return internal_error(query["cmd"], bug)
+    return answer
+
+
+def internal_error(cmd: str, bug: BaseException) -> dict[str, Any]:
+    """What a client is told of a fault of ours: no more than where to look."""
+    return packet.error(f"internal error in `{cmd}`: {type(bug).__name__}; see the log")
+
+
 class Service:
     """A program that answers HTTP/JSON on its port until it is told to stop.
 
@@ -197,15 +214,18 @@ class Service:
 
     def _answer_post(self) -> bytes:
         try:
-            query = msgspec.json.decode(json_body())
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
-            raise Refused(400, f"the body is no JSON: {bad}") from bad
+            query = intake.decode(json_body())
+        except PacketError as bad:
+            raise Refused(400, f"the body is no JSON that can be used: {bad}") from bad
         try:
             answer = self.command(query)
         except PacketError as bad:
             raise Refused(400, str(bad)) from bad
         bottle.response.content_type = "application/json"
-        return msgspec.json.encode(answer)
+        try:
+            return msgspec.json.encode(answer)
+        except (TypeError, ValueError, RecursionError):
+            return msgspec.json.encode(_speakable(query, answer))
 
 
 def answer_error(error: bottle.HTTPError) -> bytes:

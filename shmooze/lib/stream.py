@@ -29,7 +29,8 @@ from gevent.event import AsyncResult
 from gevent.lock import Semaphore
 from gevent.server import StreamServer
 
-from shmooze.errors import Failure, ModuleError
+from shmooze.errors import Failure, ModuleError, PacketError
+from shmooze.lib import intake
 
 encode = msgspec.json.encode
 
@@ -227,8 +228,12 @@ class CommandStream(Stream):
             for line in lines:
                 try:
                     answer = _decode_answer(line)
+                    if intake.is_suspicious(line):
+                        intake.check(answer.result)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
                     raise Breach(f"sent an answer that is no packet: {bad}") from bad
+                except PacketError as bad:
+                    raise Breach(f"sent an answer that cannot be passed on: {bad}") from bad
                 if self._answer is None or self._answer.ready():
                     raise Breach("sent an answer that nobody waited for")
                 self._answer.set(answer)
@@ -268,10 +273,13 @@ class UpdateStream(Stream):
         for lines in self._batches(connection):
             for line in lines:
                 try:
-                    on_update(_decode_update(line))
+                    update = _decode_update(line)
+                    if intake.is_suspicious(line):
+                        intake.check(_decode_any(line))
+                    on_update(update)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
                     self._owe(encode({"success": False, "error": self._fault(line, bad)}) + b"\n")
-                except Failure as refusal:
+                except (Failure, PacketError) as refusal:
                     self._owe(encode({"success": False, "error": str(refusal)}) + b"\n")
                 else:
                     self._owe(_GOOD)

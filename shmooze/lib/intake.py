@@ -1,0 +1,54 @@
+"""What comes in from clients and children, decoded, with nothing in it that could not go out again.
+
+Every value that enters is one day part of a reply to somebody else. JSON that decodes but that
+some encoder or client chokes on (integers past 64 bits, nesting without end) is therefore
+refused at the door; NaN, infinities and lone surrogates the decoder refuses itself.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from shmooze.errors import PacketError
+
+#: Deepest nesting of arrays and objects.
+MAX_DEPTH = 64
+
+_decode = msgspec.json.Decoder().decode
+
+#: An integer that may be past 64 bits has at least so many digits.
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_INTEGERS = range(-(1 << 63), 1 << 63)
+
+
+def decode(data: bytes) -> Any:
+    """The JSON value of `data`. Raises PacketError that says what is wrong with it."""
+    try:
+        value = _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as bad:
+        raise PacketError(str(bad)) from bad
+    except RecursionError as bad:
+        raise PacketError(f"nested over {MAX_DEPTH} levels deep") from bad
+    if is_suspicious(data):
+        check(value)
+    return value
+
+
+def is_suspicious(data: bytes) -> bool:
+    """Whether values in `data` have to be looked at: quick, and never wrong about a no."""
+    brackets = data.count(b"[") + data.count(b"{")
+    return brackets > MAX_DEPTH or _LONG_NUMBER.search(data) is not None
+
+
+def check(value: Any, depth: int = 0) -> None:
+    """Raise PacketError for a value that cannot be passed on."""
+    if type(value) is int and value not in _INTEGERS:
+        raise PacketError("an integer does not fit into 64 bits")
+    if isinstance(value, (dict, list)):
+        if depth == MAX_DEPTH:
+            raise PacketError(f"nested over {MAX_DEPTH} levels deep")
+        for each in value.values() if isinstance(value, dict) else value:
+            check(each, depth + 1)

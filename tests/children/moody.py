@@ -1,0 +1,57 @@
+"""A module like `well` that is slow, refuses, or hangs, as the args of `init` say.
+
+`delays`: {command: seconds that it takes}; `gates`: [commands that it answers when there is a
+file HERE/go-NAME]; `refuses`: {command: its words}; `hangs`: [commands that it never answers].
+Its parameter `hears` says what it is busy with. It writes "COMMAND BEGIN END", in seconds of the
+monotonic clock, for each command that it answers to HERE/times-NAME.
+"""
+
+import os
+import pathlib
+import time
+
+from well import Well
+
+
+class Moody(Well):
+    delays, gates, refuses, hangs = {}, [], {}, []
+    times = gate = None
+
+    def cmd_init(self, delays={}, gates=[], refuses={}, hangs=[], **others):
+        self.delays, self.gates, self.refuses, self.hangs = delays, gates, refuses, hangs
+        if "name" in others:
+            here = pathlib.Path(os.environ["HERE"])
+            self.times, self.gate = here / f"times-{others['name']}", here / f"go-{others['name']}"
+        super().cmd_init(**others)
+
+    def with_moods(self, cmd, function, args):
+        begin = time.monotonic()
+        if cmd in ("play", "suspend", "rm") or cmd.startswith("do_"):
+            self.set_parameters({"hears": cmd})
+        result = function(self, **args)
+        time.sleep(self.delays.get(cmd, 0))
+        while cmd in self.gates and not self.gate.exists():
+            time.sleep(0.01)
+        if cmd in self.hangs:
+            self.do_hang()
+        if cmd in self.refuses:
+            raise ValueError(self.refuses[cmd])
+        if self.times:
+            with self.times.open("a") as out:
+                out.write(f"{cmd} {begin} {time.monotonic()}\n")
+        return result
+
+
+def moody(cmd, function):
+    return lambda self, **args: self.with_moods(cmd, function, args)
+
+
+Moody.commands = {
+    cmd: moody(cmd, function) for cmd, function in {**Well.commands, "init": Moody.cmd_init}.items()
+}
+
+
+if __name__ == "__main__":
+    module = Moody()
+    while True:
+        module.handle_one_command()

@@ -1,0 +1,166 @@
+"""The floors of the house: imports go down only, and a child loads only what it needs."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+PACKAGE = ROOT / "shmooze"
+ALL_MODULES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in sorted(PACKAGE.rglob("*.py"))
+}
+GROUND = {
+    "shmooze",  # the version only
+    "shmooze.errors",
+    "shmooze.settings",
+    "shmooze.lib",  # a docstring only
+    "shmooze.lib.packet",
+    "shmooze.modules",  # lazy names only
+    "shmooze.modules.lifecycle",
+    "shmooze.modules.pymodule",
+}
+#: Where every module of the package lives. A new one under `lib` is a mechanism, on floor 1;
+#: a new one under `modules` belongs to what one child needs, on floor 2.
+FLOORS = [
+    GROUND,
+    {name for name in ALL_MODULES if name.startswith("shmooze.lib.")} - GROUND,
+    {name for name in ALL_MODULES if name.startswith("shmooze.modules.")} - GROUND,
+    {"shmooze.broker"},
+    {"shmooze.queue", "shmooze.pool", "shmooze.wsgi"},
+]
+#: What a child process loads, and may have to load under Python 3.8.
+LOADED_BY_CHILD = [
+    "shmooze",
+    "shmooze.errors",
+    "shmooze.lib",
+    "shmooze.lib.packet",
+    "shmooze.modules",
+    "shmooze.modules.pymodule",
+]
+
+
+def floor(name: str) -> int:
+    return next(number for number, names in enumerate(FLOORS) if name in names)
+
+
+def imports(name: str) -> set[str]:
+    """What a module imports, wherever in its code, as full names of modules.
+
+    In `shmooze.modules`, which exists to import late, only what is imported with it counts.
+    """
+    file = ALL_MODULES[name]
+    tree = ast.parse(file.read_text(), str(file))
+    nodes = _run_at_import(tree.body) if name == "shmooze.modules" else ast.walk(tree)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= _imported_from(node, name, file)
+    return found
+
+
+def _run_at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+
+
+def _imported_from(node: ast.ImportFrom, importer: str, file: Path) -> set[str]:
+    package = importer.split(".") if file.stem == "__init__" else importer.split(".")[:-1]
+    above = package[: len(package) - node.level + 1] if node.level else []
+    source = ".".join([*above, *([node.module] if node.module else [])])
+    parts = {f"{source}.{alias.name}" for alias in node.names}
+    submodules = parts & set(ALL_MODULES)
+    # `from shmooze import settings` is an import of shmooze.settings, not of the version.
+    return submodules or {source}
+
+
+OURS = {name: imports(name) & set(ALL_MODULES) for name in ALL_MODULES}
+
+
+def test_every_file_has_one_floor() -> None:
+    assert sorted(ALL_MODULES) == sorted(name for names in FLOORS for name in names)
+
+
+def test_imports_of_the_package_are_found() -> None:
+    """The other tests would hold for a house without stairs too."""
+    assert {"shmooze.settings", "shmooze.lib.server"} <= OURS["shmooze.wsgi"]
+    assert {"shmooze.broker", "shmooze.modules.module"} <= OURS["shmooze.queue"]
+    assert "shmooze.errors" in OURS["shmooze.lib.packet"]
+
+
+@pytest.mark.parametrize("name", ALL_MODULES)
+def test_imports_never_go_up(name: str) -> None:
+    upwards = {other for other in OURS[name] if floor(other) > floor(name)}
+    assert not upwards, f"{name} is on floor {floor(name)}"
+
+
+def test_imports_make_no_circle() -> None:
+    assert len(list(graphlib.TopologicalSorter(OURS).static_order())) == len(ALL_MODULES)
+
+
+def test_programs_know_nothing_of_each_other() -> None:
+    assert not [name for name in FLOORS[4] if OURS[name] & FLOORS[4]]
+
+
+def test_gateway_knows_services_and_no_modules() -> None:
+    assert OURS["shmooze.wsgi"] <= FLOORS[0] | FLOORS[1]
+
+
+@pytest.mark.parametrize("name", sorted(GROUND))
+def test_ground_floor_stands_on_the_standard_library(name: str) -> None:
+    foreign = {other for other in imports(name) if other.split(".")[0] != "shmooze"}
+    assert {other.split(".")[0] for other in foreign} <= sys.stdlib_module_names
+    assert OURS[name] <= FLOORS[0]
+
+
+@pytest.mark.parametrize("name", LOADED_BY_CHILD)
+def test_what_a_child_loads_is_python_3_8(name: str) -> None:
+    ast.parse(ALL_MODULES[name].read_text(), feature_version=(3, 8))
+
+
+def in_fresh_interpreter(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import shmooze.modules.pymodule", "from shmooze.modules import JSONParentPoller"],
+)
+def test_a_child_loads_no_gevent_bottle_or_msgspec(statement: str) -> None:
+    loaded = set(in_fresh_interpreter(f"{statement}; import sys; print(*sys.modules)").split())
+    assert "shmooze.modules.pymodule" in loaded
+    assert not {name.split(".")[0] for name in loaded} & {"gevent", "bottle", "msgspec"}
+    assert {name for name in loaded if name.startswith("shmooze")} == set(LOADED_BY_CHILD)
+
+
+def test_both_sides_of_a_module_come_from_one_package() -> None:
+    said = in_fresh_interpreter(
+        "from shmooze.modules import Module, JSONParentPoller, ParentConnection\n"
+        "print(Module.__module__, JSONParentPoller.__module__, ParentConnection.__module__)"
+    )
+    assert said.split() == ["shmooze.modules.module", *["shmooze.modules.pymodule"] * 2]
+
+
+def test_a_name_that_modules_does_not_have_is_an_attribute_error() -> None:
+    said = in_fresh_interpreter(
+        "import shmooze.modules\n"
+        "try: shmooze.modules.Modul\n"
+        "except AttributeError as bad: print(bad)"
+    )
+    assert said == "module 'shmooze.modules' has no attribute 'Modul'\n"

@@ -1,0 +1,206 @@
+"""The log by itself: rows merged, kept, dropped and counted; a file that takes none."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support import log_rows
+
+from shmooze.lib import database
+from shmooze.lib.database import Database
+
+#: The table as shmooze 1.2.4 makes it.
+OLD_TABLE = """CREATE TABLE own_log (pk INTEGER PRIMARY KEY, uid TEXT, namespace TEXT,
+    timestamp DATETIME DEFAULT CURRENT_TIMESTAMP, input_json TEXT, output_json TEXT)"""
+GOOD = {"success": True, "result": None}
+UID = "11111111-2222-4333-8444-555555555555"
+
+
+class Quick(Database):
+    """A Database that gives up soon."""
+
+    lock_timeout = 0.05
+    retry_delay = 0.05
+    close_timeout = 0.3
+    max_rows = 5
+    max_bytes = 2000
+
+
+@pytest.fixture
+def make_log(tmp_path: Path) -> Iterator[Callable[..., Database]]:
+    """A function that makes a Database with the table own_log in a file; closed after the test."""
+    made = []
+
+    def make(kind: type[Database] = Database, file: str | Path = "log.db") -> Database:
+        made.append(kind(str(tmp_path / file), log_table="own_log"))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def update(kind: str, parameters: Any) -> dict[str, Any]:
+    return {"cmd": f"{kind}_parameters", "args": {"parameters": parameters}}
+
+
+def logged(log: Database) -> list[Any]:
+    """The parameters, or else the command, of every row."""
+    inputs = [json.loads(row["input_json"]) for row in log.execute("SELECT * FROM own_log")]
+    return [command.get("args", {}).get("parameters", command["cmd"]) for command in inputs]
+
+
+def test_parameters_of_one_module_between_two_writes_are_one_row(make_log: Any) -> None:
+    log, first = make_log(), {"a": 1, "b": 1}
+    log.log(UID, "module-instance", update("set", first), GOOD)
+    log.log("other", "module-instance", update("set", {"a": 9}), GOOD)
+    log.log(UID, "module-instance", update("set", {"b": 2}), GOOD)
+    log.log(UID, "module-instance", update("set", {"c": {"d": 3}}), GOOD)
+    assert logged(log) == [{"a": 1, "b": 2, "c": {"d": 3}}, {"a": 9}]
+    log.log(UID, "module-instance", update("set", {"a": 4}), GOOD)
+    assert logged(log)[2:] == [{"a": 4}]
+    assert first == {"a": 1, "b": 1}  # the caller's own is left alone
+
+
+def test_parameters_are_not_moved_past_another_entry_of_their_module(make_log: Any) -> None:
+    log = make_log()
+    log.log(UID, "module-instance", update("set", {"a": 1}), GOOD)
+    log.log(UID, "module-instance", update("unset", ["a"]), GOOD)
+    log.log(UID, "module-instance", update("set", {"a": 2}), GOOD)
+    log.log(None, "client-queue", {"cmd": "mv"}, GOOD)  # no entry of the module
+    log.log(UID, "module-instance", update("set", {"b": 2}), GOOD)
+    log.log(UID, "queue-module", {"cmd": "suspend"}, GOOD)
+    log.log(UID, "module-instance", update("set", {"b": 3}), GOOD)
+    assert logged(log) == [{"a": 1}, ["a"], {"a": 2, "b": 2}, "mv", "suspend", {"b": 3}]
+
+
+def test_the_time_of_a_row_is_when_it_happened(make_log: Any, monkeypatch: Any) -> None:
+    now = 1_000_000_000.0
+    clock = SimpleNamespace(strftime=time.strftime, gmtime=lambda: time.gmtime(now))
+    monkeypatch.setattr(database, "time", clock)
+    log = make_log()
+    log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
+    now += 3600  # and it is written only then
+    [row] = log.execute("SELECT timestamp FROM own_log")
+    assert row["timestamp"] == "2001-09-09 01:46:40"  # UTC, as CURRENT_TIMESTAMP
+
+
+def test_a_table_of_1_2_4_is_used_as_it_is(make_log: Any, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "log.db")) as old:
+        old.execute(OLD_TABLE)
+        old.execute(
+            "INSERT INTO own_log (namespace, input_json) VALUES ('old', '{\"cmd\": \"x\"}')"
+        )
+        old.commit()
+    log = make_log()
+    log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
+    rows = log.execute("SELECT pk, namespace, timestamp FROM own_log")
+    assert [tuple(row)[:2] for row in rows] == [(1, "old"), (2, "client-queue")]
+    assert len(rows[0]["timestamp"]) == len(rows[1]["timestamp"])
+    assert [row["sql"] for row in log.execute("SELECT sql FROM sqlite_master")] == [OLD_TABLE]
+
+
+def test_execute_sees_every_row_and_takes_parameters_by_name(make_log: Any) -> None:
+    log = make_log()
+    for namespace in ("one", "two"):
+        log.log(None, namespace, {"cmd": "rm"}, GOOD)
+    [row] = log.execute("SELECT pk, namespace FROM own_log WHERE namespace = :name", name="two")
+    assert (row["pk"], row[1]) == (2, "two")
+    assert [tuple(row) for row in log.execute_select("SELECT count(*) FROM own_log")] == [(2,)]
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        log.execute("SELECT * FROM nowhere")
+    assert len(logged(log)) == 2
+
+
+def lose(log: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """Have attempts at writing fail, which must be said once."""
+    for _ in range(3):
+        with pytest.raises(sqlite3.Error):
+            log.execute("SELECT 1")
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+@pytest.mark.parametrize("size", [10, 700])
+def test_what_waits_in_memory_is_bounded_and_what_was_dropped_is_counted(
+    make_log: Any, tmp_path: Path, caplog: Any, size: int
+) -> None:
+    log = make_log(Quick, "later/log.db")
+    kept = Quick.max_rows if size == 10 else Quick.max_bytes // 800
+    for number in range(20):
+        log.log(None, f"{number}", {"cmd": "x" * size}, GOOD)
+    lose(log, caplog)
+    (tmp_path / "later").mkdir()
+    rows = log.execute("SELECT namespace FROM own_log")
+    assert [row[0] for row in rows] == [f"{number}" for number in range(20 - kept, 20)]
+    assert f"{20 - kept} rows were lost" in caplog.text
+
+
+@pytest.mark.parametrize("file", [".", "/proc/log.db", "corrupt.db", "other.db"])
+def test_a_file_that_takes_no_rows_is_said_once_and_the_end_counts_them(
+    make_log: Any, tmp_path: Path, caplog: Any, file: str
+) -> None:
+    (tmp_path / "corrupt.db").write_bytes(b"This is no database. " * 1000)
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE own_log (other TEXT)")
+    log = make_log(Quick, file)
+    log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
+    lose(log, caplog) if file != "other.db" else log.execute("SELECT 1")
+    log.close()
+    assert "1 rows lost" in caplog.text
+    assert caplog.text.count("cannot be written") == 1
+
+
+def test_a_corrupt_file_that_was_replaced_is_written(make_log: Any, tmp_path: Path) -> None:
+    (tmp_path / "log.db").write_bytes(b"This is no database. " * 1000)
+    log = make_log(Quick)
+    log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
+    with pytest.raises(sqlite3.DatabaseError):
+        log.execute("SELECT 1")
+    (tmp_path / "log.db").unlink()
+    assert logged(log) == ["rm"]
+
+
+def test_closing_while_the_file_is_locked_ends_in_time(make_log: Any, tmp_path: Path) -> None:
+    log = make_log(Quick)
+    log.execute("SELECT 1")
+    with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
+        began = time.monotonic()
+        log.close()
+        log.close()
+        assert time.monotonic() - began < 5
+
+
+def test_closing_writes_what_waits(make_log: Any, tmp_path: Path) -> None:
+    log = make_log()
+    log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
+    log.close()
+    assert log_rows(tmp_path / "log.db", "own_log") == [(None, "client-queue", {"cmd": "rm"}, GOOD)]
+
+
+def test_parameters_are_not_merged_into_a_row_that_was_dropped(make_log: Any) -> None:
+    log = make_log(Quick)
+    log.log(UID, "module-instance", update("set", {"a": 1}), GOOD)
+    for _ in range(Quick.max_rows):
+        log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
+    log.log(UID, "module-instance", update("set", {"a": 2}), GOOD)
+    assert logged(log)[-1] == {"a": 2}
+
+
+def test_an_answer_that_is_no_json_does_not_end_the_log(make_log: Any, tmp_path: Path) -> None:
+    """A person's own service may say anything (see test_service, unspeakable)."""
+    log = make_log()
+    log.log(None, "client", {"cmd": "unspeakable"}, {"success": True, "result": object()})
+    log.log(None, "client", {"cmd": "surrogate"}, {"success": True, "result": "\ud800"})
+    log.log(None, "client", {"cmd": "rm"}, GOOD)
+    log.close()
+    assert log_rows(tmp_path / "log.db", "own_log")[-1] == (None, "client", {"cmd": "rm"}, GOOD)

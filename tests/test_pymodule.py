@@ -1,0 +1,312 @@
+"""The child's side, against a parent that is not shmooze: under every Python that there is here."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import CHILDREN, PATIENCE, ROOT, Client, Refusal, Site, is_alive, wait_until
+
+VERSIONS = ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"]
+#: Ways to run the module, see children/poller.py.
+WAYS = ["main", "thread", "gevent", "greenlet"]
+#: Seconds within which a module that has lost its parent must be gone, on a busy machine.
+PROMPTLY = 5
+
+
+@functools.cache
+def pythons() -> dict[str, str]:
+    """The Pythons that can be run here, by version."""
+    found = {"{}.{}".format(*sys.version_info[:2]): sys.executable}
+    pyenv = Path("~/.pyenv/versions").expanduser().glob("*/bin/python")
+    for python in [*pyenv, *(shutil.which(f"python{each}") for each in (*VERSIONS, "2.7"))]:
+        if python is not None:
+            code = "import sys; print('%d.%d' % sys.version_info[:2])"
+            probe = subprocess.run([python, "-c", code], capture_output=True, text=True)
+            if probe.returncode == 0:
+                found.setdefault(probe.stdout.strip(), str(python))
+    return found
+
+
+def python(version: str) -> str:
+    if version not in pythons():
+        pytest.skip(f"no Python {version} here")
+    return pythons()[version]
+
+
+class Parent:
+    """A parent of the test's own: two listening sockets, a child, and what passes between them."""
+
+    def __init__(self, here: Path, way: str = "main", python: str = sys.executable) -> None:
+        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        ports = [str(listener.getsockname()[1]) for listener in listeners]
+        self.here, self.stderr = here, here / "stderr"
+        with self.stderr.open("wb") as stderr:
+            self.child = subprocess.Popen(
+                [python, str(CHILDREN / "poller.py"), way, "127.0.0.1", *ports],
+                env={**os.environ, "PYTHONPATH": str(ROOT), "HERE": str(here)},
+                stderr=stderr,
+            )
+        for listener in listeners:
+            listener.settimeout(PATIENCE)
+        self.commands, self.updates = (listener.accept()[0] for listener in listeners)
+        for stream in (self.commands, self.updates):
+            stream.settimeout(PATIENCE)
+        for listener in listeners:
+            listener.close()
+        self.answers, self.updates_in = self.commands.makefile("rb"), self.updates.makefile("rb")
+
+    def ask(self, cmd: str, **args: Any) -> dict[str, Any]:
+        """Send a command; the child's answer, success or failure."""
+        self.commands.sendall(json.dumps({"cmd": cmd, "args": args}).encode() + b"\n")
+        return json.loads(self.answers.readline())
+
+    def next_update(self) -> dict[str, Any]:
+        return json.loads(self.updates_in.readline())
+
+    def last_words(self) -> list[str]:
+        file = self.here / "last-words"
+        return file.read_text().split() if file.exists() else []
+
+    def hang_up(self) -> None:
+        self.commands.shutdown(socket.SHUT_WR)
+
+    def vanish(self) -> None:
+        for each in (self.answers, self.updates_in, self.commands, self.updates):
+            each.close()
+
+    def close(self) -> None:
+        self.vanish()
+        try:
+            self.child.wait(PROMPTLY)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+            raise
+
+
+@pytest.fixture
+def make_parent(tmp_path: Path) -> Iterator[Callable[..., Parent]]:
+    made: list[Parent] = []
+
+    def make(**keywords: Any) -> Parent:
+        made.append(Parent(tmp_path, **keywords))
+        return made[-1]
+
+    yield make
+    for parent in made:
+        parent.close()
+
+
+@pytest.fixture
+def parent(make_parent: Callable[..., Parent]) -> Parent:
+    return make_parent()
+
+
+def expect_good_service(parent: Parent) -> None:
+    """What a module has to do under any Python and in any way of running."""
+    assert parent.ask("init", name="ü") == {"success": True, "result": None}
+    update = parent.next_update()
+    assert update["cmd"] == "set_parameters"
+    assert update["args"]["parameters"]["args"] == {"name": "ü"}
+    assert parent.next_update() == {"cmd": "unset_parameters", "args": {"parameters": ["nothing"]}}
+    assert parent.ask("do_add", a=[1], b=[None]) == {"success": True, "result": [1, None]}
+    assert parent.ask("do_fail", words="no\nway") == {"success": False, "error": "no way"}
+    unknown = parent.ask("do_dance")
+    assert unknown == {"success": False, "error": "this module has no command 'do_dance'"}
+    assert "argument" in parent.ask("do_add", a=1)["error"]
+    assert parent.ask("do_add", a=1, b=2)["result"] == 3
+
+
+# Pythons, and ways to run
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_module_works_and_ends_under(version: str, make_parent: Callable[..., Parent]) -> None:
+    parent = make_parent(python=python(version))
+    expect_good_service(parent)
+    parent.hang_up()
+    assert parent.child.wait(PROMPTLY) == 0
+    assert parent.last_words() == ["finally", "atexit"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_module_works_whatever_runs_it(way: str, make_parent: Callable[..., Parent]) -> None:
+    expect_good_service(make_parent(way=way))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("loss", ["hang_up", "vanish"])
+def test_module_that_has_lost_its_parent_ends_promptly(
+    way: str, loss: str, make_parent: Callable[..., Parent]
+) -> None:
+    parent = make_parent(way=way)
+    parent.ask("init")
+    getattr(parent, loss)()
+    status = parent.child.wait(PROMPTLY)
+    if way in ("main", "gevent"):
+        assert status == 0
+        assert parent.last_words() == ["finally", "atexit"]
+    else:  # a thread can end its program only by a signal
+        assert status == -signal.SIGTERM
+    assert "Traceback" not in parent.stderr.read_text()
+
+
+def test_module_ends_when_its_parent_vanishes_before_the_first_command(parent: Parent) -> None:
+    parent.vanish()
+    assert parent.child.wait(PROMPTLY) == 0
+
+
+def test_half_a_command_is_none(parent: Parent) -> None:
+    parent.commands.sendall(b'{"cmd":"do_add","args":{"a":1,"b":2}}')
+    parent.hang_up()
+    assert parent.child.wait(PROMPTLY) == 0
+    assert parent.answers.read() == b""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_close_from_another_thread_wakes_the_one_that_waits_for_a_command(
+    way: str, make_parent: Callable[..., Parent]
+) -> None:
+    parent = make_parent(way=way)
+    parent.ask("do_close")
+    assert parent.answers.readline() == b""
+    assert parent.child.wait(PROMPTLY) == 0
+    joined = [] if way in ("main", "gevent") else ["joined"]
+    assert parent.last_words() == ["finally", *joined, "atexit"]
+
+
+# answers and updates
+
+
+@pytest.mark.parametrize("kind", ["object", "nan", "bytes"])
+def test_result_that_is_no_json_is_a_failure_and_the_module_lives_on(
+    parent: Parent, kind: str
+) -> None:
+    answer = parent.ask("do_result", kind=kind)
+    assert answer["success"] is False
+    assert answer["error"].startswith("the result is no JSON: ")
+    assert parent.ask("do_result", kind="tuple") == {"success": True, "result": [1, "ü"]}
+
+
+def test_parameters_that_are_no_json_raise_value_error_and_nothing_is_sent(
+    parent: Parent,
+) -> None:
+    assert "JSON" in parent.ask("do_nan")["result"]
+    parent.ask("do_update")
+    assert parent.next_update()["args"] == {"parameters": {"a": 1}}
+
+
+@pytest.mark.parametrize("way", ["main", "gevent"])
+def test_updates_of_several_threads_never_interleave(
+    way: str, make_parent: Callable[..., Parent]
+) -> None:
+    parent = make_parent(way=way)
+    parent.ask("do_updates", threads=8, count=50, size=20_000)
+    heard: dict[int, list[int]] = {thread: [] for thread in range(8)}
+    for _ in range(8 * 50):
+        parameters = parent.next_update()["args"]["parameters"]
+        assert parameters["ballast"] == "x" * 20_000
+        heard[parameters["thread"]].append(parameters["number"])
+    assert heard == {thread: list(range(50)) for thread in range(8)}
+
+
+def test_refused_update_is_told_on_standard_error(parent: Parent) -> None:
+    parent.updates.sendall(b'{"success":false,"error":"bad update: too big"}\n{"success":true}\n')
+
+    def told() -> bool:
+        parent.ask("do_update")
+        return "update refused: bad update: too big\n" in parent.stderr.read_text()
+
+    wait_until(told, "the operator is told")
+
+
+# how it starts
+
+
+@pytest.mark.parametrize("arguments", [[], ["8080"], ["localhost", "a", "b"]])
+def test_module_started_by_hand_says_so_in_one_line(arguments: list[str], tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, str(CHILDREN / "poller.py"), "main", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HERE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("poller.py: this is a shmooze module; a queue or pool starts it")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from shmooze.modules import JSONParentPoller, ParentConnection",
+        "from shmooze.modules.pymodule import JSONParentPoller, ParentConnection",
+    ],
+)
+def test_child_loads_the_standard_library_only(line: str) -> None:
+    code = f"{line}\nimport sys\nprint(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    loaded = subprocess.check_output([sys.executable, "-S", "-c", code], env=environ, text=True)
+    assert "shmooze" in loaded.split()
+    assert set(loaded.split()) - sys.stdlib_module_names <= {"shmooze", "__main__"}
+
+
+# modules of shmooze 1.2.4
+
+
+@pytest.fixture(scope="module")
+def old_shmooze(tmp_path_factory) -> Path:
+    """A folder with shmooze 1.2.4 from the package index, for Python 2.7."""
+    folder = tmp_path_factory.mktemp("shmooze-1.2.4")
+    pip = [python("2.7"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    limits = ["--timeout", "10", "--retries", "0", "--target", str(folder)]
+    try:
+        subprocess.run(
+            [*pip, *limits, "shmooze==1.2.4"], check=True, capture_output=True, timeout=90
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as bad:
+        pytest.skip(f"shmooze 1.2.4 cannot be installed: {bad}")
+    return folder
+
+
+def test_module_written_for_1_2_4_under_python_2_works_unchanged(
+    old_shmooze: Path, make_site: Callable[..., Site]
+) -> None:
+    environ = ["env", f"PYTHONPATH={old_shmooze}"]
+    legacy = {
+        "process": [*environ, python("2.7"), str(CHILDREN / "legacy.py2")],
+        "natural_death_timeout": 0.5,
+    }
+    site = make_site(services=("queue",), settings={"queue": {"modules": {"legacy": legacy}}})
+    queue = Client(site.start(), "queue")
+    first, second = queue.add("legacy", title="ä"), queue.add("legacy", title="b")
+    queue("mv", uids=[second])
+    wait_until(lambda: queue.parameters(first)["heard"] == ["init", "play", "suspend"], "paused")
+    wait_until(lambda: queue.parameters(second)["heard"] == ["init", "play"], "plays")
+    assert queue("ask_module", uid=first, parameters=["title", "secret"]) == {
+        "title": "ä",
+        "secret": "ü",
+    }
+    assert queue.tell(first, "double", number=21) == 42
+    with pytest.raises(Refusal, match=r"^no music today$"):
+        queue.tell(first, "fail")
+    queue.tell(first, "forget")
+    wait_until(lambda: "secret" not in queue.parameters(first), "forgotten")
+    pids = set(site.survivors()) - queue.own_processes
+    assert len(pids) == 2
+    queue("rm", uids=[second])  # it will spin at the end of its stream, until SIGTERM
+    queue.tell(first, "leave")
+    wait_until(lambda: queue.roster() == [], "both have left")
+    wait_until(lambda: not any(map(is_alive, pids)), "both are gone", patience=0.5 + 3)
+    assert {each["ladder"] for each in queue("gone")} == {"SIGTERM"}

@@ -1,0 +1,180 @@
+"""A queue and its log: what stands in it, and that no disk ever stops a queue."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import Site, child, log_rows, wait_until
+
+GOOD = {"success": True, "result": None}
+
+
+@pytest.fixture
+def make_queue(make_site: Callable[..., Site]) -> Callable[..., Site]:
+    """A function that starts a queue with the well-behaved module."""
+    types = {"well": {"process": child("well")}}
+    section = {"modules": types, "backgrounds": types}
+
+    def make(**more: Any) -> Site:
+        settings = {"queue": section, "pool": section, **more}
+        return make_site(services=("queue", "pool"), settings=settings).start("queue")
+
+    return make
+
+
+def test_rows_bear_namespace_and_uid_as_other_programs_know_them(make_queue: Any) -> None:
+    site = make_queue()
+    add = {"type": "well", "args": {"name": "a"}}
+    uid = site.ask("queue", "add", **add)["uid"]
+    background = site.ask("queue", "set_bg", type="well")["uid"]
+    site.ask("queue", "queue", parameters=True)
+    site.ask("queue", "ask_module", uid=uid, parameters=["name"])
+    tell = {"uid": uid, "cmd": "fail", "args": {"words": "I will not"}}
+    refusal = site.direct("queue", {"cmd": "tell_module", "args": tell}).json
+    site.ask("queue", "mv", uids=[uid])
+    site.ask("queue", "rm", uids=[uid])
+    site.stop("queue")
+    rows = log_rows(site.folder / "log.db")
+
+    assert [row for row in rows if row[0] is None] == [
+        (
+            None,
+            "client-queue",
+            {"cmd": "add", "args": add},
+            {"success": True, "result": {"uid": uid}},
+        ),
+        (
+            None,
+            "client-queue",
+            {"cmd": "set_bg", "args": {"type": "well"}},
+            {"success": True, "result": {"uid": background}},
+        ),
+        (None, "client-queue", {"cmd": "tell_module", "args": tell}, refusal),
+        (None, "client-queue", {"cmd": "mv", "args": {"uids": [uid]}}, GOOD),
+        (None, "client-queue", {"cmd": "rm", "args": {"uids": [uid]}}, GOOD),
+    ]
+    assert [row[2:] for row in rows if row[:2] == (uid, "queue-module")] == [
+        ({"cmd": "init", "args": {"name": "a"}}, GOOD),
+        ({"cmd": "play"}, GOOD),
+        ({"cmd": "do_fail", "args": {"words": "I will not"}}, refusal),
+        ({"cmd": "rm"}, GOOD),
+    ]
+    updates = [row[2:] for row in rows if row[:2] == (uid, "module-instance")]
+    assert updates[0][0]["args"]["parameters"]["name"] == "a"
+    assert updates[1] == (
+        {"cmd": "set_parameters", "args": {"parameters": {"playing": True}}},
+        GOOD,
+    )
+    assert {row[:2] for row in rows if row[0] == background} == {
+        (background, "queue-module"),
+        (background, "module-instance"),
+    }
+
+
+def test_queue_and_pool_share_a_file_and_have_a_table_each(make_queue: Any) -> None:
+    site = make_queue().start("pool")
+    for service in ("queue", "pool"):
+        site.ask(service, "rm", uids=[service])
+    site.stop()
+    for service in ("queue", "pool"):
+        row = (None, f"client-{service}", {"cmd": "rm", "args": {"uids": [service]}}, GOOD)
+        assert log_rows(site.folder / "log.db", f"{service}_log") == [row]
+    with closing(sqlite3.connect(site.folder / "log.db")) as reader:
+        for service in ("queue", "pool"):
+            columns = reader.execute(f"PRAGMA table_info({service}_log)").fetchall()
+            assert [column[1] for column in columns] == [
+                "pk",
+                "uid",
+                "namespace",
+                "timestamp",
+                "input_json",
+                "output_json",
+            ]
+
+
+def test_a_stop_writes_the_last_rows_and_leaves_one_file(make_queue: Any) -> None:
+    site = make_queue()
+    uid = site.ask("queue", "add", type="well")["uid"]
+    site.stop("queue")
+    assert log_rows(site.folder / "log.db")[-1] == (uid, "queue-module", {"cmd": "rm"}, GOOD)
+    assert [file.name for file in site.folder.glob("log.db*")] == ["log.db"]
+
+
+def wait_for_row(site: Site) -> Path:
+    """Have one row written; the file."""
+    file = site.folder / "log.db"
+    site.ask("queue", "rm", uids=["first"])
+    # Not before it is in WAL mode: a reader could stand in the way of that.
+    wait_until((site.folder / "log.db-wal").exists, "the file is opened")
+    wait_until(lambda: has_table(file) and log_rows(file), "the first row")
+    return file
+
+
+def has_table(file: Path) -> bool:
+    with closing(sqlite3.connect(file)) as reader:
+        return bool(reader.execute("SELECT name FROM sqlite_master").fetchall())
+
+
+def answer_times(site: Site, word: str = "") -> list[float]:
+    """Seconds that each of forty logged commands takes."""
+    times = []
+    for number in range(40):
+        began = time.perf_counter()
+        site.ask("queue", "rm", uids=[f"{number}{word}"])
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def expect_said_once(site: Site) -> None:
+    assert site.log("queue").count("cannot be written") == 1
+    assert "Traceback" not in site.log("queue")
+
+
+def test_a_locked_file_delays_rows_and_nobody_else(make_queue: Any) -> None:
+    site = make_queue()
+    file = wait_for_row(site)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        while "cannot be written" not in site.log("queue"):
+            times = answer_times(site)  # before, and while the writer waits for the lock
+            assert statistics.median(times) < 0.1
+            assert max(times) < 0.9  # the writer's patience is 1 s
+        answer_times(site)
+        other.execute("ROLLBACK")
+    wait_until(lambda: "written again; 0 rows were lost" in site.log("queue"), "it says so")
+    last = [row[2]["args"]["uids"] for row in log_rows(file)[-40:]]
+    assert last == [[str(number)] for number in range(40)]
+    expect_said_once(site)
+
+
+def test_a_path_that_cannot_be_written_is_said_once_and_stops_nobody(make_queue: Any) -> None:
+    site = make_queue(log_database_path="$HERE/missing/log.db")
+    uid = site.ask("queue", "add", type="well")["uid"]
+    wait_until(lambda: "cannot be written" in site.log("queue"), "it is said")
+    assert statistics.median(answer_times(site)) < 0.1
+    site.ask("queue", "rm", uids=[uid])
+    site.stop("queue")
+    assert "rows lost" in site.log("queue")
+    expect_said_once(site)
+
+
+def test_rows_that_a_full_disk_refused_are_written_once_there_is_room(make_queue: Any) -> None:
+    site = make_queue()
+    file = wait_for_row(site)
+    unlimited = resource.RLIM_INFINITY
+    for pid in site.survivors():
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1 << 16, unlimited))
+    answer_times(site, "x" * 4000)
+    wait_until(lambda: "cannot be written" in site.log("queue"), "it is said")
+    for pid in site.survivors():
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    wait_until(lambda: len(log_rows(file)) == 41, "all rows")
+    expect_said_once(site)

@@ -1,0 +1,141 @@
+"""The front door of services: what is turned away before any command runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support import Site, failure, http, probe_site, raw_http
+
+from shmooze.lib.server import MAX_BODY
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One service for all tests here; none of them ends it."""
+    site = probe_site(tmp_path_factory.mktemp("probe"))
+    try:
+        yield site.start()
+    finally:
+        site.close()
+
+
+NOTHING = b'{"cmd":"nothing"}'
+
+
+def chunked(*chunks: bytes) -> bytes:
+    pieces = [b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks]
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    return head + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(pieces) + b"0\r\n\r\n"
+
+
+def sized(body: bytes, length: int | None = None) -> bytes:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    return head + b"Content-Length: %d\r\n\r\n" % (length or len(body)) + body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"cmd": "nothing"} x',
+        b"\xff",
+        b'{"cmd": "echo", "args": {"value": NaN}}',
+        b'{"cmd": "echo", "args": {"value": "\\ud800"}}',
+        b'{"cmd": "echo", "args": {"value": 18446744073709551616}}',
+        b'{"cmd": "echo", "args": {"value": 1e999}}',
+        b"[" * 100_000,
+        b'"nothing"',
+        b"5",
+        b"null",
+        b"{}",
+        b'{"cmd": 5}',
+        b'{"cmd": "nothing", "args": []}',
+        b'{"cmd": "nothing", "args": null}',
+    ],
+    ids=lambda body: body[:50].decode(errors="replace"),
+)
+def test_a_body_that_is_no_packet_is_400(probe: Site, body: bytes) -> None:
+    reply = probe.direct("probe", body, headers={"Content-Type": "application/json"})
+    assert reply.status == 400
+    assert failure(reply)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+def test_other_methods_are_405(probe: Site, method: str) -> None:
+    body = None if method == "GET" else {"cmd": "nothing"}
+    reply = probe.direct("probe", body, method=method)
+    assert reply.status == 405
+    assert method in failure(reply)
+    assert reply.headers["Allow"] == "POST"
+
+
+def test_other_paths_are_404(probe: Site) -> None:
+    reply = http(f"http://127.0.0.1:{probe.ports['probe']}/else", {"cmd": "nothing"})
+    assert reply.status == 404
+    assert "/else" in failure(reply)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    ["application/json", "text/json", "text/json; charset=utf-8", "Application/JSON;charset=UTF-8"],
+)
+def test_json_may_be_declared_in_two_ways(probe: Site, declared: str) -> None:
+    reply = probe.direct("probe", b'{"cmd":"nothing"}', headers={"Content-Type": declared})
+    assert reply.json["success"]
+
+
+@pytest.mark.parametrize(
+    "declared", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "", None]
+)
+def test_another_content_type_or_none_is_415(probe: Site, declared: str | None) -> None:
+    line = b"" if declared is None else f"Content-Type: {declared}\r\n".encode()
+    reply, _ = raw_http(
+        probe.ports["probe"],
+        b"POST / HTTP/1.1\r\nHost: x\r\n" + line + b'Content-Length: 17\r\n\r\n{"cmd":"nothing"}',
+    )
+    assert reply.status == 415
+    assert (declared or "missing") in failure(reply)
+
+
+@pytest.mark.parametrize("request_bytes", [chunked(NOTHING[:5], NOTHING[5:]), sized(NOTHING)])
+def test_a_body_may_come_in_chunks(probe: Site, request_bytes: bytes) -> None:
+    reply, ends = raw_http(probe.ports["probe"], request_bytes)
+    assert (reply.status, reply.json["success"], ends) == (200, True, False)
+
+
+def test_a_body_of_the_largest_size_is_taken(probe: Site) -> None:
+    value = "x" * (MAX_BODY - len(b'{"cmd":"echo","args":{"value":""}}'))
+    body = b'{"cmd":"echo","args":{"value":"%s"}}' % value.encode()
+    assert len(body) == MAX_BODY
+    for request_bytes in (sized(body), chunked(body[:70_000], body[70_000:])):
+        reply, _ = raw_http(probe.ports["probe"], request_bytes)
+        assert reply.json == {"success": True, "result": value}
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        sized(b" " * (MAX_BODY + 1)),
+        sized(b" " * 4 * MAX_BODY),
+        sized(b"", length=1 << 40),
+        chunked(b" " * (MAX_BODY + 1)),
+        chunked(*[b" " * (1 << 16)] * 64),
+    ],
+    ids=["sized", "sized-4-MiB", "announced-only", "chunked", "chunked-4-MiB"],
+)
+def test_a_larger_body_is_413_and_ends_its_connection_only(
+    probe: Site, request_bytes: bytes
+) -> None:
+    reply, ends = raw_http(probe.ports["probe"], request_bytes)
+    assert reply.status == 413
+    assert failure(reply) == f"the body is larger than {MAX_BODY} bytes"
+    assert ends
+    assert probe.ask("probe", "nothing") is None
+
+
+def test_a_broken_chunk_is_the_clients_fault(probe: Site) -> None:
+    reply, ends = raw_http(probe.ports["probe"], chunked(NOTHING).replace(b"11\r\n", b"zz\r\n"))
+    assert (reply.status, ends) == (400, True)
+    assert failure(reply)

@@ -1,0 +1,289 @@
+"""A service: commands, refusals, queries between services, start and stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import (
+    PATIENCE,
+    Refusal,
+    Site,
+    child,
+    failure,
+    free_ports,
+    has_ended,
+    is_listening,
+    keep_alive,
+    probe_site,
+    refusals,
+    wait_until,
+)
+
+from shmooze.errors import PacketError, ServiceTimeout, ServiceUnreachable
+from shmooze.lib import packet
+from shmooze.lib.service import json_query
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One service for all tests that do not stop it."""
+    site = probe_site(tmp_path_factory.mktemp("probe"))
+    try:
+        yield site.start()
+    finally:
+        site.close()
+
+
+@pytest.fixture
+def own_probe(tmp_path: Path) -> Iterator[Site]:
+    """A service that the test may end."""
+    site = probe_site(tmp_path / "probe")
+    try:
+        yield site.start()
+    finally:
+        site.close()
+
+
+def send(client: HTTPConnection, cmd: str, **args: Any) -> None:
+    body = json.dumps({"cmd": cmd, "args": args})
+    client.request("POST", "/", body, {"Content-Type": "application/json"})
+
+
+# Commands.
+
+
+def test_a_command_is_answered_with_its_result(probe: Site) -> None:
+    reply = probe.direct("probe", {"cmd": "echo", "args": {"value": {"ä": [1, None]}}})
+    assert (reply.status, reply.json) == (200, {"success": True, "result": {"ä": [1, None]}})
+    assert reply.headers["Content-Type"] == "application/json"
+
+
+def test_args_may_be_left_out_and_nothing_is_null(probe: Site) -> None:
+    assert probe.direct("probe", {"cmd": "nothing"}).json == {"success": True, "result": None}
+
+
+def test_a_list_is_answered_in_order_and_a_failure_stops_nobody(probe: Site) -> None:
+    commands = [
+        {"cmd": "echo", "args": {"value": 1}},
+        {"cmd": "refuse", "args": {"words": "no"}},
+        {"cmd": "crash"},
+        {"cmd": "unspeakable"},
+        {"cmd": "time_out"},
+        "not a command",
+        {"cmd": "nowhere"},
+        {"cmd": "echo", "args": {"value": 2}},
+    ]
+    reply = probe.direct("probe", commands)
+    assert reply.status == 200
+    assert [answer["success"] for answer in reply.json] == [True, *[False] * 6, True]
+    assert [reply.json[0]["result"], reply.json[-1]["result"]] == [1, 2]
+
+
+def test_an_empty_list_is_answered_by_an_empty_list(probe: Site) -> None:
+    reply = probe.direct("probe", [])
+    assert (reply.status, reply.json) == (200, [])
+
+
+def test_commands_of_a_list_wait_for_each_other_and_for_nobody_else(probe: Site) -> None:
+    client = keep_alive(probe.ports["probe"])
+    wait_for = [{"cmd": "wait_for", "args": {"name": name}} for name in ("first", "second")]
+    client.request("POST", "/", json.dumps(wait_for), {"Content-Type": "application/json"})
+    wait_until((probe.folder / "begun-first").exists, "the first one begins")
+    assert probe.ask("probe", "nothing") is None
+    assert not (probe.folder / "begun-second").exists()
+    (probe.folder / "first").touch()
+    wait_until((probe.folder / "begun-second").exists, "the second one begins")
+    (probe.folder / "second").touch()
+    assert json.load(client.getresponse()) == [packet.good("done")] * 2
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("cmd", "args", "words"),
+    [
+        ("nowhere", {}, "unknown command 'nowhere'; known: echo, typed, "),
+        ("__init__", {}, "unknown command '__init__'"),
+        ("typed", {}, "typed: argument `number` is missing"),
+        ("typed", {"number": 1, "x": 2}, "typed: unknown argument `x`; known: `number`, `word`"),
+        ("typed", {"number": 1, "self": 2}, "typed: unknown argument `self`"),
+        ("nothing", {"x": 1}, "nothing: unknown argument `x`; known: none"),
+        ("typed", {"number": "1"}, "typed: argument `number`: Expected `int`, got `str`"),
+        ("typed", {"number": True}, "typed: argument `number`: Expected `int`, got `bool`"),
+        ("typed", {"number": None}, "typed: argument `number`: Expected `int`, got `null`"),
+        ("typed", {"number": 1, "names": [1]}, "typed: argument `names`: Expected `str`"),
+        ("untyped", {"two": 1}, "untyped: argument `one` is missing"),
+    ],
+)
+def test_a_refusal_names_the_thing(probe: Site, cmd: str, args: dict, words: str) -> None:
+    with pytest.raises(Refusal) as refusal:
+        probe.ask("probe", cmd, **args)
+    assert words in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_defaults_and_other_arguments_reach_the_function(probe: Site) -> None:
+    assert probe.ask("probe", "typed", number=1) == [1, "", []]
+    assert probe.ask("probe", "typed", names=["a"], word="b", number=2) == [2, "b", ["a"]]
+    assert probe.ask("probe", "untyped", one={"any": "kind"}) == [{"any": "kind"}, 2]
+    assert probe.ask("probe", "anything", a=1, cmd="x") == {"a": 1, "cmd": "x"}
+
+
+def test_words_of_a_command_error_are_shown(probe: Site) -> None:
+    with pytest.raises(Refusal, match=r"^the device is in use$"):
+        probe.ask("probe", "refuse", words="the device is in use")
+
+
+@pytest.mark.parametrize(
+    ("cmd", "bug"),
+    [
+        ("crash", "RuntimeError: a secret"),
+        ("misuse", "TypeError: Probe.echo() takes 2 positional"),
+        ("unspeakable", "TypeError: Encoding objects of type object"),
+        ("time_out", "Timeout: 0.01 seconds"),
+    ],
+)
+def test_a_handlers_own_fault_is_an_internal_error_and_stays_in_the_log(
+    probe: Site, cmd: str, bug: str
+) -> None:
+    reply = probe.direct("probe", {"cmd": cmd})
+    assert reply.status == 200
+    assert failure(reply).startswith(f"internal error in `{cmd}`")
+    assert bug.split(": ")[1] not in reply.json["error"]
+    assert "Traceback" in probe.log("probe")
+    assert bug in probe.log("probe")
+
+
+def test_one_connection_carries_many_commands(probe: Site) -> None:
+    client = keep_alive(probe.ports["probe"])
+    client.connect()
+    ours = client.sock.getsockname()
+    for number in range(5):
+        send(client, "echo", value=number)
+        assert json.load(client.getresponse())["result"] == number
+        assert client.sock.getsockname() == ours
+    client.close()
+
+
+# Services that ask each other.
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[int]:
+    """The port of a server that answers one request with these bytes and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(PATIENCE)
+
+
+def test_json_query_gives_the_answer_be_it_a_failure_or_a_list(probe: Site) -> None:
+    port = probe.ports["probe"]
+    assert json_query("127.0.0.1", port, {"cmd": "nothing"}) == packet.good()
+    assert json_query("localhost", port, {"cmd": "refuse", "args": {"words": "no"}}) == {
+        "success": False,
+        "error": "no",
+    }
+    assert json_query("127.0.0.1", port, [{"cmd": "nothing"}] * 2) == [packet.good()] * 2
+    assert not json_query("127.0.0.1", port, "no packet")["success"]
+
+
+def test_json_query_says_who_cannot_be_reached() -> None:
+    [port] = free_ports(1)
+    with pytest.raises(ServiceUnreachable, match=f"127.0.0.1:{port} cannot be reached"):
+        json_query("127.0.0.1", port, {"cmd": "nothing"})
+
+
+def test_json_query_says_who_did_not_answer_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(ServiceTimeout, match=rf"127.0.0.1:{port} did not .* within 0\.1 s"):
+            json_query("127.0.0.1", port, {"cmd": "nothing"}, timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<html", PacketError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n\xff", PacketError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", ServiceUnreachable),
+        (b"220 smtp.example.org ready\r\n", ServiceUnreachable),
+        (b"", ServiceUnreachable),
+    ],
+)
+def test_json_query_tells_no_json_from_a_broken_connection(answer: bytes, error: type) -> None:
+    with answering(answer) as port, pytest.raises(error, match=f"127.0.0.1:{port}"):
+        json_query("127.0.0.1", port, {"cmd": "nothing"}, timeout=5)
+
+
+# Start and stop.
+
+
+def test_a_program_whose_author_forgot_to_patch_is_told_so_in_one_line() -> None:
+    [line] = refusals(child("svc_unpatched"))
+    assert line.startswith("shmooze: gevent has not patched this program: its first two lines")
+
+
+def test_a_port_that_is_taken_is_one_line_and_status_2(tmp_path: Path) -> None:
+    types = {"modules": {"t": {"process": ["true"]}}}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        file = tmp_path / "settings.json"
+        names = ("wsgi", "queue", "pool", "probe")
+        for name in names:
+            file.write_text(json.dumps({"ports": {name: port}, name: types}))
+            program = [sys.executable, "-m", f"shmooze.{name}"]
+            argv = child("svc_probe", "probe") if name == "probe" else program
+            [line] = refusals(argv, settings_file=file)
+            assert line == f"shmooze: cannot listen on 127.0.0.1:{port}: Address already in use"
+
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_stop_lets_an_answer_under_way_go_out(own_probe: Site, number: signal.Signals) -> None:
+    client = keep_alive(own_probe.ports["probe"])
+    send(client, "wait_for", name="release")
+    wait_until((own_probe.folder / "begun-release").exists, "the command begins")
+    process = own_probe.processes.pop("probe")
+    process.send_signal(number)
+    wait_until(lambda: not is_listening(own_probe.ports["probe"]), "it listens no more")
+    process.send_signal(number)  # an impatient second one changes nothing
+    (own_probe.folder / "release").touch()
+    answer = client.getresponse()
+    assert (answer.status, json.load(answer)) == (200, packet.good("done"))
+    assert process.wait(PATIENCE) == 0
+    client.close()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_idle_connections_do_not_delay_a_stop(own_probe: Site, number: signal.Signals) -> None:
+    used, unused = keep_alive(own_probe.ports["probe"]), keep_alive(own_probe.ports["probe"])
+    send(used, "nothing")
+    assert json.load(used.getresponse())["success"]
+    unused.connect()
+    began = time.monotonic()
+    assert own_probe.stop(signal_number=number) == {"probe": 0}
+    assert time.monotonic() - began < 10  # the patience with answers under way is 20 s
+    for client in (used, unused):
+        assert has_ended(client.sock)
+        client.close()

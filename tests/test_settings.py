@@ -1,0 +1,299 @@
+"""Settings: which file, what it may say, and one line on what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import ROOT, free_ports, refusals
+
+from shmooze import settings
+from shmooze.errors import SettingsError
+from shmooze.modules.catalog import by_type, types_from_settings
+from shmooze.settings import Settings
+
+Write = Callable[[Any], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """A function that makes a settings file: bytes as they are, other values as JSON."""
+
+    def to_file(content: Any) -> Path:
+        file = tmp_path / "settings.json"
+        file.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        return file
+
+    return to_file
+
+
+@pytest.fixture
+def load(write: Write) -> Callable[..., Settings]:
+    """A function that loads settings of this content in an environment of its own."""
+    return lambda content, **environ: Settings.load(
+        {"SHMOOZE_SETTINGS": str(write(content)), **environ}
+    )
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """This process' settings as if none had been asked for yet; forgotten after the test."""
+    settings.use(None)
+    yield monkeypatch
+    settings.use(None)
+
+
+# Which file.
+
+
+def test_without_the_variable_the_packaged_defaults_are_the_settings() -> None:
+    for environ in ({}, {"SHMOOZE_SETTINGS": ""}):
+        packaged = Settings.load(environ)
+        assert packaged.port("wsgi") == 8080
+        assert packaged.services == {"queue": 5580, "pool": 5590}
+        assert packaged.public_settings == {
+            "name": "shmooze",
+            "ports": packaged.values["ports"],
+        }
+        assert Path(packaged.values["static_path"], "shmooze.js").is_file()
+
+
+def test_a_file_gets_prefixes_and_static_path_but_neither_ports_nor_public(load: Any) -> None:
+    loaded = load({})
+    assert (loaded.get("wsgi_prefix"), loaded.get("static_prefix")) == ("/", "/static/")
+    assert Path(loaded.get("static_path"), "shmooze.js").is_file()
+    assert (loaded.services, loaded.public_settings) == ({}, {})
+
+
+def test_settings_are_read_on_first_use_and_once(write: Write, fresh: pytest.MonkeyPatch) -> None:
+    fresh.setenv("SHMOOZE_SETTINGS", str(write({"color": "red"})))
+    assert settings.color == "red"
+    fresh.setenv("SHMOOZE_SETTINGS", "/nowhere")
+    assert settings.color == "red"
+    settings.use(None)
+    with pytest.raises(SettingsError, match="/nowhere"):
+        settings.get("color")
+
+
+def test_importing_settings_reads_nothing() -> None:
+    environ = {**os.environ, "SHMOOZE_SETTINGS": "/nowhere"}
+    code = "import shmooze.settings, shmooze.wsgi, shmooze.queue, shmooze.pool"
+    subprocess.run([sys.executable, "-c", code], env=environ, cwd=ROOT, check=True)
+
+
+def test_settings_of_another_environment_change_nothing_here(
+    load: Any, write: Write, fresh: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fresh.setenv("SHMOOZE_SETTINGS", str(write({"color": "red"})))
+    assert settings.color == "red"
+    assert load({"color": "blue"}).get("color") == "blue"
+    assert settings.color == "red"
+
+
+# Asking.
+
+
+def test_settings_are_attributes_and_get_has_a_default(load: Any, fresh: Any) -> None:
+    settings.use(load({"color": "red", "nothing": None}))
+    assert (settings.color, settings.nothing) == ("red", None)
+    assert (settings.get("color"), settings.get("nothing", 1)) == ("red", None)
+    assert (settings.get("shape"), settings.get("shape", "round")) == (None, "round")
+
+
+def test_an_unknown_setting_is_an_attribute_error_that_names_file_and_key(
+    load: Any, fresh: Any, tmp_path: Path
+) -> None:
+    settings.use(load({}))
+    with pytest.raises(AttributeError, match=r"settings.json: has no `shape`"):
+        _ = settings.shape
+    assert not hasattr(settings, "shape")
+
+
+def test_public_settings_are_the_named_ones_as_far_as_they_are_set(load: Any) -> None:
+    values = {"public": ["b", "missing", "a"], "a": [1], "b": None, "secret": "x"}
+    assert load(values).public_settings == {"a": [1], "b": None}
+
+
+def test_a_port_that_is_not_named_is_said_with_the_file(load: Any) -> None:
+    with pytest.raises(SettingsError, match=r"settings.json: `ports` does not name .* 'queue'"):
+        load({"ports": {"wsgi": 8080}}).port("queue")
+
+
+# Paths.
+
+
+@pytest.mark.parametrize(
+    ("path", "expanded"),
+    [
+        ("/a/b", "/a/b"),
+        ("$DATA/log.db", "/data/log.db"),
+        ("${DATA}_old/log.db", "/data_old/log.db"),
+        ("/x/$DATA$EMPTY/${DATA}", "/x//data//data"),
+        ("~", "/home/ann"),
+        ("~/log.db", "/home/ann/log.db"),
+        ("/a/~/b", "/a/~/b"),
+        ("$NESTED/b", "$DATA/b"),
+        ("", ""),
+    ],
+)
+def test_paths_are_expanded(load: Any, path: str, expanded: str) -> None:
+    environ = {"DATA": "/data", "EMPTY": "", "HOME": "/home/ann", "NESTED": "$DATA"}
+    assert load({"log_database_path": path}, **environ).get("log_database_path") == expanded
+
+
+def test_only_keys_that_end_in_path_are_expanded(load: Any) -> None:
+    loaded = load({"own_path": "$HOME/a", "own_paths": "$HOME/a", "greeting": "~"}, HOME="/h")
+    assert (loaded.get("own_path"), loaded.get("own_paths")) == ("/h/a", "$HOME/a")
+    assert loaded.get("greeting") == "~"
+
+
+# What is wrong.
+
+BAD = {
+    "broken-json": (b'{\n  "a": 1,\n  "b" 2\n}', "broken JSON at line 3 column 7"),
+    "empty": (b"", "broken JSON at line 1 column 1"),
+    "nan": (b'{"name": NaN}', "broken JSON"),
+    "endless-number": (b'{"name": ' + b"9" * 5000 + b"}", "broken JSON"),
+    "too-deep": (b'{"name": ' + b"[" * 100_000, "broken JSON: nested too deeply"),
+    "not-utf-8": (b'{"name": "\xe9"}', "is not UTF-8"),
+    "no-object": ([1], "must hold one JSON object"),
+    "ports-list": ({"ports": [1]}, "`ports` must be an object"),
+    "port-text": ({"ports": {"wsgi": "8080"}}, "`ports.wsgi` must be a port number"),
+    "port-true": ({"ports": {"wsgi": True}}, "`ports.wsgi` must be a port number"),
+    "port-float": ({"ports": {"wsgi": 80.0}}, "`ports.wsgi` must be a port number"),
+    "port-null": ({"ports": {"wsgi": None}}, "`ports.wsgi` must be a port number"),
+    "port-0": ({"ports": {"wsgi": 0}}, "`ports.wsgi` must be a port number"),
+    "port-65536": ({"ports": {"wsgi": 65536}}, "must be a port number (1 to 65535), not 65536"),
+    "port-twice": ({"ports": {"a": 1, "b": 2, "c": 1}}, "`ports.c` is 1, which `ports.a` has too"),
+    "service-slash": ({"ports": {"a/b": 1}}, "`ports.a/b` is no service name"),
+    "service-empty": ({"ports": {"": 1}}, "is no service name"),
+    "public-text": ({"public": "name"}, "`public` must be a list of keys"),
+    "public-numbers": ({"public": [1]}, "`public` must be a list of keys"),
+    "prefix-relative": ({"wsgi_prefix": "app/"}, "`wsgi_prefix` must be a path that starts and"),
+    "prefix-open": ({"static_prefix": "/static"}, "`static_prefix` must be a path that starts"),
+    "prefix-null": ({"wsgi_prefix": None}, "`wsgi_prefix` must be a path"),
+    "path-number": ({"log_database_path": 5}, "`log_database_path` must be a path, not 5"),
+    "path-unset": ({"static_path": "$NOWHERE/x"}, "`static_path` uses $NOWHERE, which is not set"),
+    "path-braces": ({"own_path": "${NOWHERE}"}, "`own_path` uses $NOWHERE, which is not set"),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), BAD.values(), ids=BAD)
+def test_bad_settings_are_one_line_that_names_file_and_key(
+    load: Any, tmp_path: Path, content: Any, words: str
+) -> None:
+    with pytest.raises(SettingsError) as bad:
+        load(content)
+    assert str(bad.value).startswith(f"settings file {tmp_path / 'settings.json'}: ")
+    assert words in str(bad.value)
+    assert len(str(bad.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("missing.json", "cannot be read: No such file"), (".", "cannot be read: Is a directory")],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, words: str) -> None:
+    with pytest.raises(SettingsError) as bad:
+        Settings.load({"SHMOOZE_SETTINGS": str(tmp_path / name)})
+    assert str(bad.value).startswith(f"settings file {tmp_path / name}: {words}")
+
+
+def expect_refusal(source: Path, words: str, *programs: str) -> None:
+    """Each program must end with status 2 and say in one line what `words` say."""
+    argvs = [[sys.executable, "-m", f"shmooze.{program}"] for program in programs]
+    for line in refusals(*argvs, settings_file=source):
+        assert line.startswith(f"shmooze: settings file {source}: ")
+        assert words in line
+
+
+#: Checked in every program too; the others differ from these in words only.
+OF_EVERY_KIND = ["broken-json", "no-object", "port-text", "port-twice", "service-slash"]
+OF_EVERY_KIND += ["public-text", "prefix-open", "path-unset"]
+
+
+@pytest.mark.parametrize("name", OF_EVERY_KIND)
+def test_every_program_refuses_bad_settings_in_one_line(write: Write, name: str) -> None:
+    content, words = BAD[name]
+    expect_refusal(write(content), words, "wsgi", "queue", "pool")
+
+
+def test_every_program_refuses_a_missing_file_or_a_directory(tmp_path: Path) -> None:
+    expect_refusal(tmp_path / "missing.json", "No such file", "wsgi", "queue", "pool")
+    expect_refusal(tmp_path, "Is a directory", "wsgi", "queue", "pool")
+
+
+def test_every_program_needs_its_port(write: Write) -> None:
+    types = {"modules": {"t": {"process": ["true"]}}}
+    file = write({"ports": {"other": free_ports(1)[0]}, "queue": types, "pool": types})
+    expect_refusal(file, "`ports` does not name the service", "wsgi", "queue", "pool")
+
+
+# Module types.
+
+BAD_SECTIONS = [
+    ([], "`queue` must be an object"),
+    ({}, "`queue.modules` names no module type"),
+    ({"modules": []}, "`queue.modules` must be an object of types"),
+    ({"modules": {"t": ["true"]}}, "`queue.modules.t` must be an object"),
+    ({"modules": {"": {"process": ["true"]}}}, "`queue.modules.` "),
+    ({"modules": {"a\0b": {"process": ["true"]}}}, "`queue.modules.a"),
+]
+BAD_TYPES = [
+    ("process", {}),
+    *(
+        ("process", {"process": process})
+        for process in [[], "sleep 5", ["sleep", 5], ["a\0b"], ["\ud800"], [""]]
+    ),
+    ("proces", {"process": ["true"], "proces": 1}),
+    ("natural_death_timeout", {"process": ["true"], "natural_death_timeout": 0}),
+    ("sigterm_timeout", {"process": ["true"], "sigterm_timeout": True}),
+    ("connect_timeout", {"process": ["true"], "connect_timeout": -1}),
+    ("command_timeout", {"process": ["true"], "command_timeout": "2"}),
+    ("command_timeout", {"process": ["true"], "command_timeout": None}),
+    ("restart", {"process": ["true"], "restart": "sometimes"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        *BAD_SECTIONS,
+        *(({"modules": {"t": bad}}, f"`queue.modules.t.{key}` ") for key, bad in BAD_TYPES),
+    ],
+    ids=str,
+)
+def test_a_bad_description_of_a_module_type_is_named(
+    load: Any, fresh: Any, section: Any, words: str
+) -> None:
+    settings.use(load({"queue": section}))
+    with pytest.raises(SettingsError) as bad:
+        by_type(types_from_settings("queue", "modules"))
+    assert words in str(bad.value)
+    assert len(str(bad.value).splitlines()) == 1
+
+
+def test_a_good_description_is_a_module_type(load: Any, fresh: Any) -> None:
+    process = ["sleep", "5"]
+    settings.use(load({"queue": {"modules": {"t": {"process": process, "sigterm_timeout": 0.5}}}}))
+    [made] = by_type(types_from_settings("queue", "modules")).values()
+    assert (made.TYPE_STRING, made.process, made.sigterm_timeout) == ("t", process, 0.5)
+    assert types_from_settings("queue", "backgrounds", may_be_empty=True) == []
+
+
+def test_a_queue_refuses_a_bad_type_and_a_pool_its_own(write: Write) -> None:
+    bad = {"modules": {"t": {"process": []}}}
+    good = {"modules": {"t": {"process": ["true"]}}}
+    expect_refusal(write({"queue": bad}), "`queue.modules.t.process` ", "queue")
+    expect_refusal(write({"pool": bad}), "`pool.modules.t.process` ", "pool")
+    expect_refusal(
+        write({"queue": {**good, "backgrounds": bad["modules"]}}),
+        "`queue.backgrounds.t.process` ",
+        "queue",
+    )
