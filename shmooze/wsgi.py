@@ -59,6 +59,11 @@ class Gateway:
     def __init__(self, source: settings.Settings) -> None:
         self.settings = source
         self.timeout = source.get("wsgi_timeout", self.timeout)
+        if type(self.timeout) not in (int, float) or self.timeout <= 0:
+            raise source.error("wsgi_timeout", f"must be seconds above 0, not {self.timeout!r}")
+        self.host = source.get("wsgi_host", "127.0.0.1")
+        if not isinstance(self.host, str):
+            raise source.error("wsgi_host", f"must be an address to listen on, not {self.host!r}")
         self._backends = {name: Backend(name, port, self) for name, port in source.services.items()}
         self._server: Server | None = None
         self.app = bottle.Bottle()
@@ -67,10 +72,10 @@ class Gateway:
 
     def start(self) -> None:
         """Listen on the port that the settings give to `wsgi`."""
-        host, port = self.settings.get("wsgi_host", "127.0.0.1"), self.settings.port("wsgi")
-        self._server = Server(host, port, self.app)
+        port = self.settings.port("wsgi")
+        self._server = Server(self.host, port, self.app)
         self._server.start()
-        log.info("gateway: http://%s:%s/", host, port)
+        log.info("gateway: http://%s:%s/", self.host, port)
 
     def stop(self) -> None:
         """Stop serving; answers under way are finished."""
@@ -82,7 +87,7 @@ class Gateway:
         route = self.app.route
         route(f"{prefix}settings.json", "GET", self._serve_settings)
         route(f"{prefix}<service:path>", "POST", self._pass_on)
-        for folder in dict.fromkeys([static, prefix, "/"]):
+        for folder in sorted({static, prefix, "/"}, key=len, reverse=True):  # nested ones first
             if folder != prefix:
                 target = posixpath.relpath(f"{prefix}settings.json", folder)
                 route(f"{folder}settings.json", "GET", partial(_redirect, target))
@@ -159,6 +164,7 @@ class Backend:
         except (TimeoutError, gevent.Timeout) as late:
             if isinstance(late, gevent.Timeout) and late is not limit:
                 raise
+            log.warning("service %r did not answer within %g s", self.name, self._timeout)
             raise Refused(504, f"service {self.name!r} did not answer in time") from late
         except ConnectionRefusedError as refused:
             raise Refused(502, f"service {self.name!r} is not running") from refused

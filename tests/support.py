@@ -320,11 +320,16 @@ def refusals(*argvs: list[str], settings_file: Path | None = None) -> list[str]:
         for argv in argvs
     ]
     lines = []
-    for program in programs:
-        out, err = program.communicate(timeout=PATIENCE)
-        assert (out, program.returncode) == ("", 2), err
-        assert err.count("\n") == len(err.splitlines()) == 1, err
-        lines.append(err.removesuffix("\n"))
+    try:
+        for program in programs:
+            out, err = program.communicate(timeout=PATIENCE / 3)
+            assert (out, program.returncode) == ("", 2), err
+            assert err.count("\n") == len(err.splitlines()) == 1, err
+            lines.append(err.removesuffix("\n"))
+    finally:
+        for program in programs:
+            program.kill()  # one that did start, against expectation
+            program.communicate()
     return lines
 
 

@@ -257,8 +257,8 @@ def test_a_service_that_answers_byte_by_byte_has_no_more_time_than_others(impati
 # Other servers.
 
 
-@pytest.mark.parametrize("server", ["waitress", "wsgiref"])
-def test_the_application_runs_in_threads_of_another_server(tmp_path: Path, server: str) -> None:
+@pytest.mark.parametrize("server", ["waitress", "wsgiref", "gevent"])
+def test_the_application_runs_under_another_server(tmp_path: Path, server: str) -> None:
     site = probe_site(tmp_path, "wsgi", "dead")
     site.programs["wsgi"] = child("svc_foreign", server)
     try:

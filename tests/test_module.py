@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from support import (
     Refusal,
     Site,
     child,
+    has_ended,
     is_alive,
     parent_of,
     wait_until,
@@ -67,6 +69,7 @@ TYPES = {
         **LADDER,
     },
     **{behaviour: ill(behaviour) for behaviour in (*STUBBORN, *STILLBORN)},
+    "late": ill("late"),
     "never": ill("never", connect_timeout=1),
     "half": ill("half", connect_timeout=1.5),
     "missing": {"process": ["/no/such/program"]},
@@ -91,7 +94,7 @@ def pool(running: Client) -> Iterator[Client]:
     assert running.tell(bystander, "echo", all="well") == {"all": "well"}
     assert running.uids()[0] == bystander
     running.clear()
-    for kind in ("pids", "heard", "times"):
+    for kind in ("pids", "heard", "times", "go"):
         for file in running.site.folder.glob(f"{kind}-*"):
             file.unlink()
 
@@ -165,6 +168,31 @@ def test_program_is_looked_up_in_path(make_site: Callable[..., Site], tmp_path: 
     ).start()
     pool = Client(site, "pool")
     assert pool.tell(pool.add("mine"), "echo", a=1) == {"a": 1}
+
+
+@pytest.mark.parametrize("streams", [[-2], [-1], [-2, -1]], ids=["commands", "updates", "both"])
+def test_stranger_that_connects_before_the_child_does_not_take_its_place(
+    pool: Client, streams: list[int]
+) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        adding = threads.submit(pool.add, "late")
+        (pid,) = wait_until(lambda: pool.pids("late"), "it has started")
+        argv = command_line(pid)
+        strangers = [
+            socket.create_connection(("127.0.0.1", int(argv[each])), timeout=PATIENCE)
+            for each in streams
+        ]
+        (pool.site.folder / "go-late").touch()
+        try:
+            assert adding.result() in pool.uids()
+            assert all(map(has_ended, strangers))
+        finally:
+            for stranger in strangers:
+                stranger.close()
+
+
+def command_line(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
 
 
 def test_ten_that_have_to_be_killed_end_side_by_side(pool: Client) -> None:

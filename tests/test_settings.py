@@ -235,6 +235,12 @@ def test_every_program_needs_its_port(write: Write) -> None:
     expect_refusal(file, "`ports` does not name the service", "wsgi", "queue", "pool")
 
 
+@pytest.mark.parametrize("timeout", ["soon", 0])
+def test_the_gateway_needs_its_timeout_to_be_seconds(write: Write, timeout: Any) -> None:
+    file = write({"ports": {"wsgi": free_ports(1)[0]}, "wsgi_timeout": timeout})
+    expect_refusal(file, "`wsgi_timeout` must be a number", "wsgi")
+
+
 # Module types.
 
 BAD_SECTIONS = [

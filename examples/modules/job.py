@@ -16,13 +16,14 @@ LAST_LINES = 20
 
 
 class Job(JSONParentPoller):
+    process = None
+
     def cmd_init(self, name):
         jobs = settings.get("jobs", {})
         if name not in jobs:
             raise ValueError(f"no job {name!r} in the settings; known: {', '.join(jobs)}")
         self.name = name
         self.argv = jobs[name]
-        self.process = None
         self.set_parameters({"name": name, "status": "waiting"})
 
     def cmd_play(self):

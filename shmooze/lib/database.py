@@ -95,7 +95,7 @@ class Database:
         now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
         self._pending.append(Row(uid, namespace, now, command, response))
         if len(self._pending) > self.max_rows:
-            self._pending.popleft()
+            self._merge.pop(self._pending.popleft().uid or "", None)
             self._dropped += 1
         if self._writer is None:
             self._writer = gevent.spawn(self._write_forever)
@@ -195,7 +195,11 @@ class Database:
     def _in_thread(self, function: Any, *args: Any) -> Any:
         if self._thread is None:
             self._thread = ThreadPool(1)
-        return self._thread.apply(function, args)
+        # A pool's thread prints what is raised in it; so it is brought out as a value.
+        result, error = self._thread.apply(_outcome, (function, *args))
+        if error is not None:
+            raise error
+        return result
 
     # What follows runs in the thread.
 
@@ -241,3 +245,10 @@ class Database:
 
 def _size(values: tuple[Any, ...]) -> int:
     return len(values[3]) + len(values[4])
+
+
+def _outcome(function: Any, *args: Any) -> tuple[Any, Exception | None]:
+    try:
+        return function(*args), None
+    except Exception as error:
+        return None, error

@@ -33,22 +33,30 @@ def decode(data: bytes) -> Any:
     except RecursionError as bad:
         raise PacketError(f"nested over {MAX_DEPTH} levels deep") from bad
     if is_suspicious(data):
-        check(value)
+        verify(data, value)
     return value
 
 
 def is_suspicious(data: bytes) -> bool:
     """Whether values in `data` have to be looked at: quick, and never wrong about a no."""
     brackets = data.count(b"[") + data.count(b"{")
-    return brackets > MAX_DEPTH or _LONG_NUMBER.search(data) is not None
+    return brackets > MAX_DEPTH or not data.isascii() or _LONG_NUMBER.search(data) is not None
 
 
-def check(value: Any, depth: int = 0) -> None:
-    """Raise PacketError for a value that cannot be passed on."""
+def verify(data: bytes, value: Any) -> None:
+    """Raise PacketError for a value that cannot be passed on, UnicodeDecodeError for no UTF-8.
+
+    A typed decoder does not look into what it passes over, so `data` is looked at as well.
+    """
+    data.decode()
+    _check(value, 0)
+
+
+def _check(value: Any, depth: int) -> None:
     if type(value) is int and value not in _INTEGERS:
         raise PacketError("an integer does not fit into 64 bits")
     if isinstance(value, (dict, list)):
         if depth == MAX_DEPTH:
             raise PacketError(f"nested over {MAX_DEPTH} levels deep")
         for each in value.values() if isinstance(value, dict) else value:
-            check(each, depth + 1)
+            _check(each, depth + 1)

@@ -204,24 +204,30 @@ class CommandStream(Stream):
                     raise StreamEnded(f"closed its {self.name}") from None
                 finally:
                     self._answer = None
-            raise ModuleError(f"did not answer `{cmd}` within {timeout:g} s")
+            late = f"did not answer `{cmd}` within {timeout:g} s"
+            self._set_ended(late)  # before the next one has its turn, and would get that answer
+            raise ModuleError(late)
 
-    def hang_up(self, last_word: str | None = None) -> None:
+    def hang_up(self, last_word: str | None = None) -> bool:
         """Tell the child that no more commands will come: it reads an end of file.
 
-        `last_word` is a command that is sent before, as far as the child takes it at once.
+        `last_word` is a command that is sent before, if the child can take it at once; whether
+        it was.
         """
-        if self._socket is None or self._ended is not None:
-            return
+        if self._socket is None:
+            return False
+        said = False
         try:
             if last_word is not None:
                 os.write(self._socket.fileno(), _command_line(last_word, None))
+                said = True
         except OSError:
             pass  # full or broken: it will see the end
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # the child was faster
+        return said
 
     def _read(self, connection: socket.socket) -> None:
         for lines in self._batches(connection):
@@ -229,7 +235,7 @@ class CommandStream(Stream):
                 try:
                     answer = _decode_answer(line)
                     if intake.is_suspicious(line):
-                        intake.check(answer.result)
+                        intake.verify(line, answer.result)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
                     raise Breach(f"sent an answer that is no packet: {bad}") from bad
                 except PacketError as bad:
@@ -275,7 +281,7 @@ class UpdateStream(Stream):
                 try:
                     update = _decode_update(line)
                     if intake.is_suspicious(line):
-                        intake.check(_decode_any(line))
+                        intake.verify(line, _decode_any(line))
                     on_update(update)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
                     self._owe(encode({"success": False, "error": self._fault(line, bad)}) + b"\n")

@@ -17,12 +17,19 @@ class Death:
     failed: bool
     #: What the module was doing: starting, suspended or playing.
     state: str
+    #: Whether the exit, once it has come, is the better reason.
+    by_exit: bool = False
     #: The child's exit status, or minus the number of the signal that ended it.
     status: int | None = None
     #: The strongest means that we used: "rm", "SIGTERM", "SIGKILL"; None: it ended by itself.
     ladder: str | None = None
     #: Seconds from its launch to the end of its last process.
     seconds: float = 0.0
+
+    def explain_by_goodbye(self) -> None:
+        """Make the module's own goodbye the reason, where we saw it hang up before."""
+        if self.by_exit:
+            self.reason, self.failed, self.by_exit = "left by itself", False, False
 
     def explain_by_exit(self, status: int) -> None:
         """Make the exit itself the reason, where it came before any of our means."""

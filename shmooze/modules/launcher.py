@@ -252,7 +252,8 @@ def _prepare_child(mark: int, parent: int) -> None:
     """Runs in the child, between fork and exec."""
     if CAN_FOLLOW_TREES:
         hard = resource.getrlimit(resource.RLIMIT_RTTIME)[1]
-        resource.setrlimit(resource.RLIMIT_RTTIME, (mark, hard))
+        if hard == resource.RLIM_INFINITY:  # otherwise the machine's owner uses this limit himself
+            resource.setrlimit(resource.RLIMIT_RTTIME, (mark, hard))
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the signal was ordered

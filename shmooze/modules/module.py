@@ -266,6 +266,8 @@ class Module:
         self._log(self.uid, "module-instance", command, packet.good())
         if isinstance(update, Leaving):
             self._end("left by itself", self.natural_death_timeout)
+            if self.death is not None:
+                self.death.explain_by_goodbye()
 
     def _stream_ended(self, reason: str, breach: bool) -> None:
         self.condemn(ModuleError(reason) if breach else StreamEnded(reason))
@@ -294,18 +296,18 @@ class Module:
         """
         if self.state in (State.ENDING, State.GONE):
             return
-        self.death = Death(reason, failed, self.state.value, ladder="rm" if asked else None)
-        self._burial = gevent.spawn(self._bury, self.death, patience, last_word, until_exit)
+        ladder = "rm" if asked else None
+        self.death = Death(reason, failed, self.state.value, by_exit=until_exit, ladder=ladder)
+        self._burial = gevent.spawn(self._bury, self.death, patience, last_word)
         self._move_to(State.ENDING)
 
-    def _bury(self, death: Death, patience: float, last_word: str | None, until_exit: bool) -> None:
-        exited_before = self._process is not None and self._process.exit_status is not None
-        self._commands.hang_up(last_word)
+    def _bury(self, death: Death, patience: float, last_word: str | None) -> None:
+        running = self._process is not None and self._process.exit_status is None
+        if self._commands.hang_up(last_word) and running and not death.by_exit:
+            death.ladder = "rm"
         if self._process is not None:
-            if last_word == "rm" and not exited_before and not until_exit:
-                death.ladder = "rm"
             status = self._process.wait(max(0, patience))
-            if until_exit and status is not None:
+            if death.by_exit and status is not None:
                 death.explain_by_exit(status)
             signal_used = self._process.end(self.sigterm_timeout)
             if signal_used:
