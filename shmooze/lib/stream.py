@@ -1,7 +1,7 @@
 """The two streams between a parent and one child: packets, a line each, over TCP.
 
-Each is a StreamServer on a free port that takes one connection and then stops listening; the
-server's greenlet for that connection is the stream's reader.
+Each is a StreamServer on a free port that takes one connection, the child's, and then stops
+listening; the server's greenlet for that connection is the stream's reader.
 
 - `CommandStream`: the parent asks, the child answers, one command at a time. An answer nobody
   waits for is a breach of the protocol, so a late one never reaches another caller.
@@ -16,6 +16,7 @@ A stream ends once, for one reason, and says so to its owner: `on_end(reason, br
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -31,6 +32,8 @@ from gevent.server import StreamServer
 
 from shmooze.errors import Failure, ModuleError, PacketError
 from shmooze.lib import intake
+
+log = logging.getLogger(__name__)
 
 encode = msgspec.json.encode
 
@@ -118,10 +121,16 @@ class Stream:
         self.connected: AsyncResult[None] = AsyncResult()
 
     def listen(self) -> int:
-        """Take a free port and return it; the first peer that connects becomes the child."""
+        """Take a free port and return it. Who connects waits until `accept`."""
         assert self._server is not None
-        self._server.start()
+        self._server.init_socket()
         return int(self._server.server_port)
+
+    def accept(self, is_child: Callable[[socket.socket], bool]) -> None:
+        """Let the first peer in that `is_child` says yes to, and hang up on all others."""
+        self._is_child = is_child
+        if self._server is not None:
+            self._server.start()
 
     def close(self, reason: str = "was closed") -> None:
         """Stop listening and hang up. May be called twice; the first reason stays."""
@@ -135,6 +144,9 @@ class Stream:
     def _serve(self, connection: socket.socket, _address: object) -> None:
         if self._socket is not None or self._ended is not None:
             return  # too late; the server closes it
+        if not self._is_child(connection):
+            log.warning("%s: a stranger has connected and is turned away", self.name)
+            return
         self._socket = connection
         self._reader = gevent.getcurrent()
         self._stop_listening()

@@ -81,6 +81,9 @@ class Process(Protocol):
     def exit_status(self) -> int | None:
         """None while it runs; then its status, or minus the number of the signal that ended it."""
 
+    def tree(self) -> list[int]:
+        """The pids of the child and of all that it started, as far as they can be known."""
+
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for the child itself; its exit status, or None when the time is over first."""
 
@@ -172,6 +175,9 @@ class LocalProcess:
     def exit_status(self) -> int | None:
         status: int | None = self._popen.returncode
         return status
+
+    def tree(self) -> list[int]:
+        return [member.pid for member in self._members()]
 
     def wait(self, timeout: float | None = None) -> int | None:
         self._exited.wait(timeout)

@@ -14,6 +14,7 @@ brings its processes to their end. Nobody else waits for that.
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,6 +37,7 @@ from shmooze.lib.stream import (
 from shmooze.modules.death import Death
 from shmooze.modules.launcher import Launcher, Process
 from shmooze.modules.lifecycle import READY, State, step
+from shmooze.modules.peer import holds
 from shmooze.modules.restart import NEVER, Restarts
 
 log = logging.getLogger(__name__)
@@ -222,6 +224,8 @@ class Module:
             argv, outputs.stdout.fileno(), outputs.stderr.fileno()
         )
         outputs.launched()
+        for stream in (self._commands, self._updates):
+            stream.accept(self._is_child)
         self._watcher = gevent.spawn(self._watch)
         with gevent.Timeout(self.connect_timeout, False):
             self._commands.connected.get()
@@ -229,6 +233,11 @@ class Module:
             return
         missing = self._updates if self._commands.connected.ready() else self._commands
         raise ModuleError(f"did not connect its {missing.name} within {self.connect_timeout:g} s")
+
+    def _is_child(self, connection: socket.socket) -> bool:
+        """Whether a connection comes from our child, or from one that it has started."""
+        assert self._process is not None
+        return holds([self._process.pid], connection) or holds(self._process.tree(), connection)
 
     def _order(self, cmd: str, args: dict[str, Any] | None = None) -> None:
         """A command that the child may not refuse."""
