@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from support import ROOT
+
+from shmooze.modules.lifecycle import TRANSITIONS, State
 
 PACKAGE = ROOT / "shmooze"
 ALL_MODULES = {
@@ -164,3 +167,23 @@ def test_a_name_that_modules_does_not_have_is_an_attribute_error() -> None:
         "except AttributeError as bad: print(bad)"
     )
     assert said == "module 'shmooze.modules' has no attribute 'Modul'\n"
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_architecture_page_names_every_module_on_its_floor() -> None:
+    described = [
+        set(re.findall(r"`([\w.]+)`", line))
+        for line in ARCHITECTURE.splitlines()
+        if line.startswith("- floor ")
+    ]
+    assert described == FLOORS
+
+
+def test_architecture_page_has_the_transitions_of_the_lifecycle() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", ARCHITECTURE, re.MULTILINE)
+    described = {State(state): set(re.findall(r"`(\w+)`", targets)) for state, targets in rows}
+    assert described == {
+        state: {target.value for target in targets} for state, targets in TRANSITIONS.items()
+    }
