@@ -60,7 +60,9 @@ class Gateway:
         self.settings = source
         self.timeout = source.get("wsgi_timeout", self.timeout)
         if type(self.timeout) not in (int, float) or self.timeout <= 0:
-            raise source.error("wsgi_timeout", f"must be seconds above 0, not {self.timeout!r}")
+            raise source.error(
+                "wsgi_timeout", f"must be a number of seconds above 0, not {self.timeout!r}"
+            )
         self.host = source.get("wsgi_host", "127.0.0.1")
         if not isinstance(self.host, str):
             raise source.error("wsgi_host", f"must be an address to listen on, not {self.host!r}")

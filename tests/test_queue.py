@@ -36,7 +36,8 @@ def queue(running: Client) -> Iterator[Client]:
     yield running
     running.clear()
     for file in running.site.folder.glob("*-*"):
-        file.unlink()
+        if not file.name.startswith("log.db"):  # SQLite has files of its own beside it
+            file.unlink()
 
 
 def states(queue: Client) -> list[str]:
