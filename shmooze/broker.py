@@ -119,7 +119,10 @@ class Broker(JSONCommandProcessor, Service):
         return select(self._find(uid), parameters)
 
     def output(self, uid: str) -> list[str]:
-        return self._find(uid).output
+        for module in reversed(self._living):  # the newest life of one that was started again
+            if module.uid == uid:
+                return module.output
+        raise CommandError(f"no module with uid {uid!r} lives in {self.name}")
 
     def gone(self) -> list[dict[str, Any]]:
         return list(self._gone)

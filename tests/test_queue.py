@@ -290,3 +290,14 @@ def test_mv_does_not_know_the_background(queue: Client) -> None:
     queue("mv", uids=[background, b])
     assert queue.uids() == [b, a]
     assert queue("bg")["state"] == "suspended"
+
+
+def test_output_of_a_background_can_be_read_too(queue: Client) -> None:
+    uid = set_background(queue)
+    with pytest.raises(Refusal, match="out of tune"):
+        queue("tell_background", uid=uid, cmd="fail", args={"words": "out of tune"})
+    wait_until(
+        lambda: "ValueError: out of tune" in queue("output", uid=uid), "its error stands there"
+    )
+    with pytest.raises(Refusal, match="no module with uid 'nobody'"):
+        queue("output", uid="nobody")
