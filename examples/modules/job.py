@@ -28,6 +28,7 @@ class Job(JSONParentPoller):
 
     def cmd_play(self):
         if self.process is None:
+            self.set_parameters({"status": "running"})  # first: it may be done in a moment
             self.process = subprocess.Popen(
                 self.argv,
                 stdin=subprocess.DEVNULL,
@@ -38,8 +39,8 @@ class Job(JSONParentPoller):
             )
             threading.Thread(target=self.follow, daemon=True).start()
         elif self.process.poll() is None:
+            self.set_parameters({"status": "running"})
             self.process.send_signal(signal.SIGCONT)
-        self.set_parameters({"status": "running"})
 
     def cmd_suspend(self):
         if self.process is not None and self.process.poll() is None:
