@@ -30,7 +30,7 @@ from shmooze.lib.database import Database
 from shmooze.lib.service import JSONCommandProcessor, Service
 from shmooze.modules import guardian
 from shmooze.modules.catalog import by_type
-from shmooze.modules.launcher import MISSING_MEANS, LocalLauncher
+from shmooze.modules.launcher import LocalLauncher, shortcomings
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 from shmooze.modules.report import Wanted, epitaph, explain, select, show
@@ -149,8 +149,8 @@ class Broker(JSONCommandProcessor, Service):
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
         if self._guardian is not None:
             gevent.spawn(self._outlive, self._guardian)
-        if MISSING_MEANS:
-            log.warning("%s: daemons of modules may be left behind: %s", self.name, MISSING_MEANS)
+        for shortcoming in shortcomings():
+            log.warning("%s: %s", self.name, shortcoming)
 
     def stop(self) -> None:
         """End every child, then stop serving. Returns when the last one is gone."""

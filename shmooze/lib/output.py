@@ -16,7 +16,7 @@ from collections.abc import Callable
 import gevent
 from gevent.os import make_nonblocking, nb_read
 
-from shmooze.lib.stream import Turns
+from shmooze.lib.turns import Turns
 
 log = logging.getLogger("shmooze.output")
 
@@ -82,11 +82,15 @@ class Outputs:
         self._label = label
         self.lines: deque[str] = deque(maxlen=self.kept)
         self.errors: deque[str] = deque(maxlen=self.kept_errors)
-        self.stdout = Output(self._take)
-        self.stderr = Output(self._take_error)
         self._second = 0
         self._this_second = 0
         self._left_out = 0
+        self.stdout = Output(self._take)
+        try:
+            self.stderr = Output(self._take_error)
+        except OSError:
+            self.stdout.close()
+            raise
 
     def launched(self) -> None:
         """The child has its ends of the pipes now."""

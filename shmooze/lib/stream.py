@@ -19,7 +19,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,6 +31,7 @@ from gevent.server import StreamServer
 
 from shmooze.errors import Failure, ModuleError, PacketError
 from shmooze.lib import intake
+from shmooze.lib.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -83,25 +83,6 @@ class StreamEnded(ModuleError):
 
 class Breach(Exception):
     """The child sent something that ends the stream."""
-
-
-class Turns:
-    """Keeps a greenlet that has always something to read from starving all others."""
-
-    #: Seconds that a reader may work before it lets all others have their turn.
-    turn = 0.002
-    #: Seconds that a reader waits for its next turn at the most, however busy the others are.
-    longest_wait = 0.1
-
-    def __init__(self) -> None:
-        self._ends = time.monotonic() + self.turn
-
-    def end_if_over(self) -> None:
-        """Wait until nobody else has something to do, if this turn is over."""
-        if time.monotonic() > self._ends:
-            with gevent.Timeout(self.longest_wait, False):
-                gevent.idle()
-            self._ends = time.monotonic() + self.turn
 
 
 class Stream:

@@ -83,8 +83,11 @@ def _guard(service: int) -> int:
             break
     deadline = time.monotonic() + KILL_TIMEOUT
     while time.monotonic() < deadline:
-        for child in children(os.getpid()):
-            _pass_on(child, signal.SIGKILL)
+        try:
+            for child in children(os.getpid()):
+                _pass_on(child, signal.SIGKILL)
+        except OSError:
+            pass  # the system has no file descriptor left; again in a moment
         try:
             while waitpid(-1, os.WNOHANG)[0]:
                 pass

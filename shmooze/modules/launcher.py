@@ -31,7 +31,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -40,7 +40,8 @@ from gevent import subprocess
 from gevent.event import Event
 
 from shmooze.errors import ModuleError
-from shmooze.modules.tree import Member, survey, tree
+from shmooze.modules import strays
+from shmooze.modules.tree import Group, Look, Member, survey
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +67,28 @@ def _missing_means() -> str | None:
     return None
 
 
-#: Why processes that leave their parent cannot be followed here; None where they can be.
-MISSING_MEANS = _missing_means()
-CAN_FOLLOW_TREES = MISSING_MEANS is None
+_MISSING_MEANS = _missing_means()
+#: Whether processes that leave their parent can be followed here.
+CAN_FOLLOW_TREES = _MISSING_MEANS is None
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def shortcomings() -> Iterator[str]:
+    """What cannot be promised on this machine, a sentence each; none where all can be."""
+    if not CAN_FOLLOW_TREES:
+        yield (
+            "a daemon that leaves its module's process group may be left behind, and everything "
+            f"if this service is killed: {_MISSING_MEANS}"
+        )
+    elif not _can_mark():
+        yield (
+            "a daemon that leaves its module is ended only together with this service: "
+            "RLIMIT_RTTIME is limited already, so it cannot be told whose it is"
+        )
+
+
+def _can_mark() -> bool:
+    return resource.getrlimit(resource.RLIMIT_RTTIME)[1] == resource.RLIM_INFINITY
 
 
 class Process(Protocol):
@@ -108,6 +127,9 @@ class LocalLauncher:
     """
 
     def __init__(self, identity: str) -> None:
+        if CAN_FOLLOW_TREES:
+            assert _libc is not None
+            _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._numbers = itertools.count(1)
         # Bit 62 makes it a limit that nobody reaches; below it the service, then the child.
         digest = hashlib.blake2b(f"{os.getuid()} {identity}".encode(), digest_size=4).digest()
@@ -115,8 +137,6 @@ class LocalLauncher:
 
     def launch(self, argv: Sequence[str], stdout: int, stderr: int) -> LocalProcess:
         mark = self._mark_base | next(self._numbers)
-        if CAN_FOLLOW_TREES:
-            _become_subreaper()
         try:
             popen = subprocess.Popen(
                 list(argv),
@@ -140,7 +160,7 @@ class LocalLauncher:
         Returns the number of processes. Takes no longer than that; nothing is left to go on.
         """
         ended = 0
-        for _ in range(LocalProcess.kill_attempts):
+        for _ in range(LocalProcess.kill_attempts if CAN_FOLLOW_TREES else 0):
             found = survey(self._find_ours)
             if not found:
                 break
@@ -148,9 +168,9 @@ class LocalLauncher:
             _kill(found)
         return ended
 
-    def _find_ours(self, living: list[Member]) -> list[Member]:
+    def _find_ours(self, seen: Look) -> list[Member]:
         ours = self._mark_base >> _CHILD_BITS
-        return [each for each in living if (each.mark or 0) >> _CHILD_BITS == ours]
+        return [each for each in seen.living if (each.mark or 0) >> _CHILD_BITS == ours]
 
 
 class LocalProcess:
@@ -158,13 +178,15 @@ class LocalProcess:
 
     #: How often SIGKILL goes to those that are left before we say that it does not help.
     kill_attempts = 200
+    #: Seconds until the next attempt when the system lacks the means to end it now.
+    retry_delay = 0.5
 
     def __init__(self, popen: subprocess.Popen[bytes], mark: int) -> None:
         self._popen = popen
         self._mark = mark
         self._exited = Event()
         self.pid: int = popen.pid
-        _leaders[self.pid] = self
+        strays.started.add(self.pid)
         popen.rawlink(self._on_exit)
 
     def __repr__(self) -> str:
@@ -184,26 +206,35 @@ class LocalProcess:
         return self.exit_status
 
     def end(self, patience: float) -> str | None:
+        while True:
+            try:
+                return self._end(patience)
+            except OSError as bad:  # no file descriptor left: others end, and give theirs back
+                log.error("%r cannot be ended now: %s", self, bad.strerror)
+                gevent.sleep(self.retry_delay)
+
+    def _end(self, patience: float) -> str | None:
         if self._wait_gone(0):
             return None
         self._signal(signal.SIGTERM)
         if self._wait_gone(patience):
             return "SIGTERM"
-        if not CAN_FOLLOW_TREES:
-            os.killpg(self.pid, signal.SIGKILL)
-        for _ in range(self.kill_attempts):
-            members = self._members()
-            if not members:
-                break
-            _kill(members)
-        else:
-            pids = ", ".join(str(member.pid) for member in self._members())
-            log.error("not even SIGKILL ends what %d left behind: %s", self.pid, pids)
+        self._kill_all()
         self._exited.wait()
         return "SIGKILL"
 
+    def _kill_all(self) -> None:
+        with strays.killed_at_sight(self._mark):
+            for _ in range(self.kill_attempts):
+                members = self._members()
+                if not members:
+                    return
+                _kill(members)
+        pids = ", ".join(str(member.pid) for member in self._members())
+        log.error("not even SIGKILL ends what %d left behind: %s", self.pid, pids)
+
     def _on_exit(self, _popen: object) -> None:
-        _leaders.pop(self.pid, None)
+        strays.started.discard(self.pid)
         self._exited.set()
 
     def _wait_gone(self, timeout: float) -> bool:
@@ -218,21 +249,28 @@ class LocalProcess:
 
     def _signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole tree; a stopped process is woken to take it."""
-        if not CAN_FOLLOW_TREES and self.exit_status is None:
-            os.killpg(self.pid, number)
         for member in self._members():
             member.send(number)
             member.send(signal.SIGCONT)
 
-    def _members(self) -> list[Member]:
+    def _members(self) -> Sequence[Member | Group]:
         """Every living process of the tree, the child itself included."""
         if not CAN_FOLLOW_TREES:
-            return []
-        leader = self.pid if self.exit_status is None else None
-        return tree(leader, self._mark, _leaders.keys())
+            group = Group(self.pid)
+            return [group] if group.lives() else []
+        return survey(self._find, strays.look_together)
+
+    def _find(self, seen: Look) -> list[Member]:
+        running = self.exit_status is None
+        roots = [
+            each
+            for each in seen.children(os.getpid())
+            if (each.pid == self.pid and running) or strays.bears(each, self._mark)
+        ]
+        return seen.below(roots)
 
 
-def _kill(members: list[Member]) -> None:
+def _kill(members: Sequence[Member | Group]) -> None:
     """SIGKILL, and the moment that the kernel takes for it; longer only for what resists."""
     for member in members:
         member.send(signal.SIGKILL)
@@ -241,25 +279,10 @@ def _kill(members: list[Member]) -> None:
             member.wait_dead()
 
 
-_leaders: dict[int, LocalProcess] = {}
-_is_subreaper = False
-
-
-def _become_subreaper() -> None:
-    global _is_subreaper
-    if not _is_subreaper:
-        assert _libc is not None
-        if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-            log.warning("no child subreaper here: a daemon that a module starts may be left behind")
-        _is_subreaper = True
-
-
 def _prepare_child(mark: int, parent: int) -> None:
     """Runs in the child, between fork and exec."""
-    if CAN_FOLLOW_TREES:
-        hard = resource.getrlimit(resource.RLIMIT_RTTIME)[1]
-        if hard == resource.RLIM_INFINITY:  # otherwise the machine's owner uses this limit himself
-            resource.setrlimit(resource.RLIMIT_RTTIME, (mark, hard))
+    if CAN_FOLLOW_TREES and _can_mark():  # otherwise the machine's owner uses this limit himself
+        resource.setrlimit(resource.RLIMIT_RTTIME, (mark, resource.RLIM_INFINITY))
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the signal was ordered

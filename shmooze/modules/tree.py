@@ -9,9 +9,10 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import gevent
 from gevent.socket import wait_read
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,14 @@ class Member:
     parent: int
     #: Ticks of the clock from boot to its start.
     started: int
-    #: Its soft limit on realtime CPU time (see launcher); None where it may not be seen.
-    mark: int | None
+
+    @property
+    def mark(self) -> int | None:
+        """Its soft limit on realtime CPU time (see launcher); None where it may not be seen."""
+        try:
+            return resource.prlimit(self.pid, resource.RLIMIT_RTTIME)[0]
+        except (ProcessLookupError, PermissionError):
+            return None
 
     def send(self, number: signal.Signals) -> None:
         try:
@@ -62,7 +69,80 @@ class Member:
         return now is not None and now.started == self.started
 
 
-def survey(find: Callable[[list[Member]], list[Member]]) -> list[Member]:
+@dataclass(frozen=True)
+class Group:
+    """A child's process group, for systems where nothing else holds its processes together.
+
+    Signalled and waited for like a Member.
+    """
+
+    #: The child's own pid, which names the group.
+    pid: int
+
+    #: Seconds between two looks at whether it still lives.
+    interval = 0.02
+
+    def lives(self) -> bool:
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass  # some systems answer so when only zombies are left, some when it is another's
+        return True
+
+    def send(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    def wait_dead(self) -> None:
+        while self.lives():
+            gevent.sleep(self.interval)
+
+
+class Look:
+    """What one look through /proc has found: all living processes, and who was dead already.
+
+    `at_sight` is called with each process as soon as it is seen, `pause` between them.
+    """
+
+    def __init__(
+        self,
+        at_sight: Callable[[Member], None] = lambda member: None,
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.living: list[Member] = []
+        #: Pids that were listed, and were dead when they were looked at.
+        self.dead: set[int] = set()
+        self._children: dict[int, list[Member]] = {}
+        # The newest first: they are the ones that may be gone in a moment.
+        for name in reversed(os.listdir("/proc")):
+            if not name.isdigit():
+                continue
+            member = _read(int(name))
+            if member is None:
+                self.dead.add(int(name))
+                continue
+            at_sight(member)
+            self.living.append(member)
+            self._children.setdefault(member.parent, []).append(member)
+            pause()
+
+    def children(self, parent: int) -> list[Member]:
+        """The living children of a process."""
+        return self._children.get(parent, [])
+
+    def below(self, members: Iterable[Member]) -> list[Member]:
+        """These, and all living processes below them."""
+        found = list(members)
+        for each in found:  # grows while it is walked
+            found.extend(self.children(each.pid))
+        return found
+
+
+def survey(find: Callable[[Look], list[Member]], look: Callable[[], Look] = Look) -> list[Member]:
     """What `find` finds among all living processes; when it finds nothing, nothing is there.
 
     To look through /proc takes a moment, and a process that forks and ends in that moment is
@@ -71,63 +151,31 @@ def survey(find: Callable[[list[Member]], list[Member]]) -> list[Member]:
     """
     dead_before: set[int] = set()
     for _ in range(MOST_LOOKS):
-        living, dead = _look()
-        found = find(living)
-        if found or dead <= dead_before:
+        seen = look()
+        found = find(seen)
+        if found or seen.dead <= dead_before:
             return found
-        dead_before = dead
+        dead_before = seen.dead
     return []
-
-
-def tree(leader: int | None, mark: int, not_adopted: Collection[int]) -> list[Member]:
-    """The living processes from `leader` down, and from those that we adopted and that bear `mark`.
-
-    `not_adopted` are the pids of children that we started ourselves.
-    """
-    me = os.getpid()
-
-    def find(living: list[Member]) -> list[Member]:
-        children: dict[int, list[Member]] = {}
-        found: list[Member] = []
-        for each in living:
-            children.setdefault(each.parent, []).append(each)
-            adopted = each.parent == me and each.pid not in not_adopted
-            if each.pid == leader or (adopted and each.mark == mark):
-                found.append(each)
-        for each in found:  # grows while it is walked
-            found.extend(children.get(each.pid, ()))
-        return found
-
-    return survey(find)
 
 
 def children(parent: int) -> list[int]:
     """The pids of a process' living children."""
-    return [each.pid for each in survey(lambda living: [m for m in living if m.parent == parent])]
-
-
-def _look() -> tuple[list[Member], set[int]]:
-    """All living processes of this machine, and the pids that were listed and are dead."""
-    living, dead = [], set()
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            member = _read(int(name))
-            if member is None:
-                dead.add(int(name))
-            else:
-                living.append(member)
-    return living, dead
+    return [each.pid for each in survey(lambda seen: seen.children(parent))]
 
 
 def _read(pid: int) -> Member | None:
-    """The process as /proc tells it; None where it is dead, a zombie included."""
+    """The process as /proc tells it; None where it is dead, a zombie included.
+
+    Raises OSError where that cannot be known, because no file descriptor is left.
+    """
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return None
     try:
         line = os.read(fd, 4096)
-    except OSError:
+    except ProcessLookupError:
         return None
     finally:
         os.close(fd)
@@ -135,10 +183,4 @@ def _read(pid: int) -> Member | None:
     fields = line[line.rindex(b")") + 2 :].split()
     if fields[0] in (b"Z", b"X"):
         return None
-    try:
-        mark = resource.prlimit(pid, resource.RLIMIT_RTTIME)[0]
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        mark = None
-    return Member(pid, int(fields[1]), int(fields[19]), mark)
+    return Member(pid, int(fields[1]), int(fields[19]))
