@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
 # Run a whole shmooze application in the foreground, for debugging: gateway, queue and pool under
-# supervisord, everything they print on this terminal. Ctrl-C ends them all.
+# supervisord, everything they print on this terminal. Ctrl-C ends them all, and so does closing
+# the terminal.
 #
-#     scripts/run_shmooze.sh [SETTINGS.json]      (default: examples/settings.json)
+#     scripts/run_shmooze.sh [SETTINGS.json [SUPERVISORD.conf]]
+#
+# The defaults are examples/settings.json and the supervisord.conf of this checkout.
 set -euo pipefail
 settings=$(realpath -m "${1:-$(dirname "$0")/../examples/settings.json}")
+conf=$(realpath -m "${2:-$(dirname "$0")/../supervisord.conf}")
 cd "$(dirname "$0")/.."
 scripts/venv supervisor
 export PATH="$PWD/.venv/bin:$PATH" SHMOOZE_SETTINGS=$settings
@@ -34,4 +38,19 @@ PYTHON
 ) || exit 2
 
 echo "shmooze: $url  (settings: $settings; Ctrl-C ends it)"
-exec supervisord -n -c supervisord.conf
+
+# Two things that supervisord does not expect of a terminal: that it goes away (it would take the
+# hangup for a wish to start everything anew), and that it cannot be written to any more.
+exec {screen}> >(trap '' INT TERM HUP; cat 2>/dev/null || cat >/dev/null)
+pump=$! supervisord='' over=''
+trap 'over=yes; kill -TERM $supervisord 2>/dev/null' INT TERM HUP
+supervisord -n -c "$conf" >&$screen 2>&1 {screen}>&- &
+supervisord=$!
+exec {screen}>&-
+[ -z "$over" ] || kill -TERM $supervisord 2>/dev/null || true
+status=0
+while kill -0 $supervisord 2>/dev/null; do # each signal ends one wait
+    wait $supervisord && status=0 || status=$?
+done
+wait $pump || true
+exit $status

@@ -5,16 +5,21 @@ Survivors are counted by what the children wrote down themselves, not by any mea
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support import Refusal, Site, child, is_alive, wait_until
+from support import ROOT, Refusal, Site, child, is_alive, wait_until
+from terminal import Terminal
 
 #: Those that come to play.
 PLAYING = (
@@ -27,6 +32,9 @@ PLAYING = (
     "chain",
     "chain-of-sessions",
 )
+
+#: Those that are still starting, or being ended at their start, when the cause comes.
+STARTING = ("never-connects", "connects-one-stream", "exits-before-init", "refuses-init")
 
 #: Those that `add` refuses, and what it says.
 REFUSED = {
@@ -42,16 +50,52 @@ PATIENCE = {"natural_death_timeout": 0.4, "sigterm_timeout": 0.4}
 LADDER = sum(PATIENCE.values()) + 4.0
 
 
+def kinds(connect_timeout: float) -> dict[str, dict[str, Any]]:
+    """All stubborn children as module types; those that do not connect get so many seconds."""
+    return {
+        kind: {
+            "process": child("stubborn", kind),
+            "connect_timeout": connect_timeout if "connects" in kind else 30,
+            "command_timeout": 30,
+            **PATIENCE,
+        }
+        for kind in (*PLAYING, *STARTING)
+    }
+
+
 class Endings:
     """A pool of stubborn children, and the list of all processes that they have made."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.uids: dict[str, str] = {}
+        self.adds: list[threading.Thread] = []
+        #: What the adds that did not succeed were told.
+        self.refusals: dict[str, str] = {}
 
-    def add_playing(self) -> None:
+    def fill(self) -> None:
+        """Add one of each kind. Those of STARTING are under way when this returns."""
         for kind in PLAYING:
             self.uids[kind] = self.site.ask("pool", "add", type=kind)["uid"]
+        for kind in STARTING:
+            self.adds.append(threading.Thread(target=self._add, args=[kind]))
+            self.adds[-1].start()
+        for kind in STARTING:
+            wait_until(lambda k=kind: self.recorded(k), f"{kind} runs")
+
+    def _add(self, kind: str) -> None:
+        try:
+            self.site.ask("pool", "add", type=kind)
+        except Refusal as refusal:
+            self.refusals[kind] = str(refusal)
+        except (OSError, HTTPException):
+            pass  # the service was killed
+
+    def recorded(self, kind: str) -> list[tuple[int, int]]:
+        """Pid and time of start of all processes that children of a kind have made."""
+        listed = self.site.folder / f"pids-{kind}"
+        lines = listed.read_text().splitlines() if listed.exists() else []
+        return [(int(pid), int(started)) for pid, started in map(str.split, lines)]
 
     @property
     def guardian(self) -> int:
@@ -66,13 +110,12 @@ class Endings:
     def survivors(self) -> list[str]:
         """Kind and pid of every recorded process that is still the same and alive."""
         living = {(pid, _started(pid)) for pid in _parents()}
-        left = []
-        for listed in self.site.folder.glob("pids-*"):
-            for line in listed.read_text().splitlines():
-                pid, started = map(int, line.split())
-                if (pid, started) in living:
-                    left.append(f"{listed.name.removeprefix('pids-')} {pid}")
-        return left
+        return [
+            f"{kind} {pid}"
+            for kind in (*PLAYING, *STARTING)
+            for pid, started in self.recorded(kind)
+            if (pid, started) in living
+        ]
 
     def assert_none_left(self, patience: float) -> None:
         deadline = time.monotonic() + patience
@@ -85,6 +128,11 @@ class Endings:
         for pid in pids:
             os.kill(pid, with_signal)
         return process.wait(LADDER)
+
+    def join_adds(self) -> None:
+        for add in self.adds:
+            add.join(LADDER)
+            assert not add.is_alive()
 
 
 def _parents() -> dict[int, int]:
@@ -106,20 +154,35 @@ def _started(pid: int) -> int | None:
         return None
 
 
-@pytest.fixture
-def pool(make_site: Callable[..., Site]) -> Endings:
-    kinds = {
-        kind: {"process": child("stubborn", kind), "connect_timeout": 5, **PATIENCE}
-        for kind in (*PLAYING, *REFUSED)
-    }
-    for kind in ("never-connects", "connects-one-stream"):
-        kinds[kind]["connect_timeout"] = 0.5
-    kinds["slow"] = {"process": child("stubborn", "never-connects"), **PATIENCE}
-    return Endings(make_site(services=("pool",), settings={"pool": {"modules": kinds}}).start())
+#: Makes a program an ordinary user's, who may read the checkout wherever root has put it.
+AS_ORDINARY_USER = [
+    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+    *(f"--{which}=-all,+dac_read_search" for which in ("inh-caps", "ambient-caps", "bounding-set")),
+]
+
+
+def make_pool(make_site: Callable[..., Site], wrapper: Sequence[str] = ()) -> Endings:
+    program = [*wrapper, sys.executable, "-m", "shmooze.pool"]
+    settings = {"pool": {"modules": kinds(connect_timeout=1000)}}
+    site = make_site(services=("pool",), settings=settings, programs={"pool": program})
+    if wrapper == AS_ORDINARY_USER:
+        os.chown(site.folder, 65534, 65534)
+    return Endings(site.start())
+
+
+@pytest.fixture(params=["as the user of the tests", "as an ordinary user"])
+def pool(make_site: Callable[..., Site], request: pytest.FixtureRequest) -> Endings:
+    if "ordinary" not in request.param:
+        return make_pool(make_site)
+    if os.getuid() != 0:
+        pytest.skip("the user of the tests is an ordinary one")
+    return make_pool(make_site, AS_ORDINARY_USER)
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_refused_add_says_why_and_leaves_nothing(pool: Endings, kind: str) -> None:
+def test_refused_add_says_why_and_leaves_nothing(make_site: Callable[..., Site], kind: str) -> None:
+    settings = {"pool": {"modules": kinds(connect_timeout=0.5)}}
+    pool = Endings(make_site(services=("pool",), settings=settings).start())
     with pytest.raises(Refusal, match=REFUSED[kind].replace("(", r"\(")):
         pool.site.ask("pool", "add", type=kind)
     assert pool.survivors() == []
@@ -127,69 +190,64 @@ def test_refused_add_says_why_and_leaves_nothing(pool: Endings, kind: str) -> No
 
 
 def test_rm_leaves_nothing(pool: Endings) -> None:
-    pool.add_playing()
-    pool.site.ask("pool", "rm", uids=list(pool.uids.values()))
+    pool.fill()
+    everyone = [module["uid"] for module in pool.site.ask("pool", "pool")]
+    assert set(pool.uids.values()) < set(everyone), "those that are starting are listed too"
+    pool.site.ask("pool", "rm", uids=everyone)
     pool.assert_none_left(LADDER)
+    pool.join_adds()
+    assert "was removed before it had started" in pool.refusals["never-connects"]
 
 
 @pytest.mark.parametrize("how", ["exit", "crash"])
 def test_the_childs_own_end_leaves_nothing(pool: Endings, how: str) -> None:
-    pool.add_playing()
+    pool.fill()
     pool.site.ask("pool", "rm", uids=[pool.uids.pop("stopped")])  # it cannot hear
     for uid in pool.uids.values():
         with pytest.raises(Refusal):
             pool.site.ask("pool", "tell_module", uid=uid, cmd=how)
+    for kind in ("never-connects", "connects-one-stream"):
+        ((pid, _started),) = pool.recorded(kind)
+        os.kill(pid, signal.SIGKILL if how == "exit" else signal.SIGSEGV)
     pool.assert_none_left(LADDER)
+    pool.join_adds()
+    everyone = len(PLAYING) + len(STARTING)
     gone = wait_until(
-        lambda: len(g := pool.site.ask("pool", "gone")) == len(PLAYING) and g, "all are gone"
+        lambda: len(g := pool.site.ask("pool", "gone")) == everyone and g, "all are gone"
     )
     ends = {death["uid"]: death for death in gone}
     for uid in pool.uids.values():
         reason = "ended by itself" if how == "exit" else "killed by SIGSEGV"
         assert ends[uid]["reason"] == reason
         assert ends[uid]["state_at_end"] == "playing"
+    number = "SIGKILL" if how == "exit" else "SIGSEGV"
+    assert pool.refusals["never-connects"] == f"never-connects killed by {number} before `init`"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_end_leaves_nothing_and_status_0(pool: Endings, number: signal.Signals) -> None:
-    pool.add_playing()
+    pool.fill()
     assert pool.end_service(pool.guardian, with_signal=number) == 0
     assert pool.survivors() == []
+    pool.join_adds()
+    assert pool.refusals["never-connects"].endswith("was removed before it had started")
 
 
 def test_two_sigterms_are_as_one(pool: Endings) -> None:
-    pool.add_playing()
+    pool.fill()
     guardian = pool.guardian
     assert pool.end_service(guardian, guardian, with_signal=signal.SIGTERM) == 0
     assert pool.survivors() == []
 
 
-def test_sigterm_during_an_add_leaves_nothing(pool: Endings) -> None:
-    refusals: list[str] = []
-
-    def add() -> None:
-        try:
-            pool.site.ask("pool", "add", type="slow")
-        except Refusal as refusal:
-            refusals.append(str(refusal))
-
-    adding = threading.Thread(target=add)
-    adding.start()
-    wait_until(lambda: pool.survivors(), "the child runs")
-    assert pool.end_service(pool.guardian, with_signal=signal.SIGTERM) == 0
-    assert pool.survivors() == []
-    adding.join()
-    assert refusals == ["slow was removed before it had started"]
-
-
 def test_sigkill_of_the_service_leaves_nothing(pool: Endings) -> None:
-    pool.add_playing()
+    pool.fill()
     pool.end_service(pool.service, with_signal=signal.SIGKILL)
     assert pool.survivors() == []
 
 
 def test_sigkill_of_the_guardian_leaves_nothing(pool: Endings) -> None:
-    pool.add_playing()
+    pool.fill()
     service = pool.service
     pool.end_service(pool.guardian, with_signal=signal.SIGKILL)
     pool.assert_none_left(1.0)
@@ -197,7 +255,7 @@ def test_sigkill_of_the_guardian_leaves_nothing(pool: Endings) -> None:
 
 
 def test_next_start_ends_what_sigkill_of_both_has_left(pool: Endings) -> None:
-    pool.add_playing()
+    pool.fill()
     os.kill(pool.guardian, signal.SIGSTOP)  # or it would see the service die first
     pool.end_service(pool.service, pool.guardian, with_signal=signal.SIGKILL)
     assert any("daemon" in left for left in pool.survivors()), "the test tests nothing"
@@ -207,10 +265,51 @@ def test_next_start_ends_what_sigkill_of_both_has_left(pool: Endings) -> None:
     wait_until(lambda: said in pool.site.log("pool"), "the log says it")
 
 
+@pytest.fixture
+def in_a_terminal(make_site: Callable[..., Site]) -> Iterator[tuple[Endings, Terminal]]:
+    """The same pool, run by scripts/run_shmooze.sh under the project's own supervisord.conf."""
+    site = make_site(services=("wsgi", "queue", "pool"))
+    site.settings |= {name: {"modules": kinds(connect_timeout=1000)} for name in ("queue", "pool")}
+    site.settings_file.write_text(json.dumps(site.settings))
+    conf = (ROOT / "supervisord.conf").read_text()
+    for name in ("queue", "pool"):
+        conf = conf.replace(f"python examples/example_{name}.py", f"python -m shmooze.{name}")
+    (site.folder / "supervisord.conf").write_text(conf)
+    terminal = Terminal(site, site.folder / "supervisord.conf")
+    yield Endings(site), terminal
+    terminal.close()
+
+
+@pytest.mark.parametrize("way", ["Ctrl-C", "closing the terminal"])
+def test_end_of_a_terminal_leaves_nothing(
+    in_a_terminal: tuple[Endings, Terminal], way: str
+) -> None:
+    pool, terminal = in_a_terminal
+    terminal.wait_running()
+    pool.fill()
+    status = terminal.press_ctrl_c() if way == "Ctrl-C" else terminal.close_window()
+    assert pool.survivors() == []
+    assert pool.site.survivors() == []
+    assert status == 0
+    pool.join_adds()
+
+
+def test_supervisorctl_stop_leaves_nothing(in_a_terminal: tuple[Endings, Terminal]) -> None:
+    pool, terminal = in_a_terminal
+    terminal.wait_running()
+    pool.fill()
+    control = Path(sys.executable).with_name("supervisorctl")
+    argv = [control, "-c", pool.site.folder / "supervisord.conf", "stop", "pool"]
+    stopped = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+    assert pool.survivors() == []
+    assert "pool: stopped" in stopped.stdout
+    pool.join_adds()
+
+
 def test_no_zombie_is_kept(pool: Endings) -> None:
-    pool.add_playing()
+    pool.fill()
     service = pool.service
-    pool.site.ask("pool", "rm", uids=list(pool.uids.values()))
+    pool.site.ask("pool", "rm", uids=[module["uid"] for module in pool.site.ask("pool", "pool")])
     pool.assert_none_left(LADDER)
 
     def zombies() -> list[str]:
@@ -252,13 +351,10 @@ def test_rm_does_not_wait_for_a_command_that_hangs(make_site: Callable[..., Site
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a pid namespace of one's own needs root here")
-def test_pid_1_of_a_container_leaves_nothing(pool: Endings) -> None:
+def test_pid_1_of_a_container_leaves_nothing(make_site: Callable[..., Site]) -> None:
     """The pool is the first process of a pid namespace: nobody else would reap or end anything."""
-    site = pool.site
-    site.stop("pool")
     unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    site.programs["pool"] = [*unshare, sys.executable, "-m", "shmooze.pool"]
-    site.start("pool")
+    site = make_pool(make_site, unshare).site
     for kind in PLAYING:
         site.ask("pool", "add", type=kind)
     site.ask("pool", "rm", uids=[module["uid"] for module in site.ask("pool", "pool")])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -11,46 +9,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import PATIENCE, ROOT, Site, http, is_listening, wait_until
-
-RUN = ROOT / "scripts" / "run_shmooze.sh"
-
-
-class Terminal:
-    """run_shmooze.sh as a person has it: in a session of its own, its output in a file."""
-
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.output = site.folder / "terminal"
-        with self.output.open("wb") as out:
-            self.process = subprocess.Popen(
-                [RUN, site.settings_file],
-                env=site.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-
-    @property
-    def text(self) -> str:
-        return self.output.read_text(errors="replace")
-
-    def wait_running(self) -> None:
-        for name, port in self.site.ports.items():
-            wait_until(lambda p=port: is_listening(p), f"{name} listens")
-
-    def press_ctrl_c(self) -> int:
-        os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(PATIENCE)
+from support import PATIENCE, ROOT, Site, http, wait_until
+from terminal import Terminal
 
 
 @pytest.fixture
-def terminal(make_site: Callable[..., Site]) -> Iterator[Terminal]:
-    terminal = Terminal(make_site(settings={"jobs": {"sleep": ["sleep", "1000"]}}))
-    yield terminal
-    if terminal.process.poll() is None:
-        terminal.press_ctrl_c()
+def run_shmooze(make_site: Callable[..., Site]) -> Iterator[Callable[[Site], Terminal]]:
+    """A function that runs the script with the settings of a site."""
+    opened: list[Terminal] = []
+
+    def run(site: Site) -> Terminal:
+        opened.append(Terminal(site))
+        return opened[-1]
+
+    yield run
+    for terminal in opened:
+        terminal.close()
+
+
+@pytest.fixture
+def terminal(make_site: Callable[..., Site], run_shmooze: Callable[[Site], Terminal]) -> Terminal:
+    return run_shmooze(make_site(settings={"jobs": {"sleep": ["sleep", "1000"]}}))
 
 
 def test_run_shmooze_brings_up_the_page_says_its_url_and_ctrl_c_leaves_nothing(
@@ -81,22 +60,26 @@ def test_supervisorctl_stops_one_service_with_all_its_children(terminal: Termina
     assert http(f"{site.url}pool", {"cmd": "pool"}).status == 502
 
 
-def test_taken_port_is_named_and_nothing_is_left_running(make_site: Callable[..., Site]) -> None:
+def test_taken_port_is_named_and_nothing_is_left_running(
+    make_site: Callable[..., Site], run_shmooze: Callable[[Site], Terminal]
+) -> None:
     site = make_site()
     with socket.create_server(("127.0.0.1", site.ports["pool"])):
-        terminal = Terminal(site)
-        assert terminal.process.wait(PATIENCE) == 2
+        terminal = run_shmooze(site)
+        assert terminal.wait() == 2
     port = site.ports["pool"]
     assert f"shmooze: port {port} (`ports.pool` of " in terminal.text
     assert "Traceback" not in terminal.text
     assert site.survivors() == []
 
 
-def test_broken_settings_are_one_line(make_site: Callable[..., Site]) -> None:
+def test_broken_settings_are_one_line(
+    make_site: Callable[..., Site], run_shmooze: Callable[[Site], Terminal]
+) -> None:
     site = make_site()
     site.settings_file.write_text("{")
-    terminal = Terminal(site)
-    assert terminal.process.wait(PATIENCE) == 2
+    terminal = run_shmooze(site)
+    assert terminal.wait() == 2
     assert "broken JSON at line 1 column 2" in terminal.text.splitlines()[-1]
 
 

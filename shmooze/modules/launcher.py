@@ -159,18 +159,25 @@ class LocalLauncher:
 
         Returns the number of processes. Takes no longer than that; nothing is left to go on.
         """
-        ended = 0
+        ended: set[int] = set()
         for _ in range(LocalProcess.kill_attempts if CAN_FOLLOW_TREES else 0):
-            found = survey(self._find_ours)
+            found = survey(self._find_ours, lambda: Look(self._kill_if_ours))
             if not found:
                 break
-            ended += len(found)
+            ended.update(member.pid for member in found)
             _kill(found)
-        return ended
+        return len(ended)
 
     def _find_ours(self, seen: Look) -> list[Member]:
-        ours = self._mark_base >> _CHILD_BITS
-        return [each for each in seen.living if (each.mark or 0) >> _CHILD_BITS == ours]
+        below = seen.below(seen.children(os.getpid()))
+        return [*below, *(each for each in seen.living if self._is_ours(each))]
+
+    def _kill_if_ours(self, member: Member) -> None:
+        if self._is_ours(member):
+            member.send(signal.SIGKILL)
+
+    def _is_ours(self, member: Member) -> bool:
+        return (member.mark or 0) >> _CHILD_BITS == self._mark_base >> _CHILD_BITS
 
 
 class LocalProcess:

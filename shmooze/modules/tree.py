@@ -29,14 +29,8 @@ class Member:
     parent: int
     #: Ticks of the clock from boot to its start.
     started: int
-
-    @property
-    def mark(self) -> int | None:
-        """Its soft limit on realtime CPU time (see launcher); None where it may not be seen."""
-        try:
-            return resource.prlimit(self.pid, resource.RLIMIT_RTTIME)[0]
-        except (ProcessLookupError, PermissionError):
-            return None
+    #: Its soft limit on realtime CPU time (see launcher); None where it may not be seen.
+    mark: int | None
 
     def send(self, number: signal.Signals) -> None:
         try:
@@ -117,18 +111,24 @@ class Look:
         #: Pids that were listed, and were dead when they were looked at.
         self.dead: set[int] = set()
         self._children: dict[int, list[Member]] = {}
-        # The newest first: they are the ones that may be gone in a moment.
-        for name in reversed(os.listdir("/proc")):
-            if not name.isdigit():
-                continue
-            member = _read(int(name))
-            if member is None:
-                self.dead.add(int(name))
-                continue
-            at_sight(member)
-            self.living.append(member)
-            self._children.setdefault(member.parent, []).append(member)
+        global _listed_before
+        listed = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+        # The new ones first and at once: they are those that may be gone in a moment.
+        for pid in listed - _listed_before:
+            self._take(pid, at_sight)
+        for pid in listed & _listed_before:
             pause()
+            self._take(pid, at_sight)
+        _listed_before = listed
+
+    def _take(self, pid: int, at_sight: Callable[[Member], None]) -> None:
+        member = _read(pid)
+        if member is None:
+            self.dead.add(pid)
+            return
+        at_sight(member)
+        self.living.append(member)
+        self._children.setdefault(member.parent, []).append(member)
 
     def children(self, parent: int) -> list[Member]:
         """The living children of a process."""
@@ -156,7 +156,12 @@ def survey(find: Callable[[Look], list[Member]], look: Callable[[], Look] = Look
         if found or seen.dead <= dead_before:
             return found
         dead_before = seen.dead
+    log.warning("processes come and go so fast here that one may have been missed")
     return []
+
+
+#: The pids that the last look has listed.
+_listed_before: set[int] = set()
 
 
 def children(parent: int) -> list[int]:
@@ -183,4 +188,11 @@ def _read(pid: int) -> Member | None:
     fields = line[line.rindex(b")") + 2 :].split()
     if fields[0] in (b"Z", b"X"):
         return None
-    return Member(pid, int(fields[1]), int(fields[19]))
+    # At once: one that is found living, and of which we then cannot tell whose it is, is missed.
+    try:
+        mark = resource.prlimit(pid, resource.RLIMIT_RTTIME)[0]
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        mark = None
+    return Member(pid, int(fields[1]), int(fields[19]), mark)
