@@ -366,3 +366,36 @@ def test_pid_1_of_a_container_leaves_nothing(make_site: Callable[..., Site]) -> 
     os.kill(guardian, signal.SIGTERM)
     assert unshared.wait(LADDER) == 0
     assert site.survivors() == []
+
+
+def test_without_pidfds_it_says_what_is_not_guaranteed_and_ends_process_groups(
+    make_site: Callable[..., Site],
+) -> None:
+    code = (
+        "import os, runpy; del os.pidfd_open; runpy.run_module('shmooze.pool', run_name='__main__')"
+    )
+    settings = {"pool": {"modules": kinds(connect_timeout=1000)}}
+    programs = {"pool": [sys.executable, "-c", code]}
+    pool = Endings(make_site(services=("pool",), settings=settings, programs=programs).start())
+    wait_until(lambda: "may be left behind" in pool.site.log("pool"), "it says so")
+    for kind in ("ignores-rm", "ignores-sigterm", "stopped", "has-children"):
+        pool.uids[kind] = pool.site.ask("pool", "add", type=kind)["uid"]
+    with pytest.raises(Refusal):  # its children are left behind at first
+        pool.site.ask("pool", "tell_module", uid=pool.uids["has-children"], cmd="crash")
+    pool.site.ask("pool", "rm", uids=list(pool.uids.values()))
+    pool.assert_none_left(LADDER)
+    wait_until(lambda: len(pool.site.ask("pool", "gone")) == 4, "all are gone")
+
+
+def test_where_realtime_is_limited_it_says_so_and_daemons_end_with_the_service(
+    make_site: Callable[..., Site],
+) -> None:
+    pool = make_pool(make_site, ["prlimit", "--rttime=3600000000:3600000000"])
+    wait_until(lambda: "RLIMIT_RTTIME is limited" in pool.site.log("pool"), "it says so")
+    uid = pool.site.ask("pool", "add", type="has-daemon")["uid"]
+    pool.site.ask("pool", "rm", uids=[uid])
+    wait_until(lambda: pool.site.ask("pool", "gone"), "it is gone")
+    (daemon,) = pool.survivors()
+    assert "has-daemon" in daemon
+    assert pool.end_service(pool.guardian, with_signal=signal.SIGTERM) == 0
+    assert pool.survivors() == []

@@ -1,4 +1,5 @@
-"""A well-behaved module. It writes every command that it hears to HERE/heard-NAME, if named.
+"""A well-behaved module. It writes every command that it hears to HERE/heard-NAME, if named, and
+to HERE/stage, where all modules write.
 
 args of `init`: `name` for that file; `refuse` makes it refuse with these words.
 """
@@ -16,12 +17,14 @@ class Well(JSONParentPoller):
         if self.heard:
             with self.heard.open("a") as out:
                 out.write(cmd + "\n")
+            with self.heard.with_name("stage").open("a") as out:
+                out.write(f"{self.name} {cmd}\n")
 
     def cmd_init(self, name=None, refuse=None, **others):
         if refuse:
             raise ValueError(refuse)
         if name:
-            self.heard = pathlib.Path(os.environ["HERE"]) / f"heard-{name}"
+            self.name, self.heard = name, pathlib.Path(os.environ["HERE"]) / f"heard-{name}"
         self.hear("init")
         self.set_parameters({"name": name, "args": others, "pid": os.getpid()})
 
