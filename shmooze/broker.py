@@ -27,6 +27,7 @@ from gevent.socket import wait_read
 from shmooze import settings
 from shmooze.errors import CommandError, ModuleError
 from shmooze.lib.database import Database
+from shmooze.lib.program import flush_log
 from shmooze.lib.service import JSONCommandProcessor, Service
 from shmooze.modules import guardian
 from shmooze.modules.catalog import by_type
@@ -171,6 +172,7 @@ class Broker(JSONCommandProcessor, Service):
         log.critical("%s: the guardian was killed; ending all modules", self.name)
         assert self._launcher is not None
         self._launcher.end_all()
+        flush_log()
         os._exit(1)
 
     # Settling.

@@ -15,6 +15,7 @@ from gevent.event import Event
 
 from shmooze.errors import ShmoozeError
 from shmooze.lib.server import require_patched
+from shmooze.lib.stderr import StderrHandler
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def run(program: _Runnable) -> None:
     A ShmoozeError at the start becomes one line on standard error and exit status 2.
     """
     if not logging.getLogger().handlers:
-        logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+        logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, handlers=[StderrHandler()])
     told = Event()
     try:
         require_patched()
@@ -48,6 +49,13 @@ def run(program: _Runnable) -> None:
     told.wait()
     log.info("%s: stopping", _name_of(program))
     program.stop()
+    flush_log()
+
+
+def flush_log() -> None:
+    """Get out what waits to be logged, as far as somebody reads it."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def complain(problem: ShmoozeError) -> NoReturn:
