@@ -299,9 +299,8 @@ class Broker(JSONCommandProcessor, Service):
         if delay is None:
             self.replace(successor, None)
             count, last = successor.restarts.count, ended.reason
-            successor.condemn(
-                ModuleError(f"was given up after {count} restarts; the last time it {last}")
-            )
+            times = "1 restart" if count == 1 else f"{count} restarts"
+            successor.condemn(ModuleError(f"was given up after {times}; the last time it {last}"))
             return
         successor.next_attempt = time.monotonic() + delay
         log.warning("%s: %r is started again in %.1f s", self.name, successor, delay)

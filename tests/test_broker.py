@@ -220,6 +220,15 @@ def test_child_that_does_not_answer_in_time_is_told_of_and_leaves(client: Client
     assert client.roster() == []
 
 
+@pytest.mark.parametrize(("status", "words"), [(0, "ended by itself"), (3, "exited with status 3")])
+def test_who_tells_a_child_that_ends_hears_how_it_ended(
+    client: Client, status: int, words: str
+) -> None:
+    uid = client.add()
+    told = {"uid": uid, "cmd": "exit", "args": {"status": status}}
+    assert refusal(client, "tell_module", **told) == f"well {uid} {words}"
+
+
 def test_asking_does_not_wait_for_a_busy_child(client: Client) -> None:
     uid = client.add("moody", name="busy", gates=["do_echo"])
     with ThreadPoolExecutor(1) as threads:

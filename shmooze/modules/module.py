@@ -196,6 +196,8 @@ class Module:
             raise CommandError(str(refusal)) from refusal
         except ModuleError as bad:
             self.condemn(bad)
+            if isinstance(bad, StreamEnded):
+                self.gone.wait(self.natural_death_timeout)  # for a better reason, see condemn
             raise CommandError(f"{self.TYPE_STRING} {self.uid} {self.reason}") from bad
 
     def condemn(self, fault: ModuleError) -> None:
