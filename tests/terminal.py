@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import subprocess
 import threading
 from pathlib import Path
@@ -25,14 +26,16 @@ class Terminal:
             argv, env=site.environ, stdin=inside, stdout=inside, stderr=inside
         )
         os.close(inside)
+        self._over, self._end_screen = os.pipe()
         self._screen = threading.Thread(target=self._show)
         self._screen.start()
 
     def _show(self) -> None:
-        while True:
+        # Not just read: a file that is being read is not closed by closing it.
+        while select.select([self._window, self._over], [], [])[0] == [self._window]:
             try:
                 self.text += os.read(self._window, 1 << 16).decode(errors="replace")
-            except OSError:  # nobody has the other end any more, or the window is closed
+            except OSError:  # nobody has the other end any more
                 return
 
     def wait_running(self) -> None:
@@ -44,19 +47,26 @@ class Terminal:
         return self.wait()
 
     def close_window(self) -> int:
+        self._close_window()
+        return self.wait()
+
+    def _close_window(self) -> None:
+        os.close(self._end_screen)
+        self._screen.join()
+        os.close(self._over)
         os.close(self._window)
         self._window = -1
-        return self.wait()
 
     def wait(self) -> int:
         """Wait for the script to end; its exit status, or minus the number of a signal."""
-        return self._process.wait(PATIENCE)
+        status = self._process.wait(PATIENCE)
+        if self._window >= 0:
+            self._screen.join(PATIENCE)  # all that was printed is there then
+        return status
 
     def close(self) -> None:
         """End what is still running, and give everything back."""
         if self._process.poll() is None:
             self.press_ctrl_c()
         if self._window >= 0:
-            self._screen.join()
-            os.close(self._window)
-            self._window = -1
+            self._close_window()
