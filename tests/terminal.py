@@ -21,7 +21,16 @@ class Terminal:
         self.site = site
         self.text = ""
         self._window, inside = pty.openpty()
-        argv = ["setsid", "--ctty", RUN, site.settings_file, *([conf] if conf else [])]
+        # Signals as a terminal has them, whatever the tests themselves were started with.
+        argv = [
+            "env",
+            "--default-signal",
+            "setsid",
+            "--ctty",
+            RUN,
+            site.settings_file,
+            *([conf] if conf else []),
+        ]
         self._process = subprocess.Popen(
             argv, env=site.environ, stdin=inside, stdout=inside, stderr=inside
         )
