@@ -17,6 +17,14 @@ class CommandError(ShmoozeError):
     """The caller asked for something that cannot be done."""
 
 
+class TooMany(CommandError):
+    """The caller asks for too much, or too often; after `retry_after` seconds it may do."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class ModuleError(ShmoozeError):
     """A child process did not keep the protocol, or is gone."""
 

@@ -36,6 +36,7 @@ class Pool(Broker):
         "output": Broker.output,
         "gone": Broker.gone,
     }
+    read_cmds = (*Broker.read_cmds, "pool")
 
 
 def _from_settings(name: str) -> Pool:

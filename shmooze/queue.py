@@ -122,6 +122,7 @@ class Queue(Broker):
         "gone": Broker.gone,
     }
     log_cmds = (*Broker.log_cmds, "mv", "set_bg", "tell_background")
+    read_cmds = (*Broker.read_cmds, "queue", "bg", "backgrounds_available", "ask_background")
 
 
 def _from_settings(name: str) -> Queue:

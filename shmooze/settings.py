@@ -68,6 +68,13 @@ class Settings:
         except KeyError:
             raise self.error("ports", f"does not name the service {service!r}") from None
 
+    def host(self, key: str) -> str:
+        """The address to listen on that `key` gives; loopback where it does not."""
+        host = self.values.get(key, "127.0.0.1")
+        if not isinstance(host, str) or not host:
+            raise self.error(key, f"must be an address to listen on, not {host!r}")
+        return host
+
     @property
     def services(self) -> dict[str, int]:
         """Name and port of every service behind the gateway, that is of all but `wsgi`."""

@@ -4,6 +4,7 @@
     GET  {wsgi_prefix}settings.json     the public settings
     GET  {static_prefix}{file}          files of static_path
     GET  /, {wsgi_prefix}               index.html
+    GET  {wsgi_prefix}login             a form, where tokens are needed; POST {wsgi_prefix}logout
 
 A page at `/` or at `{wsgi_prefix}` refers to its own files by relative URLs, so files of
 static_path are found there too, behind the services' names. And because a script knows where it
@@ -23,6 +24,7 @@ if __name__ == "__main__":
     monkey.patch_all()
 
 import logging
+import os
 import posixpath
 from collections.abc import Iterable
 from functools import cache, partial
@@ -37,6 +39,9 @@ from geventhttpclient.response import HTTPParseError
 
 from shmooze import settings
 from shmooze.lib import packet
+from shmooze.lib.door import CLIENT, TOKEN, Door, warn_if_open
+from shmooze.lib.limits import Limits
+from shmooze.lib.login import Login
 from shmooze.lib.program import run
 from shmooze.lib.server import Refused, Server, json_body
 from shmooze.lib.service import answer_error
@@ -63,21 +68,23 @@ class Gateway:
             raise source.error(
                 "wsgi_timeout", f"must be a number of seconds above 0, not {self.timeout!r}"
             )
-        self.host = source.get("wsgi_host", "127.0.0.1")
-        if not isinstance(self.host, str):
-            raise source.error("wsgi_host", f"must be an address to listen on, not {self.host!r}")
+        self.host = source.host("wsgi_host")
+        self.limits = Limits.of(source)
         self._backends = {name: Backend(name, port, self) for name, port in source.services.items()}
         self._server: Server | None = None
-        self.app = bottle.Bottle()
-        self.app.default_error_handler = answer_error
+        self._routes = bottle.Bottle()
+        self._routes.default_error_handler = answer_error
+        #: The whole gateway, as a WSGI application.
+        self.app = Door(self._routes, self.host, source)
         self._route()
 
     def start(self) -> None:
         """Listen on the port that the settings give to `wsgi`."""
         port = self.settings.port("wsgi")
-        self._server = Server(self.host, port, self.app)
+        self._server = Server(self.host, port, self.app, self.limits)
         self._server.start()
         log.info("gateway: http://%s:%s/", self.host, port)
+        warn_if_open(self.host, self.settings, "gateway")
 
     def stop(self) -> None:
         """Stop serving; answers under way are finished."""
@@ -86,7 +93,10 @@ class Gateway:
 
     def _route(self) -> None:
         prefix, static = self.settings.get("wsgi_prefix"), self.settings.get("static_prefix")
-        route = self.app.route
+        route = self._routes.route
+        if self.app.tokens is not None:
+            name = str(self.settings.get("name", "shmooze"))
+            Login(self._routes, self.app, prefix, name, self.settings.port("wsgi"))
         route(f"{prefix}settings.json", "GET", self._serve_settings)
         route(f"{prefix}<service:path>", "POST", self._pass_on)
         for folder in sorted({static, prefix, "/"}, key=len, reverse=True):  # nested ones first
@@ -115,8 +125,14 @@ class Gateway:
         return packet.encode(self.settings.public_settings)
 
     def _serve_file(self, path: str) -> bottle.HTTPResponse:
-        found = bottle.static_file(path, root=self.settings.get("static_path"))
-        if found.status_code >= 400:
+        root = os.path.realpath(self.settings.get("static_path"))
+        try:
+            real = os.path.realpath(os.path.join(root, path.lstrip("/")))
+            inside = os.path.commonpath([root, real]) == root  # a link may lead out of it
+        except ValueError:  # no path: it has a NUL in it
+            inside = False
+        found = bottle.static_file(path, root=root) if inside else None
+        if found is None or found.status_code in (403, 404):
             raise Refused(404, f"nothing is at {request.path}")
         return found
 
@@ -129,9 +145,10 @@ class Backend:
         # The whole takes at most so long; a single read or write has a little less, since it is
         # their end that gives the connection back.
         self._timeout = gateway.timeout * 1.1
+        host = gateway.settings.host("service_host")
         self._new_client = partial(
             HTTPClient,
-            "127.0.0.1",
+            {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host),
             port,
             concurrency=gateway.connections,
             connection_timeout=gateway.connect_timeout,
@@ -139,11 +156,12 @@ class Backend:
             headers={"Content-Type": "application/json"},
             block_size=1 << 16,
         )
+        self._max_body = gateway.limits.max_body
         self._client: HTTPClient | None = None
 
     def answer(self) -> bytes:
         """Pass the current request on and the service's answer back, both undecoded."""
-        body = json_body()
+        body = json_body(self._max_body)
         if monkey.is_module_patched("socket"):
             if self._client is None:
                 self._client = self._new_client()
@@ -161,7 +179,7 @@ class Backend:
         limit = gevent.Timeout(self._timeout)
         try:
             with limit:
-                found = client.request("POST", "/", body)
+                found = client.request("POST", "/", body, self._introduction())
                 answer: bytes = found.read()
         except (TimeoutError, gevent.Timeout) as late:
             if isinstance(late, gevent.Timeout) and late is not limit:
@@ -176,7 +194,16 @@ class Backend:
             raise Refused(502, f"service {self.name!r} broke off without an answer") from broken
         response.status = found.status_code
         response.content_type = found.get("content-type", "application/json")
+        if (retry_after := found.get("retry-after")) is not None:
+            response.set_header("Retry-After", retry_after)
         return answer
+
+    def _introduction(self) -> dict[str, str]:
+        """The headers by which the service knows for whom we ask."""
+        headers = {"X-Forwarded-For": request.environ[CLIENT]}
+        if (token := request.environ.get(TOKEN)) is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
 
 
 def _redirect(target: str) -> bottle.HTTPResponse:

@@ -15,6 +15,8 @@
 
   /** Where the services are, with no slash at the end. A page may set it before this script. */
   page.BASE_URL = fixed || "";
+  /** A token to show to the server, where no login has set a cookie. A page may set it before. */
+  page.shmooze_token = page.shmooze_token || "";
   /** The public settings. @type {Object<string, any>} */
   page.settings_data = {};
   /** The services by name. @type {Object<string, Endpoint>} */
@@ -105,7 +107,7 @@
       let status, answer;
       const doubt = setInterval(load, LAST_PROBE); // is the service slow, or the gateway gone?
       try {
-        const headers = { "Content-Type": "application/json" };
+        const headers = { "Content-Type": "application/json", ...bearer() };
         const body = "[" + batch.map((query) => query.text) + "]";
         const response = await fetch(this.url, { method: "POST", headers, body, signal: cut.signal });
         status = response.status;
@@ -124,6 +126,10 @@
       return { error, alive: status < 500 && status !== 404 };
     }
   };
+
+  function bearer() {
+    return page.shmooze_token ? { Authorization: "Bearer " + page.shmooze_token } : {};
+  }
 
   /** Call what may be no function. What it throws is reported, and harms nobody here. */
   function call(callback, argument) {
@@ -181,7 +187,9 @@
     timer = 0;
     try {
       const url = fixed ? fixed + "/settings.json" : new URL("settings.json", source);
-      const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(LAST_PROBE) });
+      const signal = AbortSignal.timeout(LAST_PROBE);
+      const response = await fetch(url, { cache: "no-store", headers: bearer(), signal });
+      if (response.status === 401 && !page.shmooze_token && !fixed) location.assign(new URL("login", response.url));
       if (!response.ok) throw new Error("status " + response.status);
       use(await response.json(), new URL(".", response.url));
     } catch (error) {

@@ -37,7 +37,7 @@ FLOORS = [
     {name for name in ALL_MODULES if name.startswith("shmooze.lib.")} - GROUND,
     {name for name in ALL_MODULES if name.startswith("shmooze.modules.")} - GROUND,
     {"shmooze.broker"},
-    {"shmooze.queue", "shmooze.pool", "shmooze.wsgi"},
+    {"shmooze.queue", "shmooze.pool", "shmooze.wsgi", "shmooze.tokens"},
 ]
 #: What a child process loads, and may have to load under Python 3.8.
 LOADED_BY_CHILD = [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from support import Site, failure, http, probe_site, raw_http
 
-from shmooze.lib.server import MAX_BODY
+from shmooze.lib.limits import Limits
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,15 @@ NOTHING = b'{"cmd":"nothing"}'
 
 def chunked(*chunks: bytes) -> bytes:
     pieces = [b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks]
-    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return head + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(pieces) + b"0\r\n\r\n"
 
 
+MAX_BODY = Limits.max_body
+
+
 def sized(body: bytes, length: int | None = None) -> bytes:
-    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return head + b"Content-Length: %d\r\n\r\n" % (length or len(body)) + body
 
 
@@ -93,7 +96,9 @@ def test_another_content_type_or_none_is_415(probe: Site, declared: str | None) 
     line = b"" if declared is None else f"Content-Type: {declared}\r\n".encode()
     reply, _ = raw_http(
         probe.ports["probe"],
-        b"POST / HTTP/1.1\r\nHost: x\r\n" + line + b'Content-Length: 17\r\n\r\n{"cmd":"nothing"}',
+        b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+        + line
+        + b'Content-Length: 17\r\n\r\n{"cmd":"nothing"}',
     )
     assert reply.status == 415
     assert (declared or "missing") in failure(reply)

@@ -21,6 +21,8 @@ _decode = msgspec.json.Decoder().decode
 
 #: An integer that may be past 64 bits has at least so many digits.
 _LONG_NUMBER = re.compile(rb"\d{19}")
+#: An escape that is no letter by itself.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _INTEGERS = range(-(1 << 63), 1 << 63)
 
 
@@ -28,13 +30,20 @@ def decode(data: bytes) -> Any:
     """The JSON value of `data`. Raises PacketError that says what is wrong with it."""
     try:
         value = _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as bad:
-        raise PacketError(str(bad)) from bad
-    except RecursionError as bad:
-        raise PacketError(f"nested over {MAX_DEPTH} levels deep") from bad
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+        raise PacketError(explain(data, bad)) from bad
     if is_suspicious(data):
         verify(data, value)
     return value
+
+
+def explain(data: bytes, bad: Exception) -> str:
+    """What is wrong with `data`, which did not decode, in words for its sender."""
+    if isinstance(bad, RecursionError):
+        return f"nested over {MAX_DEPTH} levels deep"
+    if isinstance(bad, msgspec.DecodeError) and _SURROGATE.search(data):
+        return f"half of a surrogate pair in a string, or {str(bad)[:1].lower()}{str(bad)[1:]}"
+    return str(bad)
 
 
 def is_suspicious(data: bytes) -> bool:

@@ -1,15 +1,24 @@
 """The HTTP server as services and gateway run it, and what both answer before any command runs.
 
-A WSGIServer with TCP_NODELAY (without it a keep-alive POST takes 40 ms: header and body leave in
-two segments, and the second waits for the client's delayed acknowledgement), quiet about
-requests, and quick to stop: idle keep-alive connections are closed at once, answers under way
-get a moment.
+A WSGIServer that hands whole requests to the application: `lib.request` has read and checked
+them, within the `Limits`. It has TCP_NODELAY (without it a keep-alive POST takes 40 ms: header
+and body leave in two segments, and the second waits for the client's delayed acknowledgement), is
+quiet about requests, and quick to stop: idle keep-alive connections are closed at once, answers
+under way get a moment.
+
+Slow clients cannot use it up. A connection whose client is to speak waits in a list; when there
+are as many connections as there may be, the one that has waited longest is closed for the new
+one. Only when all are at work is a new client told to come again.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import http
+import io
 import logging
 import os
+import time
 from typing import Any
 
 import gevent
@@ -19,11 +28,10 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from shmooze.errors import ShmoozeError
 from shmooze.lib import packet
+from shmooze.lib.limits import Limits, allow_files
+from shmooze.lib.request import BadRequest, Head, HungUp, Incoming
 
 log = logging.getLogger(__name__)
-
-#: Longest request body, in bytes.
-MAX_BODY = 1 << 20
 
 JSON_TYPES = ("application/json", "text/json")
 
@@ -38,57 +46,153 @@ class Refused(HTTPResponse):
         super().__init__(body, status, {"Content-Type": "application/json", **headers})
 
 
-def json_body() -> bytes:
+def json_body(largest: int) -> bytes:
     """The body of the current POST, which must be declared as JSON; it is not decoded.
 
-    Raises Refused: 415 for another content type, 413 for a body that is too large.
+    `largest` is in bytes. Raises Refused: 415 for another content type, 413 for a larger body.
     """
     declared = request.content_type.partition(";")[0].strip().lower()
     if declared not in JSON_TYPES:
         raise Refused(415, f"Content-Type must be application/json, not {declared or 'missing'}")
     length = request.content_length
-    if length <= MAX_BODY:
+    if length <= largest:
         if length < 0:
-            # Not told: none, or chunked, which our server has undone; it marks the end of input.
-            # Other servers' input must not be read past the length, some would wait forever.
-            length = MAX_BODY + 1 if request.environ.get("wsgi.input_terminated") else 0
+            # Not told: none, or chunks that another server has put together; it marks the end of
+            # input. Input must not be read past the length otherwise, some would wait forever.
+            length = largest + 1 if request.environ.get("wsgi.input_terminated") else 0
         try:
             body: bytes = request.environ["wsgi.input"].read(length)
         except OSError as bad:
             raise Refused(400, f"the body cannot be read: {bad}", Connection="close") from bad
-        if len(body) <= MAX_BODY:
+        if len(body) <= largest:
             return body
-    raise Refused(413, f"the body is larger than {MAX_BODY} bytes", Connection="close")
+    raise Refused(413, f"the body is larger than {largest} bytes", Connection="close")
 
 
 class _Handler(WSGIHandler):
-    """Knows whether it waits for a request or works on one, and drops what it will not read."""
+    """One connection."""
 
-    idle = True
-
-    def read_requestline(self) -> str:
-        self.idle = True
-        line: str = super().read_requestline()
-        self.idle = False
-        return line
+    #: Bytes of an answer that must be taken within the time for sending.
+    piece = 1 << 16
+    #: Seconds that a client whose request was refused may go on sending before it is cut off, so
+    #: that it can read why.
+    linger = 1.0
 
     def handle(self) -> None:
-        self.server.connections[self] = gevent.getcurrent()
+        self.incoming = Incoming(self.socket, self.server.limits)
+        connections = self.server.connections
+        if len(connections) >= self.server.limits.max_connections and not self._make_room():
+            self._refuse(BadRequest(503, "too many connections; try again in a moment"))
+            self.socket.close()
+            return
+        connections[self] = gevent.getcurrent()
         try:
             super().handle()
         finally:
-            del self.server.connections[self]
+            del connections[self]
+
+    def _make_room(self) -> bool:
+        """Close the connection that has waited longest for its client, if there is one."""
+        for handler in self.server.waiting:
+            del self.server.waiting[handler]
+            self.server.connections[handler].kill(block=False)
+            return True
+        return False
+
+    def handle_one_request(self) -> bool | None:
+        """Read a request, have it answered; True: there may be another one."""
+        try:
+            head, body = self._read()
+        except HungUp:
+            return None
+        except BadRequest as bad:
+            self._refuse(bad)
+            return None
+        self.requestline = f"{head.method} {head.target} {head.version}"
+        self.command, self.path, self.request_version = head.method, head.target, head.version
+        self.close_connection = not head.keeps_alive
+        self.environ = self._environ_of(head, body)
+        self.application = self.server.application
+        self.wsgi_input = _AllRead()
+        self.handle_one_response()
+        return None if self.close_connection else True
+
+    def _read(self) -> tuple[Head, bytes]:
+        self.server.waiting[self] = None
+        try:
+            self.incoming.wait()
+            head = self.incoming.head()
+            return head, self.incoming.body(head)
+        finally:
+            self.server.waiting.pop(self, None)
+
+    def _environ_of(self, head: Head, body: bytes) -> dict[str, Any]:
+        environ: dict[str, Any] = self.server.get_environ()
+        for name, value in head.headers.items():
+            environ["HTTP_" + name.replace("-", "_").upper()] = value
+        for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            if (value := environ.pop(f"HTTP_{name}", None)) is not None:
+                environ[name] = value
+        if body:
+            environ["CONTENT_LENGTH"] = str(len(body))
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ |= {
+            "REQUEST_METHOD": head.method,
+            "PATH_INFO": head.path,
+            "QUERY_STRING": head.query,
+            "SERVER_PROTOCOL": head.version,
+            "REMOTE_ADDR": self.client_address[0],
+            "REMOTE_PORT": str(self.client_address[1]),
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.input_terminated": True,
+        }
+        return environ
 
     def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Any:
-        write = super().start_response(status, headers, exc_info)
         if self.server.stopping:
             self.close_connection = True
-        if self.code == 413:
-            # Nobody will read the rest of this body; the connection ends with the answer.
+        if self.close_connection and not any(name.lower() == "connection" for name, _ in headers):
+            headers = [*headers, ("Connection", "close")]
+        return super().start_response(status, headers, exc_info)
+
+    def _sendall(self, data: bytes) -> None:
+        self.socket.settimeout(self.server.limits.send_timeout)
+        for start in range(0, len(data), self.piece):
+            super()._sendall(data[start : start + self.piece])
+
+    def handle_error(self, t: Any, v: Any, tb: Any) -> None:
+        if isinstance(v, TimeoutError):  # the client does not take the answer
+            log.info("%s takes no answer and is cut off", self.client_address[0])
             self.close_connection = True
-            self.wsgi_input.content_length = self.wsgi_input.position
-            self.wsgi_input.chunked_input = False
-        return write
+        else:
+            super().handle_error(t, v, tb)
+
+    def _refuse(self, bad: BadRequest) -> None:
+        """Say why, and end a connection of which nobody knows any more what it means."""
+        log.info("%s: refused with %d: %s", self.client_address[0], bad.status, bad)
+        body = packet.encode(packet.error(str(bad)))
+        phrase = http.HTTPStatus(bad.status).phrase
+        retry = "Retry-After: 1\r\n" if bad.status == 503 else ""
+        head = (
+            f"HTTP/1.1 {bad.status} {phrase}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n"
+        )
+        self.socket.settimeout(self.linger)
+        deadline = time.monotonic() + self.linger
+        try:
+            self.socket.sendall(head.encode() + body)
+            self.socket.shutdown(socket.SHUT_WR)
+            while time.monotonic() < deadline and self.socket.recv(self.piece):
+                pass
+        except OSError:
+            pass  # it does not listen any more
+
+
+class _AllRead:
+    """In the place of pywsgi's input: nothing of a request is left to be read after its answer."""
+
+    def _discard(self) -> None:
+        pass
 
 
 class Server:
@@ -98,10 +202,13 @@ class Server:
     stop_timeout = 1.0
     #: Connections that may wait to be accepted.
     backlog = 1024
+    #: Open files that a program needs beside two for each connection, its client's and one on.
+    other_files = 100
 
-    def __init__(self, host: str, port: int, application: Application) -> None:
+    def __init__(self, host: str, port: int, application: Application, limits: Limits) -> None:
         self.host, self.port = host, port
         self._application = application
+        self._limits = limits
         self._server: WSGIServer | None = None
 
     def start(self) -> None:
@@ -115,9 +222,22 @@ class Server:
             environ={"SERVER_NAME": self.host},  # or it would be looked up, and DNS waited for
         )
         server.connections = {}
+        #: The handlers whose clients are to speak, the one that waits longest first.
+        server.waiting = {}
+        server.limits = self._within_the_systems()
         server.stopping = False
         server.start()
         self._server = server
+
+    def _within_the_systems(self) -> Limits:
+        """The limits, with no more connections than there can be open files for."""
+        wanted = self._limits.max_connections
+        files = allow_files(2 * wanted + self.other_files)
+        possible = max(1, (files - self.other_files) // 2)
+        if possible >= wanted:
+            return self._limits
+        log.warning("only %d connections at a time: the system allows %d files", possible, files)
+        return dataclasses.replace(self._limits, max_connections=possible)
 
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
@@ -138,8 +258,8 @@ class Server:
         if self._server is not None:
             self._server.close()
             self._server.stopping = True
-            idle = [loop for handler, loop in self._server.connections.items() if handler.idle]
-            gevent.killall(idle, block=False)
+            connections = self._server.connections
+            gevent.killall([connections[each] for each in self._server.waiting], block=False)
 
     def stop(self) -> None:
         """Stop listening, let answers under way go out for a moment, then close everything."""

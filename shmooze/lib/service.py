@@ -20,8 +20,12 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
+import os
 import typing
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -39,12 +43,34 @@ from shmooze.errors import (
     ServiceUnreachable,
     SettingsError,
     ShmoozeError,
+    TooMany,
 )
 from shmooze.lib import intake, packet
+from shmooze.lib.door import CLIENT, ROLE, Door, warn_if_open
+from shmooze.lib.limits import Limits
 from shmooze.lib.program import run
 from shmooze.lib.server import Refused, Server, json_body, require_patched
+from shmooze.lib.tokens import CONTROL
 
 log = logging.getLogger(__name__)
+
+#: Whose word on a client's address a service takes: the gateway's, which is on this machine.
+LOOPBACK = ("127.0.0.0/8", "::1")
+
+
+@dataclass
+class Caller:
+    """Who has sent the request that is being answered."""
+
+    role: str
+    #: The client's address.
+    address: str
+    #: Seconds after which it may try again what was too much now.
+    retry_after: float | None = None
+
+
+#: The caller of the command that is being carried out; None: a program, not a client.
+caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 
 
 class JSONCommandProcessor:
@@ -58,6 +84,8 @@ class JSONCommandProcessor:
     log_namespace: str = "client"
     #: Where to log, an object with `log(uid, namespace, command, answer)`; None: nowhere.
     logger: Any = None
+    #: Names of the commands that change nothing; a token with the role `read` allows no others.
+    read_cmds: tuple[str, ...] | list[str] = ()
 
     def command(self, query: Any) -> Any:
         """The answer to one packet, or the list of answers to a list of packets.
@@ -76,9 +104,14 @@ class JSONCommandProcessor:
             function = self.commands.get(cmd)
             if function is None:
                 raise CommandError(f"unknown command {cmd!r}; known: {', '.join(self.commands)}")
+            who = caller.get()
+            if who is not None and who.role != CONTROL and cmd not in self.read_cmds:
+                raise CommandError(f"{cmd}: this token may only read")
             answer = packet.good(function(self, **bind(cmd, function, args)))
         except ShmoozeError as refusal:
             answer = packet.error(str(refusal))
+            if isinstance(refusal, TooMany) and (who := caller.get()) is not None:
+                who.retry_after = refusal.retry_after
         except (Exception, gevent.Timeout) as bug:  # a Timeout of the function's own
             log.exception("command %r failed", cmd)
             answer = internal_error(cmd, bug)
@@ -172,8 +205,8 @@ class Service:
     name: str | None = None
     #: The port; None: the one that the settings give to `name`.
     port: int | None = None
-    #: The address to listen on.
-    host = "127.0.0.1"
+    #: The address to listen on; None: the one that `service_host` of the settings gives.
+    host: str | None = None
 
     def __init__(self, port: int | None = None) -> None:
         if port is not None:
@@ -181,18 +214,26 @@ class Service:
         self._server: Server | None = None
 
     def command(self, query: Any) -> Any:
-        """The answer to what a client sent. Raises PacketError where that is no packet."""
+        """The answer to what a client sent. Raises PacketError where that is no packet.
+
+        Where it is not JSONCommandProcessor's, it asks `caller.get()` what the client may do.
+        """
         raise NotImplementedError
 
     def start(self) -> None:
         """Begin to serve. Raises ShmoozeError where that is impossible."""
         require_patched()
+        source = settings.current()
         if self.port is None:
             if self.name is None:
                 raise SettingsError(f"{type(self).__name__} has neither a `port` nor a `name`")
-            self.port = settings.current().port(self.name)
-        self._server = Server(self.host, self.port, self._application())
+            self.port = source.port(self.name)
+        self.host = self.host or source.host("service_host")
+        self._limits = Limits.of(source)
+        door = Door(self._application(), self.host, source, proxies=LOOPBACK)  # the gateway's
+        self._server = Server(self.host, self.port, door, self._limits)
         self._server.start()
+        warn_if_open(self.host, source, self.name or type(self).__name__)
 
     def stop(self) -> None:
         """Stop serving; answers under way are finished. May be called twice."""
@@ -214,14 +255,23 @@ class Service:
 
     def _answer_post(self) -> bytes:
         try:
-            query = intake.decode(json_body())
+            query = intake.decode(json_body(self._limits.max_body))
         except PacketError as bad:
             raise Refused(400, f"the body is no JSON that can be used: {bad}") from bad
+        environ = bottle.request.environ
+        who = Caller(environ[ROLE], environ[CLIENT])
+        before = caller.set(who)
         try:
             answer = self.command(query)
         except PacketError as bad:
             raise Refused(400, str(bad)) from bad
+        finally:
+            caller.reset(before)
         bottle.response.content_type = "application/json"
+        if who.retry_after is not None:
+            bottle.response.set_header("Retry-After", str(math.ceil(who.retry_after)))
+            if not isinstance(query, list):
+                bottle.response.status = 429
         try:
             return msgspec.json.encode(answer)
         except (TypeError, ValueError, RecursionError):
@@ -247,17 +297,21 @@ def answer_error(error: bottle.HTTPError) -> bytes:
     return packet.encode(packet.error(words.get(error.status_code, str(error.body))))
 
 
-def json_query(host: str, port: int, query: Any, timeout: float = 2.0) -> Any:
+def json_query(
+    host: str, port: int, query: Any, timeout: float = 2.0, token: str | None = None
+) -> Any:
     """Ask a service; its answer, a packet or a list of packets, decoded.
 
+    `token` is needed where the service asks for one; the variable SHMOOZE_TOKEN stands in for it.
     Raises ServiceUnreachable or ServiceTimeout (seconds), PacketError for an answer that is no
     JSON. A failure packet is an answer like others: see `packet.assert_success`.
     """
     client = HTTPClient(host, port, connection_timeout=timeout, network_timeout=timeout)
+    headers = {"Content-Type": "application/json"}
+    if token := token or os.environ.get("SHMOOZE_TOKEN"):
+        headers["Authorization"] = f"Bearer {token}"
     try:
-        response = client.request(
-            "POST", "/", msgspec.json.encode(query), {"Content-Type": "application/json"}
-        )
+        response = client.request("POST", "/", msgspec.json.encode(query), headers)
         return msgspec.json.decode(response.read())
     except (TimeoutError, gevent.Timeout) as late:
         raise ServiceTimeout(f"{host}:{port} did not answer within {timeout:g} s") from late

@@ -16,6 +16,7 @@ A stream ends once, for one reason, and says so to its owner: `on_end(reason, br
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -230,7 +231,8 @@ class CommandStream(Stream):
                     if intake.is_suspicious(line):
                         intake.verify(line, answer.result)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
-                    raise Breach(f"sent an answer that is no packet: {bad}") from bad
+                    words = intake.explain(line, bad)
+                    raise Breach(f"sent an answer that is no packet: {words}") from bad
                 except PacketError as bad:
                     raise Breach(f"sent an answer that cannot be passed on: {bad}") from bad
                 if self._answer is None or self._answer.ready():
@@ -246,8 +248,13 @@ class CommandStream(Stream):
 class UpdateStream(Stream):
     """Updates come up, acknowledgements go down.
 
-    `on_update` takes each update as it comes; it raises Failure to refuse one.
+    `on_update` takes each update as it comes, with the length of its line in bytes; it raises
+    Failure to refuse it. What is refused is answered so. A child that sends nothing else any more
+    has ended its stream, and so has one that sends bytes which are no packet at all.
     """
+
+    #: Updates in a row that may be refused.
+    max_refused = 10
 
     #: Different acknowledgements that may wait for a child that does not read them.
     max_owed = 1000
@@ -256,9 +263,10 @@ class UpdateStream(Stream):
 
     name = "update stream"
 
-    def __init__(self, host: str, on_update: Callable[[Update], None], on_end: OnEnd) -> None:
+    def __init__(self, host: str, on_update: Callable[[Update, int], None], on_end: OnEnd) -> None:
         super().__init__(host, on_end)
         self._on_update = on_update
+        self._refused = 0
         self._owed: deque[tuple[bytes, int]] = deque()
         self._writer: gevent.Greenlet | None = None
 
@@ -268,33 +276,37 @@ class UpdateStream(Stream):
             self._writer.kill(block=False)
 
     def _read(self, connection: socket.socket) -> None:
-        on_update = self._on_update
         for lines in self._batches(connection):
-            for line in lines:
-                try:
-                    update = _decode_update(line)
-                    if intake.is_suspicious(line):
-                        intake.verify(line, _decode_any(line))
-                    on_update(update)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
-                    self._owe(encode({"success": False, "error": self._fault(line, bad)}) + b"\n")
-                except (Failure, PacketError) as refusal:
-                    self._owe(encode({"success": False, "error": str(refusal)}) + b"\n")
-                else:
-                    self._owe(_GOOD)
-            if not self._writer:
-                self._writer = gevent.spawn(self._write, connection)
+            try:
+                self._take(lines)
+            finally:
+                if not self._writer:
+                    self._writer = gevent.spawn(self._write, connection)
 
-    def _fault(self, line: bytes, bad: Exception) -> str:
-        """Why a line is no update; Breach where it is not even a packet."""
-        try:
-            value = _decode_any(line)
-            command = isinstance(value, dict) and isinstance(value.get("cmd"), str)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            command = False
-        if not command:
-            raise Breach(f"sent bytes on its {self.name} that are no packet: {bad}") from bad
-        return f"bad update: {bad}"
+    def _take(self, lines: list[bytes]) -> None:
+        on_update = self._on_update
+        for line in lines:
+            try:
+                update = _decode_update(line)
+                if intake.is_suspicious(line):
+                    intake.verify(line, _decode_any(line))
+                on_update(update, len(line))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+                words = intake.explain(line, bad)
+                self._refuse(f"bad update: {words}", hopeless=not _is_packet(line))
+            except (Failure, PacketError) as refusal:
+                self._refuse(str(refusal))
+            else:
+                self._refused = 0
+                self._owe(_GOOD)
+
+    def _refuse(self, words: str, hopeless: bool = False) -> None:
+        self._owe(encode({"success": False, "error": words}) + b"\n")
+        self._refused += 1
+        if hopeless:
+            raise Breach(f"sent bytes on its {self.name} that are no packet: {words}")
+        if self._refused > self.max_refused:
+            raise Breach(f"went on sending updates that cannot be used; the last: {words}")
 
     def _owe(self, line: bytes) -> None:
         owed = self._owed
@@ -315,6 +327,17 @@ class UpdateStream(Stream):
                 connection.sendall(line * now)
             except OSError:
                 return  # the reader sees the end of the stream too, and says so
+
+
+def _is_packet(line: bytes) -> bool:
+    """Whether a line is a packet at all, if perhaps not one that we can use."""
+    try:
+        value = json.loads(line)  # which takes NaN, long integers and half a surrogate pair
+    except RecursionError:
+        return line.lstrip().startswith(b"{")
+    except ValueError:
+        return False
+    return isinstance(value, dict) and isinstance(value.get("cmd"), str)
 
 
 def _command_line(cmd: str, args: dict[str, Any] | None) -> bytes:

@@ -24,6 +24,7 @@ _NUMBERS = (
     "restart_delay_max",
     "restart_limit",
     "restart_period",
+    "max_parameters_bytes",
 )
 _KEYS = ("process", *_NUMBERS, "restart")
 

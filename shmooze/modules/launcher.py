@@ -40,6 +40,7 @@ from gevent import subprocess
 from gevent.event import Event
 
 from shmooze.errors import ModuleError
+from shmooze.lib.limits import FILES_AT_START
 from shmooze.modules import strays
 from shmooze.modules.tree import Group, Look, Member, survey
 
@@ -288,6 +289,7 @@ def _kill(members: Sequence[Member | Group]) -> None:
 
 def _prepare_child(mark: int, parent: int) -> None:
     """Runs in the child, between fork and exec."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, FILES_AT_START)  # ours may be too many for it
     if CAN_FOLLOW_TREES and _can_mark():  # otherwise the machine's owner uses this limit himself
         resource.setrlimit(resource.RLIMIT_RTTIME, (mark, resource.RLIM_INFINITY))
     if _libc is not None:

@@ -33,6 +33,7 @@ from shmooze.lib.stream import (
     UnsetParameters,
     Update,
     UpdateStream,
+    encode,
 )
 from shmooze.modules.death import Death
 from shmooze.modules.launcher import Launcher, Process
@@ -74,6 +75,8 @@ class Module:
     restart_limit = 10
     #: Seconds; see restart_limit.
     restart_period = 600.0
+    #: Bytes that its parameters may take as JSON.
+    max_parameters_bytes = 4 << 20
     #: Seconds that reading the rest of the output may take when all its processes have ended.
     output_timeout = 0.5
 
@@ -83,6 +86,8 @@ class Module:
         self.uid = uid
         self.state = State.STARTING
         self.parameters: dict[str, Any] = {}
+        #: Bytes of JSON that the parameters take at the most.
+        self._parameters_size = 0
         #: The args of `init`.
         self.args: dict[str, Any] = {}
         self.restarts = Restarts(
@@ -262,9 +267,10 @@ class Module:
         self._log(self.uid, "queue-module", command, refusal)
         raise Failure(refusal["error"])
 
-    def _take_update(self, update: Update) -> None:
+    def _take_update(self, update: Update, size: int) -> None:
         if isinstance(update, SetParameters):
             parameters = update.args.parameters
+            self._make_room(parameters, size)
             self.parameters.update(parameters)
             command = {"cmd": "set_parameters", "args": {"parameters": parameters}}
         elif isinstance(update, UnsetParameters):
@@ -279,6 +285,17 @@ class Module:
             self._end("left by itself", self.natural_death_timeout)
             if self.death is not None:
                 self.death.explain_by_goodbye()
+
+    def _make_room(self, parameters: dict[str, Any], size: int) -> None:
+        """Count `size` bytes for new parameters. Failure where all of them would be too many."""
+        self._parameters_size += size
+        if self._parameters_size <= self.max_parameters_bytes:
+            return
+        # Most often old values were counted that have been replaced since; so count anew.
+        self._parameters_size = len(encode({**self.parameters, **parameters}))
+        if self._parameters_size > self.max_parameters_bytes:
+            self._parameters_size = len(encode(self.parameters))
+            raise Failure(f"the parameters would take over {self.max_parameters_bytes} bytes")
 
     def _stream_ended(self, reason: str, breach: bool) -> None:
         self.condemn(ModuleError(reason) if breach else StreamEnded(reason))

@@ -1,0 +1,305 @@
+"""The front door of gateway and services: who may come in, told by Host, Origin and token.
+
+WSGI middleware around an application. What it refuses never reaches the application.
+
+- *Host*: only names that are ours. A page whose name was made to point here (DNS rebinding) says
+  its own name.
+- *Origin*: a browser says which page a request comes from. Only our own, and those that the
+  settings allow.
+- *Token*, where the settings name a file of them: as `Authorization: Bearer`, or, at the gateway,
+  in a cookie that its login form has set.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import posixpath
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+
+from shmooze.lib import packet
+from shmooze.lib.tokens import CONTROL, Holder, TokenFile
+from shmooze.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: Where the application finds who has come in: the role, and the token to show to others.
+ROLE, TOKEN = "shmooze.role", "shmooze.token"
+#: Where it finds the client's address, also behind a proxy that we trust.
+CLIENT = "shmooze.client"
+
+_HOST_NAME = re.compile(r"[0-9a-z_-]+(\.[0-9a-z_-]+)*\.?|\[[0-9a-f:.]+\]")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Unwelcome(Exception):
+    """A request that is not let in."""
+
+    def __init__(self, status: str, words: str, *headers: tuple[str, str]) -> None:
+        super().__init__(words)
+        self.status, self.headers = status, headers
+
+
+class Door:
+    """Lets requests in to `application`, or answers them itself.
+
+    `host` is the address that the server listens on. `proxies` are addresses whose word on the
+    client's address is taken, beside those of the settings. Raises SettingsError.
+    """
+
+    def __init__(
+        self,
+        application: Callable[..., Iterable[bytes]],
+        host: str,
+        source: Settings,
+        proxies: Iterable[str] = (),
+    ) -> None:
+        self._application = application
+        self._hosts = {_bare(host), *_hosts(source)}
+        self._origins = _origins(source)
+        self._proxies = [*_networks(source), *map(ipaddress.ip_network, proxies)]
+        self.tokens = token_file(source)
+        self._failures = Failures()
+        #: Name of the cookie that may hold the token; None: none may.
+        self.cookie: str | None = None
+        #: Path at which somebody without a token may knock; None: nowhere.
+        self.login: str | None = None
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        origin = environ.get("HTTP_ORIGIN")
+        extra = self._headers_for(origin)
+        try:
+            self._check_host(environ)
+            self._check_origin(environ, origin)
+            environ[CLIENT] = self._client(environ)
+            if environ["REQUEST_METHOD"] == "OPTIONS" and origin is not None:
+                start_response("204 No Content", [*extra, *_PREFLIGHT])
+                return []
+            self._check_token(environ)
+        except Unwelcome as bad:
+            body = packet.encode(packet.error(str(bad)))
+            length = ("Content-Length", str(len(body)))
+            start_response(
+                bad.status, [("Content-Type", "application/json"), length, *bad.headers, *extra]
+            )
+            return [body]
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            return start_response(status, [*headers, *extra], exc_info)
+
+        return self._application(environ, start)
+
+    def find(self, token: str, client: str) -> Holder:
+        """Who has a token. Raises Unwelcome, later with each failure of the same client."""
+        assert self.tokens is not None
+        holder = self.tokens.holder_of(token)
+        if holder is None:
+            log.warning("%s: a wrong token", client)
+            self._failures.punish(client)
+            raise _no_token("the token is not valid")
+        return holder
+
+    def _check_host(self, environ: dict[str, Any]) -> None:
+        host = _without_port(environ.get("HTTP_HOST", ""))
+        if not (_is_loopback(host) or host in self._hosts):
+            words = f"this server is not called {host!r}; if it is, add that to `allowed_hosts`"
+            raise Unwelcome("403 Forbidden", words)
+
+    def _check_origin(self, environ: dict[str, Any], origin: str | None) -> None:
+        if origin is None or origin in self._origins:
+            return
+        if origin.lower() == f"{self._scheme(environ)}://{environ['HTTP_HOST'].lower()}":
+            return
+        words = f"pages of {origin!r} may not talk to this server; see `allowed_origins`"
+        raise Unwelcome("403 Forbidden", words)
+
+    def _check_token(self, environ: dict[str, Any]) -> None:
+        environ[ROLE] = CONTROL
+        environ.pop(TOKEN, None)
+        if self.tokens is None or environ.get("PATH_INFO") == self.login:
+            return
+        token = self._shown(environ)
+        if token is None:
+            if self.login and "text/html" in environ.get("HTTP_ACCEPT", ""):
+                folder = posixpath.dirname(environ["PATH_INFO"])
+                there = posixpath.relpath(self.login, folder)  # relative: a proxy may map paths
+                raise Unwelcome("303 See Other", "log in first", ("Location", there))
+            raise _no_token("a token is needed: `Authorization: Bearer TOKEN`")
+        environ[ROLE] = self.find(token, environ[CLIENT]).role
+        environ[TOKEN] = token
+
+    def _shown(self, environ: dict[str, Any]) -> str | None:
+        """The token that a request shows."""
+        scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return token.strip()
+        if self.cookie is None:
+            return None
+        try:
+            morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(self.cookie)
+        except CookieError:
+            return None
+        return morsel.value if morsel else None
+
+    def _client(self, environ: dict[str, Any]) -> str:
+        """The client's address: the last one that no trusted proxy has."""
+        address = str(environ.get("REMOTE_ADDR", ""))
+        for each in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+            if not self._is_proxy(address) or _address(each) is None:
+                break
+            address = each.strip()
+        return address
+
+    def _scheme(self, environ: dict[str, Any]) -> str:
+        if self._is_proxy(environ.get("REMOTE_ADDR", "")):
+            said = environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower()
+            if said in ("http", "https"):
+                return said
+        return str(environ.get("wsgi.url_scheme", "http"))
+
+    def is_secure(self, environ: dict[str, Any]) -> bool:
+        """Whether the client speaks TLS, as far as we can know."""
+        return self._scheme(environ) == "https"
+
+    def _is_proxy(self, address: str) -> bool:
+        parsed = _address(address)
+        return parsed is not None and any(parsed in network for network in self._proxies)
+
+    def _headers_for(self, origin: str | None) -> list[tuple[str, str]]:
+        """What browsers have to know, with every answer."""
+        framed_by = " ".join(["'self'", *sorted(self._origins)])
+        headers = [
+            ("X-Content-Type-Options", "nosniff"),
+            ("Content-Security-Policy", f"frame-ancestors {framed_by}"),
+        ]
+        if self._origins:
+            headers.append(("Vary", "Origin"))
+        if origin is not None and origin in self._origins:
+            headers.append(("Access-Control-Allow-Origin", origin))
+        return headers
+
+
+_PREFLIGHT = [
+    ("Access-Control-Allow-Methods", "GET, POST"),
+    ("Access-Control-Allow-Headers", "Content-Type, Authorization, Last-Event-ID"),
+    ("Access-Control-Max-Age", "600"),
+]
+
+
+class Failures:
+    """Slows those down who show wrong tokens: each further time they wait longer for the no."""
+
+    #: Seconds that the first failure waits; each further one takes twice as long.
+    first_delay = 0.25
+    #: The longest wait, in seconds.
+    longest_delay = 8.0
+    #: Seconds after which a client's failures are forgotten.
+    memory = 600.0
+    #: Clients that are remembered at the most.
+    most = 1000
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def punish(self, client: str) -> None:
+        now = time.monotonic()
+        count, last = self._of.pop(client, (0, now))
+        count = 1 if now - last > self.memory else count + 1
+        self._of[client] = count, now
+        if len(self._of) > self.most:
+            self._of.popitem(last=False)
+        gevent.sleep(min(self.longest_delay, self.first_delay * 2.0 ** min(count - 1, 16)))
+
+
+def token_file(source: Settings) -> TokenFile | None:
+    """The tokens that the settings name, once they could be read. Raises SettingsError."""
+    path = source.get("tokens_path")
+    if path is None:
+        return None
+    tokens = TokenFile(path)
+    tokens.load()
+    return tokens
+
+
+def warn_if_open(host: str, source: Settings, who: str) -> None:
+    """Say it loudly where anybody on the network may command us."""
+    if not _is_loopback(_bare(host)) and source.get("tokens_path") is None:
+        log.warning(
+            "%s listens on %s with no tokens: EVERYBODY who can reach it may send any command; "
+            "see `tokens_path`",
+            who,
+            host,
+        )
+
+
+def _no_token(words: str) -> Unwelcome:
+    return Unwelcome("401 Unauthorized", words, ("WWW-Authenticate", 'Bearer realm="shmooze"'))
+
+
+def _bare(host: str) -> str:
+    """An address to listen on, as it stands in a Host header."""
+    return f"[{host.lower()}]" if ":" in host else host.lower()
+
+
+def _without_port(host: str) -> str:
+    host = host.lower()
+    name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host
+    return name.partition(":")[0].removesuffix(".") if name is host else name
+
+
+def _is_loopback(name: str) -> bool:
+    address = _address(name.strip("[]"))
+    return name == "localhost" or (address is not None and address.is_loopback)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text.strip())
+    except ValueError:
+        return None
+
+
+def _list(source: Settings, key: str, kind: str) -> list[str]:
+    value = source.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise source.error(key, f"must be a list of {kind}")
+    return value
+
+
+def _hosts(source: Settings) -> list[str]:
+    names = [name.lower() for name in _list(source, "allowed_hosts", "host names")]
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise source.error("allowed_hosts", f"needs bare host names, not {name!r}")
+    return [name.removesuffix(".") for name in names]
+
+
+def _origins(source: Settings) -> set[str]:
+    origins = _list(source, "allowed_origins", 'origins such as "https://example.org"')
+    for origin in origins:
+        parts = urlsplit(origin)
+        bare = f"{parts.scheme}://{parts.netloc}"
+        if parts.scheme not in ("http", "https") or not parts.hostname or bare != origin.lower():
+            raise source.error(
+                "allowed_origins", f"needs scheme, host and port alone, not {origin!r}"
+            )
+    return {origin.lower() for origin in origins}
+
+
+def _networks(source: Settings) -> list[Network]:
+    networks = []
+    for text in _list(source, "trusted_proxies", "addresses or networks"):
+        try:
+            networks.append(ipaddress.ip_network(text))
+        except ValueError as bad:
+            raise source.error("trusted_proxies", f"has {text!r}, which is no address") from bad
+    return networks

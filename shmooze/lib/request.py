@@ -1,0 +1,257 @@
+"""One HTTP request as it comes in: its head read and checked, its body read whole, in time.
+
+Strict (RFC 9112 where it leaves a choice: the safe one). A request that two programs could read
+in two ways, such as one with both Content-Length and chunks, is refused, and so is all that
+follows on its connection. Every refusal is a `BadRequest` with the status for the client.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from shmooze.lib.limits import Limits
+
+#: Bytes that are taken from the network at once.
+_PIECE = 1 << 16
+#: Headers that one request may have.
+_MAX_HEADERS = 100
+#: Bytes of a line that tells the size of a chunk, or of a line after the last chunk.
+_MAX_CHUNK_LINE = 4096
+
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/(\d)\.(\d)")
+_HEADER = re.compile(rf"({_TOKEN}):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
+_LONE_LF = re.compile(rb"(?<!\r)\n")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:\d{1,5})?")
+_LENGTH = re.compile(r"\d{1,18}")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?")
+
+#: Headers of which a second one makes it unclear what is meant.
+_ONCE = {
+    *("host", "content-length", "transfer-encoding", "content-type"),
+    *("authorization", "origin", "expect"),
+}
+
+
+class BadRequest(Exception):
+    """A request that is refused before anybody has looked at what it wants."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+class HungUp(Exception):
+    """The client has gone, or was quiet for too long between two requests."""
+
+
+@dataclass
+class Head:
+    """The first part of a request."""
+
+    method: str
+    #: As it was sent, with its query.
+    target: str
+    #: "HTTP/1.0" or "HTTP/1.1".
+    version: str
+    #: Names in lower case; several of one name are joined as HTTP says.
+    headers: dict[str, str]
+
+    @property
+    def path(self) -> str:
+        """The path, unquoted; latin-1 for bytes, as WSGI has it."""
+        return unquote_to_bytes(self.target.partition("?")[0]).decode("latin-1")
+
+    @property
+    def query(self) -> str:
+        return self.target.partition("?")[2]
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether the client wants to use the connection again."""
+        wishes = {each.strip().lower() for each in self.headers.get("connection", "").split(",")}
+        return "close" not in wishes if self.version == "HTTP/1.1" else "keep-alive" in wishes
+
+
+class Incoming:
+    """What comes in on one connection, request by request."""
+
+    def __init__(self, connection: socket.socket, limits: Limits) -> None:
+        self._connection = connection
+        self._limits = limits
+        self._buffer = bytearray()
+
+    def wait(self) -> None:
+        """Wait for the first byte of a request. Raises HungUp."""
+        self._connection.settimeout(self._limits.idle_timeout)
+        try:
+            while not self._buffer:
+                self._receive()
+        except (OSError, EOFError) as gone:
+            raise HungUp from gone
+
+    def head(self) -> Head:
+        """The head of the next request. Raises BadRequest, or HungUp in the middle of it."""
+        most, deadline = self._limits.max_header, time.monotonic() + self._limits.header_timeout
+        searched = 0
+        while True:
+            if self._buffer.startswith(b"\r\n"):
+                del self._buffer[:2]  # an empty line before a request is overlooked
+            end = self._buffer.find(b"\r\n\r\n", max(0, searched - 3))
+            if 0 <= end <= most:
+                text = self._buffer[:end]
+                del self._buffer[: end + 4]
+                return parse_head(bytes(text), self._limits)
+            if _LONE_LF.search(self._buffer, max(0, searched - 1)):
+                raise BadRequest(400, "a line of the header does not end with CR LF")
+            if len(self._buffer) > most:
+                raise _too_long(bytes(self._buffer), self._limits)
+            searched = len(self._buffer)
+            self._receive_by(deadline, "header", self._limits.header_timeout)
+
+    def body(self, head: Head) -> bytes:
+        """The body that belongs to a head. Raises BadRequest, or HungUp in the middle of it."""
+        headers = head.headers
+        chunked = "transfer-encoding" in headers
+        length = int(headers.get("content-length", "0"))
+        if not length and not chunked:
+            return b""
+        if length > self._limits.max_body:
+            raise self._too_large()
+        self._ask_to_continue(head)
+        deadline = time.monotonic() + self._limits.body_timeout
+        return self._chunks(deadline) if chunked else self._take(length, deadline)
+
+    def _ask_to_continue(self, head: Head) -> None:
+        if "expect" in head.headers and head.version == "HTTP/1.1" and not self._buffer:
+            self._connection.settimeout(self._limits.send_timeout)
+            try:
+                self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            except OSError as gone:
+                raise HungUp from gone
+
+    def _chunks(self, deadline: float) -> bytes:
+        body = bytearray()
+        while True:
+            match = _CHUNK_SIZE.fullmatch(self._line(deadline))
+            if match is None:
+                raise BadRequest(400, "a chunk of the body does not begin with its size")
+            size = int(match[1], 16)
+            if size == 0:
+                break
+            if len(body) + size > self._limits.max_body:
+                raise self._too_large()
+            body += self._take(size, deadline)
+            if self._take(2, deadline) != b"\r\n":
+                raise BadRequest(400, "a chunk of the body does not end where its size says")
+        for _ in range(_MAX_HEADERS):
+            if not self._line(deadline):  # what else stands here is of no use to us
+                return bytes(body)
+        raise BadRequest(400, "too many lines follow the last chunk of the body")
+
+    def _line(self, deadline: float) -> bytes:
+        while (end := self._buffer.find(b"\r\n")) < 0:
+            if len(self._buffer) > _MAX_CHUNK_LINE or b"\n" in self._buffer:
+                break
+            self._receive_by(deadline, "body", self._limits.body_timeout)
+        if not 0 <= end <= _MAX_CHUNK_LINE:
+            raise BadRequest(400, "a line between the chunks of the body is too long or broken")
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 2]
+        return line
+
+    def _take(self, size: int, deadline: float) -> bytes:
+        while len(self._buffer) < size:
+            self._receive_by(deadline, "body", self._limits.body_timeout)
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
+
+    def _receive_by(self, deadline: float, part: str, allowed: float) -> None:
+        self._connection.settimeout(max(0.001, deadline - time.monotonic()))
+        try:
+            self._receive()
+        except TimeoutError as late:
+            words = f"the {part} of the request did not come within {allowed:g} s"
+            raise BadRequest(408, words) from late
+        except (OSError, EOFError) as gone:
+            raise HungUp from gone
+
+    def _receive(self) -> None:
+        data = self._connection.recv(_PIECE)
+        if not data:
+            raise EOFError
+        self._buffer += data
+
+    def _too_large(self) -> BadRequest:
+        return BadRequest(413, f"the body is larger than {self._limits.max_body} bytes")
+
+
+def parse_head(text: bytes, limits: Limits) -> Head:
+    """The head of a request from its bytes, up to the empty line. Raises BadRequest."""
+    if _LONE_LF.search(text):
+        raise BadRequest(400, "a line of the header does not end with CR LF")
+    first, *lines = text.decode("latin-1").split("\r\n")
+    method, target, version = _parse_request_line(first, limits)
+    if len(lines) > _MAX_HEADERS:
+        raise BadRequest(431, f"the request has more than {_MAX_HEADERS} headers")
+    headers: dict[str, str] = {}
+    for line in lines:
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            raise BadRequest(400, f"a line of the header is broken: {line[:60]!r}")
+        name, value = match[1].lower(), match[2]
+        if "_" in name:
+            continue  # in WSGI it could pass for the one with a hyphen
+        if name in headers:
+            if name in _ONCE:
+                raise BadRequest(400, f"the header {match[1]} is there more than once")
+            value = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}"
+        headers[name] = value
+    head = Head(method, target, version, headers)
+    _check(head)
+    return head
+
+
+def _parse_request_line(line: str, limits: Limits) -> tuple[str, str, str]:
+    if len(line) > limits.max_url:
+        raise BadRequest(414, f"the URL is longer than {limits.max_url} bytes")
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise BadRequest(400, "the first line is not `METHOD /PATH HTTP/1.1`")
+    method, target, major, minor = match.groups()
+    if major != "1" or minor not in "01":
+        raise BadRequest(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    if not target.startswith("/"):
+        raise BadRequest(400, "the URL in the first line must begin with /")
+    return method, target, f"HTTP/{major}.{minor}"
+
+
+def _check(head: Head) -> None:
+    headers = head.headers
+    host = headers.get("host")
+    if host is None or not _HOST.fullmatch(host):
+        raise BadRequest(400, "the request needs one valid Host header")
+    encoding = headers.get("transfer-encoding")
+    length = headers.get("content-length")
+    if encoding is not None:
+        if length is not None:
+            raise BadRequest(400, "a body is either chunked or has a Content-Length, not both")
+        if head.version == "HTTP/1.0":
+            raise BadRequest(400, "HTTP/1.0 knows no Transfer-Encoding")
+        if encoding.lower() != "chunked":
+            raise BadRequest(501, f"the Transfer-Encoding {encoding[:40]!r} is unknown here")
+    if length is not None and not _LENGTH.fullmatch(length):
+        raise BadRequest(400, f"the Content-Length {length[:40]!r} is no number")
+    if headers.get("expect", "100-continue").lower() != "100-continue":
+        raise BadRequest(417, "no other Expect than 100-continue is known here")
+
+
+def _too_long(text: bytes, limits: Limits) -> BadRequest:
+    if b"\r\n" not in text[: limits.max_url]:
+        return BadRequest(414, f"the URL is longer than {limits.max_url} bytes")
+    return BadRequest(431, f"the header is larger than {limits.max_header} bytes")

@@ -1,0 +1,138 @@
+"""The tokens that let clients in: a file of their hashes, and what each may do.
+
+    {"NAME": {"sha256": "64 hex digits", "role": "control" | "read"}, …}
+
+The tokens themselves stand nowhere; whoever gets hold of the file can do nothing with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import re
+import secrets
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shmooze.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+CONTROL, READ = ROLES = ("control", "read")
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[0-9A-Za-z._@-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Somebody who has shown a token."""
+
+    name: str
+    role: str
+
+
+class TokenFile:
+    """The tokens of one file. Changes of the file are seen at once: a revoked token is dead."""
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self._version: tuple[int, ...] | None = None
+        self._entries: dict[str, dict[str, str]] = {}
+
+    def load(self) -> dict[str, dict[str, str]]:
+        """What the file says. Raises SettingsError that names the file and the fault."""
+        try:
+            with self.path.open(encoding="utf-8") as file:
+                found = os.fstat(file.fileno())
+                if stat.S_IMODE(found.st_mode) & 0o077:
+                    raise self._error("is open to other users: `chmod 600` it")
+                if found.st_uid not in (os.geteuid(), 0):
+                    raise self._error("belongs to another user")
+                entries = json.load(file)
+        except OSError as bad:
+            raise self._error(f"cannot be read: {bad.strerror}") from bad
+        except (ValueError, RecursionError) as bad:
+            raise self._error(f"is broken: {bad}") from bad
+        self._check(entries)
+        return entries
+
+    def holder_of(self, token: str) -> Holder | None:
+        """Who has this token; None: nobody. Takes as long whoever it is."""
+        digest = _digest(token)
+        found = None
+        for name, entry in self._current().items():
+            if hmac.compare_digest(entry["sha256"], digest):
+                found = Holder(name, entry["role"])
+        return found
+
+    def add(self, name: str, role: str) -> str:
+        """Make a token for a new name, and return it: it is not seen again. SettingsError."""
+        if not _NAME.fullmatch(name):
+            raise self._error(f"cannot have the name {name!r}: letters, digits and . _ @ - only")
+        entries = self.load() if self.path.exists() else {}
+        if name in entries:
+            raise self._error(f"has a token for {name!r} already; revoke it first")
+        token = secrets.token_urlsafe(32)
+        self._write({**entries, name: {"sha256": _digest(token), "role": role}})
+        return token
+
+    def revoke(self, name: str) -> None:
+        """Take a name's token away. SettingsError where there is none."""
+        entries = self.load()
+        if entries.pop(name, None) is None:
+            raise self._error(f"has no token for {name!r}; known: {', '.join(entries) or 'none'}")
+        self._write(entries)
+
+    def _current(self) -> dict[str, dict[str, str]]:
+        version: tuple[int, ...]
+        try:
+            found = self.path.stat()
+            version = (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
+        except OSError:
+            version = ()
+        if version != self._version:
+            self._version = version
+            try:
+                self._entries = self.load()
+            except SettingsError as bad:
+                self._entries = {}
+                log.error("nobody is let in: %s", bad)
+        return self._entries
+
+    def _check(self, entries: Any) -> None:
+        if not isinstance(entries, dict):
+            raise self._error("must hold one JSON object")
+        for name, entry in entries.items():
+            if not isinstance(entry, dict):
+                raise self._error(f"`{name}` must be an object")
+            if not _HASH.fullmatch(str(entry.get("sha256"))):
+                raise self._error(f"`{name}.sha256` must be 64 hex digits in lower case")
+            if entry.get("role") not in ROLES:
+                raise self._error(f"`{name}.role` must be one of {', '.join(ROLES)}")
+
+    def _write(self, entries: dict[str, dict[str, str]]) -> None:
+        """All or nothing, and never readable for others."""
+        try:
+            fd, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}-")
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                json.dump(entries, file, indent=4)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+        except OSError as bad:
+            raise self._error(f"cannot be written: {bad.strerror}") from bad
+
+    def _error(self, problem: str) -> SettingsError:
+        return SettingsError(f"token file {self.path}: {problem}")
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

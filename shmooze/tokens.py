@@ -1,0 +1,57 @@
+"""`python -m shmooze.tokens`: who may come in.
+
+    add NAME [--role control|read]     makes a token and shows it, once
+    list                               names and roles
+    revoke NAME
+
+The file is the one that `tokens_path` of the settings names; `--file` names another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from shmooze import settings
+from shmooze.errors import SettingsError
+from shmooze.lib.tokens import CONTROL, ROLES, TokenFile
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m shmooze.tokens", description="Say who may come in, by token."
+    )
+    parser.add_argument("--file", help="the token file (default: `tokens_path` of the settings)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    add = commands.add_parser("add", help="make a token for a new name, and show it once")
+    add.add_argument("name")
+    add.add_argument("--role", choices=ROLES, default=CONTROL, help="default: control")
+    commands.add_parser("list", help="show names and roles")
+    commands.add_parser("revoke", help="take a name's token away").add_argument("name")
+    arguments = parser.parse_args(argv)
+    try:
+        tokens = TokenFile(arguments.file or _path_in_settings())
+        if arguments.command == "add":
+            sys.stdout.write(f"{tokens.add(arguments.name, arguments.role)}\n")
+            sys.stderr.write("This token is not shown again.\n")
+        elif arguments.command == "revoke":
+            tokens.revoke(arguments.name)
+        else:
+            for name, entry in tokens.load().items():
+                sys.stdout.write(f"{entry['role']:8} {name}\n")
+    except SettingsError as bad:
+        sys.stderr.write(f"shmooze: {bad}\n")
+        return 2
+    return 0
+
+
+def _path_in_settings() -> str:
+    source = settings.current()
+    path = source.get("tokens_path")
+    if path is None:
+        raise source.error("tokens_path", "is not set, and no --file is given")
+    return str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
