@@ -1,0 +1,485 @@
+"""Who may come in: tokens and roles, other hosts and origins, proxies, how many and how often."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from support import CHILDREN, ROOT, Reply, Site, child, failure, http, refusals, wait_until
+
+WELL = {"process": child("well")}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def tokens(site: Site, *words: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "shmooze.tokens", *words]
+    return subprocess.run(argv, env=site.environ, capture_output=True, text=True, timeout=30)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+class Guarded:
+    """An application with tokens: `control`, `read`, and one that was never given out."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.control = tokens(site, "add", "ada").stdout.strip()
+        self.read = tokens(site, "add", "screen", "--role", "read").stdout.strip()
+        self.wrong = "x" * len(self.control)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    folder = tmp_path_factory.mktemp("guarded")
+    site = Site(
+        folder,
+        ("wsgi", "queue", "pool"),
+        {
+            "tokens_path": str(folder / "tokens.json"),
+            "public": ["ports", "tokens_path"],
+            "queue": {"modules": {"well": WELL}, "backgrounds": {"well": WELL}},
+            "pool": {"modules": {"well": WELL}},
+        },
+    )
+    guarded = Guarded(site)
+    try:
+        site.start()
+        yield guarded
+    finally:
+        site.close()
+
+
+PLACES = ("gateway", "service")
+
+
+def send(guarded: Guarded, place: str, packet: Any, token: str | None = None) -> Reply:
+    headers = bearer(token) if token else {}
+    site = guarded.site
+    ask = site.post if place == "gateway" else site.direct
+    return ask("queue", packet, headers=headers)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_without_a_token_nobody_comes_in(guarded: Guarded, place: str) -> None:
+    reply = send(guarded, place, {"cmd": "queue"})
+    assert reply.status == 401
+    assert "a token is needed" in failure(reply)
+    assert reply.headers["WWW-Authenticate"] == 'Bearer realm="shmooze"'
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_wrong_token_is_refused_and_logged_with_the_peer_but_not_itself(
+    guarded: Guarded, place: str
+) -> None:
+    reply = send(guarded, place, {"cmd": "queue"}, guarded.wrong)
+    assert reply.status == 401
+    assert failure(reply) == "the token is not valid"
+    log = guarded.site.log("wsgi" if place == "gateway" else "queue")
+    assert "127.0.0.1: a wrong token" in log
+    assert guarded.wrong not in log
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_control_may_do_everything(guarded: Guarded, place: str) -> None:
+    added = send(guarded, place, {"cmd": "add", "args": {"type": "well"}}, guarded.control)
+    uid = added.json["result"]["uid"]
+    told = {"cmd": "tell_module", "args": {"uid": uid, "cmd": "echo", "args": {"x": 1}}}
+    assert send(guarded, place, told, guarded.control).json["result"] == {"x": 1}
+    removed = send(guarded, place, {"cmd": "rm", "args": {"uids": [uid]}}, guarded.control)
+    assert removed.json["success"]
+
+
+ASKING = ["queue", "bg", "modules_available", "backgrounds_available", "gone"]
+CHANGING: list[tuple[str, dict[str, Any]]] = [
+    ("add", {"type": "well"}),
+    ("set_bg", {"type": "well"}),
+    ("rm", {"uids": []}),
+    ("mv", {"uids": []}),
+    ("tell_module", {"uid": "x", "cmd": "echo"}),
+    ("tell_background", {"uid": "x", "cmd": "echo"}),
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_read_may_ask_and_change_nothing(guarded: Guarded, place: str) -> None:
+    uid = send(guarded, place, {"cmd": "add", "args": {"type": "well"}}, guarded.control)
+    uid = uid.json["result"]["uid"]
+    asking = [
+        *({"cmd": cmd} for cmd in ASKING),
+        {"cmd": "output", "args": {"uid": uid}},
+        {"cmd": "ask_module", "args": {"uid": uid, "parameters": ["playing"]}},
+    ]
+    assert all(each["success"] for each in send(guarded, place, asking, guarded.read).json)
+    changing = [{"cmd": cmd, "args": args} for cmd, args in CHANGING]
+    answers = send(guarded, place, changing, guarded.read).json
+    for (cmd, _), answer in zip(CHANGING, answers, strict=True):
+        assert answer == {"success": False, "error": f"{cmd}: this token may only read"}
+    send(guarded, place, {"cmd": "rm", "args": {"uids": [uid]}}, guarded.control)
+
+
+def test_a_revoked_token_is_dead_at_once(guarded: Guarded) -> None:
+    token = tokens(guarded.site, "add", "guest").stdout.strip()
+    for place in PLACES:
+        assert send(guarded, place, {"cmd": "queue"}, token).status == 200
+    assert tokens(guarded.site, "revoke", "guest").returncode == 0
+    for place in PLACES:
+        assert send(guarded, place, {"cmd": "queue"}, token).status == 401
+
+
+def test_each_wrong_token_waits_longer(guarded: Guarded) -> None:
+    times = []
+    for _ in range(3):
+        begin = time.monotonic()
+        http(f"{guarded.site.url}queue", {"cmd": "queue"}, headers=bearer("y" * 43))
+        times.append(time.monotonic() - begin)
+    assert times[2] > 0.9  # 0.25 s, 0.5 s, 1 s, or more after other tests
+
+
+@pytest.mark.parametrize("path", ["", "static/shmooze.js", "settings.json", "static/index.html"])
+def test_files_and_settings_need_a_token_too(guarded: Guarded, path: str) -> None:
+    assert http(guarded.site.url + path).status == 401
+    assert http(guarded.site.url + path, headers=bearer(guarded.read)).status == 200
+
+
+def test_no_answer_and_no_log_shows_a_token(guarded: Guarded) -> None:
+    site = guarded.site
+    settings = http(f"{site.url}settings.json", headers=bearer(guarded.read)).body.decode()
+    shown = settings + "".join(site.log(name) for name in site.ports)
+    rows = (site.folder / "log.db").read_bytes() + (site.folder / "log.db-wal").read_bytes()
+    for token in (guarded.control, guarded.read):
+        assert token not in shown
+        assert token.encode() not in rows
+
+
+# A browser
+
+
+def log_in(guarded: Guarded, token: str) -> Reply:
+    return http(f"{guarded.site.url}login", urlencode({"token": token}).encode(), headers=FORM)
+
+
+class NoRedirects:
+    """http() follows redirects; curl does not."""
+
+    @staticmethod
+    def curl(*words: str) -> str:
+        argv = ["curl", "-sS", "-i", "-m", "10", *words]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout
+
+
+def test_a_browser_is_led_to_the_form_and_comes_in_with_its_cookie(guarded: Guarded) -> None:
+    url, html = guarded.site.url, "Accept: text/html"
+    assert "303 See Other" in NoRedirects.curl("-H", html, url)
+    assert re.search("(?i)^location: login\r?$", NoRedirects.curl("-H", html, url), re.M)
+    form = http(f"{url}login")
+    assert form.status == 200
+    assert b'type="password"' in form.body
+    answer = NoRedirects.curl("-d", urlencode({"token": guarded.control}), f"{url}login")
+    assert "303 See Other" in answer
+    (cookie,) = re.findall("(?i)^set-cookie: (.*?)\r?$", answer, re.M)
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    headers = {"Cookie": cookie.partition(";")[0]}
+    assert http(url, headers=headers).status == 200
+    assert guarded.site.post("queue", {"cmd": "queue"}, headers=headers).json["success"]
+    # A service is no place for cookies.
+    assert guarded.site.direct("queue", {"cmd": "queue"}, headers=headers).status == 401
+
+
+def test_a_wrong_token_in_the_form_is_told_so(guarded: Guarded) -> None:
+    reply = log_in(guarded, "<script>")
+    assert reply.status == 401
+    assert b"The token is not valid." in reply.body
+    assert "Set-Cookie" not in reply.headers
+
+
+def test_another_page_cannot_log_a_browser_in_or_out(guarded: Guarded) -> None:
+    foreign = {"Origin": "http://evil.example", **FORM}
+    for path in ("login", "logout"):
+        body = urlencode({"token": guarded.control}).encode()
+        assert http(f"{guarded.site.url}{path}", body, headers=foreign).status == 403
+
+
+# The clients
+
+
+def test_shmz_shows_its_token(guarded: Guarded, tmp_path: Path) -> None:
+    def shmz(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, str(ROOT / "scripts" / "shmz"), "-e", f"{guarded.site.url}queue"]
+        environ = {**os.environ, **environ}
+        return subprocess.run(
+            [*argv, *words], env=environ, capture_output=True, text=True, timeout=30
+        )
+
+    assert shmz("queue").returncode == 1
+    assert "a token is needed" in shmz("queue").stderr
+    assert shmz("queue", SHMOOZE_TOKEN=guarded.read).stdout == "[]\n"
+    file = tmp_path / "token"
+    file.write_text(guarded.control + "\n")
+    assert shmz("--token-file", str(file), "queue").stdout == "[]\n"
+    missing = shmz("--token-file", str(tmp_path / "none"), "queue")
+    assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+    assert "No such file" in missing.stderr
+
+
+def test_services_ask_each_other_with_a_token(guarded: Guarded) -> None:
+    code = (
+        "from shmooze.lib.service import json_query\n"
+        f"print(json_query('127.0.0.1', {guarded.site.ports['queue']}, {{'cmd': 'queue'}}))"
+    )
+    environ = {**guarded.site.environ, "SHMOOZE_TOKEN": guarded.read}
+    argv = [sys.executable, "-c", code]
+    ran = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=30)
+    assert ran.stdout == "{'success': True, 'result': []}\n", ran.stderr
+
+
+# The file
+
+
+def test_tokens_are_added_listed_and_revoked(make_site: Callable[..., Site]) -> None:
+    site = make_site(services=("wsgi",))
+    site.settings["tokens_path"] = "$HERE/tokens.json"
+    site.settings_file.write_text(json.dumps(site.settings))
+    file = site.folder / "tokens.json"
+    made = tokens(site, "add", "ada")
+    assert re.fullmatch(r"[\w-]{43}\n", made.stdout)
+    assert tokens(site, "add", "bob", "--role", "read").stdout != made.stdout
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert made.stdout.strip() not in file.read_text()
+    assert tokens(site, "list").stdout == "control  ada\nread     bob\n"
+    again = tokens(site, "add", "ada")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert (
+        again.stderr
+        == f"shmooze: token file {file}: has a token for 'ada' already; revoke it first\n"
+    )
+    assert tokens(site, "revoke", "ada").returncode == 0
+    assert tokens(site, "list").stdout == "read     bob\n"
+    assert "no token for 'ada'; known: bob" in tokens(site, "revoke", "ada").stderr
+    assert "letters, digits" in tokens(site, "add", "a b").stderr
+
+
+def test_without_tokens_path_the_program_says_so(make_site: Callable[..., Site]) -> None:
+    told = tokens(make_site(services=("wsgi",)), "list")
+    assert told.returncode == 2
+    assert "`tokens_path` is not set" in told.stderr
+    assert len(told.stderr.splitlines()) == 1
+
+
+GOOD = {"ada": {"sha256": "0" * 64, "role": "read"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "words"),
+    [
+        (json.dumps(GOOD), 0o644, "is open to other users"),
+        (json.dumps(GOOD), 0o620, "is open to other users"),
+        (None, 0o600, "cannot be read: No such file"),
+        ("{", 0o600, "is broken: "),
+        ("[" * 100_000, 0o600, "is broken: "),
+        ("[]", 0o600, "must hold one JSON object"),
+        ('{"ada": 1}', 0o600, "`ada` must be an object"),
+        ('{"ada": {"role": "read"}}', 0o600, "`ada.sha256` must be 64 hex digits"),
+        (
+            json.dumps(GOOD).replace("read", "root"),
+            0o600,
+            "`ada.role` must be one of control, read",
+        ),
+    ],
+)
+def test_a_token_file_that_cannot_be_used_ends_every_program(
+    make_site: Callable[..., Site], text: str | None, mode: int, words: str
+) -> None:
+    site = make_site(services=("wsgi", "pool"))
+    file = site.folder / "tokens.json"
+    site.settings |= {"tokens_path": str(file), "pool": {"modules": {"well": WELL}}}
+    site.settings_file.write_text(json.dumps(site.settings))
+    if text is not None:
+        file.write_text(text)
+        file.chmod(mode)
+    programs = [[sys.executable, "-m", f"shmooze.{name}"] for name in ("wsgi", "pool")]
+    for line in refusals(*programs, settings_file=site.settings_file):
+        assert line.startswith(f"shmooze: token file {file}: ")
+        assert words in line
+
+
+def test_a_token_file_that_breaks_later_lets_nobody_in(make_site: Callable[..., Site]) -> None:
+    site = make_site(services=("pool",))
+    site.settings |= {
+        "tokens_path": str(site.folder / "tokens.json"),
+        "pool": {"modules": {"well": WELL}},
+    }
+    site.settings_file.write_text(json.dumps(site.settings))
+    token = tokens(site, "add", "ada").stdout.strip()
+    site.start()
+    assert site.direct("pool", {"cmd": "pool"}, headers=bearer(token)).status == 200
+    (site.folder / "tokens.json").write_text("{")
+    assert site.direct("pool", {"cmd": "pool"}, headers=bearer(token)).status == 401
+    wait_until(lambda: "nobody is let in: token file" in site.log("pool"), "the log says why")
+
+
+# Other hosts, other pages, proxies
+
+
+@pytest.fixture(scope="module")
+def open_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    quick = {"process": ["bash", str(CHILDREN / "quick.sh")]}
+    site = Site(
+        tmp_path_factory.mktemp("open"),
+        ("wsgi", "pool"),
+        {
+            "allowed_hosts": ["Jukebox.example", "[2001:db8::1]"],
+            "allowed_origins": ["https://page.example", "http://other.example:8000"],
+            "trusted_proxies": ["127.0.0.0/8"],
+            "pool": {"modules": {"quick": quick}, "max_adds_per_minute": 3, "max_modules": 20},
+        },
+    )
+    try:
+        yield site.start()
+    finally:
+        site.close()
+
+
+@pytest.mark.parametrize("host", ["jukebox.example", "JUKEBOX.example:99", "jukebox.example."])
+def test_a_host_that_the_settings_allow_is_ours(open_site: Site, host: str) -> None:
+    assert open_site.post("pool", {"cmd": "pool"}, headers={"Host": host}).status == 200
+    assert open_site.direct("pool", {"cmd": "pool"}, headers={"Host": host}).status == 200
+
+
+@pytest.mark.parametrize("host", ["a.jukebox.example", "jukebox.example.evil", "xjukebox.example"])
+def test_a_host_that_just_looks_like_it_is_not(open_site: Site, host: str) -> None:
+    assert open_site.post("pool", {"cmd": "pool"}, headers={"Host": host}).status == 403
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://page.example", 200),
+        ("http://other.example:8000", 200),
+        ("http://page.example", 403),
+        ("https://page.example:444", 403),
+        ("https://page.example.evil", 403),
+        ("https://xpage.example", 403),
+        ("http://other.example", 403),
+        ("https://page.example/", 403),
+    ],
+)
+def test_only_the_pages_that_the_settings_allow_may_talk_to_us(
+    open_site: Site, origin: str, status: int
+) -> None:
+    reply = open_site.post("pool", {"cmd": "pool"}, headers={"Origin": origin})
+    assert reply.status == status
+    assert (reply.headers["Access-Control-Allow-Origin"] == origin) == (status == 200)
+    asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    before = http(f"{open_site.url}pool", method="OPTIONS", headers=asked)
+    assert before.status == (204 if status == 200 else 403)
+    if status == 200:
+        assert "Content-Type" in before.headers["Access-Control-Allow-Headers"]
+
+
+def add(site: Site, forwarded: str | None = None, direct: bool = False) -> Reply:
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    ask = site.direct if direct else site.post
+    return ask("pool", {"cmd": "add", "args": {"type": "quick"}}, headers=headers)
+
+
+def test_each_client_may_add_so_often_a_minute_behind_a_trusted_proxy_too(open_site: Site) -> None:
+    for client in ("192.0.2.1", "192.0.2.2"):
+        for _ in range(3):
+            assert add(open_site, client).status == 200
+        refused = add(open_site, client)
+        assert refused.status == 429
+        assert failure(refused) == "3 modules a minute are the most for one client"
+        assert 50 < int(refused.headers["Retry-After"]) <= 60
+    # What a client says of itself in front of what its proxy says is not believed.
+    assert add(open_site, "192.0.2.99, 192.0.2.1").status == 429
+
+
+def test_who_is_no_trusted_proxy_speaks_for_itself_only(make_site: Callable[..., Site]) -> None:
+    quick = {"process": ["bash", str(CHILDREN / "quick.sh")]}
+    pool = {"modules": {"quick": quick}}
+    site = make_site(
+        services=("wsgi", "pool"), settings={"pool": pool, "max_adds_per_minute": 1}
+    ).start()
+    assert add(site, "192.0.2.1").status == 200
+    assert add(site, "192.0.2.2").status == 429
+
+
+def test_a_list_of_commands_is_answered_though_one_is_too_much(open_site: Site) -> None:
+    packets = 4 * [{"cmd": "add", "args": {"type": "quick"}}]
+    reply = open_site.post("pool", packets, headers={"X-Forwarded-For": "192.0.2.3"})
+    assert reply.status == 200
+    assert [each["success"] for each in reply.json] == [True, True, True, False]
+    assert "Retry-After" in reply.headers
+
+
+def test_a_pool_has_so_many_modules_at_the_most(make_site: Callable[..., Site]) -> None:
+    quick = {"process": ["bash", str(CHILDREN / "quick.sh")]}
+    settings = {"pool": {"modules": {"quick": quick}, "max_modules": 2}}
+    site = make_site(services=("wsgi", "pool"), settings=settings).start()
+    uids = [add(site).json["result"]["uid"] for _ in range(2)]
+    refused = add(site)
+    assert refused.status == 429
+    assert failure(refused) == "pool has 2 modules, the most it may have"
+    assert refused.headers["Retry-After"] == "1"
+    site.ask("pool", "rm", uids=uids[:1])
+    assert add(site).status == 200
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("allowed_hosts", "x", "must be a list of host names"),
+        ("allowed_hosts", ["http://x"], "needs bare host names, not 'http://x'"),
+        ("allowed_hosts", ["x:80"], "needs bare host names"),
+        ("allowed_hosts", ["*"], "needs bare host names"),
+        ("allowed_origins", ["x"], "needs scheme, host and port alone"),
+        ("allowed_origins", ["http://x/"], "needs scheme, host and port alone"),
+        ("allowed_origins", ["*"], "needs scheme, host and port alone"),
+        ("trusted_proxies", ["proxy"], "has 'proxy', which is no address"),
+        ("max_body", 0, "must be a whole number above 0, not 0"),
+        ("max_body", 1.5, "must be a whole number above 0, not 1.5"),
+        ("header_timeout", "1", "must be a number of seconds above 0, not '1'"),
+        ("max_connections", True, "must be a whole number above 0, not True"),
+        ("service_host", 5, "must be an address to listen on, not 5"),
+        ("max_modules", "many", "must be a whole number above 0, not 'many'"),
+        ("max_adds_per_minute", -1, "must be a whole number above 0, not -1"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(
+    make_site: Callable[..., Site], key: str, value: Any, words: str
+) -> None:
+    site = make_site(services=("pool",))
+    site.settings |= {key: value, "pool": {"modules": {"well": WELL}}}
+    site.settings_file.write_text(json.dumps(site.settings))
+    (line,) = refusals([sys.executable, "-m", "shmooze.pool"], settings_file=site.settings_file)
+    assert line.startswith(f"shmooze: settings file {site.settings_file}: `{key}` {words}")
+
+
+def test_listening_beyond_loopback_without_tokens_is_said_loudly(
+    make_site: Callable[..., Site],
+) -> None:
+    settings = {
+        "wsgi_host": "0.0.0.0",
+        "service_host": "0.0.0.0",
+        "pool": {"modules": {"well": WELL}},
+    }
+    site = make_site(services=("wsgi", "pool"), settings=settings).start()
+    for name in ("wsgi", "pool"):
+        wait_until(lambda n=name: "EVERYBODY who can reach it" in site.log(n), "it is said")
+    assert site.post("pool", {"cmd": "pool"}).json["success"], "the gateway finds the service"
+
+
+def test_on_loopback_nothing_is_said(open_site: Site) -> None:
+    assert "EVERYBODY" not in open_site.log("wsgi") + open_site.log("pool")
