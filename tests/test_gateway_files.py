@@ -117,6 +117,20 @@ def test_a_range_of_a_file_is_206(site: Site, wanted: str, got: str, body: bytes
     assert (reply.status, reply.headers["Content-Range"], reply.body) == (206, got, body)
 
 
+def test_a_link_leads_nowhere_outside_and_to_places_inside(site: Site) -> None:
+    folder = Path(site.settings["static_path"].replace("$HERE", str(site.folder)))
+    links = {"out.txt": "/etc/passwd", "up": "..", "in.js": "app.js"}
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    try:
+        assert get(site, "/static/out.txt").status == 404
+        assert get(site, "/static/up/settings.json").status == 404
+        assert get(site, "/static/in.js").body.decode() == FILES["app.js"]
+    finally:
+        for name in links:
+            (folder / name).unlink()
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -5,6 +5,7 @@ Every child that does not want to end against every cause of an end: see test_en
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -66,6 +67,11 @@ TYPES = {
     "raw": {
         "process": [sys.executable, "-S", str(CHILDREN / "raw.py")],
         "command_timeout": 60,
+        **LADDER,
+    },
+    "small": {
+        "process": [sys.executable, "-S", str(CHILDREN / "raw.py")],
+        "max_parameters_bytes": 1000,
         **LADDER,
     },
     **{behaviour: ill(behaviour) for behaviour in (*STUBBORN, *STILLBORN)},
@@ -304,6 +310,63 @@ def test_unknown_update_is_answered_with_a_failure_and_the_child_lives_on(pool: 
     assert "args" in incomplete["error"]
     assert good["success"] is True
     assert pool.parameters(uid) == {"a": "1"}
+
+
+REFUSED = {
+    "NaN": ("NaN", "bad update: "),
+    "infinity": ("-Infinity", "bad update: "),
+    "a number without end": ("1e999", "bad update: "),
+    "a long integer": ("9" * 30, "an integer does not fit into 64 bits"),
+    "half of a surrogate pair": (r'"\ud800"', "bad update: half of a surrogate pair"),
+    "deep nesting": ("[" * 65 + "]" * 65, "nested over 64 levels deep"),
+}
+
+
+def with_value(value: str) -> str:
+    line = f'{{"cmd":"set_parameters","args":{{"parameters":{{"x":{value}}}}}}}\n'
+    return repr(line.encode())
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_update_that_cannot_be_passed_on_is_refused_and_the_child_lives_on(
+    pool: Client, what: str
+) -> None:
+    value, words = REFUSED[what]
+    uid = pool.add("raw")
+    lines = f"[{with_value(value)}, {update('y', 1).encode() + bytes([10])!r}]"
+    refused, good = pool.tell(uid, "send", up=lines, back=2)
+    assert refused["success"] is False
+    assert refused["error"].startswith(words)
+    assert good["success"] is True
+    assert pool.parameters(uid) == {"y": "1"}
+
+
+def test_child_that_goes_on_sending_what_is_refused_is_condemned(pool: Client) -> None:
+    uid = pool.add("raw")
+    for _ in range(10):  # a good one in between, and it is well
+        pool.tell(uid, "send", up=f"5 * [{with_value('NaN')}] + [{with_value('1')}]", back=6)
+    with contextlib.suppress(Refusal):
+        pool.tell(uid, "send", up=f"11 * [{with_value('NaN')}]")
+    expected = "went on sending updates that cannot be used; the last: bad update: "
+    assert reason_of(pool, uid).startswith(expected)
+
+
+def test_child_that_sends_no_packet_is_told_before_it_is_condemned(pool: Client) -> None:
+    uid = pool.add("raw")
+    with contextlib.suppress(Refusal):
+        (answer,) = pool.tell(uid, "send", up=r"[b'hello\n']", back=1)
+        assert answer["success"] is False
+    assert reason_of(pool, uid).startswith("sent bytes on its update stream that are no packet")
+
+
+def test_parameters_may_take_so_much_and_no_more(pool: Client) -> None:
+    uid = pool.add("small")
+    big, small = update("big", "x" * 900).encode(), update("small", "y" * 200).encode()
+    lines = f"[{big!r} + b'\\n', {small!r} + b'\\n', {big!r} + b'\\n']"
+    first, refused, again = pool.tell(uid, "send", up=lines, back=3)
+    assert (first["success"], again["success"]) == (True, True), "what is replaced takes no room"
+    assert refused["error"] == "the parameters would take over 1000 bytes"
+    assert list(pool.parameters(uid)) == ["big"]
 
 
 def test_lines_may_come_in_pieces_and_several_at_once(pool: Client) -> None:
