@@ -1,0 +1,120 @@
+"""Many clients at once, and few means: nobody is kept out for long, and nothing is left broken."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from support import CHILDREN, PATIENCE, Refusal, Site, failure, has_ended, probe_site, wait_until
+
+QUICK = {"process": ["bash", str(CHILDREN / "quick.sh")]}
+
+
+def connect(stack: ExitStack, port: int) -> socket.socket:
+    return stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def narrow(make_site: Callable[..., Site]) -> Site:
+    """A service and a gateway that take ten connections each."""
+    programs = {"probe": [sys.executable, str(CHILDREN / "svc_probe.py"), "probe"]}
+    settings = {"max_connections": 10}
+    return make_site(services=("probe", "wsgi"), programs=programs, settings=settings).start()
+
+
+@pytest.mark.parametrize("service", ["probe", "wsgi"])
+@pytest.mark.parametrize("said", [b"", b"POST / HTTP/1.1\r\nHost: local"], ids=["idle", "slow"])
+def test_who_waits_longest_makes_room_for_a_new_client(
+    narrow: Site, stack: ExitStack, service: str, said: bytes
+) -> None:
+    crowd = []
+    for _ in range(10):
+        crowd.append(connect(stack, narrow.ports[service]))
+        crowd[-1].sendall(said)
+    for _ in range(5):
+        ask = narrow.post if service == "wsgi" else narrow.direct
+        assert ask("probe", {"cmd": "nothing"}).status == 200
+    assert has_ended(crowd[0])
+
+
+def test_a_client_that_finds_all_at_work_is_told_to_come_again(
+    narrow: Site, stack: ExitStack
+) -> None:
+    working = [
+        threading.Thread(target=narrow.ask, args=("probe", "wait_for"), kwargs={"name": f"w{each}"})
+        for each in range(10)
+    ]
+    for thread in working:
+        thread.start()
+    reply = wait_until(
+        lambda: (r := narrow.direct("probe", {"cmd": "nothing"})).status == 503 and r, "it is full"
+    )
+    assert failure(reply) == "too many connections; try again in a moment"
+    assert reply.headers["Retry-After"] == "1"
+    for each in range(10):
+        (narrow.folder / f"w{each}").touch()
+    for thread in working:
+        thread.join(PATIENCE)
+    assert narrow.ask("probe", "nothing") is None
+
+
+def test_a_thousand_that_say_nothing_keep_nobody_out(tmp_path, stack: ExitStack) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+    site = probe_site(tmp_path, "wsgi")
+    stack.callback(site.close)
+    site.start()
+    crowd = ExitStack()
+    stack.callback(crowd.close)
+    for each in range(1000):
+        connection = connect(crowd, site.ports["wsgi"])
+        connection.sendall(b"POST /probe HTTP/1.1\r\nHost: localhost\r\n" if each % 2 else b"")
+    for _ in range(20):
+        assert site.post("probe", {"cmd": "nothing"}).status == 200
+
+
+def test_a_service_that_runs_out_of_files_says_so_and_recovers(
+    make_site: Callable[..., Site], stack: ExitStack
+) -> None:
+    program = ["prlimit", "--nofile=150:150", sys.executable, "-m", "shmooze.pool"]
+    site = make_site(
+        services=("pool",),
+        settings={"pool": {"modules": {"quick": QUICK}}},
+        programs={"pool": program},
+    ).start()
+    wait_until(lambda: "only 25 connections at a time" in site.log("pool"), "it says so")
+    for _ in range(60):  # more than there is room for
+        connect(stack, site.ports["pool"])
+    uids = []
+    with pytest.raises(Refusal) as refused:
+        for _ in range(100):
+            uids.append(site.ask("pool", "add", type="quick")["uid"])
+    assert "Too many open files" in str(refused.value)
+    assert len(uids) > 10
+    assert [each["state"] for each in site.ask("pool", "pool")] == len(uids) * ["playing"]
+    site.ask("pool", "rm", uids=uids)
+    wait_until(lambda: len(site.survivors()) == 2, "all of them are gone")
+    for uid in [site.ask("pool", "add", type="quick")["uid"] for _ in range(5)]:
+        site.ask("pool", "rm", uids=[uid])
+
+
+def test_a_child_gets_the_systems_own_limit_of_files(make_site: Callable[..., Site]) -> None:
+    said = 'echo "files: $(ulimit -n)"; exec bash "$0" "$@"'
+    process = ["bash", "-c", said, str(CHILDREN / "quick.sh")]
+    settings = {"pool": {"modules": {"telling": {"process": process}}}}
+    program = ["prlimit", "--nofile=512:", sys.executable, "-m", "shmooze.pool"]
+    site = make_site(services=("pool",), settings=settings, programs={"pool": program}).start()
+    uid = site.ask("pool", "add", type="telling")["uid"]
+    assert site.ask("pool", "output", uid=uid) == ["files: 512"]
