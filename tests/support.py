@@ -361,3 +361,15 @@ def log_rows(file: Path, table: str = "queue_log") -> list[tuple[Any, ...]]:
             f"SELECT uid, namespace, input_json, output_json FROM {table} ORDER BY pk"
         ).fetchall()
     return [(uid, space, json.loads(sent), json.loads(got)) for uid, space, sent, got in rows]
+
+
+def wait_for_log(file: Path, table: str = "queue_log") -> list[tuple[Any, ...]]:
+    """The rows of a log, as soon as there are any."""
+
+    def rows() -> list[tuple[Any, ...]]:
+        try:
+            return log_rows(file, table)
+        except sqlite3.OperationalError:
+            return []  # the table is not there yet
+
+    return wait_until(rows, "the log is written")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Callable
 
-from support import CHILDREN, Site, log_rows, wait_until
+from support import CHILDREN, Site, wait_for_log, wait_until
 
 #: Modules added and removed.
 MODULES = 1000
@@ -26,15 +25,9 @@ def test_service_holds_nothing_of_modules_that_have_gone(make_site: Callable[...
         )
         return site.ask("pool", "holdings")
 
-    def log_is_written() -> bool:
-        try:
-            return bool(log_rows(site.folder / "log.db", "pool_log"))
-        except sqlite3.OperationalError:
-            return False  # the table is not there yet
-
     add_and_remove()
     # What is made once is there then, the log's thread and connection as well.
-    wait_until(log_is_written, "the log is written")
+    wait_for_log(site.folder / "log.db", "pool_log")
     before = holdings()
     for _ in range(MODULES):
         add_and_remove()
