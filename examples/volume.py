@@ -27,6 +27,7 @@ class Volume(JSONCommandProcessor, Service):
         self.vol = vol
 
     commands = {"get_vol": get_vol, "set_vol": set_vol}
+    read_cmds = ("get_vol",)
 
 
 if __name__ == "__main__":

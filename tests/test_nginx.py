@@ -1,0 +1,164 @@
+"""A real nginx in front of the gateway, configured as the README shows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.client import HTTPSConnection
+from typing import Any
+
+import pytest
+from support import CHILDREN, PATIENCE, ROOT, Site, free_ports, is_listening, wait_until
+
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+
+pytestmark = pytest.mark.skipif(NGINX is None, reason="there is no nginx")
+
+README = (ROOT / "README.md").read_text()
+QUICK = {"process": ["bash", str(CHILDREN / "quick.sh")]}
+
+
+def fenced(language: str, beginning: str) -> str:
+    """The block of the README that begins so."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.S)
+    (block,) = (block for block in blocks if block.startswith(beginning))
+    return block
+
+
+class Proxy:
+    """nginx on a port of its own, and a client that knows its certificate."""
+
+    def __init__(self, site: Site, token: str) -> None:
+        self.site, self.token = site, token
+        (self.port,) = free_ports(1)
+        folder = site.folder
+        certificate, key = folder / "jukebox.crt", folder / "jukebox.key"
+        names = "subjectAltName=DNS:jukebox.example"
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+                *("-subj", "/CN=jukebox.example", "-addext", names),
+                *("-out", certificate, "-keyout", key),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        server = fenced("nginx", "upstream shmooze")
+        server = server.replace("127.0.0.1:8080", f"127.0.0.1:{site.ports['wsgi']}")
+        server = server.replace("listen 443 ssl", f"listen 127.0.0.1:{self.port} ssl")
+        server = server.replace("/etc/nginx/jukebox", str(folder / "jukebox"))
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        temporary = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+        user = "user root;" if os.getuid() == 0 else ""
+        conf = folder / "nginx.conf"
+        conf.write_text(
+            f"daemon off; {user} pid {folder}/nginx.pid; error_log {folder}/nginx.log;\n"
+            f"events {{}}\nhttp {{ access_log off; {temporary}\n{server}\n}}\n"
+        )
+        assert NGINX is not None
+        self.process = subprocess.Popen(
+            [NGINX, "-p", folder, "-c", conf, "-e", folder / "nginx.log"], env=site.environ
+        )
+        self._trust = ssl.create_default_context(cafile=certificate)
+        wait_until(lambda: is_listening(self.port), "nginx listens")
+
+    def connect(self) -> HTTPSConnection:
+        """A connection to jukebox.example, as a browser's."""
+        client = HTTPSConnection("jukebox.example", context=self._trust, timeout=PATIENCE)
+        address = ("127.0.0.1", self.port)
+        client._create_connection = lambda _name, *more: socket.create_connection(address, *more)
+        return client
+
+    def close(self) -> None:
+        self.process.send_signal(signal.SIGQUIT)
+        assert self.process.wait(PATIENCE) == 0
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp("nginx")
+    shown = json.loads("{" + fenced("json", '"allowed_hosts": ["jukebox.example"]') + "}")
+    settings = {
+        **shown,
+        "tokens_path": str(folder / "tokens.json"),
+        "max_adds_per_minute": 2,
+        "pool": {"modules": {"quick": QUICK}},
+    }
+    site = Site(folder, ("wsgi", "pool"), settings)
+    made = subprocess.run(
+        [sys.executable, "-m", "shmooze.tokens", "add", "ada"],
+        env=site.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    proxy = Proxy(site.start(), made.stdout.strip())
+    yield proxy
+    proxy.close()
+    site.close()
+
+
+def ask(proxy: Proxy, client: HTTPSConnection, cmd: str, **headers: str) -> tuple[int, Any]:
+    packet = {"cmd": cmd, "args": {"type": "quick"}} if cmd == "add" else {"cmd": cmd}
+    headers = {"Content-Type": "application/json", **headers}
+    headers.setdefault("Authorization", f"Bearer {proxy.token}")
+    client.request("POST", "/pool", json.dumps(packet), headers)
+    answer = client.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def test_commands_pass_with_tls_on_a_kept_connection(proxy: Proxy) -> None:
+    client = proxy.connect()
+    for _ in range(20):
+        status, answer = ask(proxy, client, "pool")
+        assert (status, answer["success"]) == (200, True)
+        assert client.sock is not None, "the connection is kept"
+    client.close()
+
+
+def test_our_own_page_behind_tls_is_our_own(proxy: Proxy) -> None:
+    client = proxy.connect()
+    assert ask(proxy, client, "pool", Origin="https://jukebox.example")[0] == 200
+    assert ask(proxy, client, "pool", Origin="http://jukebox.example")[0] == 403
+    assert ask(proxy, client, "pool", Origin="https://evil.example")[0] == 403
+    assert ask(proxy, client, "pool", Host="evil.example")[0] == 403
+    client.close()
+
+
+def test_a_browser_gets_a_cookie_for_tls_only(proxy: Proxy) -> None:
+    client = proxy.connect()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    client.request("POST", "/login", f"token={proxy.token}", form)
+    answer = client.getresponse()
+    answer.read()
+    assert answer.status == 303
+    assert "Secure" in answer.headers["Set-Cookie"]
+    client.close()
+
+
+def test_the_clients_address_is_what_nginx_says_and_not_what_the_client_says(
+    proxy: Proxy,
+) -> None:
+    client = proxy.connect()
+    added = [ask(proxy, client, "add", **{"X-Forwarded-For": f"192.0.2.{n}"}) for n in range(3)]
+    assert [status for status, _ in added] == [200, 200, 429]
+    client.close()
+
+
+def test_a_large_body_is_refused_and_a_static_file_comes(proxy: Proxy) -> None:
+    client = proxy.connect()
+    bearer = {"Authorization": f"Bearer {proxy.token}"}
+    client.request("GET", "/static/shmooze.js", headers=bearer)
+    answer = client.getresponse()
+    assert (answer.status, answer.read()) == (200, (ROOT / "static/shmooze.js").read_bytes())
+    client.request("POST", "/pool", b"x" * ((1 << 20) + 1), bearer)
+    assert client.getresponse().status == 413
+    client.close()
