@@ -1,0 +1,115 @@
+"""Latency of a healthy client with and without a crowd at the gateway, in one run, in turn.
+
+The crowd: half of it says nothing, half of it sends its header a byte now and then; whoever is
+hung up on comes again. Prints median and 99th percentile in milliseconds and their ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import itertools
+import resource
+import socket
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from support import CHILDREN, Site
+
+PACKET = '{"cmd": "pool"}'
+
+
+def measure(port: int, requests: int) -> dict[str, list[float]]:
+    """Milliseconds of commands on a kept connection, and each on a new one, in turn."""
+    kept = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    times: dict[str, list[float]] = {"kept": [], "new": []}
+    for number in range(requests):
+        kind = "kept" if number % 2 else "new"
+        begin = time.perf_counter()
+        client = kept if kind == "kept" else http.client.HTTPConnection("127.0.0.1", port)
+        client.request("POST", "/pool", PACKET, {"Content-Type": "application/json"})
+        assert client.getresponse().read().startswith(b'{"success":true')
+        if kind == "new":
+            client.close()
+        times[kind].append((time.perf_counter() - begin) * 1000)
+    kept.close()
+    return times
+
+
+class Crowd:
+    """Many clients that are no use, for as long as the `with` lasts."""
+
+    def __init__(self, port: int, size: int) -> None:
+        self._port, self._size = port, size
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._drip)
+        self._all: list[socket.socket] = []
+
+    def __enter__(self) -> None:
+        self._all = [self._new() for _ in range(self._size)]
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        for each in self._all:
+            each.close()
+
+    def _new(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self._port), timeout=60)
+
+    def _drip(self) -> None:
+        header = itertools.cycle(b"POST /pool HTTP/1.1\r\nHost: localhost\r\nX: yyyyyyyyyyyyyyyy")
+        slow = range(0, self._size, 2)
+        for number in itertools.cycle(slow):
+            if self._over.wait(2 / len(slow)):  # each of them sends a byte every two seconds
+                return
+            try:
+                self._all[number].send(bytes([next(header)]))
+            except OSError:
+                self._all[number].close()
+                self._all[number] = self._new()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=1000)
+    parser.add_argument("--requests", type=int, default=1000, help="in each repeat")
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    quick = {"process": ["bash", str(CHILDREN / "quick.sh")]}
+    alone: dict[str, list[float]] = {}
+    beside: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"pool": {"modules": {"quick": quick}}}
+        site = Site(Path(folder), ("wsgi", "pool"), settings).start()
+        try:
+            port = site.ports["wsgi"]
+            for _ in range(arguments.repeats):
+                for kind, times in measure(port, arguments.requests).items():
+                    alone.setdefault(kind, []).extend(times)
+                with Crowd(port, arguments.clients):
+                    for kind, times in measure(port, arguments.requests).items():
+                        beside.setdefault(kind, []).extend(times)
+        finally:
+            site.close()
+    heads = f"{'ms':6} {'alone p50':>10} {'p99':>7} {'beside p50':>11} {'p99':>7}"
+    print(f"{heads} {'ratio p50':>10} {'p99':>6}")
+    for kind, times in alone.items():
+        a50, a99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
+        b50 = statistics.median(beside[kind])
+        b99 = statistics.quantiles(beside[kind], n=100)[98]
+        ratios = f"{b50 / a50:10.2f} {b99 / a99:6.2f}"
+        print(f"{kind:6} {a50:10.2f} {a99:7.2f} {b50:11.2f} {b99:7.2f} {ratios}")
+
+
+if __name__ == "__main__":
+    main()
