@@ -6,13 +6,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from support import PATIENCE, Site, failure, has_ended, probe_site, raw_http
-
-from shmooze.lib.limits import Limits
-from shmooze.lib.request import BadRequest, Head, parse_head
 
 BODY = b'{"cmd":"nothing"}'
 JSON = b"Content-Type: application/json\r\n"
@@ -249,37 +243,3 @@ def test_a_client_that_takes_no_answer_is_cut_off_and_harms_nobody(hasty: Site) 
             while deaf.recv(1 << 20):
                 pass
             raise ConnectionResetError("or it ended politely")
-
-
-# The parser by itself: whatever comes in, it says yes or says why not.
-
-header_bytes = st.one_of(
-    st.binary(max_size=300),
-    st.lists(
-        st.sampled_from(
-            [
-                *(b"GET / HTTP/1.1\r\n", HOST, b"Host:", b"X: y\r\n", b"_: x\r\n", b"\xff"),
-                *(b"\r", b"\n", b" ", b"\r\n", b"\0", b"Content-Length: 5\r\n"),
-                b"Transfer-Encoding: chunked\r\n",
-            ]
-        ),
-        max_size=12,
-    ).map(b"".join),
-)
-
-
-@hypothesis_settings(max_examples=500, deadline=None, database=None, derandomize=True)
-@given(header_bytes)
-def test_any_bytes_are_a_head_or_a_bad_request(text: bytes) -> None:
-    try:
-        head = parse_head(text, Limits())
-    except BadRequest as bad:
-        assert bad.status in (400, 414, 417, 431, 501, 505)
-        assert "\n" not in str(bad)
-        return
-    assert isinstance(head, Head)
-    assert head.version in ("HTTP/1.0", "HTTP/1.1")
-    assert head.target.startswith("/")
-    assert head.headers["host"]
-    assert not {"content-length", "transfer-encoding"} <= set(head.headers)
-    assert all(name == name.lower() and "_" not in name for name in head.headers)

@@ -91,6 +91,8 @@ class Stream:
 
     #: Longest line that a child may send, in bytes.
     max_line = 1 << 20
+    #: Bytes that are read at once: more is not faster, and too much work for one turn.
+    piece = 1 << 14
 
     name = "stream"
 
@@ -151,7 +153,8 @@ class Stream:
         """The lines that have come, as many at a time as there are; ends with the stream."""
         tail = b""
         turns = Turns()
-        while data := connection.recv(1 << 16):
+        # As much again as there is of a long line, so that each byte is moved a few times only.
+        while data := connection.recv(max(self.piece, len(tail))):
             *lines, tail = (tail + data).split(b"\n")
             if len(lines[0] if lines else tail) > self.max_line:  # the others fit in one read
                 raise Breach(f"sent a line over {self.max_line >> 20} MiB on its {self.name}")

@@ -11,7 +11,7 @@ class Turns:
     """Keeps a greenlet that always has something to do from starving all others."""
 
     #: Seconds that it may work before it lets all others have their turn.
-    turn = 0.002
+    turn = 0.0005
     #: Seconds that it waits for its next turn at the most, however busy the others are.
     longest_wait = 0.1
 
