@@ -17,9 +17,10 @@ import os
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import bottle
 import gevent
 from gevent.event import Event
 from gevent.socket import wait_read
@@ -27,6 +28,7 @@ from gevent.socket import wait_read
 from shmooze import settings
 from shmooze.errors import CommandError, ModuleError, TooMany
 from shmooze.lib.database import Database
+from shmooze.lib.events import EventHub, View
 from shmooze.lib.limits import RateLimit
 from shmooze.lib.program import flush_log
 from shmooze.lib.service import JSONCommandProcessor, Service, caller
@@ -35,7 +37,7 @@ from shmooze.modules.catalog import by_type
 from shmooze.modules.launcher import LocalLauncher, shortcomings
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
-from shmooze.modules.report import Wanted, epitaph, explain, select, show
+from shmooze.modules.report import Wanted, entry, epitaph, explain, select, show
 from shmooze.modules.restart import NEVER, ON_FAILURE
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,8 @@ class Broker(JSONCommandProcessor, Service):
         #: Those that lost their place and are to be told to go.
         self._dismissed: list[Module] = []
         self._gone: deque[dict[str, Any]] = deque(maxlen=self.remembered)
+        #: What browsers see live; whatever changes is told to it.
+        self.events = EventHub(self.view)
         self._orders: dict[Module, gevent.Greenlet] = {}
         self._progress = Event()
         self._stopping = False
@@ -95,15 +99,21 @@ class Broker(JSONCommandProcessor, Service):
         self.roster[place : place + 1] = [successor] if successor else []
         return True
 
+    def view(self) -> View:
+        """What watchers of the events see: the same as clients that ask."""
+        return View({module.uid: entry(module) for module in [*self.roster, *self._coming]})
+
     # Commands.
 
     def add(self, type: str, args: dict[str, Any] = {}) -> dict[str, str]:
         module = self._new(self.modules_available_dict, type)
         self._coming.append(module)
+        self.events.touch()
         try:
             self._bring_up(module, args)
         finally:
             self._coming.remove(module)
+            self.events.touch()
         self.roster.append(module)
         self.settle_and_wait([module])
         self._refuse_failed(module)
@@ -195,10 +205,21 @@ class Broker(JSONCommandProcessor, Service):
         flush_log()
         os._exit(1)
 
+    def _application(self) -> bottle.Bottle:
+        app = super()._application()
+        app.route("/events", "GET", self._serve_events)
+        return app
+
+    def _serve_events(self) -> Iterator[bytes]:
+        bottle.response.content_type = "text/event-stream"
+        bottle.response.set_header("Cache-Control", "no-store")
+        return self.events.watch(bottle.request.get_header("Last-Event-ID"))
+
     # Settling.
 
     def settle(self) -> None:
         """Give every order that is missing, and wake those who wait for one to be done."""
+        self.events.touch()
         for module in [*self._dismissed, *self._living]:
             if module not in self._orders and self._missing_order(module) is not None:
                 self._orders[module] = gevent.spawn(self._carry_out, module)
@@ -251,7 +272,13 @@ class Broker(JSONCommandProcessor, Service):
             raise CommandError(f"{self.name} is shutting down")
         assert self._launcher is not None
         self._refuse_too_many()
-        module = types[type](str(uuid.uuid4()), self._launcher, self._on_change, self._log_module)
+        module = types[type](
+            str(uuid.uuid4()),
+            self._launcher,
+            self._on_change,
+            self._log_module,
+            lambda module: self.events.touch(module.uid),
+        )
         self._living[module] = None
         return module
 
@@ -298,6 +325,7 @@ class Broker(JSONCommandProcessor, Service):
 
     def _on_change(self, module: Module) -> None:
         """Every change of a module's state comes through here."""
+        self.events.touch(module.uid)
         if module.state is State.ENDING:
             if module in self._dismissed:
                 self._dismissed.remove(module)
@@ -308,6 +336,7 @@ class Broker(JSONCommandProcessor, Service):
             log.info("%s: %r %s", self.name, module, module.reason)
             del self._living[module]
             self._gone.append(epitaph(module))
+            self.events.tell_gone(module.uid, module.reason)
 
     def _succeed(self, module: Module) -> bool:
         """Let a successor wait in a module's place; whether there is such a place."""

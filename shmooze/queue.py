@@ -16,11 +16,12 @@ from typing import Any
 
 from shmooze.broker import Broker
 from shmooze.errors import CommandError
+from shmooze.lib.events import View
 from shmooze.lib.program import run_named
 from shmooze.modules.catalog import by_type, types_from_settings
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
-from shmooze.modules.report import Wanted, select, show
+from shmooze.modules.report import Wanted, entry, select, show
 
 
 class Queue(Broker):
@@ -46,6 +47,10 @@ class Queue(Broker):
             if module.state is not State.STARTING:  # one that is being restarted is passed over
                 return module
         return self.background
+
+    def view(self) -> View:
+        there = self.background
+        return View(super().view().modules, (there.uid, entry(there)) if there else None)
 
     def should_play(self, module: Module) -> bool:
         return module is self.head()

@@ -1,6 +1,7 @@
 """The gateway: one port for a whole application.
 
     POST {wsgi_prefix}{service}         commands, for every service of `ports`
+    GET  {wsgi_prefix}{service}/events  what changes in it, live
     GET  {wsgi_prefix}settings.json     the public settings
     GET  {static_prefix}{file}          files of static_path
     GET  /, {wsgi_prefix}               index.html
@@ -26,8 +27,9 @@ if __name__ == "__main__":
 import logging
 import os
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache, partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 
 import bottle
@@ -98,6 +100,7 @@ class Gateway:
             name = str(self.settings.get("name", "shmooze"))
             Login(self._routes, self.app, prefix, name, self.settings.port("wsgi"))
         route(f"{prefix}settings.json", "GET", self._serve_settings)
+        route(f"{prefix}<service:path>/events", "GET", self._pass_events_on)
         route(f"{prefix}<service:path>", "POST", self._pass_on)
         for folder in sorted({static, prefix, "/"}, key=len, reverse=True):  # nested ones first
             if folder != prefix:
@@ -109,10 +112,18 @@ class Gateway:
             route(f"{folder}<path:path>", "GET", serve)
 
     def _pass_on(self, service: str) -> bytes:
+        return self._backend(service).answer()
+
+    def _pass_events_on(self, service: str) -> Any:
+        if service not in self._backends:  # it may be a file of that name
+            return self._serve_file(f"{service}/events")
+        return self._backends[service].events()
+
+    def _backend(self, service: str) -> Backend:
         if service not in self._backends:
             known = ", ".join(self._backends) or "none"
             raise Refused(404, f"no service {service!r}; known: {known}")
-        return self._backends[service].answer()
+        return self._backends[service]
 
     def _serve_beside_services(self, path: str) -> bottle.HTTPResponse:
         if path in self._backends:
@@ -140,15 +151,20 @@ class Gateway:
 class Backend:
     """One service, as the gateway reaches it, by connections that are kept."""
 
+    #: Seconds for which a stream of events may say nothing; services say something every 15.
+    silence = 60.0
+
     def __init__(self, name: str, port: int, gateway: Gateway) -> None:
         self.name = name
         # The whole takes at most so long; a single read or write has a little less, since it is
         # their end that gives the connection back.
         self._timeout = gateway.timeout * 1.1
         host = gateway.settings.host("service_host")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        self._connect = partial(HTTPConnection, host, port, timeout=gateway.connect_timeout)
         self._new_client = partial(
             HTTPClient,
-            {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host),
+            host,
             port,
             concurrency=gateway.connections,
             connection_timeout=gateway.connect_timeout,
@@ -174,6 +190,29 @@ class Backend:
         finally:
             client.close()
             gevent.get_hub().destroy(destroy_loop=True)
+
+    def events(self) -> Iterator[bytes] | bytes:
+        """Pass the service's events on, as they come, for as long as the client listens."""
+        connection = self._connect()
+        headers = self._introduction()
+        if (last_id := request.get_header("Last-Event-ID")) is not None:
+            headers["Last-Event-ID"] = last_id
+        try:
+            connection.connect()
+            connection.sock.settimeout(self.silence)
+            connection.request("GET", "/events", headers=headers)
+            found = connection.getresponse()
+            response.status = found.status
+            response.content_type = found.getheader("Content-Type", "application/json")
+            response.set_header("Cache-Control", "no-store")
+            if found.status != 200:
+                answer = found.read()
+                connection.close()
+                return answer
+        except (OSError, HTTPException) as broken:
+            connection.close()
+            raise Refused(502, f"service {self.name!r} is not running") from broken
+        return _pieces(connection, found)
 
     def _ask(self, client: HTTPClient, body: bytes) -> bytes:
         limit = gevent.Timeout(self._timeout)
@@ -204,6 +243,16 @@ class Backend:
         if (token := request.environ.get(TOKEN)) is not None:
             headers["Authorization"] = f"Bearer {token}"
         return headers
+
+
+def _pieces(connection: HTTPConnection, found: HTTPResponse) -> Iterator[bytes]:
+    try:
+        while piece := found.read1(1 << 16):
+            yield piece
+    except (OSError, HTTPException):
+        pass  # the service has gone: the client sees an end, and asks again
+    finally:
+        connection.close()
 
 
 def _redirect(target: str) -> bottle.HTTPResponse:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from events import Watcher
 from support import CHILDREN, ROOT, Reply, Site, child, failure, http, refusals, wait_until
 
 WELL = {"process": child("well")}
@@ -126,6 +127,15 @@ def test_read_may_ask_and_change_nothing(guarded: Guarded, place: str) -> None:
     for (cmd, _), answer in zip(CHANGING, answers, strict=True):
         assert answer == {"success": False, "error": f"{cmd}: this token may only read"}
     send(guarded, place, {"cmd": "rm", "args": {"uids": [uid]}}, guarded.control)
+
+
+def test_read_may_watch(guarded: Guarded) -> None:
+    for name, path in (("wsgi", "/queue/events"), ("queue", "/events")):
+        url = f"http://127.0.0.1:{guarded.site.ports[name]}{path}"
+        assert http(url).status == 401
+        watcher = Watcher(guarded.site.ports[name], path, **bearer(guarded.read))
+        wait_until(lambda w=watcher: w.events, "the snapshot comes")
+        watcher.close()
 
 
 def test_a_revoked_token_is_dead_at_once(guarded: Guarded) -> None:

@@ -16,6 +16,7 @@ from http.client import HTTPSConnection
 from typing import Any
 
 import pytest
+from events import Watcher
 from support import CHILDREN, PATIENCE, ROOT, Site, free_ports, is_listening, wait_until
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -151,6 +152,21 @@ def test_the_clients_address_is_what_nginx_says_and_not_what_the_client_says(
     added = [ask(proxy, client, "add", **{"X-Forwarded-For": f"192.0.2.{n}"}) for n in range(3)]
     assert [status for status, _ in added] == [200, 200, 429]
     client.close()
+
+
+def test_events_come_through_at_once(proxy: Proxy) -> None:
+    bearer = {"Authorization": f"Bearer {proxy.token}"}
+    connection = proxy.connect()
+    connection.connect()
+    watcher = Watcher(0, "/pool/events", connection=connection, **bearer)
+    wait_until(lambda: watcher.events, "the snapshot comes")
+    token = {"X-Forwarded-For": "192.0.2.1", **bearer}
+    packet = {"cmd": "add", "args": {"type": "quick"}}
+    uid = proxy.site.direct("pool", packet, headers=token).json["result"]["uid"]
+    wait_until(
+        lambda: uid in [each["uid"] for each in watcher.state["modules"]], "the change comes", 5
+    )
+    watcher.close()
 
 
 def test_a_large_body_is_refused_and_a_static_file_comes(proxy: Proxy) -> None:

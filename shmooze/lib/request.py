@@ -11,6 +11,7 @@ import re
 import socket
 import time
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from shmooze.lib.limits import Limits
@@ -81,7 +82,7 @@ class Incoming:
     """What comes in on one connection, request by request."""
 
     def __init__(self, connection: socket.socket, limits: Limits) -> None:
-        self._connection = connection
+        self._connection: Any = connection
         self._limits = limits
         self._buffer = bytearray()
 
@@ -93,6 +94,16 @@ class Incoming:
                 self._receive()
         except (OSError, EOFError) as gone:
             raise HungUp from gone
+
+    def has_hung_up(self) -> bool:
+        """Whether the client has closed its side, as far as one can tell without waiting."""
+        try:
+            # The socket below gevent's, which would wait.
+            return not self._connection._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def head(self) -> Head:
         """The head of the next request. Raises BadRequest, or HungUp in the middle of it."""

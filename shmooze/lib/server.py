@@ -155,6 +155,28 @@ class _Handler(WSGIHandler):
             headers = [*headers, ("Connection", "close")]
         return super().start_response(status, headers, exc_info)
 
+    def process_result(self) -> None:
+        """Send the answer. One without end is over when its client has left, or when we stop."""
+        if not any(value == b"text/event-stream" for _, value in self.response_headers):
+            super().process_result()
+            return
+        me = gevent.getcurrent()
+        watcher = gevent.get_hub().loop.io(self.socket.fileno(), 1)
+
+        def look() -> None:
+            watcher.stop()  # what else may come is for the next request
+            if self.incoming.has_hung_up():
+                me.kill(block=False)
+
+        self.server.streams[self] = None
+        watcher.start(look)
+        try:
+            super().process_result()
+        finally:
+            watcher.stop()
+            watcher.close()
+            del self.server.streams[self]
+
     def _sendall(self, data: bytes) -> None:
         self.socket.settimeout(self.server.limits.send_timeout)
         for start in range(0, len(data), self.piece):
@@ -224,6 +246,8 @@ class Server:
         server.connections = {}
         #: The handlers whose clients are to speak, the one that waits longest first.
         server.waiting = {}
+        #: Those whose answers have no end.
+        server.streams = {}
         server.limits = self._within_the_systems()
         server.stopping = False
         server.start()
@@ -254,12 +278,13 @@ class Server:
         return listener
 
     def stop_listening(self) -> None:
-        """Take no new connection; those that are idle are closed, those at work go on."""
+        """Take no new connection; those that are idle or without end are closed, others go on."""
         if self._server is not None:
             self._server.close()
             self._server.stopping = True
             connections = self._server.connections
-            gevent.killall([connections[each] for each in self._server.waiting], block=False)
+            endless = [*self._server.waiting, *self._server.streams]
+            gevent.killall([connections[each] for each in endless], block=False)
 
     def stop(self) -> None:
         """Stop listening, let answers under way go out for a moment, then close everything."""

@@ -48,7 +48,9 @@ LogFunction = Callable[[str, str, Any, Any], None]
 
 
 class Module:
-    """One module. `start` brings it to life; its owner hears of every change of state."""
+    """One module. `start` brings it to life; its owner hears of every change of its state, and
+    of every update of its parameters.
+    """
 
     #: The name under which clients ask for this type.
     TYPE_STRING: str
@@ -81,7 +83,12 @@ class Module:
     output_timeout = 0.5
 
     def __init__(
-        self, uid: str, launcher: Launcher, on_change: Callable[[Module], None], log: LogFunction
+        self,
+        uid: str,
+        launcher: Launcher,
+        on_change: Callable[[Module], None],
+        log: LogFunction,
+        on_update: Callable[[Module], None] = lambda module: None,
     ) -> None:
         self.uid = uid
         self.state = State.STARTING
@@ -100,6 +107,7 @@ class Module:
         self.gone = Event()
         self._launcher = launcher
         self._on_change = on_change
+        self._on_update = on_update
         self._log = log
         self._process: Process | None = None
         self._watcher: gevent.Greenlet | None = None
@@ -159,7 +167,7 @@ class Module:
 
     def successor(self) -> Module:
         """A module that takes the place of this one: the same uid and args, not yet started."""
-        heir = type(self)(self.uid, self._launcher, self._on_change, self._log)
+        heir = type(self)(self.uid, self._launcher, self._on_change, self._log, self._on_update)
         heir.args, heir.restarts = self.args, self.restarts
         return heir
 
@@ -281,6 +289,7 @@ class Module:
         elif isinstance(update, Leaving):
             command = {"cmd": "rm"}
         self._log(self.uid, "module-instance", command, packet.good())
+        self._on_update(self)
         if isinstance(update, Leaving):
             self._end("left by itself", self.natural_death_timeout)
             if self.death is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from shmooze.lib.events import Entry
 from shmooze.modules.module import Module
 
 #: Which parameters a client wants to see: {type: [names]}, or true for all of all types.
@@ -31,6 +32,11 @@ def show(module: Module, wanted: Wanted) -> dict[str, Any]:
     elif wanted and module.TYPE_STRING in wanted:
         shown["parameters"] = select(module, wanted[module.TYPE_STRING])
     return shown
+
+
+def entry(module: Module) -> Entry:
+    """A module as watchers of the events see it."""
+    return Entry(module.TYPE_STRING, module.state.value, module.parameters)
 
 
 def select(module: Module, names: list[str]) -> dict[str, Any]:
