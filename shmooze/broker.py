@@ -26,10 +26,10 @@ from gevent.event import Event
 from gevent.socket import wait_read
 
 from shmooze import settings
-from shmooze.errors import CommandError, ModuleError, TooMany
+from shmooze.errors import CommandError, ModuleError
 from shmooze.lib.database import Database
 from shmooze.lib.events import EventHub, View
-from shmooze.lib.limits import RateLimit
+from shmooze.lib.limits import Admission
 from shmooze.lib.program import flush_log
 from shmooze.lib.service import JSONCommandProcessor, Service, caller
 from shmooze.modules import guardian
@@ -50,7 +50,7 @@ class Broker(JSONCommandProcessor, Service):
     remembered = 100
     #: Modules at the same time; a key of the settings, for all or in the section of one.
     max_modules = 1000
-    #: Modules that one client may start in a minute; None: as many as it likes. A key likewise.
+    #: Modules that one client may start in a minute; None: as many as it likes. A key, likewise.
     max_adds_per_minute: int | None = None
 
     def __init__(
@@ -79,7 +79,6 @@ class Broker(JSONCommandProcessor, Service):
         self._orders: dict[Module, gevent.Greenlet] = {}
         self._progress = Event()
         self._stopping = False
-        self._rate: RateLimit | None = None
 
     # What queue and pool decide.
 
@@ -155,7 +154,8 @@ class Broker(JSONCommandProcessor, Service):
         super().serve_forever()
 
     def start(self) -> None:
-        self._read_limits()
+        limits = settings.current().section(str(self.name), "max_modules", "max_adds_per_minute")
+        self._admission = Admission(limits, self.max_modules, self.max_adds_per_minute)
         filename = self._logfilename or settings.get("log_database_path")
         if filename:
             self.logger = Database(filename, log_table=f"{self.name}_log")
@@ -169,19 +169,6 @@ class Broker(JSONCommandProcessor, Service):
             gevent.spawn(self._outlive, self._guardian)
         for shortcoming in shortcomings():
             log.warning("%s: %s", self.name, shortcoming)
-
-    def _read_limits(self) -> None:
-        source = settings.current()
-        section = source.get(str(self.name), {})
-        for key in ("max_modules", "max_adds_per_minute"):
-            own = isinstance(section, dict) and key in section
-            value = section[key] if own else source.get(key, getattr(self, key))
-            if value is not None and (type(value) is not int or value <= 0):
-                path = f"{self.name}.{key}" if own else key
-                raise source.error(path, f"must be a whole number above 0, not {value!r}")
-            setattr(self, key, value)
-        if self.max_adds_per_minute is not None:
-            self._rate = RateLimit(self.max_adds_per_minute)
 
     def stop(self) -> None:
         """End every child, then stop serving. Returns when the last one is gone."""
@@ -271,7 +258,9 @@ class Broker(JSONCommandProcessor, Service):
         if self._stopping:
             raise CommandError(f"{self.name} is shutting down")
         assert self._launcher is not None
-        self._refuse_too_many()
+        states = [module.state for module in self._living]
+        who = caller.get()
+        self._admission.check(states.count(State.ENDING), len(states), who.address if who else None)
         module = types[type](
             str(uuid.uuid4()),
             self._launcher,
@@ -281,19 +270,6 @@ class Broker(JSONCommandProcessor, Service):
         )
         self._living[module] = None
         return module
-
-    def _refuse_too_many(self) -> None:
-        living = len(self._living)
-        ending = sum(module.state is State.ENDING for module in self._living)
-        # Those that are being ended have left their places, but are there; so they do not count
-        # until they are as many again.
-        if living - ending >= self.max_modules or living >= 2 * self.max_modules:
-            words = f"{self.name} has {living - ending} modules, the most it may have"
-            raise TooMany(words, retry_after=1)
-        who = caller.get()
-        if self._rate and who and (wait := self._rate.wait_for(who.address)):
-            words = f"{self.max_adds_per_minute} modules a minute are the most for one client"
-            raise TooMany(words, retry_after=wait)
 
     def _bring_up(self, module: Module, args: dict[str, Any]) -> None:
         """Start a module; returns when it has accepted `init`."""

@@ -75,6 +75,20 @@ class Settings:
             raise self.error(key, f"must be an address to listen on, not {host!r}")
         return host
 
+    def section(self, name: str, *keys: str) -> dict[str, int | None]:
+        """Those of `keys` that are set, in the section `name` or for all: whole numbers or null."""
+        section = self.values.get(name)
+        own = section if isinstance(section, dict) else {}
+        found = {}
+        for key in keys:
+            if key not in own and key not in self.values:
+                continue
+            found[key] = value = own[key] if key in own else self.values[key]
+            if value is not None and (type(value) is not int or value <= 0):
+                path = f"{name}.{key}" if key in own else key
+                raise self.error(path, f"must be a whole number above 0, not {value!r}")
+        return found
+
     @property
     def services(self) -> dict[str, int]:
         """Name and port of every service behind the gateway, that is of all but `wsgi`."""

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from chromium import chromium, needs_chromium
 from conftest import EXAMPLES
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from support import PATIENCE, Site, wait_for_log
-from test_browser import ARGUMENTS, CHROMIUM
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+pytestmark = needs_chromium
 
 #: Every way in which a page can send something without asking first, and those that ask.
 ATTACK = """<!doctype html><title>evil</title><body><script>
@@ -79,10 +79,8 @@ def evil() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     rebinding = "--host-resolver-rules=MAP evil.example 127.0.0.1, MAP local.example 127.0.0.1"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, rebinding])
+    with chromium(rebinding) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

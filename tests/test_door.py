@@ -441,7 +441,7 @@ def test_a_pool_has_so_many_modules_at_the_most(make_site: Callable[..., Site]) 
     uids = [add(site).json["result"]["uid"] for _ in range(2)]
     refused = add(site)
     assert refused.status == 429
-    assert failure(refused) == "pool has 2 modules, the most it may have"
+    assert failure(refused) == "there are 2 modules; 2 are the most"
     assert refused.headers["Retry-After"] == "1"
     site.ask("pool", "rm", uids=uids[:1])
     assert add(site).status == 200

@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, fields
 
+from shmooze.errors import TooMany
 from shmooze.settings import Settings
 
 #: What the system gave us at the start; children get it back.
@@ -51,27 +52,44 @@ class Limits:
         return cls(**chosen)
 
 
-class RateLimit:
-    """So many times a minute for each client."""
+class Admission:
+    """Whether one more module may be started: how many there may be, and how often a client may.
+
+    `chosen` are the settings `max_modules` and `max_adds_per_minute`, where they are set.
+    """
 
     #: Clients that are remembered at the most.
-    most = 10_000
+    most_clients = 10_000
 
-    def __init__(self, per_minute: int) -> None:
-        self._per_minute = per_minute
+    def __init__(
+        self, chosen: dict[str, int | None], modules: int | None, adds_per_minute: int | None
+    ) -> None:
+        self._modules = chosen.get("max_modules", modules)
+        self._adds_per_minute = chosen.get("max_adds_per_minute", adds_per_minute)
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def wait_for(self, client: str) -> float:
-        """Count one more time; the seconds that the client has to wait first, 0: none."""
+    def check(self, ending: int, living: int, client: str | None) -> None:
+        """Raise TooMany, or count one more for `client`, an address; None: no client.
+
+        Of the `living` modules some are `ending`: they have left their places, but are there. So
+        they do not count until they are as many again.
+        """
+        most, placed = self._modules, living - ending
+        if most is not None and (placed >= most or living >= 2 * most):
+            raise TooMany(f"there are {placed} modules; {most} are the most", retry_after=1)
+        if self._adds_per_minute is not None and client is not None:
+            self._count(client, self._adds_per_minute)
+
+    def _count(self, client: str, most: int) -> None:
         now = time.monotonic()
-        times = self._times.setdefault(client, deque(maxlen=self._per_minute))
+        times = self._times.setdefault(client, deque(maxlen=most))
         self._times.move_to_end(client)
-        if len(self._times) > self.most:
+        if len(self._times) > self.most_clients:
             self._times.popitem(last=False)
-        if len(times) == self._per_minute and times[0] > now - 60:
-            return times[0] + 60 - now
+        if len(times) == most and times[0] > now - 60:
+            words = f"{most} modules a minute are the most for one client"
+            raise TooMany(words, retry_after=times[0] + 60 - now)
         times.append(now)
-        return 0.0
 
 
 def allow_files(wanted: int) -> int:
