@@ -33,6 +33,9 @@
     #timer = 0;
     #busy = 0;
     #pause = 0;
+    #listeners = new Set();
+    #state = null;
+    #watch = null;
 
     /** @param {string} url */
     constructor(url) {
@@ -73,6 +76,46 @@
       const batch = this.#waiting.splice(0);
       if (batch.length) this.#send(batch, cb, err);
       else if (cb) setTimeout(cb);
+    }
+
+    /**
+     * Watch a queue or pool. Objects of modules that have not changed stay the same.
+     * @param {function({modules: Object[], background: ?Object})} listener is called soon and after each change
+     * @returns {function()} ends it
+     */
+    subscribe(listener) {
+      const own = (state) => this.#listeners.has(own) && call(listener, state);
+      this.#listeners.add(own);
+      if (this.#state) queueMicrotask(() => own(this.#state));
+      if (!this.#watch) this.#follow((this.#watch = new AbortController()).signal);
+      return () => {
+        if (!this.#listeners.delete(own) || this.#listeners.size) return;
+        this.#watch.abort();
+        this.#watch = this.#state = null;
+      };
+    }
+
+    async #follow(signal) {
+      let id = "", delay = PROBE;
+      while (!signal.aborted) {
+        try {
+          await page.shmooze_ready;
+          const headers = { ...bearer(), ...(id && { "Last-Event-ID": id }) };
+          const response = await fetch(this.url + "/events", { headers, signal, cache: "no-store" });
+          if (response.ok)
+            for await (const event of events(response.body)) {
+              if (signal.aborted) return;
+              delay = PROBE;
+              id = event.id;
+              this.#state = event.event === "snapshot" ? event.data : changed(this.#state, event.data);
+              for (const own of this.#listeners) own(this.#state);
+            }
+        } catch (error) {
+          if (!signal.aborted && !lost) load(); // is it the service, or the gateway?
+        }
+        await new Promise((resume) => setTimeout(resume, delay));
+        delay = Math.min(2 * delay, LAST_PROBE);
+      }
     }
 
     #add(data, cb, err, deferred) {
@@ -126,6 +169,35 @@
       return { error, alive: status < 500 && status !== 404 };
     }
   };
+
+  /** The server-sent events of a body. */
+  async function* events(body) {
+    let text = "";
+    for (const reader = body.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const blocks = (text + value).split("\n\n");
+      text = blocks.pop();
+      for (const block of blocks) {
+        const event = Object.fromEntries(block.split("\n").map((line) => line.split(/: (.*)/s)));
+        if (event.data) yield { ...event, data: JSON.parse(event.data) };
+      }
+    }
+  }
+
+  /** A state after a change, as docs/protocol.md has it. */
+  function changed(before, change) {
+    const known = new Map(before.modules.concat(before.background || []).map((each) => [each.uid, each]));
+    for (const [uid, { set, unset = [], ...rest }] of Object.entries(change.modules || {})) {
+      const old = known.get(uid) || { uid, parameters: {} };
+      const parameters = { ...old.parameters, ...set };
+      for (const name of unset) delete parameters[name];
+      known.set(uid, { ...old, ...rest, parameters });
+    }
+    const order = change.order || before.modules.map((each) => each.uid);
+    const place = "background" in change ? change.background : before.background && before.background.uid;
+    return { modules: order.map((uid) => known.get(uid)), background: place ? known.get(place) : null };
+  }
 
   function bearer() {
     return page.shmooze_token ? { Authorization: "Bearer " + page.shmooze_token } : {};

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from chromium import chromium, needs_chromium
 from conftest import EXAMPLES
+from events import asked
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
-from support import PATIENCE, ROOT, Site
+from support import PATIENCE, ROOT, Client, Site, wait_until
 
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\">"
 CLOCK = {"process": [sys.executable, str(ROOT / "examples" / "modules" / "clock.py")]}
@@ -483,3 +484,90 @@ def test_settings_dress_the_page(page: Page, make_site: Callable[..., Site]) -> 
     expect(page.locator("html")).to_have_css("color", "rgb(235, 235, 235)")
     assert page.evaluate("Object.keys(settings_data).sort()") == sorted(public["public"])
     assert page.evaluate("Object.keys(endpoints)") == ["pool"]
+
+
+# Live state
+
+SUBSCRIBE = """() => {
+  window.states = [];
+  window.end = endpoints.queue.subscribe((state) => states.push(state));
+}"""
+LAST = "() => states.at(-1)"
+
+
+def wait_for_state(page: Page, queue: Client) -> None:
+    """Wait until what the page has heard last is what the service says."""
+    wait_until(lambda: page.evaluate(LAST) == asked(queue), "the page knows")
+
+
+def test_a_page_that_subscribes_knows_what_the_service_knows(page: Page, site: Site) -> None:
+    queue = Client(site, "queue")
+    first = queue.add("countdown", seconds=1000)
+    open_bare(page, site)
+    page.evaluate(SUBSCRIBE)
+    wait_for_state(page, queue)
+    second = queue.add("countdown", seconds=1000)
+    queue("mv", uids=[second])
+    queue("set_bg", type="clock")
+    queue.tell(second, "add", seconds=1)
+    queue("rm", uids=[first])
+    queue("rm", uids=[second])
+    wait_until(lambda: page.evaluate(LAST)["modules"] == [], "the page knows")
+    assert page.evaluate(LAST)["background"]["type"] == "clock"
+    assert page.evaluate("() => states.length") > 3
+
+
+def test_a_module_that_has_not_changed_is_the_same_object(page: Page, site: Site) -> None:
+    queue = Client(site, "queue")
+    uids = [queue.add("countdown", seconds=1000) for _ in range(3)]
+    open_bare(page, site)
+    page.evaluate(SUBSCRIBE)
+    wait_for_state(page, queue)
+    queue.tell(uids[0], "add", seconds=1)
+    page.wait_for_function("() => states.at(-1) !== states[0]")
+    same = page.evaluate(
+        "() => states.at(-1).modules.map((each, place) => each === states[0].modules[place])"
+    )
+    assert same == [False, True, True]
+
+
+def test_a_subscription_survives_restarts_of_service_and_gateway(page: Page, site: Site) -> None:
+    queue = Client(site, "queue")
+    queue.add("countdown", seconds=1000)
+    open_bare(page, site)
+    page.evaluate(SUBSCRIBE)
+    wait_for_state(page, queue)
+    for name in ("queue", "wsgi"):
+        site.stop(name)
+        site.start(name)
+        queue.add("countdown", seconds=1000)
+        page.wait_for_function("(n) => states.at(-1).modules.length === n", arg=len(queue.uids()))
+
+
+def test_an_ended_subscription_hears_nothing_and_a_second_one_hears_at_once(
+    page: Page, site: Site
+) -> None:
+    queue = Client(site, "queue")
+    open_bare(page, site)
+    page.evaluate(SUBSCRIBE)
+    wait_for_state(page, queue)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.evaluate("() => { window.others = []; endpoints.queue.subscribe((s) => others.push(s)); }")
+    page.wait_for_function("() => others.length === 1")
+    page.evaluate("() => end()")
+    heard = page.evaluate("() => states.length")
+    queue.add("countdown", seconds=1000)
+    page.wait_for_function("() => others.at(-1).modules.length === 1")
+    assert page.evaluate("() => states.length") == heard
+    assert requests == [], "both share one stream"
+
+
+def test_losing_the_stream_shows_that_the_connection_is_lost(page: Page, site: Site) -> None:
+    open_bare(page, site, '<p class="disconnect-show">lost</p>')
+    page.evaluate(SUBSCRIBE)
+    wait_for_state(page, Client(site, "queue"))
+    site.stop("wsgi")
+    expect(page.get_by_text("lost")).to_be_visible()
+    site.start("wsgi")
+    expect(page.get_by_text("lost")).to_be_hidden()
