@@ -206,9 +206,12 @@ class Failures:
     memory = 600.0
     #: Clients that are remembered at the most.
     most = 1000
+    #: Requests that wait at the same time at the most; more would only fill up our connections.
+    most_waiting = 100
 
     def __init__(self) -> None:
         self._of: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._waiting = 0
 
     def punish(self, client: str) -> None:
         now = time.monotonic()
@@ -217,7 +220,13 @@ class Failures:
         self._of[client] = count, now
         if len(self._of) > self.most:
             self._of.popitem(last=False)
-        gevent.sleep(min(self.longest_delay, self.first_delay * 2.0 ** min(count - 1, 16)))
+        if self._waiting >= self.most_waiting:
+            return
+        self._waiting += 1
+        try:
+            gevent.sleep(min(self.longest_delay, self.first_delay * 2.0 ** min(count - 1, 16)))
+        finally:
+            self._waiting -= 1
 
 
 def token_file(source: Settings) -> TokenFile | None:
