@@ -179,23 +179,20 @@ def log_in(guarded: Guarded, token: str) -> Reply:
     return http(f"{guarded.site.url}login", urlencode({"token": token}).encode(), headers=FORM)
 
 
-class NoRedirects:
-    """http() follows redirects; curl does not."""
-
-    @staticmethod
-    def curl(*words: str) -> str:
-        argv = ["curl", "-sS", "-i", "-m", "10", *words]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout
+def curl(*words: str) -> str:
+    """What curl shows, header and all; it follows no redirects."""
+    argv = ["curl", "-sS", "-i", "-m", "20", *words]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout
 
 
 def test_a_browser_is_led_to_the_form_and_comes_in_with_its_cookie(guarded: Guarded) -> None:
     url, html = guarded.site.url, "Accept: text/html"
-    assert "303 See Other" in NoRedirects.curl("-H", html, url)
-    assert re.search("(?i)^location: login\r?$", NoRedirects.curl("-H", html, url), re.M)
+    assert "303 See Other" in curl("-H", html, url)
+    assert re.search("(?i)^location: login\r?$", curl("-H", html, url), re.M)
     form = http(f"{url}login")
     assert form.status == 200
     assert b'type="password"' in form.body
-    answer = NoRedirects.curl("-d", urlencode({"token": guarded.control}), f"{url}login")
+    answer = curl("-d", urlencode({"token": guarded.control}), f"{url}login")
     assert "303 See Other" in answer
     (cookie,) = re.findall("(?i)^set-cookie: (.*?)\r?$", answer, re.M)
     assert "HttpOnly" in cookie
@@ -203,6 +200,11 @@ def test_a_browser_is_led_to_the_form_and_comes_in_with_its_cookie(guarded: Guar
     headers = {"Cookie": cookie.partition(";")[0]}
     assert http(url, headers=headers).status == 200
     assert guarded.site.post("queue", {"cmd": "queue"}, headers=headers).json["success"]
+    # Cookies of others do not matter, and one that is worth nothing any more leads to the form.
+    among = {"Cookie": f'a="b; c[=d; {headers["Cookie"]}; e=f'}
+    assert http(url, headers=among).status == 200
+    stale = headers["Cookie"][:-1] + "!"
+    assert "303 See Other" in curl("-H", html, "-H", f"Cookie: {stale}", url)
     # A service is no place for cookies.
     assert guarded.site.direct("queue", {"cmd": "queue"}, headers=headers).status == 401
 

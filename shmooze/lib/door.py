@@ -19,7 +19,6 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -127,28 +126,28 @@ class Door:
         environ.pop(TOKEN, None)
         if self.tokens is None or environ.get("PATH_INFO") == self.login:
             return
-        token = self._shown(environ)
-        if token is None:
+        try:
+            token = self._shown(environ)
+            environ[ROLE] = self.find(token, environ[CLIENT]).role
+        except Unwelcome as bad:
             if self.login and "text/html" in environ.get("HTTP_ACCEPT", ""):
                 folder = posixpath.dirname(environ["PATH_INFO"])
                 there = posixpath.relpath(self.login, folder)  # relative: a proxy may map paths
-                raise Unwelcome("303 See Other", "log in first", ("Location", there))
-            raise _no_token("a token is needed: `Authorization: Bearer TOKEN`")
-        environ[ROLE] = self.find(token, environ[CLIENT]).role
+                raise Unwelcome("303 See Other", "log in first", ("Location", there)) from bad
+            raise
         environ[TOKEN] = token
 
-    def _shown(self, environ: dict[str, Any]) -> str | None:
-        """The token that a request shows."""
+    def _shown(self, environ: dict[str, Any]) -> str:
+        """The token that a request shows. Raises Unwelcome for none."""
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() == "bearer":
-            return token.strip()
-        if self.cookie is None:
-            return None
-        try:
-            morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(self.cookie)
-        except CookieError:
-            return None
-        return morsel.value if morsel else None
+            return str(token).strip()
+        # Not by http.cookies, which reads no further than to a cookie that it does not like.
+        for cookie in environ.get("HTTP_COOKIE", "").split(";"):
+            name, _, value = cookie.strip().partition("=")
+            if name == self.cookie:
+                return str(value)
+        raise _no_token("a token is needed: `Authorization: Bearer TOKEN`")
 
     def _client(self, environ: dict[str, Any]) -> str:
         """The client's address: the last one that no trusted proxy has."""
