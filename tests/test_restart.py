@@ -86,8 +86,8 @@ def test_a_crashed_module_comes_back_with_its_uid_place_and_arguments(site: Site
     assert [module["uid"] for module in roster(site)] == [first, second]
     kill(site, first)
     wait_restarted(site, first, times=2)
-    heard = (site.folder / "heard-a").read_text().split()
-    assert heard == ["init", "play"] * 3
+    heard = site.folder / "heard-a"
+    wait_until(lambda: heard.read_text().split() == ["init", "play"] * 3, "it has heard all")
 
 
 @pytest.mark.parametrize(("kind", "status"), [("never", 3), ("never", 0), ("on-failure", 0)])
