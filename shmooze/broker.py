@@ -287,7 +287,8 @@ class Broker(JSONCommandProcessor, Service):
             raise CommandError(explain(module))
 
     def _dismiss_named(self, uids: list[str]) -> list[Module]:
-        named = [module for module in self._living if module.uid in set(uids)]
+        wanted = set(uids)
+        named = [module for module in self._living if module.uid in wanted]
         self._dismiss(named)
         return named
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from support import CHILDREN, PATIENCE, Refusal, Site, failure, has_ended, probe_site, wait_until
+
+from shmooze.lib.tokens import TokenFile
 
 QUICK = {"process": ["bash", str(CHILDREN / "quick.sh")]}
 
@@ -46,6 +49,70 @@ def test_who_waits_longest_makes_room_for_a_new_client(
         ask = narrow.post if service == "wsgi" else narrow.direct
         assert ask("probe", {"cmd": "nothing"}).status == 200
     assert has_ended(crowd[0])
+
+
+def test_streams_make_room_too(make_site: Callable[..., Site], stack: ExitStack) -> None:
+    settings = {"pool": {"modules": {"quick": QUICK}}, "max_connections": 10}
+    site = make_site(services=("pool",), settings=settings).start()
+    streams = [connect(stack, site.ports["pool"]) for _ in range(10)]
+    for each in streams:
+        each.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"200 OK" in each.recv(4096)
+    for _ in range(5):
+        assert site.ask("pool", "pool") == []
+    streams[0].settimeout(PATIENCE)
+    while streams[0].recv(4096):
+        pass  # what was under way; then it has ended
+
+
+def test_who_has_shown_a_wrong_token_makes_room_too(
+    make_site: Callable[..., Site], stack: ExitStack
+) -> None:
+    site = make_site(services=("pool",))
+    tokens = TokenFile(str(site.folder / "tokens.json"))
+    good = tokens.add("ada", "control")
+    site.settings |= {
+        "tokens_path": str(tokens.path),
+        "max_connections": 5,
+        "pool": {"modules": {"quick": QUICK}},
+    }
+    site.settings_file.write_text(json.dumps(site.settings))
+    site.start()
+    for _ in range(12):  # some wait longer and longer, the others have made room
+        connection = connect(stack, site.ports["pool"])
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\n\r\n")
+    headers = {"Authorization": f"Bearer {good}"}
+    for _ in range(5):
+        assert site.direct("pool", {"cmd": "pool"}, headers=headers).status == 200
+
+
+@pytest.mark.parametrize("service", ["probe", "wsgi"])
+def test_a_client_that_asks_without_end_lets_others_have_their_turn(
+    make_site: Callable[..., Site], stack: ExitStack, service: str
+) -> None:
+    programs = {"probe": [sys.executable, str(CHILDREN / "svc_probe.py"), "probe"]}
+    site = make_site(services=("probe", "wsgi"), programs=programs).start()
+    greedy = connect(stack, site.ports[service])
+
+    def ask_on() -> None:
+        with suppress(OSError):
+            while True:
+                greedy.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+
+    def read_on() -> None:
+        with suppress(OSError):
+            while greedy.recv(1 << 20):
+                pass
+
+    threads = [threading.Thread(target=work) for work in (ask_on, read_on)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        ask = site.post if service == "wsgi" else site.direct
+        assert ask("probe", {"cmd": "nothing"}).status == 200
+    assert site.stop(service) == {service: 0}
+    for thread in threads:
+        thread.join(PATIENCE)
 
 
 def test_a_client_that_finds_all_at_work_is_told_to_come_again(

@@ -147,6 +147,24 @@ def test_a_revoked_token_is_dead_at_once(guarded: Guarded) -> None:
         assert send(guarded, place, {"cmd": "queue"}, token).status == 401
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_who_watches_with_a_token_that_is_revoked_hears_no_more(
+    guarded: Guarded, place: str
+) -> None:
+    token = tokens(guarded.site, "add", "visitor", "--role", "read").stdout.strip()
+    name, path = ("wsgi", "/queue/events") if place == "gateway" else ("queue", "/events")
+    watcher = Watcher(guarded.site.ports[name], path, **bearer(token))
+    wait_until(lambda: watcher.events, "the snapshot comes")
+    heard = len(watcher.events)
+    tokens(guarded.site, "revoke", "visitor")
+    added = send(guarded, place, {"cmd": "add", "args": {"type": "well"}}, guarded.control)
+    assert watcher.ended.wait(10)
+    assert len(watcher.events) == heard
+    watcher.close()
+    uids = [added.json["result"]["uid"]]
+    send(guarded, place, {"cmd": "rm", "args": {"uids": uids}}, guarded.control)
+
+
 def test_each_wrong_token_waits_longer(guarded: Guarded) -> None:
     times = []
     for _ in range(3):
@@ -214,6 +232,13 @@ def test_a_wrong_token_in_the_form_is_told_so(guarded: Guarded) -> None:
     assert reply.status == 401
     assert b"The token is not valid." in reply.body
     assert "Set-Cookie" not in reply.headers
+
+
+def test_the_form_is_taken_as_a_form_only(guarded: Guarded) -> None:
+    for kind in ("multipart/form-data; boundary=x; charset=nope", "application/json", "text/plain"):
+        reply = http(f"{guarded.site.url}login", b"token=x", headers={"Content-Type": kind})
+        assert reply.status == 415
+        assert failure(reply) == f"Content-Type must be {FORM['Content-Type']}"
 
 
 def test_another_page_cannot_log_a_browser_in_or_out(guarded: Guarded) -> None:

@@ -23,6 +23,7 @@ from support import (
     Refusal,
     Site,
     child,
+    failure,
     has_ended,
     is_alive,
     parent_of,
@@ -367,6 +368,39 @@ def test_parameters_may_take_so_much_and_no_more(pool: Client) -> None:
     assert (first["success"], again["success"]) == (True, True), "what is replaced takes no room"
     assert refused["error"] == "the parameters would take over 1000 bytes"
     assert list(pool.parameters(uid)) == ["big"]
+
+
+def test_parameters_that_are_full_can_be_replaced_and_taken_away(pool: Client) -> None:
+    uid = pool.add("small")
+    lines = [
+        update("a", "x" * 400),
+        update("b", "y" * 400),
+        *(update("a", f"{number:0400}") for number in range(20)),
+        update("c", "z" * 400),  # too much
+        '{"cmd":"unset_parameters","args":{"parameters":["a"]}}',
+        update("c", "z" * 400),
+        update("d", "z" * 400),  # too much again
+    ]
+    sent = [f"{line}\n".encode() for line in lines]
+    answers = pool.tell(uid, "send", up=repr(sent), back=len(sent))
+    assert [n for n, answer in enumerate(answers) if not answer["success"]] == [22, 25]
+    assert list(pool.parameters(uid)) == ["b", "c"]
+
+
+def test_list_of_long_answers_is_cut_off(pool: Client) -> None:
+    uid = pool.add("raw")
+    pool.tell(uid, "send", up=f"[{update('x', 'x' * 1_000_000).encode() + bytes([10])!r}]", back=1)
+    packets = 40 * [{"cmd": "pool", "args": {"parameters": True}}]
+    answers = pool.site.direct("pool", packets).json
+    assert [answer["success"] for answer in answers] == 34 * [True] + 6 * [False]
+    assert answers[-1]["error"] == "the answers before this one are too long already"
+
+
+def test_list_of_too_many_commands_is_refused(pool: Client) -> None:
+    reply = pool.site.direct("pool", 1001 * [{"cmd": "pool"}])
+    assert reply.status == 400
+    assert failure(reply) == "a list may hold 1000 commands at the most"
+    assert len(pool.site.direct("pool", 1000 * [{"cmd": "gone"}]).json) == 1000
 
 
 def test_lines_may_come_in_pieces_and_several_at_once(pool: Client) -> None:

@@ -126,3 +126,7 @@ def test_nan_is_refused_on_its_way_in_too(line: bytes) -> None:
     """It would pass, and break the next encoder (design.md, known traps)."""
     with pytest.raises(PacketError):
         packet.decode(line)
+
+
+def test_words_of_an_error_command_no_terminal() -> None:
+    assert packet.error("no\x1b[31m way\n\x00 é")["error"] == r"no\x1b[31m way \x00 é"

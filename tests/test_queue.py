@@ -122,6 +122,18 @@ def test_next_one_plays_only_when_the_one_before_has_answered(
     assert played > ceded
 
 
+def test_orders_go_before_what_clients_are_telling(queue: Client) -> None:
+    busy = queue.add("moody", name="busy", delays={"do_echo": 0.2})
+    other = queue.add(name="other")
+    with ThreadPoolExecutor(10) as threads:
+        told = [threads.submit(queue.tell, busy, "echo") for _ in range(10)]
+        wait_until(lambda: any(each.done() for each in told), "they are under way")
+        queue("mv", uids=[other])
+        waiting = sum(not each.done() for each in told)
+        assert waiting >= 4, "they have not all been answered first"
+        assert [each.result() for each in told] == 10 * [{}]
+
+
 def test_of_adds_at_once_exactly_one_plays(queue: Client) -> None:
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(lambda name: queue.add(name=name), "abcdef"))

@@ -69,6 +69,7 @@ TABLE: dict[str, tuple[bytes, int, str]] = {
     "a blank before the colon": (sized(HOST, b"X : y\r\n"), 400, "broken"),
     "a folded line": (sized(HOST, b"X: y\r\n z\r\n"), 400, "broken"),
     "a NUL": (sized(HOST, b"X: y\0z\r\n"), 400, "broken"),
+    "a broken line of blanks": (sized(HOST, b"X:" + b" " * 30_000 + b"\x01\r\n"), 400, "broken"),
     "a CR within a line": (sized(HOST, b"X: y\rz\r\n"), 400, "broken"),
     "a large header": (sized(HOST, b"X: " + b"y" * 40_000 + b"\r\n"), 431, "32768"),
     "many headers": (sized(HOST, b"X: y\r\n" * 101), 431, "100"),

@@ -18,13 +18,14 @@ import posixpath
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
 
 from shmooze.lib import packet
+from shmooze.lib.server import PENANCE
 from shmooze.lib.tokens import CONTROL, Holder, TokenFile
 from shmooze.settings import Settings
 
@@ -92,18 +93,36 @@ class Door:
             )
             return [body]
 
+        endless = False
+
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            nonlocal endless
+            endless = ("Content-Type", "text/event-stream") in headers
             return start_response(status, [*headers, *extra], exc_info)
 
-        return self._application(environ, start)
+        answer = self._application(environ, start)
+        return self._while_valid(answer, environ[TOKEN]) if endless and self.tokens else answer
 
-    def find(self, token: str, client: str) -> Holder:
+    def _while_valid(self, answer: Iterable[bytes], token: str) -> Iterator[bytes]:
+        """An answer without end, which ends when its token is revoked."""
+        assert self.tokens is not None
+        try:
+            for piece in answer:
+                if self.tokens.holder_of(token) is None:
+                    return
+                yield piece
+        finally:
+            if (close := getattr(answer, "close", None)) is not None:
+                close()
+
+    def find(self, token: str, environ: dict[str, Any]) -> Holder:
         """Who has a token. Raises Unwelcome, later with each failure of the same client."""
         assert self.tokens is not None
         holder = self.tokens.holder_of(token)
         if holder is None:
+            client = environ[CLIENT]
             log.warning("%s: a wrong token", client)
-            self._failures.punish(client)
+            environ.get(PENANCE, gevent.sleep)(self._failures.count(client))
             raise _no_token("the token is not valid")
         return holder
 
@@ -128,7 +147,7 @@ class Door:
             return
         try:
             token = self._shown(environ)
-            environ[ROLE] = self.find(token, environ[CLIENT]).role
+            environ[ROLE] = self.find(token, environ).role
         except Unwelcome as bad:
             if self.login and "text/html" in environ.get("HTTP_ACCEPT", ""):
                 folder = posixpath.dirname(environ["PATH_INFO"])
@@ -205,27 +224,19 @@ class Failures:
     memory = 600.0
     #: Clients that are remembered at the most.
     most = 1000
-    #: Requests that wait at the same time at the most; more would only fill up our connections.
-    most_waiting = 100
 
     def __init__(self) -> None:
         self._of: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        self._waiting = 0
 
-    def punish(self, client: str) -> None:
+    def count(self, client: str) -> float:
+        """Count one more failure; the seconds that the client should wait for the no."""
         now = time.monotonic()
         count, last = self._of.pop(client, (0, now))
         count = 1 if now - last > self.memory else count + 1
         self._of[client] = count, now
         if len(self._of) > self.most:
             self._of.popitem(last=False)
-        if self._waiting >= self.most_waiting:
-            return
-        self._waiting += 1
-        try:
-            gevent.sleep(min(self.longest_delay, self.first_delay * 2.0 ** min(count - 1, 16)))
-        finally:
-            self._waiting -= 1
+        return min(self.longest_delay, self.first_delay * 2.0 ** min(count - 1, 16))
 
 
 def token_file(source: Settings) -> TokenFile | None:

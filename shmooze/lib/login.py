@@ -9,14 +9,20 @@ from __future__ import annotations
 import html
 from http.cookies import SimpleCookie
 from typing import Any
+from urllib.parse import parse_qs
 
 import bottle
 from bottle import request, response
 
-from shmooze.lib.door import CLIENT, Door, Unwelcome
+from shmooze.lib.door import Door, Unwelcome
+from shmooze.lib.server import Refused
 
 #: Seconds that a browser keeps the token: a month.
 _KEPT = 30 * 24 * 3600
+
+_FORM = "application/x-www-form-urlencoded"
+#: Bytes of the form that are read.
+_LONGEST = 4096
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -60,9 +66,13 @@ class Login:
         return page.replace("{{problem}}", alert)
 
     def _take(self) -> Any:
-        token = request.forms.get("token", "").strip()
+        if request.content_type.partition(";")[0].strip().lower() != _FORM:
+            raise Refused(415, f"Content-Type must be {_FORM}")
+        sent = request.environ["wsgi.input"].read(min(_LONGEST, max(0, request.content_length)))
+        fields = parse_qs(sent.decode("latin-1"))
+        token = fields.get("token", [""])[0].strip()
         try:
-            self._door.find(token, request.environ[CLIENT])
+            self._door.find(token, request.environ)
         except Unwelcome as bad:
             response.status = 401
             return self._show(f"{bad}.".capitalize())

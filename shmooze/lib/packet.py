@@ -25,8 +25,16 @@ def good(result: Any = None) -> dict[str, Any]:
 
 
 def error(message: str) -> dict[str, Any]:
-    """The packet that says: not done, and why. Line breaks become spaces."""
-    return {"success": False, "error": " ".join(str(message).split())}
+    """The packet that says: not done, and why.
+
+    Line breaks become spaces, and what a terminal would obey is shown escaped.
+    """
+    words = " ".join(str(message).split())
+    if not words.isprintable():
+        words = "".join(
+            each if each.isprintable() else each.encode("unicode_escape").decode() for each in words
+        )
+    return {"success": False, "error": words}
 
 
 def assert_success(packet: Any) -> Any:

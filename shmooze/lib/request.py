@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from shmooze.lib.limits import Limits
+from shmooze.lib.turns import Turns
 
 #: Bytes that are taken from the network at once.
 _PIECE = 1 << 16
@@ -25,7 +26,7 @@ _MAX_CHUNK_LINE = 4096
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/(\d)\.(\d)")
-_HEADER = re.compile(rf"({_TOKEN}):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
+_HEADER = re.compile(rf"({_TOKEN}):([\t -~\x80-\xff]*)")
 _LONE_LF = re.compile(rb"(?<!\r)\n")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:\d{1,5})?")
 _LENGTH = re.compile(r"\d{1,18}")
@@ -85,9 +86,15 @@ class Incoming:
         self._connection: Any = connection
         self._limits = limits
         self._buffer = bytearray()
+        self._turns = Turns()
 
     def wait(self) -> None:
-        """Wait for the first byte of a request. Raises HungUp."""
+        """Wait for the first byte of a request. Raises HungUp.
+
+        A client that has always sent the next one already lets others have their turn.
+        """
+        if self._buffer or self._has_something():
+            self._turns.end_if_over()
         self._connection.settimeout(self._limits.idle_timeout)
         try:
             while not self._buffer:
@@ -97,13 +104,24 @@ class Incoming:
 
     def has_hung_up(self) -> bool:
         """Whether the client has closed its side, as far as one can tell without waiting."""
+        return self._peek() == b""
+
+    def _has_something(self) -> bool:
+        """Whether there is something to read; if not, others have their turn while we wait."""
+        if self._peek() is not None:
+            return True
+        self._turns.begin()
+        return False
+
+    def _peek(self) -> bytes | None:
+        """The next byte, empty at the end; None where one would have to wait for it."""
         try:
             # The socket below gevent's, which would wait.
-            return not self._connection._sock.recv(1, socket.MSG_PEEK)
+            return bytes(self._connection._sock.recv(1, socket.MSG_PEEK))
         except BlockingIOError:
-            return False
+            return None
         except OSError:
-            return True
+            return b""
 
     def head(self) -> Head:
         """The head of the next request. Raises BadRequest, or HungUp in the middle of it."""
@@ -215,7 +233,7 @@ def parse_head(text: bytes, limits: Limits) -> Head:
         match = _HEADER.fullmatch(line)
         if match is None:
             raise BadRequest(400, f"a line of the header is broken: {line[:60]!r}")
-        name, value = match[1].lower(), match[2]
+        name, value = match[1].lower(), match[2].strip(" \t")
         if "_" in name:
             continue  # in WSGI it could pass for the one with a hyphen
         if name in headers:

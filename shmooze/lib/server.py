@@ -6,9 +6,10 @@ and body leave in two segments, and the second waits for the client's delayed ac
 quiet about requests, and quick to stop: idle keep-alive connections are closed at once, answers
 under way get a moment.
 
-Slow clients cannot use it up. A connection whose client is to speak waits in a list; when there
-are as many connections as there may be, the one that has waited longest is closed for the new
-one. Only when all are at work is a new client told to come again.
+Clients that do nothing cannot use it up. A connection that waits for its client, to speak, to
+listen, or for a while because it has shown a wrong token, stands in a line. When there are as
+many connections as there may be, the first in the line is closed for a new one. Only when all are
+at work is a new client told to come again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import io
 import logging
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gevent
@@ -36,6 +39,10 @@ log = logging.getLogger(__name__)
 JSON_TYPES = ("application/json", "text/json")
 
 Application = Any
+
+#: In the WSGI environment: a function by which an application has a client wait for a no, some
+#: seconds, in a connection that anybody else may have meanwhile.
+PENANCE = "shmooze.penance"
 
 
 class Refused(HTTPResponse):
@@ -69,6 +76,11 @@ def json_body(largest: int) -> bytes:
     raise Refused(413, f"the body is larger than {largest} bytes", Connection="close")
 
 
+#: What a connection in line waits for: that its client speaks, that it listens; that it has
+#: waited long enough for a no; nothing, it is told what happens.
+_SPEAK, _LISTEN, _PENANCE, _STREAM = "speak", "listen", "penance", "stream"
+
+
 class _Handler(WSGIHandler):
     """One connection."""
 
@@ -90,6 +102,19 @@ class _Handler(WSGIHandler):
             super().handle()
         finally:
             del connections[self]
+
+    @contextmanager
+    def _in_line(self, why: str) -> Iterator[None]:
+        """Stand in the line of those that can be closed for a new one."""
+        line = self.server.waiting
+        before = line.pop(self, None)
+        line[self] = why
+        try:
+            yield
+        finally:
+            line.pop(self, None)
+            if before is not None:
+                line[self] = before  # at its end again
 
     def _make_room(self) -> bool:
         """Close the connection that has waited longest for its client, if there is one."""
@@ -118,13 +143,10 @@ class _Handler(WSGIHandler):
         return None if self.close_connection else True
 
     def _read(self) -> tuple[Head, bytes]:
-        self.server.waiting[self] = None
-        try:
+        with self._in_line(_SPEAK):
             self.incoming.wait()
             head = self.incoming.head()
             return head, self.incoming.body(head)
-        finally:
-            self.server.waiting.pop(self, None)
 
     def _environ_of(self, head: Head, body: bytes) -> dict[str, Any]:
         environ: dict[str, Any] = self.server.get_environ()
@@ -145,6 +167,7 @@ class _Handler(WSGIHandler):
             "REMOTE_PORT": str(self.client_address[1]),
             "wsgi.input": io.BytesIO(body),
             "wsgi.input_terminated": True,
+            PENANCE: self._penance,
         }
         return environ
 
@@ -160,6 +183,12 @@ class _Handler(WSGIHandler):
         if not any(value == b"text/event-stream" for _, value in self.response_headers):
             super().process_result()
             return
+        with self._in_line(_STREAM), self._watch():
+            super().process_result()
+
+    @contextmanager
+    def _watch(self) -> Iterator[None]:
+        """Give the connection up as soon as its client has left."""
         me = gevent.getcurrent()
         watcher = gevent.get_hub().loop.io(self.socket.fileno(), 1)
 
@@ -168,19 +197,22 @@ class _Handler(WSGIHandler):
             if self.incoming.has_hung_up():
                 me.kill(block=False)
 
-        self.server.streams[self] = None
         watcher.start(look)
         try:
-            super().process_result()
+            yield
         finally:
             watcher.stop()
             watcher.close()
-            del self.server.streams[self]
+
+    def _penance(self, seconds: float) -> None:
+        with self._in_line(_PENANCE), self._watch():
+            gevent.sleep(seconds)
 
     def _sendall(self, data: bytes) -> None:
         self.socket.settimeout(self.server.limits.send_timeout)
-        for start in range(0, len(data), self.piece):
-            super()._sendall(data[start : start + self.piece])
+        with self._in_line(_LISTEN):
+            for start in range(0, len(data), self.piece):
+                super()._sendall(data[start : start + self.piece])
 
     def handle_error(self, t: Any, v: Any, tb: Any) -> None:
         if isinstance(v, TimeoutError):  # the client does not take the answer
@@ -244,10 +276,8 @@ class Server:
             environ={"SERVER_NAME": self.host},  # or it would be looked up, and DNS waited for
         )
         server.connections = {}
-        #: The handlers whose clients are to speak, the one that waits longest first.
+        #: The handlers in line, and what each waits for; the one that waits longest first.
         server.waiting = {}
-        #: Those whose answers have no end.
-        server.streams = {}
         server.limits = self._within_the_systems()
         server.stopping = False
         server.start()
@@ -282,9 +312,9 @@ class Server:
         if self._server is not None:
             self._server.close()
             self._server.stopping = True
-            connections = self._server.connections
-            endless = [*self._server.waiting, *self._server.streams]
-            gevent.killall([connections[each] for each in endless], block=False)
+            waiting = self._server.waiting.items()
+            over = [handler for handler, why in waiting if why != _LISTEN]
+            gevent.killall([self._server.connections[each] for each in over], block=False)
 
     def stop(self) -> None:
         """Stop listening, let answers under way go out for a moment, then close everything."""

@@ -51,6 +51,7 @@ from shmooze.lib.limits import Limits
 from shmooze.lib.program import run
 from shmooze.lib.server import Refused, Server, json_body, require_patched
 from shmooze.lib.tokens import CONTROL
+from shmooze.lib.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,10 @@ class JSONCommandProcessor:
     log_namespace: str = "client"
     #: Where to log, an object with `log(uid, namespace, command, answer)`; None: nowhere.
     logger: Any = None
+    #: Commands that one list may hold.
+    max_commands = 1000
+    #: Bytes of answers to one list after which its other commands are refused.
+    max_answer = 32 << 20
     #: Names of the commands that change nothing; a token with the role `read` allows no others.
     read_cmds: tuple[str, ...] | list[str] = ()
 
@@ -93,7 +98,7 @@ class JSONCommandProcessor:
         Raises PacketError for a value that is neither.
         """
         if isinstance(query, list):
-            return [self._answer_in_list(item) for item in query]
+            return [self._answer_in_list(each) for each in query]
         check_command(query)
         return self.single_command(query)
 
@@ -118,6 +123,25 @@ class JSONCommandProcessor:
         if self.logger is not None and cmd in self.log_cmds:
             self.logger.log(None, self.log_namespace, query, answer)
         return answer
+
+    def encoded_answers(self, queries: list[Any]) -> list[msgspec.Raw]:
+        """The answers to a list of packets, as JSON; others have their turn in between.
+
+        Raises PacketError for a list that is too long.
+        """
+        if len(queries) > self.max_commands:
+            raise PacketError(f"a list may hold {self.max_commands} commands at the most")
+        answers: list[msgspec.Raw] = []
+        size, turns = 0, Turns()
+        for query in queries:
+            turns.end_if_over()
+            if size > self.max_answer:
+                answer = packet.error("the answers before this one are too long already")
+            else:
+                answer = self._answer_in_list(query)
+            answers.append(msgspec.Raw(_encode(query, answer)))
+            size += len(answers[-1])
+        return answers
 
     def _answer_in_list(self, query: Any) -> dict[str, Any]:
         try:
@@ -177,16 +201,14 @@ def _parameters(function: Callable[..., Any]) -> tuple[dict[str, bool], dict[str
     return accepted, kinds, any(each.kind is each.VAR_KEYWORD for each in parameters)
 
 
-def _speakable(query: Any, answer: Any) -> Any:
-    """An answer of which a result is no JSON, with that result replaced by our apology."""
-    if isinstance(answer, list):
-        return [_speakable(asked, said) for asked, said in zip(query, answer)]
+def _encode(query: Any, answer: Any) -> bytes:
+    """An answer as JSON; our apology, where a result is none."""
     try:
-        msgspec.json.encode(answer)
+        return msgspec.json.encode(answer)
     except (TypeError, ValueError, RecursionError) as bug:
-        log.exception("the result of command %r is no JSON", query["cmd"])
-        return internal_error(query["cmd"], bug)
-    return answer
+        cmd = query["cmd"] if isinstance(query, dict) else "?"
+        log.exception("the result of command %r is no JSON", cmd)
+        return msgspec.json.encode(internal_error(cmd, bug))
 
 
 def internal_error(cmd: str, bug: BaseException) -> dict[str, Any]:
@@ -262,7 +284,10 @@ class Service:
         who = Caller(environ[ROLE], environ[CLIENT])
         before = caller.set(who)
         try:
-            answer = self.command(query)
+            if isinstance(query, list) and isinstance(self, JSONCommandProcessor):
+                answer: Any = self.encoded_answers(query)
+            else:
+                answer = self.command(query)
         except PacketError as bad:
             raise Refused(400, str(bad)) from bad
         finally:
@@ -272,10 +297,7 @@ class Service:
             bottle.response.set_header("Retry-After", str(math.ceil(who.retry_after)))
             if not isinstance(query, list):
                 bottle.response.status = 429
-        try:
-            return msgspec.json.encode(answer)
-        except (TypeError, ValueError, RecursionError):
-            return msgspec.json.encode(_speakable(query, answer))
+        return _encode(query, answer)
 
 
 def answer_error(error: bottle.HTTPError) -> bytes:

@@ -182,6 +182,7 @@ class CommandStream(Stream):
     def __init__(self, host: str, on_end: OnEnd) -> None:
         super().__init__(host, on_end)
         self._turn = Semaphore()
+        self._line = Semaphore()
         self._answer: AsyncResult[Answer] | None = None
 
     def request(self, cmd: str, args: dict[str, Any] | None, timeout: float) -> Answer:
@@ -190,20 +191,28 @@ class CommandStream(Stream):
         Raises ModuleError when the stream ends or the time is over first.
         """
         with self._turn:
-            if self._ended is not None or self._socket is None:
-                raise StreamEnded(self._ended or f"has no {self.name}")
-            answer = self._answer = AsyncResult()
-            with gevent.Timeout(timeout, False):
-                try:
-                    self._socket.sendall(_command_line(cmd, args))
-                    return answer.get()
-                except OSError:
-                    raise StreamEnded(f"closed its {self.name}") from None
-                finally:
-                    self._answer = None
-            late = f"did not answer `{cmd}` within {timeout:g} s"
-            self._set_ended(late)  # before the next one has its turn, and would get that answer
-            raise ModuleError(late)
+            return self._request(cmd, args, timeout)
+
+    def request_in_line(self, cmd: str, args: dict[str, Any] | None, timeout: float) -> Answer:
+        """The same for one of many: only the first in line is in the way of a `request`."""
+        with self._line:
+            return self.request(cmd, args, timeout)
+
+    def _request(self, cmd: str, args: dict[str, Any] | None, timeout: float) -> Answer:
+        if self._ended is not None or self._socket is None:
+            raise StreamEnded(self._ended or f"has no {self.name}")
+        answer = self._answer = AsyncResult()
+        with gevent.Timeout(timeout, False):
+            try:
+                self._socket.sendall(_command_line(cmd, args))
+                return answer.get()
+            except OSError:
+                raise StreamEnded(f"closed its {self.name}") from None
+            finally:
+                self._answer = None
+        late = f"did not answer `{cmd}` within {timeout:g} s"
+        self._set_ended(late)  # before the next one has its turn, and would get that answer
+        raise ModuleError(late)
 
     def hang_up(self, last_word: str | None = None) -> bool:
         """Tell the child that no more commands will come: it reads an end of file.

@@ -16,6 +16,10 @@ class Turns:
     longest_wait = 0.1
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a turn: it has waited for something just now."""
         self._ends = time.monotonic() + self.turn
 
     def end_if_over(self) -> None:
@@ -23,4 +27,4 @@ class Turns:
         if time.monotonic() > self._ends:
             with gevent.Timeout(self.longest_wait, False):
                 gevent.idle()
-            self._ends = time.monotonic() + self.turn
+            self.begin()

@@ -26,6 +26,7 @@ from shmooze.errors import CommandError, Failure, ModuleError
 from shmooze.lib import packet
 from shmooze.lib.output import Outputs
 from shmooze.lib.stream import (
+    Answer,
     CommandStream,
     Leaving,
     SetParameters,
@@ -93,8 +94,9 @@ class Module:
         self.uid = uid
         self.state = State.STARTING
         self.parameters: dict[str, Any] = {}
-        #: Bytes of JSON that the parameters take at the most.
+        #: Bytes of JSON that the parameters take at the most; exactly, once they are in `_sizes`.
         self._parameters_size = 0
+        self._sizes: dict[str, int] | None = None
         #: The args of `init`.
         self.args: dict[str, Any] = {}
         self.restarts = Restarts(
@@ -204,7 +206,9 @@ class Module:
         if self.state not in READY:
             raise CommandError(f"{self.TYPE_STRING} {self.uid} is {self.state.value}")
         try:
-            return self._request(f"do_{cmd}", args, self.command_timeout)
+            return self._request(
+                f"do_{cmd}", args, self.command_timeout, self._commands.request_in_line
+            )
         except Failure as refusal:
             raise CommandError(str(refusal)) from refusal
         except ModuleError as bad:
@@ -261,10 +265,16 @@ class Module:
         except Failure as refusal:
             raise ModuleError(f"refused `{cmd}`: {refusal}") from refusal
 
-    def _request(self, cmd: str, args: dict[str, Any] | None, timeout: float) -> Any:
+    def _request(
+        self,
+        cmd: str,
+        args: dict[str, Any] | None,
+        timeout: float,
+        request: Callable[..., Answer] | None = None,
+    ) -> Any:
         command = {"cmd": cmd} if args is None else {"cmd": cmd, "args": args}
         try:
-            answer = self._commands.request(cmd, args, timeout)
+            answer = (request or self._commands.request)(cmd, args, timeout)
         except ModuleError:
             self._log(self.uid, "queue-module", command, None)
             raise
@@ -285,6 +295,8 @@ class Module:
             names = update.args.parameters
             for name in names:
                 self.parameters.pop(name, None)
+                if self._sizes is not None:
+                    self._parameters_size -= self._sizes.pop(name, 0)
             command = {"cmd": "unset_parameters", "args": {"parameters": names}}
         elif isinstance(update, Leaving):
             command = {"cmd": "rm"}
@@ -297,14 +309,19 @@ class Module:
 
     def _make_room(self, parameters: dict[str, Any], size: int) -> None:
         """Count `size` bytes for new parameters. Failure where all of them would be too many."""
-        self._parameters_size += size
-        if self._parameters_size <= self.max_parameters_bytes:
-            return
-        # Most often old values were counted that have been replaced since; so count anew.
-        self._parameters_size = len(encode({**self.parameters, **parameters}))
-        if self._parameters_size > self.max_parameters_bytes:
-            self._parameters_size = len(encode(self.parameters))
+        if self._sizes is None:
+            self._parameters_size += size
+            if self._parameters_size <= self.max_parameters_bytes:
+                return
+            # Old values were counted that have been replaced since. From now on it is exact.
+            self._sizes = {name: _size(name, value) for name, value in self.parameters.items()}
+            self._parameters_size = sum(self._sizes.values())
+        new = {name: _size(name, value) for name, value in parameters.items()}
+        old = sum(self._sizes.get(name, 0) for name in new)
+        if self._parameters_size + sum(new.values()) - old > self.max_parameters_bytes:
             raise Failure(f"the parameters would take over {self.max_parameters_bytes} bytes")
+        self._parameters_size += sum(new.values()) - old
+        self._sizes.update(new)
 
     def _stream_ended(self, reason: str, breach: bool) -> None:
         self.condemn(ModuleError(reason) if breach else StreamEnded(reason))
@@ -364,3 +381,8 @@ class Module:
         self.state = step(self.state, state)
         log.debug("%r", self)
         self._on_change(self)
+
+
+def _size(name: str, value: Any) -> int:
+    """Bytes that a parameter takes in an object of JSON."""
+    return len(encode(name)) + len(encode(value)) + 2
