@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from gevent import socket
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
