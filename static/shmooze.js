@@ -102,6 +102,7 @@
           await page.shmooze_ready;
           const headers = { ...bearer(), ...(id && { "Last-Event-ID": id }) };
           const response = await fetch(this.url + "/events", { headers, signal, cache: "no-store" });
+          if (response.status === 401) load();
           if (response.ok)
             for await (const event of events(response.body)) {
               if (signal.aborted) return;
@@ -163,7 +164,7 @@
       } finally {
         clearInterval(doubt);
       }
-      if (lost && timer) load(); // a sign of life
+      if (status === 401 || (lost && timer)) load(); // to log in; or a sign of life
       if (Array.isArray(answer) && answer.length === batch.length) return { packets: answer, alive: true };
       const error = (answer && answer.error) || `${this.url} gave no valid answer (status ${status})`;
       return { error, alive: status < 500 && status !== 404 };

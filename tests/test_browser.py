@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from chromium import chromium, needs_chromium
 from conftest import EXAMPLES
 from events import asked
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
-from support import PATIENCE, ROOT, Client, Site, wait_until
+from support import PATIENCE, ROOT, Client, Site, free_ports, is_listening, wait_until
+
+from shmooze.lib.tokens import TokenFile
 
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\">"
 CLOCK = {"process": [sys.executable, str(ROOT / "examples" / "modules" / "clock.py")]}
@@ -571,3 +576,76 @@ def test_losing_the_stream_shows_that_the_connection_is_lost(page: Page, site: S
     expect(page.get_by_text("lost")).to_be_visible()
     site.start("wsgi")
     expect(page.get_by_text("lost")).to_be_hidden()
+
+
+# Tokens
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Another web server: its origin, and the folder of its files."""
+    (port,) = free_ports(1)
+    argv = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    server = subprocess.Popen([*argv, "-d", tmp_path], stderr=subprocess.DEVNULL)
+    wait_until(lambda: is_listening(port), "it listens")
+    yield f"http://127.0.0.1:{port}", tmp_path
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture
+def guarded(make_site: Callable[..., Site], elsewhere: tuple[str, Path]) -> tuple[Site, str]:
+    """The example application with a token, which is the second part."""
+    site = make_site(programs=EXAMPLES)
+    tokens = TokenFile(str(site.folder / "tokens.json"))
+    token = tokens.add("ada", "control")
+    site.settings |= {"tokens_path": str(tokens.path), "allowed_origins": [elsewhere[0]]}
+    site.settings_file.write_text(json.dumps(site.settings))
+    return site.start(), token
+
+
+def test_a_person_logs_in_and_steers(page: Page, guarded: tuple[Site, str]) -> None:
+    site, token = guarded
+    page.goto(site.url)
+    expect(page).to_have_url(f"{site.url}login")
+    page.get_by_label("Token").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_have_text("The token is not valid.")
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(site.url)
+    order(page, "queue", "Add", "countdown", '{"seconds": 1000}')
+    expect(rows(page)).to_have_count(1)
+    assert page.evaluate("document.cookie") == "", "no script can read it"
+
+
+def test_a_page_whose_token_is_revoked_is_led_to_the_form(
+    page: Page, guarded: tuple[Site, str]
+) -> None:
+    site, token = guarded
+    page.goto(f"{site.url}login")
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Log in").click()
+    expect(service(page, "queue")).to_be_visible()
+    TokenFile(str(site.folder / "tokens.json")).revoke("ada")
+    expect(page).to_have_url(f"{site.url}login")
+
+
+def test_a_page_from_elsewhere_shows_its_token(
+    page: Page, guarded: tuple[Site, str], elsewhere: tuple[str, Path]
+) -> None:
+    (site, token), (origin, folder) = guarded, elsewhere
+    base = site.url.removesuffix("/")
+    script = f"BASE_URL = '{base}'; shmooze_token = '{token}'"
+    (folder / "index.html").write_text(
+        f"<!doctype html><script>{script}</script><script src=shmooze.js></script>"
+    )
+    shutil.copy(ROOT / "static" / "shmooze.js", folder)
+    page.goto(origin)
+    page.evaluate("() => shmooze_ready")
+    page.evaluate(SUBSCRIBE)
+    page.evaluate(
+        """() => new Promise((done, failed) => endpoints.queue.forceQuery(
+            {cmd: "add", args: {type: "countdown", args: {seconds: 1000}}}, done, failed))"""
+    )
+    page.wait_for_function("() => states.at(-1) && states.at(-1).modules.length === 1")
