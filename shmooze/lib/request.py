@@ -91,9 +91,10 @@ class Incoming:
     def wait(self) -> None:
         """Wait for the first byte of a request. Raises HungUp.
 
-        A client that has always sent the next one already lets others have their turn.
+        With a client whose next one is always there already, others have their turn first.
         """
-        if self._buffer or self._has_something():
+        waits = not self._buffer and self._peek() is None
+        if not waits:
             self._turns.end_if_over()
         self._connection.settimeout(self._limits.idle_timeout)
         try:
@@ -101,17 +102,12 @@ class Incoming:
                 self._receive()
         except (OSError, EOFError) as gone:
             raise HungUp from gone
+        if waits:  # and others had their turn meanwhile
+            self._turns.begin()
 
     def has_hung_up(self) -> bool:
         """Whether the client has closed its side, as far as one can tell without waiting."""
         return self._peek() == b""
-
-    def _has_something(self) -> bool:
-        """Whether there is something to read; if not, others have their turn while we wait."""
-        if self._peek() is not None:
-            return True
-        self._turns.begin()
-        return False
 
     def _peek(self) -> bytes | None:
         """The next byte, empty at the end; None where one would have to wait for it."""

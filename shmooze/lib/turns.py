@@ -19,7 +19,7 @@ class Turns:
         self.begin()
 
     def begin(self) -> None:
-        """Begin a turn: it has waited for something just now."""
+        """Begin a turn anew: it has waited for something until now."""
         self._ends = time.monotonic() + self.turn
 
     def end_if_over(self) -> None:
