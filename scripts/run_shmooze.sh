@@ -13,17 +13,19 @@ cd "$(dirname "$0")/.."
 scripts/venv supervisor
 export PATH="$PWD/.venv/bin:$PATH" SHMOOZE_SETTINGS=$settings
 
-# Settings are checked and ports are tried before anything starts.
+# Settings and tokens are checked and ports are tried before anything starts.
 url=$(python - <<'PYTHON'
 import socket, sys
 from shmooze import settings
 from shmooze.errors import SettingsError
+from shmooze.lib.door import token_file
 
 try:
     source = settings.current()
     port = source.port("wsgi")
     for name in ("queue", "pool"):
         source.port(name)
+    token_file(source)
 except SettingsError as bad:
     sys.exit(f"shmooze: {bad}")
 for name, each in source.get("ports").items():

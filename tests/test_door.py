@@ -261,6 +261,7 @@ def test_shmz_shows_its_token(guarded: Guarded, tmp_path: Path) -> None:
 
     assert shmz("queue").returncode == 1
     assert "a token is needed" in shmz("queue").stderr
+    assert "--token-file" in shmz("queue").stderr
     assert shmz("queue", SHMOOZE_TOKEN=guarded.read).stdout == "[]\n"
     file = tmp_path / "token"
     file.write_text(guarded.control + "\n")

@@ -78,6 +78,11 @@ def test_a_request_that_no_service_gets_is_refused(
     assert words in failure(reply)
 
 
+def test_a_command_to_a_path_that_is_no_service_says_so(site: Site) -> None:
+    reply = http(site.url, {"cmd": "queue"})
+    assert (reply.status, failure(reply)) == (405, "no service is at /")
+
+
 def test_reading_a_service_is_405_and_says_how_it_is_asked(site: Site) -> None:
     reply = http(f"{site.url}probe")
     assert (reply.status, reply.headers["Allow"]) == (405, "POST")

@@ -83,6 +83,15 @@ def test_broken_settings_are_one_line(
     assert "broken JSON at line 1 column 2" in terminal.text.splitlines()[-1]
 
 
+def test_a_token_file_that_cannot_be_used_is_one_line(
+    make_site: Callable[..., Site], run_shmooze: Callable[[Site], Terminal]
+) -> None:
+    terminal = run_shmooze(make_site(settings={"tokens_path": "/nowhere/tokens.json"}))
+    assert terminal.wait() == 2
+    expected = "shmooze: token file /nowhere/tokens.json: cannot be read: No such file or directory"
+    assert terminal.text.splitlines()[-1] == expected
+
+
 def test_supervisord_conf_opens_no_port_and_knows_no_password() -> None:
     text = (ROOT / "supervisord.conf").read_text()
     assert "inet_http_server" not in text

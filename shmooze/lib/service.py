@@ -311,9 +311,12 @@ def answer_error(error: bottle.HTTPError) -> bytes:
             error.traceback,
         )
     bottle.response.content_type = "application/json"
+    method = bottle.request.method
     words = {
         404: f"nothing is at {bottle.request.path}",
-        405: f"{bottle.request.method} is not possible here; commands are sent by POST",
+        405: f"{method} is not possible here; commands are sent by POST"
+        if method != "POST"
+        else f"no service is at {bottle.request.path}",
         500: "internal error; see the log",
     }
     return packet.encode(packet.error(words.get(error.status_code, str(error.body))))
