@@ -162,9 +162,10 @@ class Broker(JSONCommandProcessor, Service):
         super().start()
         log.info("%s: listening on %s:%s", self.name, self.host, self.port)
         # The port is ours, so nobody else can be this service now.
-        self._launcher = LocalLauncher(f"{self.host}:{self.port}")
-        if swept := self._launcher.end_all():
+        launcher = LocalLauncher(f"{self.host}:{self.port}")
+        if swept := launcher.end_all():
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
+        self._launcher = launcher  # from now on modules can be started
         if self._guardian is not None:
             gevent.spawn(self._outlive, self._guardian)
         for shortcoming in shortcomings():
@@ -257,7 +258,8 @@ class Broker(JSONCommandProcessor, Service):
             raise CommandError(f"unknown module type {type!r}; known: {', '.join(types) or 'none'}")
         if self._stopping:
             raise CommandError(f"{self.name} is shutting down")
-        assert self._launcher is not None
+        if self._launcher is None:
+            raise CommandError(f"{self.name} is still starting")
         states = [module.state for module in self._living]
         who = caller.get()
         self._admission.check(states.count(State.ENDING), len(states), who.address if who else None)
@@ -277,6 +279,9 @@ class Broker(JSONCommandProcessor, Service):
             module.start(args)
         except ModuleError as bad:
             raise CommandError(explain(module)) from bad
+        except BaseException:  # a fault of ours, or of the application's subclass
+            module.condemn(ModuleError("was given up while it started"))
+            raise
 
     def _refuse_failed(self, module: Module) -> None:
         """Make the command that brought a module fail if it failed at its first order."""

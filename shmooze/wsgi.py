@@ -24,6 +24,7 @@ if __name__ == "__main__":
 
     monkey.patch_all()
 
+import argparse
 import logging
 import os
 import posixpath
@@ -86,6 +87,8 @@ class Gateway:
         self._server = Server(self.host, port, self.app, self.limits)
         self._server.start()
         log.info("gateway: http://%s:%s/", self.host, port)
+        if not os.path.isdir(static := self.settings.get("static_path")):
+            log.warning("gateway: `static_path` %s is no folder: no page will be found", static)
         warn_if_open(self.host, self.settings, "gateway")
 
     def stop(self) -> None:
@@ -98,7 +101,10 @@ class Gateway:
         route = self._routes.route
         if self.app.tokens is not None:
             name = str(self.settings.get("name", "shmooze"))
-            Login(self._routes, self.app, prefix, name, self.settings.port("wsgi"))
+            # No port where another WSGI server runs us.
+            Login(
+                self._routes, self.app, prefix, name, self.settings.values["ports"].get("wsgi", 0)
+            )
         route(f"{prefix}settings.json", "GET", self._serve_settings)
         route(f"{prefix}<service:path>/events", "GET", self._pass_events_on)
         route(f"{prefix}<service:path>", "POST", self._pass_on)
@@ -285,4 +291,8 @@ class _Program:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        prog="python -m shmooze.wsgi",
+        description="The gateway; all about it stands in the file that SHMOOZE_SETTINGS names.",
+    ).parse_args()
     run(_Program())

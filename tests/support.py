@@ -53,6 +53,13 @@ def is_listening(port: int) -> bool:
     return True
 
 
+def connections_to(port: int) -> int:
+    """Established connections to a port of loopback."""
+    there = f"0100007F:{port:04X}"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return sum(line.split()[2] == there and line.split()[3] == "01" for line in lines)
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process runs; a zombie does not."""
     try:

@@ -7,11 +7,22 @@ import resource
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
-from support import CHILDREN, PATIENCE, Refusal, Site, failure, has_ended, probe_site, wait_until
+from support import (
+    CHILDREN,
+    PATIENCE,
+    Refusal,
+    Site,
+    connections_to,
+    failure,
+    has_ended,
+    probe_site,
+    wait_until,
+)
 
 from shmooze.lib.tokens import TokenFile
 
@@ -84,6 +95,34 @@ def test_who_has_shown_a_wrong_token_makes_room_too(
     headers = {"Authorization": f"Bearer {good}"}
     for _ in range(5):
         assert site.direct("pool", {"cmd": "pool"}, headers=headers).status == 200
+
+
+@pytest.mark.parametrize("service", ["probe", "wsgi"])
+def test_those_that_ask_and_never_read_make_room_too(
+    narrow: Site, stack: ExitStack, service: str
+) -> None:
+    for _ in range(10):
+        deaf = connect(stack, narrow.ports[service])
+        deaf.settimeout(0.2)  # s without a byte taken: then the server waits for it to read
+        with suppress(OSError):
+            while True:
+                deaf.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+    for _ in range(10):
+        client = connect(stack, narrow.ports[service])
+        client.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 404")
+    wait_until(lambda: connections_to(narrow.ports[service]) <= 10, "their places are free", 10)
+    begin = time.monotonic()
+    assert narrow.stop(service) == {service: 0}
+    assert time.monotonic() - begin < 10, "its patience with answers under way is 20 s"
+
+
+@pytest.mark.parametrize("service", ["probe", "wsgi"])
+def test_bad_requests_keep_nobody_out(narrow: Site, stack: ExitStack, service: str) -> None:
+    for _ in range(30):  # each is given time to read why it was refused
+        connect(stack, narrow.ports[service]).sendall(b"nonsense\r\n\r\n")
+    ask = narrow.post if service == "wsgi" else narrow.direct
+    assert ask("probe", {"cmd": "nothing"}).status == 200
 
 
 @pytest.mark.parametrize("service", ["probe", "wsgi"])

@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from support import (
     Refusal,
     Site,
     child,
+    connections_to,
     failure,
     http,
     parent_of,
@@ -164,13 +166,15 @@ def test_a_flood_reaches_each_watcher_at_a_humane_rate_and_with_its_last_value(
         assert 5 < len(watcher.events) < 31 * took + 5
 
 
-def test_one_that_does_not_read_costs_no_memory_and_nobody_waits_for_it(
+def test_those_that_do_not_read_cost_no_memory_and_nobody_waits_for_them(
     site: Site, queue: Client, watch: Callable[..., Watcher]
 ) -> None:
-    with socket.socket() as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.connect(("127.0.0.1", site.ports["queue"]))
-        deaf.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    with ExitStack() as stack:
+        for _ in range(30):
+            deaf = stack.enter_context(socket.socket())
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", site.ports["queue"]))
+            deaf.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         watcher = watch()
         uid = queue.add("raw")
         service = parent_of(child_of(site, queue))
@@ -186,13 +190,6 @@ def test_one_that_does_not_read_costs_no_memory_and_nobody_waits_for_it(
 def child_of(site: Site, queue: Client) -> int:
     """The pid of a child of the service."""
     return next(iter(set(site.survivors()) - queue.own_processes))
-
-
-def connections_to(port: int) -> int:
-    """Established connections to a port of loopback."""
-    there = f"0100007F:{port:04X}"
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    return sum(line.split()[2] == there and line.split()[3] == "01" for line in lines)
 
 
 def test_when_the_client_leaves_the_gateway_leaves_too(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from support import CHILDREN, Site, wait_for_log, wait_until
+import pytest
+from support import CHILDREN, Client, Refusal, Site, wait_for_log, wait_until
+
+COUNTING = [sys.executable, str(CHILDREN / "counting_pool.py")]
 
 #: Modules added and removed.
 MODULES = 1000
 
 
 def test_service_holds_nothing_of_modules_that_have_gone(make_site: Callable[..., Site]) -> None:
-    counting = [sys.executable, str(CHILDREN / "counting_pool.py")]
-    site = make_site(services=("pool",), programs={"pool": counting}).start()
+    site = make_site(services=("pool",), programs={"pool": COUNTING}).start()
 
     def add_and_remove() -> None:
         uid = site.ask("pool", "add", type="quick")["uid"]
@@ -33,3 +35,14 @@ def test_service_holds_nothing_of_modules_that_have_gone(make_site: Callable[...
         add_and_remove()
     wait_until(lambda: holdings() == before, "all is as it was")
     assert len(site.ask("pool", "gone")) == 100
+
+
+def test_a_fault_in_the_midst_of_a_start_leaves_nothing(make_site: Callable[..., Site]) -> None:
+    site = make_site(services=("pool",), programs={"pool": COUNTING}).start()
+    pool = Client(site, "pool")
+    with pytest.raises(Refusal, match="internal error in `add`: RuntimeError; see the log"):
+        pool.add("faulty")
+    pool.expect_no_children()
+    assert pool.roster() == []
+    wait_until(lambda: pool("holdings")["modules"] == 0, "it is forgotten")
+    assert [each["reason"] for each in pool("gone")] == ["was given up while it started"]

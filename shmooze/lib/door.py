@@ -22,8 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import gevent
-
+from shmooze.errors import SettingsError
 from shmooze.lib import packet
 from shmooze.lib.server import PENANCE
 from shmooze.lib.tokens import CONTROL, Holder, TokenFile
@@ -111,18 +110,24 @@ class Door:
                 if self.tokens.holder_of(token) is None:
                     return
                 yield piece
+        except SettingsError:
+            return  # nobody is let in any more
         finally:
             if (close := getattr(answer, "close", None)) is not None:
                 close()
 
     def find(self, token: str, environ: dict[str, Any]) -> Holder:
-        """Who has a token. Raises Unwelcome, later with each failure of the same client."""
+        """Who has a token. Raises Unwelcome, and later with each wrong one of the same client."""
         assert self.tokens is not None
-        holder = self.tokens.holder_of(token)
+        try:
+            holder = self.tokens.holder_of(token)
+        except SettingsError as bad:
+            words = "nobody is let in: the file of tokens cannot be read; see the server's log"
+            raise Unwelcome("503 Service Unavailable", words) from bad
         if holder is None:
             client = environ[CLIENT]
             log.warning("%s: a wrong token", client)
-            environ.get(PENANCE, gevent.sleep)(self._failures.count(client))
+            environ.get(PENANCE, time.sleep)(self._failures.count(client))
             raise _no_token("the token is not valid")
         return holder
 
@@ -282,9 +287,11 @@ def _is_loopback(name: str) -> bool:
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(text.strip())
+        found = ipaddress.ip_address(text.strip())
     except ValueError:
         return None
+    # An IPv4 client of a server that listens on IPv6 as well is told as ::ffff:a.b.c.d.
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def _list(source: Settings, key: str, kind: str) -> list[str]:

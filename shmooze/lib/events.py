@@ -10,7 +10,7 @@ most, what was touched is compared with what was last told, and the difference b
 so a busy module's changes merge, and its last value always comes. An event is encoded once, for
 all. A watcher is no more than a number, that of the last event which it has got; it takes the
 next ones from a bounded history as fast as its client reads. Whoever falls behind that history
-gets a snapshot again. Nobody waits for a watcher.
+gets a snapshot again, the same one as all who need it at that time. Nobody waits for a watcher.
 
 While nobody watches, nothing is compared or kept.
 """
@@ -21,7 +21,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +79,8 @@ class EventHub:
         #: Tells this life of the program from others: their numbers mean nothing here.
         self._instance = secrets.token_hex(4)
         self._number = 0
+        #: The last snapshot that was made, and its number.
+        self._snapshot: tuple[int, bytes] = (-1, b"")
         self._history: deque[bytes] = deque()
         self._history_bytes = 0
         self._watchers = 0
@@ -118,10 +120,10 @@ class EventHub:
                 if missing > len(self._history):
                     self._publish()
                     number = self._number
-                    yield self._snapshot()
+                    yield self._current_snapshot()
                 elif missing:
-                    number = self._number
-                    yield b"".join([self._history[-place] for place in range(missing, 0, -1)])
+                    number += 1
+                    yield self._history[-missing]
                 elif not self._next.wait(self.heartbeat):
                     yield HEARTBEAT
         finally:
@@ -143,6 +145,7 @@ class EventHub:
         self._touched.clear()
         self._gone.clear()
         self._told = View()
+        self._snapshot = (-1, b"")
 
     def _number_of(self, last_id: str | None) -> int:
         """The number of an event of this hub; for any other text one that nobody remembers."""
@@ -153,13 +156,15 @@ class EventHub:
 
     def _publish_soon(self) -> None:
         """Publish now what has come together, and later what comes until then."""
-        gevent.sleep(0)  # all that happens in this turn of the loop is one event
-        while self._publish():
-            gevent.sleep(self.interval)
-            if self._deserted is not None and time.monotonic() - self._deserted > self.linger:
-                self._sleep()
-                break
-        self._publisher = None
+        try:
+            gevent.sleep(0)  # all that happens in this turn of the loop is one event
+            while self._publish():
+                gevent.sleep(self.interval)
+                if self._deserted is not None and time.monotonic() - self._deserted > self.linger:
+                    self._sleep()
+                    break
+        finally:
+            self._publisher = None
 
     def _publish(self) -> bool:
         """Make an event of all that is different from what was told; whether there was any."""
@@ -201,7 +206,7 @@ class EventHub:
             self._told = self._copy_of(view, told, modules)
         return change
 
-    def _copy_of(self, view: View, told: View | None = None, changed: Any = None) -> View:
+    def _copy_of(self, view: View, told: View | None = None, changed: Collection[str] = ()) -> View:
         """A view to compare with later; what has not changed is taken over from `told`."""
         old = told.everyone if told is not None else {}
 
@@ -214,11 +219,14 @@ class EventHub:
         background = view.background
         return View(modules, background and (background[0], copy(*background)))
 
-    def _snapshot(self) -> bytes:
-        view = self._look()
-        modules = [entry.show(uid) for uid, entry in view.modules.items()]
-        background = view.background[1].show(view.background[0]) if view.background else None
-        return self._event("snapshot", {"modules": modules, "background": background})
+    def _current_snapshot(self) -> bytes:
+        if self._snapshot[0] != self._number:
+            view = self._look()
+            modules = [entry.show(uid) for uid, entry in view.modules.items()]
+            background = view.background[1].show(view.background[0]) if view.background else None
+            snapshot = self._event("snapshot", {"modules": modules, "background": background})
+            self._snapshot = self._number, snapshot
+        return self._snapshot[1]
 
     def _event(self, kind: str, data: dict[str, Any]) -> bytes:
         head = f"id: {self._instance}-{self._number}\nevent: {kind}\ndata: "

@@ -74,7 +74,7 @@ class Login:
         try:
             self._door.find(token, request.environ)
         except Unwelcome as bad:
-            response.status = 401
+            response.status = bad.status
             return self._show(f"{bad}.".capitalize())
         return self._go("./", token, _KEPT)
 

@@ -89,19 +89,34 @@ class _Handler(WSGIHandler):
     #: Seconds that a client whose request was refused may go on sending before it is cut off, so
     #: that it can read why.
     linger = 1.0
+    #: Clients that may do so at a time after they were told that all are at work.
+    most_turned_away = 50
+
+    server: _Server
 
     def handle(self) -> None:
         self.incoming = Incoming(self.socket, self.server.limits)
         connections = self.server.connections
         if len(connections) >= self.server.limits.max_connections and not self._make_room():
-            self._refuse(BadRequest(503, "too many connections; try again in a moment"))
-            self.socket.close()
+            self._turn_away()
             return
         connections[self] = gevent.getcurrent()
         try:
             super().handle()
         finally:
             del connections[self]
+
+    def _turn_away(self) -> None:
+        server = self.server
+        server.turned_away += 1
+        try:
+            self._refuse(
+                BadRequest(503, "too many connections; try again in a moment"),
+                self.linger if server.turned_away <= self.most_turned_away else 0,
+            )
+        finally:
+            server.turned_away -= 1
+            self.socket.close()
 
     @contextmanager
     def _in_line(self, why: str) -> Iterator[None]:
@@ -111,6 +126,10 @@ class _Handler(WSGIHandler):
         line[self] = why
         try:
             yield
+            if self not in line:
+                # It was chosen at the moment when its client moved. It must not be hit later, in
+                # the middle of what the application does.
+                raise gevent.GreenletExit
         finally:
             line.pop(self, None)
             if before is not None:
@@ -119,8 +138,7 @@ class _Handler(WSGIHandler):
     def _make_room(self) -> bool:
         """Close the connection that has waited longest for its client, if there is one."""
         for handler in self.server.waiting:
-            del self.server.waiting[handler]
-            self.server.connections[handler].kill(block=False)
+            self.server.close_waiting(handler)
             return True
         return False
 
@@ -131,7 +149,8 @@ class _Handler(WSGIHandler):
         except HungUp:
             return None
         except BadRequest as bad:
-            self._refuse(bad)
+            with self._in_line(_LISTEN):
+                self._refuse(bad, self.linger)
             return None
         self.requestline = f"{head.method} {head.target} {head.version}"
         self.command, self.path, self.request_version = head.method, head.target, head.version
@@ -189,17 +208,20 @@ class _Handler(WSGIHandler):
     @contextmanager
     def _watch(self) -> Iterator[None]:
         """Give the connection up as soon as its client has left."""
-        me = gevent.getcurrent()
+        me, has_left = gevent.getcurrent(), False
         watcher = gevent.get_hub().loop.io(self.socket.fileno(), 1)
 
         def look() -> None:
+            nonlocal has_left
             watcher.stop()  # what else may come is for the next request
-            if self.incoming.has_hung_up():
+            if has_left := self.incoming.has_hung_up():
                 me.kill(block=False)
 
         watcher.start(look)
         try:
             yield
+            if has_left:  # and the kill is still to come
+                raise gevent.GreenletExit
         finally:
             watcher.stop()
             watcher.close()
@@ -207,6 +229,11 @@ class _Handler(WSGIHandler):
     def _penance(self, seconds: float) -> None:
         with self._in_line(_PENANCE), self._watch():
             gevent.sleep(seconds)
+
+    def _write(self, data: bytes) -> None:
+        # Each chunk is copied once more, and kept until it is taken; events are shared by many.
+        for start in range(0, len(data), self.piece):
+            super()._write(data[start : start + self.piece])
 
     def _sendall(self, data: bytes) -> None:
         self.socket.settimeout(self.server.limits.send_timeout)
@@ -217,11 +244,12 @@ class _Handler(WSGIHandler):
     def handle_error(self, t: Any, v: Any, tb: Any) -> None:
         if isinstance(v, TimeoutError):  # the client does not take the answer
             log.info("%s takes no answer and is cut off", self.client_address[0])
-            self.close_connection = True
-        else:
+        elif not isinstance(v, gevent.GreenletExit):  # which is our own way to close it
             super().handle_error(t, v, tb)
+            return
+        self.close_connection = True
 
-    def _refuse(self, bad: BadRequest) -> None:
+    def _refuse(self, bad: BadRequest, linger: float) -> None:
         """Say why, and end a connection of which nobody knows any more what it means."""
         log.info("%s: refused with %d: %s", self.client_address[0], bad.status, bad)
         body = packet.encode(packet.error(str(bad)))
@@ -232,7 +260,7 @@ class _Handler(WSGIHandler):
             f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n"
         )
         self.socket.settimeout(self.linger)
-        deadline = time.monotonic() + self.linger
+        deadline = time.monotonic() + linger
         try:
             self.socket.sendall(head.encode() + body)
             self.socket.shutdown(socket.SHUT_WR)
@@ -249,6 +277,34 @@ class _AllRead:
         pass
 
 
+class _Server(WSGIServer):
+    """What its connections share."""
+
+    def __init__(
+        self, listener: socket.socket, application: Application, host: str, limits: Limits
+    ) -> None:
+        super().__init__(
+            listener,
+            application,
+            handler_class=_Handler,
+            log=None,
+            error_log=log,
+            environ={"SERVER_NAME": host},  # or it would be looked up, and DNS waited for
+        )
+        self.limits = limits
+        self.connections: dict[_Handler, gevent.Greenlet] = {}
+        #: The handlers in line, and what each waits for; the one that waits longest first.
+        self.waiting: dict[_Handler, str] = {}
+        #: Clients that are being told to come again.
+        self.turned_away = 0
+        self.stopping = False
+
+    def close_waiting(self, handler: _Handler) -> None:
+        """Close a connection that stands in line."""
+        del self.waiting[handler]
+        self.connections[handler].kill(block=False)
+
+
 class Server:
     """Serves a WSGI application at `host` and `port`."""
 
@@ -263,23 +319,11 @@ class Server:
         self.host, self.port = host, port
         self._application = application
         self._limits = limits
-        self._server: WSGIServer | None = None
+        self._server: _Server | None = None
 
     def start(self) -> None:
         """Listen. Raises ShmoozeError where the address cannot be had."""
-        server = WSGIServer(
-            self._listen(),
-            self._application,
-            handler_class=_Handler,
-            log=None,
-            error_log=log,
-            environ={"SERVER_NAME": self.host},  # or it would be looked up, and DNS waited for
-        )
-        server.connections = {}
-        #: The handlers in line, and what each waits for; the one that waits longest first.
-        server.waiting = {}
-        server.limits = self._within_the_systems()
-        server.stopping = False
+        server = _Server(self._listen(), self._application, self.host, self._within_the_systems())
         server.start()
         self._server = server
 
@@ -312,9 +356,9 @@ class Server:
         if self._server is not None:
             self._server.close()
             self._server.stopping = True
-            waiting = self._server.waiting.items()
-            over = [handler for handler, why in waiting if why != _LISTEN]
-            gevent.killall([self._server.connections[each] for each in over], block=False)
+            for handler, why in list(self._server.waiting.items()):
+                if why != _LISTEN:
+                    self._server.close_waiting(handler)
 
     def stop(self) -> None:
         """Stop listening, let answers under way go out for a moment, then close everything."""

@@ -93,12 +93,12 @@ class JSONCommandProcessor:
     read_cmds: tuple[str, ...] | list[str] = ()
 
     def command(self, query: Any) -> Any:
-        """The answer to one packet, or the list of answers to a list of packets.
+        """The answer to one packet, or the list of answers, as JSON, to a list of packets.
 
-        Raises PacketError for a value that is neither.
+        Raises PacketError for a value that is neither, or a list that is too long.
         """
         if isinstance(query, list):
-            return [self._answer_in_list(each) for each in query]
+            return self._answers(query)
         check_command(query)
         return self.single_command(query)
 
@@ -124,10 +124,10 @@ class JSONCommandProcessor:
             self.logger.log(None, self.log_namespace, query, answer)
         return answer
 
-    def encoded_answers(self, queries: list[Any]) -> list[msgspec.Raw]:
-        """The answers to a list of packets, as JSON; others have their turn in between.
+    def _answers(self, queries: list[Any]) -> list[msgspec.Raw]:
+        """The answers to a list of packets; others have their turn in between.
 
-        Raises PacketError for a list that is too long.
+        They are encoded one by one, since all together have a limit.
         """
         if len(queries) > self.max_commands:
             raise PacketError(f"a list may hold {self.max_commands} commands at the most")
@@ -284,10 +284,7 @@ class Service:
         who = Caller(environ[ROLE], environ[CLIENT])
         before = caller.set(who)
         try:
-            if isinstance(query, list) and isinstance(self, JSONCommandProcessor):
-                answer: Any = self.encoded_answers(query)
-            else:
-                answer = self.command(query)
+            answer = self.command(query)
         except PacketError as bad:
             raise Refused(400, str(bad)) from bad
         finally:

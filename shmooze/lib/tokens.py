@@ -7,6 +7,7 @@ The tokens themselves stand nowhere; whoever gets hold of the file can do nothin
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -16,6 +17,8 @@ import re
 import secrets
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +48,8 @@ class TokenFile:
         self.path = Path(path)
         self._version: tuple[int, ...] | None = None
         self._entries: dict[str, dict[str, str]] = {}
+        #: The last fault of the file that was told of.
+        self._told = ""
 
     def load(self) -> dict[str, dict[str, str]]:
         """What the file says. Raises SettingsError that names the file and the fault."""
@@ -64,7 +69,10 @@ class TokenFile:
         return entries
 
     def holder_of(self, token: str) -> Holder | None:
-        """Who has this token; None: nobody. Takes as long whoever it is."""
+        """Who has this token; None: nobody. Takes as long whoever it is.
+
+        Raises SettingsError where the file cannot be read any more, and says so in the log once.
+        """
         digest = _digest(token)
         found = None
         for name, entry in self._current().items():
@@ -76,19 +84,22 @@ class TokenFile:
         """Make a token for a new name, and return it: it is not seen again. SettingsError."""
         if not _NAME.fullmatch(name):
             raise self._error(f"cannot have the name {name!r}: letters, digits and . _ @ - only")
-        entries = self.load() if self.path.exists() else {}
-        if name in entries:
-            raise self._error(f"has a token for {name!r} already; revoke it first")
         token = secrets.token_urlsafe(32)
-        self._write({**entries, name: {"sha256": _digest(token), "role": role}})
+        with self._alone():
+            entries = self.load() if self.path.exists() else {}
+            if name in entries:
+                raise self._error(f"has a token for {name!r} already; revoke it first")
+            self._write({**entries, name: {"sha256": _digest(token), "role": role}})
         return token
 
     def revoke(self, name: str) -> None:
         """Take a name's token away. SettingsError where there is none."""
-        entries = self.load()
-        if entries.pop(name, None) is None:
-            raise self._error(f"has no token for {name!r}; known: {', '.join(entries) or 'none'}")
-        self._write(entries)
+        with self._alone():
+            entries = self.load()
+            if entries.pop(name, None) is None:
+                known = ", ".join(entries) or "none"
+                raise self._error(f"has no token for {name!r}; known: {known}")
+            self._write(entries)
 
     def _current(self) -> dict[str, dict[str, str]]:
         version: tuple[int, ...]
@@ -98,12 +109,17 @@ class TokenFile:
         except OSError:
             version = ()
         if version != self._version:
-            self._version = version
+            # The fault may pass, such as a want of file descriptors: so it is read anew each time
+            # until that works, and told of once.
+            self._version = None
             try:
                 self._entries = self.load()
             except SettingsError as bad:
-                self._entries = {}
-                log.error("nobody is let in: %s", bad)
+                if str(bad) != self._told:
+                    log.error("nobody is let in: %s", bad)
+                self._told = str(bad)
+                raise
+            self._version, self._told = version, ""
         return self._entries
 
     def _check(self, entries: Any) -> None:
@@ -119,14 +135,32 @@ class TokenFile:
 
     def _write(self, entries: dict[str, dict[str, str]]) -> None:
         """All or nothing, and never readable for others."""
-        try:
+        with self._errors_in_words(), ExitStack() as undo:
             fd, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}-")
+            undo.callback(os.unlink, temporary)
             with os.fdopen(fd, "w", encoding="utf-8") as file:
                 json.dump(entries, file, indent=4)
                 file.write("\n")
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self.path)
+            undo.pop_all()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Have nobody else change the file in between."""
+        with self._errors_in_words():
+            folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    @contextmanager
+    def _errors_in_words(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as bad:
             raise self._error(f"cannot be written: {bad.strerror}") from bad
 

@@ -82,9 +82,11 @@ def _guard(service: int) -> int:
         if pid == service:
             break
     deadline = time.monotonic() + KILL_TIMEOUT
+    left: list[int] = []
     while time.monotonic() < deadline:
         try:
-            for child in children(os.getpid()):
+            left = children(os.getpid())
+            for child in left:
                 _pass_on(child, signal.SIGKILL)
         except OSError:
             pass  # the system has no file descriptor left; again in a moment
@@ -94,8 +96,8 @@ def _guard(service: int) -> int:
         except ChildProcessError:
             return status
         monkey.get_original("time", "sleep")(0.002)
-    left = ", ".join(map(str, children(os.getpid())))
-    os.write(2, f"shmooze: SIGKILL does not end what the service left: {left}\n".encode())
+    pids = ", ".join(map(str, left))
+    os.write(2, f"shmooze: SIGKILL does not end what the service left: {pids}\n".encode())
     return status
 
 

@@ -170,13 +170,13 @@ def children(parent: int) -> list[int]:
 
 
 def _read(pid: int) -> Member | None:
-    """The process as /proc tells it; None where it is dead, a zombie included.
+    """The process as /proc tells it; None where it is dead, a zombie included, or hidden from us.
 
     Raises OSError where that cannot be known, because no file descriptor is left.
     """
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # the latter with the mount option hidepid
         return None
     try:
         line = os.read(fd, 4096)

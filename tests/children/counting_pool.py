@@ -21,6 +21,14 @@ class Quick(Module):
     process = ["bash", str(Path(__file__).parent / "quick.sh")]
 
 
+class Faulty(Quick):
+    TYPE_STRING = "faulty"
+
+    def start(self, args: dict) -> None:
+        self._connect()
+        raise RuntimeError("a fault in the application")
+
+
 class CountingPool(Pool):
     def holdings(self) -> dict[str, int]:
         gc.collect()
@@ -38,4 +46,4 @@ class CountingPool(Pool):
 
 
 if __name__ == "__main__":
-    sys.exit(CountingPool([Quick]).serve_forever())
+    sys.exit(CountingPool([Quick, Faulty]).serve_forever())
