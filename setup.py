@@ -27,6 +27,7 @@ setup(
         "gevent>=24.10",
         "geventhttpclient>=2.3",
         "msgspec>=0.19",
+        "psutil>=5.9",
     ],
     extras_require={
         "supervisor": ["supervisor>=4.2.5"],

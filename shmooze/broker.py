@@ -39,6 +39,7 @@ from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 from shmooze.modules.report import Wanted, entry, epitaph, explain, select, show
 from shmooze.modules.restart import NEVER, ON_FAILURE
+from shmooze.modules.usage import Gauge
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Broker(JSONCommandProcessor, Service):
         self._gone: deque[dict[str, Any]] = deque(maxlen=self.remembered)
         #: What browsers see live; whatever changes is told to it.
         self.events = EventHub(self.view)
+        self._gauge = Gauge(lambda: self._living)
         self._orders: dict[Module, gevent.Greenlet] = {}
         self._progress = Event()
         self._stopping = False
@@ -142,6 +144,10 @@ class Broker(JSONCommandProcessor, Service):
 
     def gone(self) -> list[dict[str, Any]]:
         return list(self._gone)
+
+    def usage(self) -> dict[str, Any]:
+        """What each module uses of the machine; see modules.usage."""
+        return self._gauge.read()
 
     # Life of the service.
 
@@ -371,4 +377,4 @@ class Broker(JSONCommandProcessor, Service):
             self.logger.log(uid, namespace, command, answer)
 
     log_cmds: tuple[str, ...] = ("rm", "add", "tell_module")
-    read_cmds: tuple[str, ...] = ("modules_available", "ask_module", "output", "gone")
+    read_cmds: tuple[str, ...] = ("modules_available", "ask_module", "output", "gone", "usage")

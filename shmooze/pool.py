@@ -35,6 +35,7 @@ class Pool(Broker):
         "ask_module": Broker.ask_module,
         "output": Broker.output,
         "gone": Broker.gone,
+        "usage": Broker.usage,
     }
     read_cmds = (*Broker.read_cmds, "pool")
 

@@ -125,6 +125,7 @@ class Queue(Broker):
         "ask_background": ask_background,
         "output": Broker.output,
         "gone": Broker.gone,
+        "usage": Broker.usage,
     }
     log_cmds = (*Broker.log_cmds, "mv", "set_bg", "tell_background")
     read_cmds = (*Broker.read_cmds, "queue", "bg", "backgrounds_available", "ask_background")

@@ -148,6 +148,10 @@ class Module:
         """The last lines of its standard error."""
         return list(self._outputs.errors) if self._outputs else []
 
+    def processes(self) -> list[int]:
+        """The pids of the child and of all that it has started, as far as they can be known."""
+        return self._process.tree() if self._process else []
+
     def start(self, args: dict[str, Any]) -> None:
         """Launch the child, connect it and have it accept `init`.
 

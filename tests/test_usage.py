@@ -1,0 +1,50 @@
+"""What modules use of the machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from support import CHILDREN, Client, Site, wait_until
+
+QUICK = str(CHILDREN / "quick.sh")
+#: Starts a process that works all the time and holds 50 MB, and is quiet itself.
+BUSY = f'{sys.executable} -c \'x = b"x" * 50_000_000\nwhile True: pass\' & exec bash {QUICK} "$@"'
+
+
+def test_cpu_and_memory_of_all_that_a_module_has_started(make_site: Callable[..., Site]) -> None:
+    types = {
+        "busy": {"process": ["bash", "-c", BUSY, "busy"]},
+        "quick": {"process": ["bash", QUICK]},
+    }
+    site = make_site(services=("pool",), settings={"pool": {"modules": types}}).start()
+    pool = Client(site, "pool")
+    assert pool("usage")["modules"] == {}
+    busy, quick = pool.add("busy"), pool.add("quick")
+
+    def grown() -> bool:
+        used = pool("usage")["modules"].get(busy, {"cpu": 0, "memory": 0})
+        return used["cpu"] > 0.2 and used["memory"] > 50_000_000
+
+    wait_until(grown, "the busy one has worked")
+    first = pool("usage")
+    assert first["modules"][busy]["processes"] == 2
+    assert first["modules"][quick]["processes"] == 1
+    assert first["modules"][quick]["cpu"] < 0.2
+    assert 0 < first["modules"][quick]["memory"] < 50_000_000
+    later = wait_until(
+        lambda: (u := pool("usage"))["at"] > first["at"] and u, "it is measured again"
+    )
+    seconds = later["at"] - first["at"]
+    assert 0.1 * seconds < later["modules"][busy]["cpu"] - first["modules"][busy]["cpu"]
+    pool("rm", uids=[busy, quick])
+    wait_until(lambda: pool("usage")["modules"] == {}, "nothing is used any more")
+
+
+def test_many_who_ask_share_one_measurement(make_site: Callable[..., Site]) -> None:
+    types = {"quick": {"process": ["bash", QUICK]}}
+    site = make_site(services=("pool",), settings={"pool": {"modules": types}}).start()
+    pool = Client(site, "pool")
+    pool.add("quick")
+    answers = site.direct("pool", 50 * [{"cmd": "usage"}]).json
+    assert len({answer["result"]["at"] for answer in answers}) <= 2
