@@ -19,7 +19,10 @@ setup(
     python_requires=">=3.10",
     packages=["shmooze", "shmooze.lib", "shmooze.modules", "shmooze.static"],
     package_dir={"shmooze.static": "static"},
-    package_data={"shmooze": ["default_settings.json", "py.typed"], "shmooze.static": ["*"]},
+    package_data={
+        "shmooze": ["default_settings.json", "py.typed"],
+        "shmooze.static": ["*", "console/*"],
+    },
     scripts=["scripts/shmz"],
     zip_safe=False,
     install_requires=[

@@ -1,0 +1,118 @@
+/** Forms that send a command with arguments; the last ones used are at hand. */
+
+import { copy, write } from "./dom.js";
+
+const REMEMBERED = 8;
+let count = 0;
+
+/** The arguments that a person typed. Throws an Error that says what is wrong with them. */
+function parseArguments(text) {
+  let args;
+  try {
+    args = JSON.parse(text.trim() || "{}");
+  } catch (error) {
+    throw new Error(`The arguments are not valid JSON: ${error.message}`);
+  }
+  if (args === null || typeof args !== "object" || Array.isArray(args))
+    throw new Error('The arguments must be a JSON object, such as {"seconds": 30}.');
+  return args;
+}
+
+/** The arguments last used for something, the latest first. A browser may keep none. */
+function remembered(key) {
+  try {
+    return JSON.parse(localStorage.getItem(`shmooze ${BASE_URL} ${key}`)) || [];
+  } catch {
+    return [];
+  }
+}
+
+function remember(key, text) {
+  const texts = [text, ...remembered(key).filter((each) => each !== text)].slice(0, REMEMBERED);
+  try {
+    localStorage.setItem(`shmooze ${BASE_URL} ${key}`, JSON.stringify(texts));
+  } catch {
+    // private windows, a full disk
+  }
+}
+
+/**
+ * A copy of the template `order` (what to send is chosen) or `command` (it is typed).
+ * `send(what, args)` gives a promise; its value, if there is one, is shown as the answer.
+ */
+export class Form {
+  /** `scope` tells its memory from that of others. */
+  constructor(id, caption, scope, send) {
+    const number = count++;
+    this.scope = scope;
+    this.send = send;
+    this.element = copy(id);
+    this.element.ariaLabel = caption;
+    this.what = this.element.elements.what;
+    this.args = this.element.elements.args;
+    this.problem = this.element.querySelector(".problem");
+    this.answer = this.element.querySelector("output");
+    this.element.querySelector("button").textContent = caption;
+    this.problem.id = `problem-${number}`;
+    this.args.setAttribute("aria-describedby", this.problem.id);
+    for (const list of this.element.querySelectorAll("datalist")) {
+      list.id = `${list.className}-${number}`;
+      this[list.className].setAttribute("list", list.id);
+    }
+    this.what.addEventListener("change", () => this.recall());
+    this.element.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.submit();
+    });
+  }
+
+  /** Have these to choose from, or to be suggested. */
+  offer(names) {
+    const options = names.map((name) => new Option(name));
+    if (this.what.list) this.what.list.replaceChildren(...options);
+    else {
+      const chosen = this.what.value;
+      this.what.replaceChildren(...options);
+      if (names.includes(chosen)) this.what.value = chosen;
+      this.element.hidden = names.length === 0;
+    }
+    if (!this.args.value) this.recall();
+  }
+
+  get key() {
+    return `${this.scope} ${this.what.value}`;
+  }
+
+  /** Fill in what was last used for this, unless something of the person's own stands there. */
+  recall() {
+    const texts = remembered(this.key);
+    this.args.list.replaceChildren(...texts.map((text) => new Option(text)));
+    if (!this.args.value || this.args.value === this.filled) this.args.value = texts[0] || "";
+    this.filled = this.args.value;
+  }
+
+  async submit() {
+    write(this.problem, "");
+    this.args.ariaInvalid = "false";
+    let args;
+    try {
+      args = parseArguments(this.args.value);
+    } catch (error) {
+      write(this.problem, error.message);
+      this.args.ariaInvalid = "true";
+      this.args.focus();
+      return;
+    }
+    const { key } = this, text = this.args.value.trim();
+    try {
+      const answer = await this.send(this.what.value, args);
+      if (this.answer) write(this.answer, JSON.stringify(answer, null, 2) ?? "null");
+      if (text) remember(key, text);
+      this.filled = this.args.value;
+      if (key === this.key) this.recall();
+    } catch (error) {
+      if (this.answer) write(this.answer, "");
+      write(this.problem, error.message);
+    }
+  }
+}

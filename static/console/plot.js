@@ -1,0 +1,82 @@
+/**
+ * A small plot of a number's last minutes.
+ *
+ * Drawing asks nothing of the page, neither sizes nor styles: that would have it laid out anew for each.
+ */
+
+const SPAN = 5 * 60e3; // ms
+const STEP = 1000; // ms between two values that are kept, and between two drawings
+
+const HEIGHT = 18; // px
+
+const inks = new Map();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => inks.clear());
+
+/** A colour of index.css by its name. */
+function colour(name) {
+  if (!inks.has(name)) inks.set(name, getComputedStyle(document.documentElement).getPropertyValue(name));
+  return inks.get(name);
+}
+
+export class Plot {
+  #times = [];
+  #values = [];
+  #drawn = 0;
+
+  /** `readable` words a value; `width` is in px, `ink` a colour of index.css. */
+  constructor(name, readable, width = 80, ink = "--accent") {
+    this.name = name;
+    this.readable = readable;
+    this.width = width;
+    this.ink = ink;
+    this.element = document.createElement("canvas");
+    this.element.width = this.element.height = 0; // until it is drawn
+    this.element.className = "plot";
+    this.element.role = "img";
+    this.element.hidden = true; // until there is something to see
+  }
+
+  add(value) {
+    const now = performance.now(), last = this.#times.length - 1;
+    if (last > 0 && now - this.#times[last - 1] < STEP) this.#values[last] = value;
+    else if (last < 0 || this.#values[last] !== value) {
+      this.#times.push(now);
+      this.#values.push(value);
+    }
+    // The last value from before the span still holds at its beginning.
+    while (this.#times[1] < now - SPAN) {
+      this.#times.shift();
+      this.#values.shift();
+    }
+    if (this.#values.length > 1) this.element.hidden = false;
+  }
+
+  draw() {
+    const now = performance.now();
+    if (this.element.hidden || now - this.#drawn < STEP) return;
+    this.#drawn = now;
+    const { element, width } = this, height = HEIGHT, scale = devicePixelRatio;
+    if (element.width !== Math.round(width * scale)) {
+      element.width = Math.round(width * scale);
+      element.height = Math.round(height * scale);
+      element.style.width = `${width}px`;
+    }
+    const low = Math.min(...this.#values), high = Math.max(...this.#values);
+    const y = (value) => height - 2 - (height - 4) * (high > low ? (value - low) / (high - low) : 0.5);
+    const begin = Math.max(now - SPAN, this.#times[0]);
+    const x = (time) => width * Math.max(0, (time - begin) / Math.max(now - begin, 1));
+    const context = element.getContext("2d");
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.beginPath();
+    this.#values.forEach((value, i) => {
+      if (i) context.lineTo(x(this.#times[i]), y(this.#values[i - 1]));
+      context.lineTo(x(this.#times[i]), y(value));
+    });
+    context.lineTo(width, y(this.#values.at(-1)));
+    context.strokeStyle = colour(this.ink);
+    context.lineWidth = 1.25;
+    context.stroke();
+    element.ariaLabel = `${this.name}, last minutes: ${this.readable(low)} to ${this.readable(high)}`;
+  }
+}

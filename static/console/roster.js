@@ -1,0 +1,89 @@
+/** Modules in order, and how a person changes that order. */
+
+import { arrange, copy } from "./dom.js";
+import { Row } from "./row.js";
+import { dragging } from "./drag.js";
+
+export class Roster {
+  /**
+   * Its element is a copy of the template `id`; `options` are those of its rows. With `mv(uids)`, which
+   * gives a promise, they can be moved.
+   */
+  constructor(id, options, mv = null) {
+    this.element = copy(id);
+    this.list = this.element.querySelector(".modules");
+    this.options = options;
+    this.mv = mv;
+    this.modules = []; // as the service says
+    this.rows = []; // as they are shown, in advance of the service's word where a person moves them
+    if (mv) dragging(this);
+  }
+
+  show(modules) {
+    this.modules = modules;
+    const known = new Map(this.rows.map((row) => [row.uid, row]));
+    const old = this.rows;
+    this.rows = modules.map((module) => {
+      const row = known.get(module.uid) || this.newRow(module.uid);
+      row.take(module);
+      return row;
+    });
+    if (this.rows.length !== old.length || this.rows.some((row, place) => row !== old[place])) this.reorder(old);
+  }
+
+  newRow(uid) {
+    const row = new Row(uid, this.options);
+    if (this.mv) row.element.addEventListener("keydown", (event) => this.key(event, row));
+    else row.part("grip").remove();
+    return row;
+  }
+
+  /** Move a row to a place: all that stand before it there are named, so nobody else changes places. */
+  async move(row, place) {
+    const old = this.rows, before = old.indexOf(row);
+    this.rows = old.filter((each) => each !== row);
+    this.rows.splice(place, 0, row);
+    this.reorder(old);
+    const uids = this.rows.slice(0, Math.max(place, before) + 1).map((each) => each.uid);
+    const said = `${row.type} is now ${place + 1} of ${old.length}`;
+    if (!(await this.mv(uids, said))) this.show(this.modules);
+  }
+
+  reorder(old) {
+    const heir = this.heir(old);
+    if (!this.dragged) arrange(this.list, this.rows.map((row) => row.element));
+    const stay = new Set(this.rows);
+    for (const row of old) if (!stay.has(row)) row.close();
+    if (heir) heir.focus();
+    this.rows.forEach((row, place) => {
+      row.enable("up", place > 0);
+      row.enable("down", place < this.rows.length - 1);
+    });
+    this.element.querySelector(".hint").hidden = this.rows.length > 0;
+  }
+
+  /** The arrow keys move a row while one of the buttons that move it has the focus. */
+  key(event, row) {
+    const { target, key } = event;
+    if (target !== row.buttons.get("up") && target !== row.buttons.get("down")) return;
+    const place = this.rows.indexOf(row), last = this.rows.length - 1;
+    const wanted = { ArrowUp: place - 1, ArrowDown: place + 1, Home: 0, End: last }[key];
+    if (wanted === undefined) return;
+    event.preventDefault();
+    if (wanted >= 0 && wanted <= last && wanted !== place) this.move(row, wanted);
+  }
+
+  /** What gets the focus if the row that has it is about to go. */
+  heir(old) {
+    const place = old.findIndex((row) => row.element.contains(document.activeElement));
+    if (place < 0 || this.rows.includes(old[place])) return null;
+    const near = [...old.slice(place + 1), ...old.slice(0, place).reverse()];
+    const next = near.find((row) => this.rows.includes(row));
+    const [name] = [...old[place].buttons].find(([, button]) => button === document.activeElement) || ["remove"];
+    return next ? next.buttons.get(name) : this.element.closest(".service").querySelector("select");
+  }
+
+  close() {
+    for (const row of this.rows) row.close();
+  }
+}

@@ -1,0 +1,180 @@
+/** One service: what it is, what it has, and what can be ordered from it. */
+
+import { announce, copy, write } from "./dom.js";
+import { Form } from "./forms.js";
+import { Graves } from "./graves.js";
+import { Roster } from "./roster.js";
+
+const LOOK = 2000; // ms between two looks at what the modules of a queue or pool use
+const GLANCE = 5000; // ms between two at another service: they only tell whether it is alive
+const SOON = 300; // ms after which it is asked how those that have left have ended
+
+export class Service {
+  constructor(name, endpoint) {
+    this.name = name;
+    this.endpoint = endpoint;
+    this.kind = null; // "queue", "pool", "other"; null while that is not known
+    this.next = 0; // when to look again
+    this.removed = new Set(); // uids that were removed here
+    this.element = copy("service");
+    this.heading = this.element.querySelector("h2");
+    this.heading.textContent = name;
+    this.heading.id = `service-${name}`;
+    this.element.setAttribute("aria-labelledby", this.heading.id);
+    this.problem = this.element.querySelector(".problem");
+    this.fixed = this.element.children.length;
+    this.status("looking", "Looking…");
+  }
+
+  status(state, text) {
+    this.element.dataset.status = state;
+    write(this.element.querySelector(".status"), text);
+  }
+
+  /** Asked in one turn, these go out in one request; with `now` it waits for none. */
+  ask(cmd, args, now = false) {
+    return new Promise((resolve, reject) => {
+      const send = now ? "forceQuery" : "deferQuery";
+      this.endpoint[send]({ cmd, args }, resolve, (reason) => reject(new Error(reason)));
+    });
+  }
+
+  /** Do what a person wants, now; whether that worked. A failure is said at the top of the service. */
+  async act(cmd, args, said) {
+    try {
+      await this.ask(cmd, args, true);
+      write(this.problem, "");
+      announce(said);
+      return true;
+    } catch (error) {
+      write(this.problem, error.message);
+      return false;
+    }
+  }
+
+  async look() {
+    this.next = Infinity;
+    try {
+      if (this.kind === "queue" || this.kind === "pool") await this.measure();
+      else await this.recognise();
+    } finally {
+      this.next = performance.now() + (this.kind === "other" ? GLANCE : LOOK);
+    }
+  }
+
+  /** Find out what it is, by what it answers. */
+  async recognise() {
+    const [queue, pool] = await Promise.allSettled([this.ask("queue"), this.ask("pool")]);
+    if (!this.endpoint.alive) return this.dead(queue.reason);
+    const kind = Array.isArray(queue.value) ? "queue" : Array.isArray(pool.value) ? "pool" : "other";
+    if (kind !== this.kind) this.become(kind, pool.reason);
+    this.status("alive", "Alive");
+    write(this.problem, "");
+  }
+
+  dead(error) {
+    if ("lost" in document.documentElement.dataset) return; // that is said elsewhere
+    this.status("dead", "Not answering");
+    write(this.problem, error.message);
+    if (this.kind) this.become(null);
+  }
+
+  become(kind, reason) {
+    this.kind = kind;
+    if (this.unsubscribe) this.unsubscribe();
+    if (this.roster) this.roster.close();
+    if (this.background) this.background.close();
+    this.unsubscribe = this.roster = this.background = this.graves = null;
+    [...this.element.children].slice(this.fixed).forEach((part) => part.remove());
+    write(this.element.querySelector(".kind"), kind === "other" || !kind ? "" : kind);
+    if (!kind) return;
+    if (kind !== "other") this.build(kind);
+    this.addCommandBox(kind, reason);
+    if (this.roster) this.unsubscribe = this.endpoint.subscribe((state) => this.show(state));
+  }
+
+  build(kind) {
+    const ask = (...words) => this.ask(...words);
+    const remove = async (row) => {
+      row.enable("remove", false);
+      this.removed.add(row.uid);
+      if (!(await this.act("rm", { uids: [row.uid] }, `${row.type} removed`))) row.enable("remove", true);
+    };
+    const step = (by) => (row) => this.roster.move(row, this.roster.rows.indexOf(row) + by);
+    const options = { ask, tell: "tell_module" };
+    this.roster = kind === "queue"
+      ? new Roster("roster", { ...options, actions: { up: step(-1), down: step(1), remove } },
+        (uids, said) => this.act("mv", { uids }, said))
+      : new Roster("roster", { ...options, actions: { remove } });
+    const add = this.order("Add", "add", "modules_available", (type) => `${type} added`);
+    this.element.append(this.roster.element, add);
+    if (kind === "queue") {
+      this.background = new Roster("background", { ask, tell: "tell_background", actions: {} });
+      this.background.element.append(
+        this.order("Set background", "set_bg", "backgrounds_available", (type) => `background is ${type}`));
+      this.element.append(this.background.element);
+    }
+    this.graves = new Graves();
+    this.element.append(this.graves.element);
+    this.bury();
+  }
+
+  /** A form that has a module of a type started. */
+  order(caption, cmd, offer, said) {
+    const form = new Form("order", caption, `${this.name} ${cmd}`, async (type, args) => {
+      await this.ask(cmd, { type, args }, true);
+      announce(said(type));
+    });
+    this.ask(offer).then((types) => form.offer(types), (error) => write(this.problem, error.message));
+    return form.element;
+  }
+
+  addCommandBox(kind, reason) {
+    const box = copy("box");
+    const form = new Form("command", "Send", this.name, (cmd, args) => this.ask(cmd, args, true));
+    box.open = kind === "other";
+    box.append(form.element);
+    this.element.append(box);
+    // A service that does not know a command says which ones it knows.
+    const suggest = ({ message }) => form.offer((message.split("; known: ")[1] || "").split(", ").filter(Boolean));
+    if (reason) suggest(reason);
+    else this.ask("").catch(suggest);
+  }
+
+  /** Show what the event stream says. */
+  show({ modules, background }) {
+    const before = new Map(this.roster.rows.map((row) => [row.uid, row]));
+    this.roster.show(modules);
+    if (this.background) this.background.show(background ? [background] : []);
+    for (const { uid } of modules) before.delete(uid);
+    if (before.size) {
+      clearTimeout(this.funeral);
+      this.funeral = setTimeout(() => this.bury(), SOON);
+    }
+  }
+
+  /** Ask how modules have ended. */
+  bury() {
+    const { graves } = this;
+    this.ask("gone").then((gone) => graves && graves.show(gone, this.removed), () => {});
+  }
+
+  /** Ask what the modules use; the answer also tells that the service lives. */
+  async measure() {
+    let usage = null;
+    try {
+      usage = await this.ask("usage");
+    } catch (error) {
+      if (!this.endpoint.alive) return this.dead(error);
+    }
+    if (!this.roster || !usage) return;
+    const { at, modules } = usage, before = this.usage;
+    this.usage = usage;
+    if (!before || at <= before.at) return;
+    for (const row of [...this.roster.rows, ...(this.background ? this.background.rows : [])]) {
+      const now = modules[row.uid], then = before.modules[row.uid];
+      if (now && then)
+        row.measure({ cpu: Math.max(0, 100 * (now.cpu - then.cpu) / (at - before.at)), memory: now.memory });
+    }
+  }
+}
