@@ -1,14 +1,21 @@
-"""Fixtures: whole applications, ended and counted after each test."""
+"""Fixtures: whole applications, ended and counted after each test, and pages of a browser."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import ROOT, Site
+from support import PATIENCE, ROOT, Site, free_ports, is_listening, wait_until
+
+from shmooze.lib.tokens import TokenFile
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 EXAMPLES = {
     "queue": [sys.executable, str(ROOT / "examples" / "example_queue.py")],
@@ -43,3 +50,44 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 def site(make_site: Callable[..., Site]) -> Site:
     """The example application, running: gateway, example queue, example pool."""
     return make_site(settings={"jobs": JOBS}, programs=EXAMPLES).start()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Another web server: its origin, and the folder of its files."""
+    (port,) = free_ports(1)
+    argv = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    server = subprocess.Popen([*argv, "-d", tmp_path], stderr=subprocess.DEVNULL)
+    wait_until(lambda: is_listening(port), "it listens")
+    yield f"http://127.0.0.1:{port}", tmp_path
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture
+def guarded(make_site: Callable[..., Site], elsewhere: tuple[str, Path]) -> tuple[Site, str]:
+    """The example application with a token, which is the second part."""
+    site = make_site(programs=EXAMPLES)
+    tokens = TokenFile(str(site.folder / "tokens.json"))
+    token = tokens.add("ada", "control")
+    site.settings |= {"tokens_path": str(tokens.path), "allowed_origins": [elsewhere[0]]}
+    site.settings_file.write_text(json.dumps(site.settings))
+    return site.start(), token
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from chromium import chromium  # here, so that tests without a browser need no Playwright
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE * 1000)
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE * 1000)
+    yield page
+    page.close()

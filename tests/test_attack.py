@@ -10,7 +10,7 @@ import pytest
 from chromium import chromium, needs_chromium
 from conftest import EXAMPLES
 from playwright.sync_api import Browser, Page
-from support import PATIENCE, Site, wait_for_log
+from support import Site, wait_for_log
 
 pytestmark = needs_chromium
 
@@ -81,14 +81,6 @@ def browser() -> Iterator[Browser]:
     rebinding = "--host-resolver-rules=MAP evil.example 127.0.0.1, MAP local.example 127.0.0.1"
     with chromium(rebinding) as browser:
         yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page()
-    page.set_default_timeout(PATIENCE * 1000)
-    yield page
-    page.close()
 
 
 def assert_unharmed(site: Site) -> None:
