@@ -91,3 +91,15 @@ def page(browser: Browser) -> Iterator[Page]:
     page.set_default_timeout(PATIENCE * 1000)
     yield page
     page.close()
+
+
+@pytest.fixture
+def first_page(page: Page, site: Site) -> Page:
+    """The console of the example application, which knows its queue and its pool."""
+    from console import service
+    from playwright.sync_api import expect
+
+    page.goto(site.url)
+    expect(service(page, "queue").get_by_role("form", name="Add")).to_be_visible()
+    expect(service(page, "pool").get_by_role("form", name="Add")).to_be_visible()
+    return page

@@ -12,16 +12,16 @@ export function dragging(roster) {
   roster.list.addEventListener("pointerdown", (event) => {
     const grip = event.target.closest(".grip");
     const row = grip && event.button === 0 && roster.rows.find((each) => each.element.contains(grip));
-    if (row) begin(roster, row, grip, event);
+    if (row) begin(roster, row, event);
   });
 }
 
-function begin(roster, row, grip, { pointerId, clientY }) {
+function begin(roster, row, { pointerId, clientY }) {
   const { list } = roster, { element } = row, end = new AbortController();
   let y = clientY, frame = 0;
   roster.dragged = row;
   element.dataset.dragged = "";
-  grip.setPointerCapture(pointerId);
+  list.setPointerCapture(pointerId); // and not the grip, which loses it where the row is moved
 
   const follow = () => {
     frame = requestAnimationFrame(follow);
@@ -35,13 +35,16 @@ function begin(roster, row, grip, { pointerId, clientY }) {
     cancelAnimationFrame(frame);
     delete element.dataset.dragged;
     roster.dragged = null;
-    const place = [...list.children].indexOf(element);
+    // Its place is told by the row that follows it, since others may have come and gone meanwhile.
     const others = roster.rows.filter((each) => each !== row);
+    const follower = [...list.children].slice([...list.children].indexOf(element) + 1)
+      .map((each) => others.find((other) => other.element === each)).find(Boolean);
+    const place = follower ? others.indexOf(follower) : others.length;
     const before = roster.rows.indexOf(row);
-    if (moved && before >= 0 && place !== before) roster.move(row, Math.min(place, others.length));
+    if (moved && before >= 0 && place !== before) roster.move(row, place);
     else roster.reorder(roster.rows);
   };
-  const on = (type, handle, target = grip) => target.addEventListener(type, handle, { signal: end.signal });
+  const on = (type, handle, target = list) => target.addEventListener(type, handle, { signal: end.signal });
 
   on("pointermove", (event) => { y = event.clientY; });
   on("pointerup", () => stop(true));

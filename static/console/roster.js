@@ -4,6 +4,8 @@ import { arrange, copy } from "./dom.js";
 import { Row } from "./row.js";
 import { dragging } from "./drag.js";
 
+const EVENT = 200; // ms after an answer in which the event about it comes
+
 export class Roster {
   /**
    * Its element is a copy of the template `id`; `options` are those of its rows. With `mv(uids)`, which
@@ -15,13 +17,20 @@ export class Roster {
     this.options = options;
     this.mv = mv;
     this.modules = []; // as the service says
-    this.rows = []; // as they are shown, in advance of the service's word where a person moves them
+    this.rows = []; // as they are shown: in advance of the service's word while a person moves them
+    this.moves = 0; // that are under way
+    this.moved = Promise.resolve(); // the last of them is answered
     if (mv) dragging(this);
   }
 
   show(modules) {
     this.modules = modules;
     const known = new Map(this.rows.map((row) => [row.uid, row]));
+    if (this.moves) {
+      const places = new Map(this.rows.map((row, place) => [row.uid, place]));
+      const place = ({ uid }) => places.get(uid) ?? Infinity;
+      modules = [...modules].sort((a, b) => place(a) - place(b) || 0);
+    }
     const old = this.rows;
     this.rows = modules.map((module) => {
       const row = known.get(module.uid) || this.newRow(module.uid);
@@ -46,7 +55,11 @@ export class Roster {
     this.reorder(old);
     const uids = this.rows.slice(0, Math.max(place, before) + 1).map((each) => each.uid);
     const said = `${row.type} is now ${place + 1} of ${old.length}`;
-    if (!(await this.mv(uids, said))) this.show(this.modules);
+    this.moves++;
+    this.moved = this.moved.then(() => this.mv(uids, said)); // requests may overtake each other
+    if (await this.moved) await new Promise((resume) => setTimeout(resume, EVENT));
+    this.moves--;
+    this.show(this.modules); // as the service says, whether that worked or not
   }
 
   reorder(old) {

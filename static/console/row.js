@@ -115,7 +115,7 @@ export class Row {
   addForm() {
     const tell = (cmd, args) => this.ask(this.tell, { uid: this.uid, cmd, args }, true);
     const form = new Form("command", "Tell", `tell ${this.type}`, tell);
-    this.part("output").before(form.element);
+    this.part("tail").before(form.element);
     return form;
   }
 
@@ -128,7 +128,7 @@ export class Row {
     } catch {
       return; // it has ended, or is out of reach: what was seen last stays
     }
-    const output = this.part("output");
+    const output = this.part("tail");
     const atEnd = output.scrollTop + output.clientHeight >= output.scrollHeight - 2;
     write(output, lines.join("\n") || "No output yet.");
     if (atEnd) output.scrollTop = output.scrollHeight;

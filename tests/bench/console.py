@@ -1,8 +1,8 @@
 """What the console costs a browser while many modules change all the time.
 
-Chromium's own timeline is read: the tasks of the page's main thread, scripts, layout and painting in
-them. A frame is smooth if none takes longer than 16 ms. It is the CPU time of the thread that counts,
-since modules, services and the other half of the browser share this machine with it.
+Chromium's own timeline is read: the tasks of the page's main thread, scripts, layout and painting
+in them. A frame is smooth if none takes longer than 16 ms. It is the CPU time of the thread that
+counts, since modules, services and the other half of the browser share this machine with it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def main() -> None:
     busy = sum(found) / (10 * chosen.seconds)
     late = sum(each > FRAME for each in found)
     print(
-        f"{chosen.modules} modules, each changed {chosen.rate:g} times a second, {chosen.seconds:g} s"
+        f"{chosen.modules} modules, each changed {chosen.rate:g} times a second,"
+        f" for {chosen.seconds:g} s"
     )
     print(f"the page's main thread: {busy:.0f} % busy, {len(found)} tasks")
     print(f"the longest: {', '.join(f'{each:.1f}' for each in found[-5:])} ms")

@@ -1,0 +1,266 @@
+"""What a person does in the console, by mouse, finger and keyboard."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from chromium import needs_chromium
+from conftest import EXAMPLES
+from console import add_countdowns, order, rows, service, shown_uids
+from playwright.sync_api import Browser, Locator, Page, expect
+from support import PATIENCE, Client, Site, child, wait_until
+
+from shmooze.lib.tokens import TokenFile
+
+pytestmark = needs_chromium
+
+
+def expect_order(site: Site, page: Page, uids: list[str]) -> None:
+    """Wait until service and page have the modules in this order."""
+    wait_until(lambda: Client(site, "queue").uids() == uids, "the queue is in order")
+    wait_until(lambda: shown_uids(page) == uids, "the page is in order")
+
+
+def middle(place: Locator) -> tuple[float, float]:
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def open_more(row: Locator) -> None:
+    row.get_by_text("Tell, output").click()
+
+
+# Order
+
+
+def test_arrow_keys_move_the_row_whose_button_has_the_focus(site: Site, first_page: Page) -> None:
+    first, second, third = add_countdowns(site, first_page, 3)
+    rows(first_page).first.get_by_role("button", name="Move countdown down").focus()
+    first_page.keyboard.press("ArrowDown")
+    first_page.keyboard.press("ArrowDown")
+    expect_order(site, first_page, [second, third, first])
+    expect(first_page.locator("#announcer")).to_have_text("countdown is now 3 of 3")
+    button = rows(first_page).nth(2).get_by_role("button", name="Move countdown down")
+    expect(button).to_be_focused()
+    first_page.keyboard.press("Home")
+    expect_order(site, first_page, [first, second, third])
+    first_page.keyboard.press("ArrowUp")  # it is the first already
+    first_page.keyboard.press("End")
+    expect_order(site, first_page, [second, third, first])
+
+
+def test_dragging_a_row_gives_it_another_place(site: Site, first_page: Page) -> None:
+    first, second, third = add_countdowns(site, first_page, 3)
+    first_page.mouse.move(*middle(rows(first_page).nth(2).locator(".grip")))
+    first_page.mouse.down()
+    x, y = middle(rows(first_page).first)
+    first_page.mouse.move(x, y - 5, steps=10)
+    expect(rows(first_page).first).to_have_attribute("data-dragged", "")
+    assert Client(site, "queue").uids() == [first, second, third], "not before it is dropped"
+    first_page.mouse.up()
+    expect_order(site, first_page, [third, first, second])
+    expect(rows(first_page).first.locator(".state")).to_have_text("playing")
+
+
+def test_escape_takes_a_dragged_row_back(site: Site, first_page: Page) -> None:
+    uids = add_countdowns(site, first_page, 3)
+    first_page.mouse.move(*middle(rows(first_page).nth(2).locator(".grip")))
+    first_page.mouse.down()
+    first_page.mouse.move(*middle(rows(first_page).first), steps=10)
+    expect(rows(first_page).first).to_have_attribute("data-dragged", "")
+    first_page.keyboard.press("Escape")
+    first_page.mouse.up()
+    expect_order(site, first_page, uids)
+
+
+def test_what_others_do_while_a_row_is_dragged_is_shown_afterwards(
+    site: Site, first_page: Page
+) -> None:
+    first, second, third = add_countdowns(site, first_page, 3)
+    first_page.mouse.move(*middle(rows(first_page).nth(2).locator(".grip")))
+    first_page.mouse.down()
+    site.ask("queue", "rm", uids=[first])
+    new = site.ask("queue", "add", type="countdown", args={"seconds": 1000})["uid"]
+    first_page.mouse.move(*middle(rows(first_page).first), steps=10)
+    first_page.mouse.up()
+    expect_order(site, first_page, [third, second, new])
+
+
+def test_a_row_is_dragged_with_a_finger(site: Site, browser: Browser) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto(site.url)
+    first, second, third = add_countdowns(site, page, 3)
+    finger = context.new_cdp_session(page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y} for x, y in places]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    x, y = middle(rows(page).first.locator(".grip"))
+    goal = middle(rows(page).nth(2))[1] + 20
+    touch("touchStart", (x, y))
+    for step in range(1, 11):
+        touch("touchMove", (x, y + (goal - y) * step / 10))
+    expect(rows(page).nth(2)).to_have_attribute("data-dragged", "")
+    touch("touchEnd")
+    expect_order(site, page, [second, third, first])
+    context.close()
+
+
+def test_a_move_that_fails_is_taken_back_and_said(site: Site, first_page: Page) -> None:
+    uids = add_countdowns(site, first_page, 2)
+    refusal = json.dumps([{"success": False, "error": "not today"}])
+
+    def refuse(route):
+        if '"mv"' in (route.request.post_data or ""):
+            route.fulfill(body=refusal, content_type="application/json")
+        else:
+            route.continue_()
+
+    first_page.route("**/queue", refuse)
+    rows(first_page).first.get_by_role("button", name="Move countdown down").click()
+    expect(service(first_page, "queue").get_by_role("alert").first).to_have_text("not today")
+    expect_order(site, first_page, uids)
+
+
+# Commands
+
+
+def test_a_module_is_told_something_and_its_answer_shown(site: Site, first_page: Page) -> None:
+    add_countdowns(site, first_page, 1)
+    row = rows(first_page).first
+    open_more(row)
+    form = row.get_by_role("form", name="Tell")
+    form.get_by_label("Command").fill("add")
+    form.get_by_label("Arguments").fill('{"seconds": 500}')
+    form.get_by_role("button").click()
+    expect(form.get_by_role("status")).to_have_text(re.compile("1500|14.."))  # what is left
+    total = row.locator(".parameters div", has=first_page.get_by_text("total")).locator("dd")
+    expect(total).to_have_text("1500")
+    form.get_by_label("Command").fill("dance")
+    form.get_by_role("button").click()
+    expect(form.get_by_role("alert")).to_contain_text("dance")
+
+
+def test_the_background_is_told_something(make_site: Callable[..., Site], page: Page) -> None:
+    types = {"well": {"process": child("well")}}
+    settings = {"queue": {"modules": types, "backgrounds": types}}
+    site = make_site(services=("wsgi", "queue"), settings=settings).start()
+    site.ask("queue", "set_bg", type="well")
+    page.goto(site.url)
+    row = page.locator(".background .module")
+    open_more(row)
+    form = row.get_by_role("form", name="Tell")
+    form.get_by_label("Command").fill("echo")
+    form.get_by_label("Arguments").fill('{"a": [1, "ä"]}')
+    form.get_by_role("button").click()
+    expect(form.get_by_role("status")).to_contain_text('"ä"')
+
+
+def test_output_is_shown_as_it_comes(make_site: Callable[..., Site], page: Page) -> None:
+    talk = "(echo one; echo two; until [ -e $HERE/more ]; do sleep 0.1; done; echo three) &"
+    process = ["sh", "-c", f'{talk} exec {" ".join(child("well"))} "$@"', "talker"]
+    settings = {"pool": {"modules": {"talker": {"process": process}}}}
+    site = make_site(services=("wsgi", "pool"), settings=settings).start()
+    site.ask("pool", "add", type="talker")
+    page.goto(site.url)
+    row = rows(page, "pool").first
+    open_more(row)
+    output = row.locator(".tail")
+    expect(output).to_have_text("one\ntwo")
+    (site.folder / "more").touch()
+    expect(output).to_have_text("one\ntwo\nthree")
+
+
+def test_any_command_goes_to_any_service(make_site: Callable[..., Site], page: Page) -> None:
+    site = make_site(services=("wsgi", "vol"), programs=EXAMPLES).start()
+    page.goto(site.url)
+    form = service(page, "vol").get_by_role("form", name="Send")
+    options = form.locator("datalist.what option")
+    expect(options).to_have_count(2)
+    assert options.evaluate_all("all => all.map(each => each.value)") == ["get_vol", "set_vol"]
+    form.get_by_label("Command").fill("set_vol")
+    form.get_by_label("Arguments").fill('{"vol": 7}')
+    form.get_by_role("button").click()
+    expect(form.get_by_role("status")).to_have_text("null")
+    assert site.ask("vol", "get_vol") == 7
+    form.get_by_label("Arguments").fill('{"vol": "loud"}')
+    form.get_by_role("button").click()
+    expect(form.get_by_role("alert")).to_contain_text("vol")
+    expect(form.get_by_role("status")).to_be_hidden()
+
+
+def test_the_last_arguments_are_at_hand_also_after_a_reload(site: Site, first_page: Page) -> None:
+    for args in ('{"seconds": 1000}', '{"seconds": 2000}'):
+        order(first_page, "queue", "Add", "countdown", args)
+        options = service(first_page, "queue").locator("datalist option")
+        expect(options.filter(has_text=args)).to_have_count(1)
+    first_page.reload()
+    form = service(first_page, "queue").get_by_role("form", name="Add")
+    expect(form.get_by_label("Arguments")).to_have_value('{"seconds": 2000}')
+    options = form.locator("datalist.args option")
+    expect(options).to_have_count(2)
+    form.get_by_label("Type").select_option("ticker")
+    expect(form.get_by_label("Arguments")).to_have_value("")
+    form.get_by_label("Arguments").fill('{"my": "own"}')
+    form.get_by_label("Type").select_option("countdown")
+    expect(form.get_by_label("Arguments")).to_have_value('{"my": "own"}')
+
+
+def test_who_may_only_read_is_told_so(make_site: Callable[..., Site], browser: Browser) -> None:
+    site = make_site(services=("wsgi", "queue"), programs=EXAMPLES)
+    tokens = TokenFile(str(site.folder / "tokens.json"))
+    token = tokens.add("screen", "read")
+    site.settings["tokens_path"] = str(tokens.path)
+    site.settings_file.write_text(json.dumps(site.settings))
+    site.start()
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(site.url)
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Log in").click()
+    form = order(page, "queue", "Add", "countdown", "{}")
+    expect(form.get_by_role("alert")).to_have_text("add: this token may only read")
+    context.close()
+
+
+# Two people
+
+
+@pytest.fixture
+def two_people(browser: Browser, site: Site) -> Iterator[list[Page]]:
+    contexts = [browser.new_context(), browser.new_context()]
+    pages = [context.new_page() for context in contexts]
+    for page in pages:
+        page.set_default_timeout(PATIENCE * 1000)
+        page.goto(site.url)
+        expect(service(page, "queue").get_by_role("form", name="Add")).to_be_visible()
+    yield pages
+    for context in contexts:
+        context.close()
+
+
+def test_two_people_see_what_the_other_does(site: Site, two_people: list[Page]) -> None:
+    ada, bob = two_people
+    order(ada, "queue", "Add", "countdown", '{"seconds": 1000}')
+    order(bob, "queue", "Add", "countdown", '{"seconds": 2000}')
+    for page in two_people:
+        expect(rows(page)).to_have_count(2)
+    first, second = Client(site, "queue").uids()
+    rows(bob).nth(1).get_by_role("button", name="Move countdown up").click()
+    for page in two_people:
+        expect_order(site, page, [second, first])
+        expect(rows(page).first.locator(".state")).to_have_text("playing")
+        expect(rows(page).nth(1).locator(".state")).to_have_text("suspended")
+    rows(ada).first.get_by_role("button", name="Remove countdown").click()
+    for page in two_people:
+        expect_order(site, page, [first])
+        expect(service(page, "queue").locator(".graves")).to_contain_text("countdown was removed")
