@@ -1,0 +1,678 @@
+"""shmz watch, as people and scripts meet it: in a terminal and in a pipe, with real services."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from events import asked
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import CHILDREN, PATIENCE, ROOT, Client, Site, child, wait_until
+from terminal import Picture
+from test_door import Guarded
+
+SHMZ = ROOT / "scripts" / "shmz"
+shmz = SimpleNamespace(**runpy.run_path(str(SHMZ)))
+
+KINDS = {"well": {"process": child("well")}, "flood": {"process": child("flood")}}
+
+
+def environ(**variables: str) -> dict[str, str]:
+    left_out = ("SHMZ_ENDPOINT", "SHMOOZE_TOKEN", "PYTHONIOENCODING", "NO_COLOR")
+    kept = {key: value for key, value in os.environ.items() if key not in left_out}
+    return {**kept, "LC_ALL": "C.UTF-8", "TERM": "xterm", **variables}
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site]) -> Site:
+    settings = {"queue": {"modules": KINDS, "backgrounds": KINDS}, "pool": {"modules": KINDS}}
+    return make_site(settings=settings).start()
+
+
+@pytest.fixture
+def queue(site: Site) -> Client:
+    return Client(site, "queue")
+
+
+@pytest.fixture
+def look(site: Site) -> Iterator[Callable[..., Picture]]:
+    """A function that runs `shmz watch` in a terminal."""
+    opened: list[Picture] = []
+
+    def run(*words: str, columns: int = 100, height: int = 24, **variables: str) -> Picture:
+        argv = [sys.executable, SHMZ, "-e", f"{site.url}queue", "watch", *words]
+        opened.append(Picture(argv, environ(**variables), columns, height))
+        return opened[-1]
+
+    yield run
+    for window in opened:
+        window.close()
+        assert not window.strange
+
+
+class Piped:
+    """`shmz watch` with its output in a pipe; `lines` is what has come."""
+
+    def __init__(self, url: str, *words: str, **variables: str) -> None:
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            # Signals as a terminal has them, whatever the tests themselves were started with.
+            ["env", "--default-signal", sys.executable, str(SHMZ), "-e", url, "watch", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environ(**variables),
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.lines.append(line.removesuffix("\n"))
+
+    def wait_for(self, words: str) -> str:
+        """Wait until a line has these words; that line without its time."""
+
+        def line() -> str | None:
+            return next((each for each in self.lines if words in each), None)
+
+        return str(wait_until(line, f"{words!r} is printed")).partition(" ")[2]
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        """Signal it if it still runs; exit status and what it has complained of."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert self.process.stdout
+        self.process.stdout.close()
+        assert self.process.stderr
+        with self.process.stderr as stderr:
+            return status, stderr.read()
+
+
+@pytest.fixture
+def pipe() -> Iterator[Callable[..., Piped]]:
+    """A function that runs `shmz watch` in a pipe, for a URL."""
+    opened: list[Piped] = []
+
+    def run(url: str, *words: str, **variables: str) -> Piped:
+        opened.append(Piped(url, *words, **variables))
+        return opened[-1]
+
+    yield run
+    for each in opened:
+        if each.process.poll() is None:
+            each.end()
+
+
+# On a terminal
+
+
+def test_table_shows_what_others_do_and_ctrl_c_restores_the_terminal(
+    queue: Client, look: Callable[..., Picture]
+) -> None:
+    first = queue.add(name="first")
+    window = look()
+    assert window.wait_for("playing").startswith(f"▶ {first[:8]}  well  playing")
+    assert {"1049"} == window.modes
+    assert window.rows[0] == f"live: 1 module at {queue.site.url}queue"
+    second = queue.add(name="second")
+    assert window.wait_for("suspended").startswith(f"  {second[:8]}  well  suspended")
+    queue.tell(first, "unset", names=["args", "pid", "playing"])
+    queue.tell(first, "set", progress=0.25, title="tea time")
+    row = window.wait_for("25%")
+    assert "███░░░░░░░░░  25%" in row
+    assert 'title="tea time"' in window.screen
+    queue.tell(first, "set", progress=0.5)
+    assert "██████░░░░░░  50%" in window.wait_for("50%")
+    background = queue("set_bg", type="well")["uid"]
+    window.wait_for(background[:8])
+    assert [row for row in window.rows if "background" in row] == [window.rows[-2]]
+    assert background[:8] in window.rows[-1]
+    queue("rm", uids=[first])
+    assert window.wait_for("gone:") == f"gone: well {first[:8]} was removed"
+    wait_until(lambda: window.rows[1].startswith(f"▶ {second[:8]}"), "the next one plays")
+    assert window.press_ctrl_c() == 0
+    assert window.modes == {"25", "7"}
+    assert [row for row in window.rows if row != "^C"] == []  # the screen from before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_restore_the_terminal_and_are_what_it_ends_by(
+    look: Callable[..., Picture], number: signal.Signals
+) -> None:
+    window = look()
+    window.wait_for("live: 0 modules")
+    window.send(number)
+    assert window.wait() == -number
+    assert window.modes == {"25", "7"}
+
+
+def test_closed_window_ends_it(look: Callable[..., Picture]) -> None:
+    window = look()
+    window.wait_for("live: 0 modules")
+    assert window.close_window() in (-signal.SIGHUP, 0)  # what it notices first
+
+
+def test_ctrl_z_gives_the_screen_back_until_it_goes_on(
+    queue: Client, look: Callable[..., Picture]
+) -> None:
+    window = look()
+    window.wait_for("live: 0 modules")
+    # Not by the key: the system stops nobody whom no shell could let go on.
+    window.send(signal.SIGTSTP)
+    wait_until(lambda: window.modes == {"25", "7"}, "the screen is back")
+    window.send(signal.SIGCONT)
+    window.wait_for("live: 0 modules")
+    wait_until(lambda: window.modes == {"1049"}, "it draws again")
+    queue.add()
+    window.wait_for("playing")
+
+
+def test_small_terminal_has_what_matters(queue: Client, look: Callable[..., Picture]) -> None:
+    uids = [queue.add() for _ in range(9)]
+    queue("set_bg", type="well")
+    queue.tell(uids[0], "set", progress=1)
+    window = look(columns=40, height=10)
+    window.wait_for("100%")
+    assert window.rows[1] == f"▶ {uids[0][:4]}  well  playing    █████ 100%  na…"
+    assert window.rows[7] == "  and 3 more"
+    assert window.rows[8] == "background"
+    assert len(window.rows) == 10
+    queue("rm", uids=uids[1:4])
+    wait_until(lambda: len([row for row in window.rows if "gone:" in row]) == 2, "two have room")
+    assert len(window.rows) == 10
+
+
+def test_table_follows_the_size_of_the_window(queue: Client, look: Callable[..., Picture]) -> None:
+    uid = queue.add()
+    window = look(columns=60)
+    window.wait_for(uid[:8])
+    assert uid not in window.screen
+    window.resize(150, 5)
+    assert window.wait_for(uid).startswith(f"▶ {uid}  well  playing")
+
+
+def test_loss_of_the_gateway_is_told_and_survived(
+    site: Site, queue: Client, look: Callable[..., Picture]
+) -> None:
+    first = queue.add()
+    window = look()
+    window.wait_for("live: 1 module")
+    site.stop("wsgi")
+    assert window.wait_for("connection lost").endswith("; trying again")
+    assert window.rows[1] == f"last seen: 1 module at {site.url}queue"
+    assert first[:8] in window.rows[2]
+    assert window.wait_for("Connection refused")
+    second = queue.add()
+    site.start("wsgi")
+    window.wait_for("live: 2 modules")
+    assert second[:8] in window.screen
+    assert "connection lost" not in window.screen
+
+
+def test_restart_of_the_service_is_told_and_survived(
+    site: Site, queue: Client, look: Callable[..., Picture]
+) -> None:
+    first = queue.add()
+    window = look()
+    window.wait_for("live: 1 module")
+    site.stop("queue")
+    window.wait_for("service 'queue' is not running")
+    site.start("queue")
+    window.wait_for("live: 0 modules")
+    assert first[:8] not in [row[2:10] for row in window.rows]
+    second = queue.add()
+    window.wait_for(second[:8])
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\r\n\u202egnp.\u2028\0"
+
+
+def test_values_cannot_command_the_terminal_or_break_the_table(
+    queue: Client, look: Callable[..., Picture]
+) -> None:
+    texts = [HOSTILE, "x" * 10_000, "🍵" * 500, "字" * 500, "e\u0301" * 500, "עברית", "a\nb"]
+    uids = [queue.add() for _ in texts]
+    window = look()
+    for uid, text in zip(uids, texts):
+        queue(
+            "tell_module", uid=uid, cmd="unset", args={"names": ["name", "args", "pid", "playing"]}
+        )
+        queue.tell(uid, "set", **{text: text, "progress": 0.5})
+    last = queue.add(name="the last")
+    window.wait_for(last[:8])
+    window.wait_for("🍵")
+    assert [row[2:10] for row in window.rows[1:9]] == [uid[:8] for uid in [*uids, last]]
+    assert r"\x1b]0;owned" in window.rows[1]
+    assert "\x1b]" not in window.text
+    assert window.press_ctrl_c() == 0
+
+
+def test_flood_is_drawn_ten_times_a_second_at_most_and_to_its_end(
+    queue: Client, look: Callable[..., Picture]
+) -> None:
+    uid = queue.add("well")
+    window = look()
+    window.wait_for("playing")
+    before = window.text.count("\x1b[J")
+    for number in range(200):
+        queue.tell(uid, "set", progress=number / 199)
+    window.wait_for("100%")
+    assert window.text.count("\x1b[J") - before < 100
+
+
+def test_no_color_leaves_letters_only(queue: Client, look: Callable[..., Picture]) -> None:
+    window = look(NO_COLOR="1")
+    window.wait_for("live: 0 modules")
+    plain = {"\x1b[?1049h", "\x1b[?25l", "\x1b[?7l", "\x1b[H", "\x1b[2K", "\x1b[J"}
+    assert set(re.findall(r"\x1b\[[?0-9;]*[A-Za-z]", window.text)) == plain
+
+
+def test_terminal_without_those_letters_gets_others(
+    queue: Client, look: Callable[..., Picture]
+) -> None:
+    uid = queue.add()
+    queue.tell(uid, "set", progress=0.5, name="字")
+    window = look(PYTHONIOENCODING="ascii")
+    assert window.wait_for("50%").startswith(f"> {uid[:8]}  well  playing  ######------  50%")
+    assert 'name="?"' in window.screen
+
+
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_dumb_terminal_gets_lines(queue: Client, look: Callable[..., Picture], term: str) -> None:
+    window = look(TERM=term)
+    window.wait_for("watching")
+    uid = queue.add()
+    window.wait_for(uid)
+    assert "\x1b" not in window.text
+    assert window.press_ctrl_c() == 0
+
+
+# In a pipe
+
+
+def test_piped_it_prints_a_line_for_each_thing_that_happens(
+    queue: Client, pipe: Callable[..., Piped]
+) -> None:
+    first = queue.add(name="first")
+    piped = pipe(f"{queue.site.url}queue")
+    assert piped.wait_for("watching") == f"watching {queue.site.url}queue: 1 module"
+    assert piped.wait_for(first).startswith(f'well {first} playing, name="first" args={{}} pid=')
+    second = queue.add()
+    piped.wait_for(f"well {second} added")
+    queue.tell(first, "set", left=29, progress=0.03)
+    assert piped.wait_for("left=29") == f"well {first} left=29 progress=0.03"
+    queue.tell(first, "unset", names=["left"])
+    piped.wait_for(f"well {first} unset left")
+    queue("mv", uids=[second])
+    piped.wait_for(f"order: {second} {first}")
+    background = queue("set_bg", type="well")["uid"]
+    piped.wait_for(f"well {background} added, background")
+    queue.tell(first, "set", x=HOSTILE + "y" * 10_000)
+    assert piped.wait_for(" x=").isprintable()
+    queue("rm", uids=[first])
+    piped.wait_for(f"well {first} lost its place")
+    piped.wait_for(f"well {first} gone: was removed")
+    assert all(re.match(r"\d\d:\d\d:\d\d ", line) and len(line) < 500 for line in piped.lines)
+    assert piped.end() == (0, "")
+
+
+def test_piped_it_tells_of_a_lost_connection_once_and_goes_on(
+    site: Site, queue: Client, pipe: Callable[..., Piped]
+) -> None:
+    piped = pipe(f"{site.url}queue")
+    piped.wait_for("watching")
+    site.stop("wsgi")
+    piped.wait_for("connection lost: Connection refused; trying again")
+    uid = queue.add()
+    site.start("wsgi")
+    piped.wait_for("connected again")
+    piped.wait_for(f"well {uid} added")
+    lost = [line.partition(" ")[2] for line in piped.lines if "connection lost" in line]
+    assert len(lost) == len(set(lost))
+
+
+def test_json_lines_add_up_to_what_commands_tell(
+    site: Site, queue: Client, pipe: Callable[..., Piped]
+) -> None:
+    first = queue.add(name="first")
+    piped = pipe(f"{site.url}queue", "--json")
+
+    def state() -> Any:
+        live = shmz.Live("")
+        for line in list(piped.lines):
+            heard = json.loads(line)
+            assert set(heard) == {"event", "id", "data"}
+            event = shmz.Event(heard["event"], heard["id"], json.dumps(heard["data"]))
+            live = shmz.add_up(live, event)
+        return {"modules": live.modules, "background": live.background}
+
+    def agree() -> None:
+        wait_until(lambda: state() == asked(queue), "all events have come")
+
+    agree()
+    second = queue.add()
+    queue("set_bg", type="well")
+    queue.tell(second, "set", a=1, text="x" * 500_000, hostile=HOSTILE)
+    queue.tell(first, "unset", names=["name"])
+    queue("mv", uids=[second])
+    agree()
+    assert all(line.isprintable() for line in piped.lines)
+    site.stop("wsgi")
+    queue("rm", uids=[first])
+    site.start("wsgi")
+    agree()
+    site.stop("queue")
+    site.start("queue")
+    queue.add()
+    agree()
+    status, complaints = piped.end()
+    assert status == 0
+    assert all(line.startswith("shmz: connection lost: ") for line in complaints.splitlines())
+    assert complaints
+
+
+def test_reader_that_leaves_ends_it_silently_though_nothing_happens(site: Site) -> None:
+    command = f"{sys.executable} {SHMZ} -e {site.url}queue watch | head -1; echo ${{PIPESTATUS[*]}}"
+    ran = subprocess.run(
+        ["bash", "-c", command], env=environ(), capture_output=True, text=True, timeout=PATIENCE
+    )
+    watching, statuses = ran.stdout.splitlines()
+    assert "watching" in watching
+    assert (statuses, ran.stderr) == ("0 0", "")
+
+
+def test_sigterm_is_what_it_ends_by_in_a_pipe_too(
+    strange: Callable[..., Strange], pipe: Callable[..., Piped]
+) -> None:
+    piped = pipe(strange(b":\n\n" + SNAPSHOT).url)
+    piped.wait_for("watching")
+    assert piped.end(signal.SIGTERM) == (-signal.SIGTERM, "")
+
+
+# What it watches
+
+
+def test_another_service_is_named_after_it_or_with_e(
+    site: Site, pipe: Callable[..., Piped]
+) -> None:
+    pool = Client(site, "pool")
+    uid = pool.add()
+    for piped in (
+        pipe(f"{site.url}queue", "pool"),
+        pipe("pool", SHMZ_ENDPOINT=f"{site.url}queue"),
+        pipe(f"http://127.0.0.1:{site.ports['pool']}/"),
+        pipe(f"{site.url}queue", f"http://127.0.0.1:{site.ports['pool']}"),
+    ):
+        piped.wait_for(f"well {uid} playing")
+
+
+def refused(*words: str, **variables: str) -> tuple[int, str]:
+    """Exit status and the one line of a watch that must end by itself."""
+    ended = subprocess.run(
+        [sys.executable, str(SHMZ), *words],
+        capture_output=True,
+        env=environ(**variables),
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (ended.stdout, ended.stderr.count("\n")) == ("", 1), ended.stderr
+    return ended.returncode, ended.stderr.removeprefix("shmz: ").removesuffix("\n")
+
+
+def test_wrong_name_and_service_without_events_are_told_in_the_words_of_the_server(
+    make_site: Callable[..., Site],
+) -> None:
+    probe = [sys.executable, str(CHILDREN / "svc_probe.py"), "probe"]
+    site = make_site(services=("wsgi", "probe"), programs={"probe": probe}).start()
+    for name, path in (("radio", "/radio/events"), ("probe", "/events")):
+        url = f"{site.url}{name}"
+        line = f"no events from {url}/events: nothing is at {path}"
+        assert refused("-e", url, "watch") == (1, line)
+
+
+def test_server_that_is_not_there_at_first_is_told(make_site: Callable[..., Site]) -> None:
+    url = f"{make_site().url}queue"
+    line = f"no answer from {url}/events: Connection refused"
+    assert refused("-e", url, "watch") == (3, line)
+
+
+def test_service_that_does_not_run_at_first_is_told(make_site: Callable[..., Site]) -> None:
+    site = make_site().start("wsgi")
+    line = "service 'queue' is not running"
+    assert refused("-e", f"{site.url}queue", "watch") == (3, line)
+
+
+@pytest.mark.parametrize("words", [["a", "b"], ["x=1"], ["http://"]], ids=" ".join)
+def test_wrong_usage_is_told(words: list[str]) -> None:
+    assert refused("watch", *words)[0] == 2
+
+
+def test_token_is_shown(make_site: Callable[..., Site], tmp_path: Path) -> None:
+    site = make_site(services=("wsgi", "queue"), settings={"queue": {"modules": KINDS}})
+    site.settings["tokens_path"] = str(site.folder / "tokens.json")
+    site.settings_file.write_text(json.dumps(site.settings))
+    guarded = Guarded(site)
+    site.start()
+    url = f"{site.url}queue"
+    status, line = refused("-e", url, "watch")
+    assert status == 1
+    assert "a token is needed" in line
+    assert "--token-file" in line
+    assert refused("-e", url, "watch", SHMOOZE_TOKEN=guarded.wrong)[0] == 1
+    file = tmp_path / "token"
+    file.write_text(guarded.read)
+    for piped in (
+        Piped(url, SHMOOZE_TOKEN=guarded.read),
+        Piped(url, "--token-file", str(file)),
+    ):
+        piped.wait_for("watching")
+        assert piped.end() == (0, "")
+
+
+# Streams as they should not be
+
+
+class Strange(ThreadingHTTPServer):
+    """A server whose streams of events are given bytes, one after the other; then it waits.
+
+    None is a refusal.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, streams: list[bytes | None]) -> None:
+        super().__init__(("127.0.0.1", 0), StrangeHandler)
+        self.url = f"http://127.0.0.1:{self.server_port}/"
+        self.streams = streams
+        self.last_ids: list[str | None] = []
+        self.over = threading.Event()
+
+
+class StrangeHandler(BaseHTTPRequestHandler):
+    server: Strange
+
+    def do_GET(self) -> None:
+        self.server.last_ids.append(self.headers["Last-Event-ID"])
+        stream = self.server.streams.pop(0) if self.server.streams else b""
+        if stream is None:
+            self.send_response(403)
+            self.end_headers()
+            self.wfile.write(json.dumps({"success": False, "error": f"no{HOSTILE}"}).encode())
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.end_headers()
+        for place in range(0, len(stream), 7):
+            self.wfile.write(stream[place : place + 7])
+            self.wfile.flush()
+        if not self.server.streams:
+            self.server.over.wait(PATIENCE)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def strange() -> Iterator[Callable[..., Strange]]:
+    started: list[tuple[Strange, threading.Thread]] = []
+
+    def start(*streams: bytes | None) -> Strange:
+        server = Strange(list(streams))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        started.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in started:
+        server.over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+SNAPSHOT = (
+    b'id: 1\r\nretry: 5\nevent: snapshot\ndata: {"modules": [{"uid": "u", "type": "t",\n'
+    b'data: "state": "playing", "parameters": {}, "new": 1}], "background": null, "new": {}}\n\n'
+)
+
+
+def test_unknown_events_and_fields_are_overlooked(
+    strange: Callable[..., Strange], pipe: Callable[..., Piped]
+) -> None:
+    news = b'id: 2\nevent: news\ndata: "!"\n\ndata: 3\n\nid:3\nevent:change\ndata:{"new": 1}\n\n'
+    change = b'id: 4\nevent: change\ndata: {"modules": {"u": {"set": {"x": 1}, "new": 2}}}\n\n'
+    server = strange(b":\n\n" + SNAPSHOT + news + change)
+    piped = pipe(server.url)
+    assert piped.wait_for("x=1") == "t u x=1"
+    assert len(piped.lines) == 3
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"NaN",
+        b'{"modules": []}',
+        b'{"modules": {"u": 3}}',
+        b'{"modules": {"u": {"set": 3}}}',
+        b'{"order": ["nobody"]}',
+        b'{"order": 3}',
+        b'{"background": ["u"]}',
+        b'{"gone": {"u": {}}}',
+    ],
+)
+def test_event_that_makes_no_sense_is_a_lost_connection_and_a_new_beginning(
+    strange: Callable[..., Strange], pipe: Callable[..., Piped], nonsense: bytes
+) -> None:
+    begin = b":\n\n" + SNAPSHOT
+    server = strange(begin + b"id: 2\nevent: change\ndata: " + nonsense + b"\n\n", begin)
+    reason = "it sends a change that makes no sense" if nonsense else "the server has ended it"
+    piped = pipe(server.url)  # an event without data is none
+    piped.wait_for(f"connection lost: {reason}; trying again")
+    piped.wait_for("connected again")
+    assert server.last_ids == [None, None if nonsense else "1"]
+
+
+def test_silent_server_counts_as_lost(
+    strange: Callable[..., Strange], pipe: Callable[..., Piped]
+) -> None:
+    server = strange(b":\n\n" + SNAPSHOT)
+    piped = pipe(server.url, "--timeout", "0.3")
+    piped.wait_for("connection lost: nothing heard for 0.3 s; trying again")
+    wait_until(lambda: server.last_ids[1:2] == ["1"], "it comes back with the last id")
+
+
+def test_refusal_later_on_ends_it_and_is_told_on_the_screen_from_before(
+    strange: Callable[..., Strange],
+) -> None:
+    server = strange(b":\n\n" + SNAPSHOT, None, b"")
+    window = Picture([sys.executable, SHMZ, "-e", server.url, "watch"], environ())
+    try:
+        window.wait_for("live: 1 module")
+        assert window.wait() == 1
+        assert window.modes == {"25", "7"}
+        assert window.rows[0].startswith(f"shmz: no events from {server.url}events: no\\x1b]0;")
+    finally:
+        window.close()
+
+
+def test_server_that_ends_before_it_has_told_anything_is_asked_again(
+    strange: Callable[..., Strange], pipe: Callable[..., Piped]
+) -> None:
+    piped = pipe(strange(b":\n\n", SNAPSHOT).url)
+    piped.wait_for("connection lost: the server has ended it; trying again")
+    piped.wait_for("watching")
+
+
+# Pictures of anything
+
+TEXTS = st.text() | st.sampled_from([HOSTILE, "字🍵", "\ud800", "e\u0301" * 30, "\u200d\ufe0f"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda values: st.lists(values) | st.dictionaries(TEXTS, values),
+    max_leaves=5,
+)
+PARAMETERS = st.dictionaries(TEXTS | st.just("progress"), VALUES | st.floats(0, 1), max_size=5)
+MODULES = st.fixed_dictionaries(
+    {
+        "uid": TEXTS,
+        "type": TEXTS,
+        "state": TEXTS | st.sampled_from(["playing", "suspended"]),
+        "parameters": PARAMETERS,
+    }
+)
+LIVES = st.builds(
+    shmz.Live,
+    url=TEXTS,
+    modules=st.lists(MODULES, max_size=12),
+    background=st.none() | MODULES,
+    gone=st.lists(st.fixed_dictionaries({"uid": TEXTS, "type": TEXTS, "reason": TEXTS})),
+    lost=st.none() | TEXTS,
+    begun=st.just(True),
+)
+
+
+def is_plain(lines: Iterable[str]) -> bool:
+    return all(line.isprintable() for line in lines)
+
+
+@settings(deadline=None, max_examples=300)
+@given(live=LIVES, columns=st.integers(1, 200), height=st.integers(1, 40))
+def test_picture_fits_into_any_window_and_has_no_control_characters(
+    live: Any, columns: int, height: int
+) -> None:
+    lines = shmz.render(live, columns, height)
+    assert 1 <= len(lines) <= height
+    assert is_plain(lines)
+    assert max(map(shmz.width, lines)) <= columns
+
+
+@settings(deadline=None, max_examples=100)
+@given(before=LIVES, after=LIVES)
+def test_lines_have_no_control_characters_whatever_happens(before: Any, after: Any) -> None:
+    assert is_plain(shmz.happened(before, after))
+    assert shmz.happened(after, after) == []
