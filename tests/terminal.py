@@ -58,6 +58,11 @@ class Window:
         self.columns, self.height = columns, height
         fcntl.ioctl(self._window, termios.TIOCSWINSZ, struct.pack("HHHH", height, columns, 0, 0))
 
+    @property
+    def echoes(self) -> bool:
+        """Whether keys that are pressed are shown."""
+        return bool(termios.tcgetattr(self._window)[3] & termios.ECHO)
+
     def press(self, key: bytes) -> None:
         os.write(self._window, key)
 

@@ -133,7 +133,7 @@ def test_table_shows_what_others_do_and_ctrl_c_restores_the_terminal(
     first = queue.add(name="first")
     window = look()
     assert window.wait_for("playing").startswith(f"▶ {first[:8]}  well  playing")
-    assert {"1049"} == window.modes
+    assert (window.modes, window.echoes) == ({"1049"}, False)
     assert window.rows[0] == f"live: 1 module at {queue.site.url}queue"
     second = queue.add(name="second")
     assert window.wait_for("suspended").startswith(f"  {second[:8]}  well  suspended")
@@ -142,8 +142,10 @@ def test_table_shows_what_others_do_and_ctrl_c_restores_the_terminal(
     row = window.wait_for("25%")
     assert "███░░░░░░░░░  25%" in row
     assert 'title="tea time"' in window.screen
+    window.press(b"Z")
     queue.tell(first, "set", progress=0.5)
     assert "██████░░░░░░  50%" in window.wait_for("50%")
+    assert "Z" not in window.text  # it would stand in the table
     background = queue("set_bg", type="well")["uid"]
     window.wait_for(background[:8])
     assert [row for row in window.rows if "background" in row] == [window.rows[-2]]
@@ -153,6 +155,7 @@ def test_table_shows_what_others_do_and_ctrl_c_restores_the_terminal(
     wait_until(lambda: window.rows[1].startswith(f"▶ {second[:8]}"), "the next one plays")
     assert window.press_ctrl_c() == 0
     assert window.modes == {"25", "7"}
+    assert window.echoes
     assert [row for row in window.rows if row != "^C"] == []  # the screen from before
 
 
@@ -165,6 +168,7 @@ def test_signals_restore_the_terminal_and_are_what_it_ends_by(
     window.send(number)
     assert window.wait() == -number
     assert window.modes == {"25", "7"}
+    assert window.echoes
 
 
 def test_closed_window_ends_it(look: Callable[..., Picture]) -> None:
@@ -180,7 +184,7 @@ def test_ctrl_z_gives_the_screen_back_until_it_goes_on(
     window.wait_for("live: 0 modules")
     # Not by the key: the system stops nobody whom no shell could let go on.
     window.send(signal.SIGTSTP)
-    wait_until(lambda: window.modes == {"25", "7"}, "the screen is back")
+    wait_until(lambda: window.modes == {"25", "7"} and window.echoes, "the screen is back")
     window.send(signal.SIGCONT)
     window.wait_for("live: 0 modules")
     wait_until(lambda: window.modes == {"1049"}, "it draws again")
@@ -194,7 +198,7 @@ def test_small_terminal_has_what_matters(queue: Client, look: Callable[..., Pict
     queue.tell(uids[0], "set", progress=1)
     window = look(columns=40, height=10)
     window.wait_for("100%")
-    assert window.rows[1] == f"▶ {uids[0][:4]}  well  playing    █████ 100%  na…"
+    assert window.rows[1] == f"▶ {uids[0][:4]}  well  playing    ████ 100%  nam…"
     assert window.rows[7] == "  and 3 more"
     assert window.rows[8] == "background"
     assert len(window.rows) == 10
