@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -278,11 +279,12 @@ def test_flood_is_drawn_ten_times_a_second_at_most_and_to_its_end(
     uid = queue.add("well")
     window = look()
     window.wait_for("playing")
-    before = window.text.count("\x1b[J")
+    before, begin = window.text.count("\x1b[J"), time.monotonic()
     for number in range(200):
         queue.tell(uid, "set", progress=number / 199)
     window.wait_for("100%")
-    assert window.text.count("\x1b[J") - before < 100
+    took = time.monotonic() - begin
+    assert window.text.count("\x1b[J") - before < 10 * took + 2
 
 
 def test_no_color_leaves_letters_only(queue: Client, look: Callable[..., Picture]) -> None:
@@ -587,6 +589,7 @@ def test_unknown_events_and_fields_are_overlooked(
         b'{"order": 3}',
         b'{"background": ["u"]}',
         b'{"gone": {"u": {}}}',
+        pytest.param(b"[" * 100_000, id="deep"),
     ],
 )
 def test_event_that_makes_no_sense_is_a_lost_connection_and_a_new_beginning(
