@@ -1,302 +1,343 @@
 /**
- * shmooze.js: a page's way to the services of a shmooze application, by a plain <script> in its head.
- * settings.json is asked for next to this script; where the answer comes from is where the services are.
- * The same request probes for a lost gateway.
+ * shmooze.js: a page's way to the services; shmooze.d.mts says what there is. settings.json is asked for next to
+ * this script; where the answer comes from is where the services are. The same request probes for a lost gateway.
  */
-(function (page) {
-  "use strict";
+(function () {
+"use strict";
 
-  const PROBE = 500; // ms until a lost gateway is probed, doubling ...
-  const LAST_PROBE = 10000; // ... up to this; also the time for a probe, and for a request to cause one
-  const source = document.currentScript ? document.currentScript.src : document.baseURI;
-  const html = document.documentElement;
-  const fixed = page.BASE_URL;
-  let ready, delay, timer, lost = false, cut = new AbortController();
+const PROBE = 500; // ms until a lost gateway is probed, doubling ...
+const LAST_PROBE = 10000; // ... up to this; also the time for a probe, and for a request to cause one
+const KEPT = 900; // queries that wait for a lost gateway; a request may hold 1000
+const source = document.currentScript?.src || window.shmooze_source || document.baseURI;
+const html = document.documentElement;
+const fixed = window.BASE_URL;
+const back = new Set(); // called when the gateway is back
+let ready, delay, probe, lost, cut = new AbortController(), asked = 0;
 
-  /** Where the services are, with no slash at the end. A page may set it before this script. */
-  page.BASE_URL = fixed || "";
-  /** A token to show to the server, where no login has set a cookie. A page may set it before. */
-  page.shmooze_token = page.shmooze_token || "";
-  /** The public settings. @type {Object<string, any>} */
-  page.settings_data = {};
-  /** The services by name. @type {Object<string, Endpoint>} */
-  page.endpoints = Object.create(null);
-  /** Gives `settings_data` once that, `endpoints` and `BASE_URL` are filled. @type {Promise<Object>} */
-  page.shmooze_ready = new Promise((resolve) => (ready = resolve));
+window.BASE_URL ||= "";
+window.shmooze_token ||= "";
+window.settings_data = {};
+window.endpoints = Object.create(null);
+window.shmooze_ready = new Promise((resolve) => (ready = resolve));
 
-  /** One service. Deferred queries keep their order; forced ones wait for nothing. */
-  page.Endpoint = class Endpoint {
-    /** ms that deferred queries are held back after a failed request. */
-    static pause = 500;
+/** A promise that knows whether anybody waits for it, since `await` calls `then`. */
+class Answer extends Promise {
+  then(...callbacks) {
+    this.awaited = true;
+    return super.then(...callbacks);
+  }
+}
 
-    #waiting = [];
-    #timer = 0;
-    #busy = 0;
-    #pause = 0;
-    #listeners = new Set();
-    #state = null;
-    #watch = null;
+/** A promise, and what settles it and calls back. A failure that nobody hears goes to the console. */
+function answerTo(cb, err) {
+  let settle;
+  const answer = new Answer((resolve, reject) => {
+    settle = ({ success, result, error }) => {
+      if (!answer.awaited) err ||= console.error;
+      call(success ? cb : err, success ? result : error);
+      if (success) resolve(result);
+      else reject(new Error(error));
+    };
+  });
+  Promise.prototype.then.call(answer, null, () => {}); // never an unhandled rejection
+  return { answer, settle };
+}
 
-    /** @param {string} url */
-    constructor(url) {
-      this.url = url;
-      /** Did the service answer last time? */
-      this.alive = false;
-      /** Called at each answer, with true if `alive` has changed. @type {?function(boolean)} */
-      this.onAlive = null;
-      /** Called at each failed request, likewise. @type {?function(boolean)} */
-      this.onDead = null;
-    }
+window.Endpoint = class Endpoint {
+  static pause = 500;
 
-    /**
-     * Ask, in one request with everything asked in this turn of the page's loop.
-     * @param {{cmd: string, args?: Object}} data
-     * @param {function(any)} [cb] gets the result
-     * @param {function(string)} [err] gets the reason, "out of reach" included
-     */
-    deferQuery(data, cb, err) {
-      this.#add(data, cb, err, true);
-      this.#schedule();
-    }
+  #waiting = [];
+  #timer;
+  #busy = 0;
+  #pause = 0;
+  #listeners = new Set();
+  #state;
+  #watch;
 
-    /** Ask now, with all that waits. */
-    forceQuery(data, cb, err) {
-      this.#add(data, cb, err, false);
-      this.runQueries();
-    }
+  constructor(url) {
+    this.url = url;
+    this.alive = this.retry = false;
+    this.onAlive = this.onDead = null;
+  }
 
-    /**
-     * Send what waits, now.
-     * @param {function()} [cb] called when it is answered, or soon if nothing waits
-     * @param {function(string)} [err] gets the reason if the request failed
-     */
-    runQueries(cb, err) {
-      clearTimeout(this.#timer);
-      this.#timer = 0;
-      const batch = this.#waiting.splice(0);
-      if (batch.length) this.#send(batch, cb, err);
-      else if (cb) setTimeout(cb);
-    }
+  deferQuery(...query) {
+    return this.#ask(true, ...query);
+  }
 
-    /**
-     * Watch a queue or pool. Objects of modules that have not changed stay the same.
-     * @param {function({modules: Object[], background: ?Object})} listener is called soon and after each change
-     * @returns {function()} ends it
-     */
-    subscribe(listener) {
-      const own = (state) => this.#listeners.has(own) && call(listener, state);
-      this.#listeners.add(own);
-      if (this.#state) queueMicrotask(() => own(this.#state));
-      if (!this.#watch) this.#follow((this.#watch = new AbortController()).signal);
-      return () => {
-        if (!this.#listeners.delete(own) || this.#listeners.size) return;
-        this.#watch.abort();
-        this.#watch = this.#state = null;
-      };
-    }
+  forceQuery(...query) {
+    return this.#ask(false, ...query);
+  }
 
-    async #follow(signal) {
-      let id = "", delay = PROBE;
-      while (!signal.aborted) {
+  runQueries(cb, err) {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    const { answer, settle } = answerTo(cb, err || (() => {}));
+    const batch = this.#waiting.splice(0);
+    if (batch.length) this.#send(batch, settle);
+    else setTimeout(settle, 0, { success: true });
+    return answer;
+  }
+
+  subscribe(listener) {
+    const own = (state) => this.#listeners.has(own) && call(listener, state);
+    this.#listeners.add(own);
+    if (this.#state) queueMicrotask(() => own(this.#state));
+    if (!this.#watch) this.#follow((this.#watch = new AbortController()).signal);
+    return () => {
+      if (!this.#listeners.delete(own) || this.#listeners.size) return;
+      this.#watch.abort();
+      this.#watch = this.#state = null;
+    };
+  }
+
+  /**
+   * Of all tabs that watch the same, the one that has the lock leads: it has the stream, and tells the others.
+   * Who begins, or has missed an event, asks for the state. Without locks every tab leads.
+   */
+  async #follow(signal) {
+    await shmooze_ready;
+    if (signal.aborted) return;
+    let id = "", leading;
+    const name = `shmooze ${new URL(this.url, document.baseURI)} ${shmooze_token}`;
+    const channel = navigator.locks && new BroadcastChannel(name);
+    const tell = (event) => channel?.postMessage(event);
+    const tellState = () => this.#state && tell({ event: "snapshot", id, data: this.#state });
+
+    const take = ({ event, id: next, data }) => {
+      if (signal.aborted) return;
+      if (event === "broken") return load();
+      if (event === "ask") return leading && tellState();
+      const step = steps(id, next);
+      if (step <= 0) return;
+      if (event === "snapshot") this.#state = data;
+      else if (step === 1) this.#state = changed(this.#state, data);
+      else return tell({ event: "ask" });
+      id = next;
+      for (const own of this.#listeners) own(this.#state);
+    };
+
+    const lead = async (end) => {
+      signal.onabort = end;
+      leading = true;
+      tellState();
+      for (let delay = PROBE; !signal.aborted; delay = Math.min(2 * delay, LAST_PROBE)) {
         try {
-          await page.shmooze_ready;
-          const headers = { ...bearer(), ...(id && { "Last-Event-ID": id }) };
-          const response = await fetch(this.url + "/events", { headers, signal, cache: "no-store" });
-          if (response.status === 401) load();
-          if (response.ok)
-            for await (const event of events(response.body)) {
-              if (signal.aborted) return;
-              delay = PROBE;
-              id = event.id;
-              this.#state = event.event === "snapshot" ? event.data : changed(this.#state, event.data);
-              for (const own of this.#listeners) own(this.#state);
-            }
-        } catch (error) {
-          if (!signal.aborted && !lost) load(); // is it the service, or the gateway?
+          const response = await request(this.url + "/events", signal, id && { "Last-Event-ID": id });
+          if (response.status === 401) throw response;
+          for await (const event of response.ok ? events(response.body) : []) {
+            delay = PROBE;
+            tell(event);
+            take(event);
+          }
+        } catch {
+          if (signal.aborted) return;
+          tell({ event: "broken" });
+          await load(); // is it the service, or the gateway?
         }
-        await new Promise((resume) => setTimeout(resume, delay));
-        delay = Math.min(2 * delay, LAST_PROBE);
+        await new Promise((resume) => (lost ? back.add(resume) : setTimeout(resume, delay)));
       }
-    }
+    };
 
-    #add(data, cb, err, deferred) {
-      const text = JSON.stringify([data]).slice(1, -1); // now: nobody else's batch fails for bad data
-      this.#waiting.push({ text, cb, err, deferred });
-    }
+    if (!channel) return lead();
+    channel.onmessage = ({ data }) => take(data);
+    tell({ event: "ask" });
+    signal.addEventListener("abort", () => channel.close());
+    navigator.locks.request(name, { signal }, () => new Promise(lead)).catch(() => signal.aborted || lead());
+  }
 
-    #schedule() {
-      if (this.#timer || this.#busy || !this.#waiting.length) return;
-      this.#timer = setTimeout(() => this.runQueries(), this.#pause);
-    }
+  #ask(deferred, data, cb, err, options) {
+    const text = JSON.stringify([data]).slice(1, -1); // now: nobody else's batch fails for bad data
+    const { answer, settle } = answerTo(cb, err);
+    const query = { text, settle, deferred, number: ++asked, retry: this.retry, ...options };
+    if (!this.#keep(query)) this.#waiting.push(query);
+    if (deferred) this.#schedule();
+    else this.runQueries();
+    return answer;
+  }
 
-    async #send(batch, cb, err) {
-      const ordered = batch.some((query) => query.deferred);
-      this.#busy += ordered;
-      const { packets, error, alive } = await this.#post(batch);
-      this.#busy -= ordered;
-      this.#pause = alive ? 0 : Endpoint.pause;
-      const changed = this.alive !== alive;
-      this.alive = alive;
-      call(alive ? this.onAlive : this.onDead, changed);
-      batch.forEach((query, i) => {
-        const packet = (packets ? packets[i] : { error }) || {};
-        if (packet.success) call(query.cb, packet.result);
-        else call(query.err || console.error, packet.error);
-      });
-      call(packets ? cb : err, error);
+  /** Keep a query for when the gateway is back, if it may wait. */
+  #keep(query) {
+    return lost && query.retry && back.size < KEPT && back.add(() => {
+      this.#waiting.push(query);
+      this.#waiting.sort((one, other) => one.number - other.number);
+      this.#pause = 0;
       this.#schedule();
-    }
-
-    async #post(batch) {
-      let status, answer;
-      const doubt = setInterval(load, LAST_PROBE); // is the service slow, or the gateway gone?
-      try {
-        const headers = { "Content-Type": "application/json", ...bearer() };
-        const body = "[" + batch.map((query) => query.text) + "]";
-        const response = await fetch(this.url, { method: "POST", headers, body, signal: cut.signal });
-        status = response.status;
-        answer = JSON.parse(await response.text());
-      } catch (error) {
-        if (error.name !== "SyntaxError" || status >= 500) { // the network, or a proxy that misses the gateway
-          lose();
-          return { error: "the server is out of reach", alive: false };
-        }
-      } finally {
-        clearInterval(doubt);
-      }
-      if (status === 401 || (lost && timer)) load(); // to log in; or a sign of life
-      if (Array.isArray(answer) && answer.length === batch.length) return { packets: answer, alive: true };
-      const error = (answer && answer.error) || `${this.url} gave no valid answer (status ${status})`;
-      return { error, alive: status < 500 && status !== 404 };
-    }
-  };
-
-  /** The server-sent events of a body. */
-  async function* events(body) {
-    let text = "";
-    for (const reader = body.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      const blocks = (text + value).split("\n\n");
-      text = blocks.pop();
-      for (const block of blocks) {
-        const event = Object.fromEntries(block.split("\n").map((line) => line.split(/: (.*)/s)));
-        if (event.data) yield { ...event, data: JSON.parse(event.data) };
-      }
-    }
+    });
   }
 
-  /** A state after a change, as docs/protocol.md has it. */
-  function changed(before, change) {
-    const known = new Map(before.modules.concat(before.background || []).map((each) => [each.uid, each]));
-    for (const [uid, { set, unset = [], ...rest }] of Object.entries(change.modules || {})) {
-      const old = known.get(uid) || { uid, parameters: {} };
-      const parameters = { ...old.parameters, ...set };
-      for (const name of unset) delete parameters[name];
-      known.set(uid, { ...old, ...rest, parameters });
-    }
-    const order = change.order || before.modules.map((each) => each.uid);
-    const place = "background" in change ? change.background : before.background && before.background.uid;
-    return { modules: order.map((uid) => known.get(uid)), background: place ? known.get(place) : null };
+  #schedule() {
+    if (this.#timer || this.#busy || !this.#waiting.length) return;
+    this.#timer = setTimeout(() => this.runQueries(), this.#pause);
   }
 
-  function bearer() {
-    return page.shmooze_token ? { Authorization: "Bearer " + page.shmooze_token } : {};
+  async #send(batch, settle) {
+    const ordered = batch.some((query) => query.deferred);
+    this.#busy += ordered;
+    const { packets, error, alive } = await this.#post(batch);
+    this.#busy -= ordered;
+    this.#pause = alive ? 0 : Endpoint.pause;
+    const changed = this.alive !== alive;
+    this.alive = alive;
+    call(alive ? this.onAlive : this.onDead, changed);
+    batch.forEach((query, i) => {
+      if (alive || !this.#keep(query)) query.settle(packets?.[i] || { error });
+    });
+    settle({ success: packets, error });
+    this.#schedule();
   }
 
-  /** Call what may be no function. What it throws is reported, and harms nobody here. */
-  function call(callback, argument) {
+  async #post(batch) {
+    let status, answer;
+    const timer = setInterval(load, LAST_PROBE); // is the service slow, or the gateway gone?
     try {
-      if (callback) callback(argument);
+      const type = { "Content-Type": "application/json" };
+      const response = await request(this.url, cut.signal, type, `[${batch.map((query) => query.text)}]`);
+      status = response.status;
+      answer = await response.json();
     } catch (error) {
-      setTimeout(() => { throw error; });
+      if (error.name !== "SyntaxError" || status >= 500) { // the network, or a proxy that misses the gateway
+        lose();
+        return { error: "the server is out of reach", alive: false };
+      }
+    } finally {
+      clearInterval(timer);
+    }
+    if (status === 401 || (lost && probe)) load(); // to log in; or a sign of life
+    if (Array.isArray(answer) && answer.length === batch.length) return { packets: answer, alive: true };
+    const error = answer?.error || `${this.url}: no valid answer (status ${status})`;
+    return { error, alive: status < 500 && status !== 404 };
+  }
+};
+
+/** How far it is from one event to another. Ids are INSTANCE-NUMBER. */
+function steps(from, to) {
+  const [before, old] = from.split("-"), [now, young] = to.split("-");
+  return now === before ? young - old : NaN;
+}
+
+/** The server-sent events of a body. */
+async function* events(body) {
+  let text = "";
+  for (const reader = body.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const blocks = (text + value).split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const event = Object.fromEntries(block.split("\n").map((line) => line.split(/: (.*)/s)));
+      if (event.data) yield { ...event, data: JSON.parse(event.data) };
     }
   }
+}
 
-  // Rules leave the elements' own display alone and hold for later elements.
-  // [data-shown] overrules a page that hides its .disconnect-show itself.
-  const rules = new CSSStyleSheet();
-  rules.replaceSync(`
-    html:not([data-lost]) .disconnect-show, html[data-lost] .disconnect-hide { display: none !important }
-    html[data-lost] [data-shown] { display: revert !important }
-    html[data-lost] [data-shown][hidden] { display: block !important }`);
-  document.adoptedStyleSheets = [...document.adoptedStyleSheets, rules];
-
-  const observer = new MutationObserver(show);
-  function show() {
-    for (const element of document.querySelectorAll(".disconnect-show"))
-      if (getComputedStyle(element).display === "none") element.dataset.shown = "";
+/** A state after a change, as docs/protocol.md has it. */
+function changed({ modules, background }, change) {
+  const known = new Map([...modules, background].map((each) => [each?.uid, each]));
+  for (const [uid, { set, unset = [], ...rest }] of Object.entries(change.modules || {})) {
+    const old = known.get(uid) || { uid };
+    const parameters = { ...old.parameters, ...set };
+    for (const name of unset) delete parameters[name];
+    known.set(uid, { ...old, ...rest, parameters });
   }
+  const order = change.order || modules.map((each) => each.uid);
+  const place = "background" in change ? change.background : background?.uid;
+  return { modules: order.map((uid) => known.get(uid)), background: known.get(place) || null };
+}
 
-  /** Show `.disconnect-show`, hide `.disconnect-hide`, and give <html> the attribute data-lost. */
-  page.lostConnection = function () {
-    html.dataset.lost = "";
-    show();
-    observer.observe(html, { childList: true, subtree: true });
-  };
+function request(url, signal, headers, body) {
+  const token = shmooze_token && { Authorization: "Bearer " + shmooze_token };
+  const method = body && "POST"; // or GET
+  return fetch(url, { method, headers: { ...headers, ...token }, body, signal, cache: "no-store" });
+}
 
-  /** The reverse. */
-  page.regainConnection = function () {
-    observer.disconnect();
-    delete html.dataset.lost;
-  };
-
-  function lose() {
-    if (lost) return;
-    lost = true;
-    delay = PROBE;
-    probeLater();
-    page.lostConnection();
+/** Call what may be no function; what it throws is reported. */
+function call(callback, argument) {
+  try {
+    callback?.(argument);
+  } catch (error) {
+    reportError(error);
   }
+}
 
-  function probeLater() {
-    clearTimeout(timer);
-    timer = setTimeout(load, delay);
-    delay = Math.min(2 * delay, LAST_PROBE);
+// Each keeps its own display; [data-shown] is one that the page hides itself.
+const rules = new CSSStyleSheet();
+rules.replaceSync(`
+  html:not([data-lost]) .disconnect-show, html[data-lost] .disconnect-hide { display: none !important }
+  html[data-lost] [data-shown] { display: revert !important }
+  html[data-lost] [data-shown][hidden] { display: block !important }`);
+document.adoptedStyleSheets.push(rules);
+
+const observer = new MutationObserver(show);
+function show() {
+  for (const element of document.querySelectorAll(".disconnect-show"))
+    if (getComputedStyle(element).display === "none") element.dataset.shown = "";
+}
+
+window.lostConnection = () => {
+  html.dataset.lost = "";
+  show();
+  observer.observe(html, { childList: true, subtree: true });
+};
+
+window.regainConnection = () => {
+  observer.disconnect();
+  delete html.dataset.lost;
+};
+
+function lose() {
+  if (lost) return;
+  lost = true;
+  delay = PROBE;
+  probeLater();
+  lostConnection();
+}
+
+function probeLater() {
+  clearTimeout(probe);
+  probe = setTimeout(load, delay);
+  delay = Math.min(2 * delay, LAST_PROBE);
+}
+
+/** Load the settings, and see whether the gateway is there. */
+async function load() {
+  clearTimeout(probe);
+  probe = 0;
+  try {
+    const url = fixed ? fixed + "/settings.json" : new URL("settings.json", source);
+    const response = await request(url, AbortSignal.timeout(LAST_PROBE));
+    if (response.status === 401 && !shmooze_token && !fixed) location.assign(new URL("login", response.url));
+    if (!response.ok) throw new Error("status " + response.status);
+    use(await response.json(), new URL(".", response.url));
+  } catch (error) {
+    console.warn("shmooze: no settings:", error.message);
+    cut.abort(); // what is still under way will not be answered
+    cut = new AbortController();
+    return lost ? probeLater() : lose();
   }
+  ready(settings_data);
+  if (!lost) return;
+  lost = false;
+  for (const resume of back) resume();
+  back.clear();
+  regainConnection();
+}
 
-  async function load() {
-    clearTimeout(timer);
-    timer = 0;
-    try {
-      const url = fixed ? fixed + "/settings.json" : new URL("settings.json", source);
-      const signal = AbortSignal.timeout(LAST_PROBE);
-      const response = await fetch(url, { cache: "no-store", headers: bearer(), signal });
-      if (response.status === 401 && !page.shmooze_token && !fixed) location.assign(new URL("login", response.url));
-      if (!response.ok) throw new Error("status " + response.status);
-      use(await response.json(), new URL(".", response.url));
-    } catch (error) {
-      console.warn("shmooze: no settings.json:", error.message);
-      cut.abort(); // what is still under way will not be answered
-      cut = new AbortController();
-      return lost ? probeLater() : lose();
-    }
-    ready(page.settings_data);
-    if (!lost) return;
-    lost = false;
-    page.regainConnection();
-  }
+function use(settings, home) {
+  BASE_URL = fixed || home.href.replace(location.origin + "/", "/").slice(0, -1);
+  Object.assign(settings_data, settings);
+  for (const name in settings.ports)
+    if (name !== "wsgi") (endpoints[name] ||= new Endpoint()).url = BASE_URL + "/" + encodeURIComponent(name);
+  dress();
+  document.addEventListener("DOMContentLoaded", dress);
+}
 
-  function use(settings, home) {
-    const origin = home.origin === location.origin ? "" : home.origin;
-    if (!fixed) page.BASE_URL = origin + home.pathname.slice(0, -1);
-    Object.assign(page.settings_data, settings);
-    for (const name of Object.keys(settings.ports || {})) {
-      if (name === "wsgi") continue;
-      const endpoint = (page.endpoints[name] ||= new page.Endpoint());
-      endpoint.url = page.BASE_URL + "/" + encodeURIComponent(name);
-    }
-    if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", dress);
-    else dress();
-  }
+function dress() {
+  const { name, bg_color, fg_color } = settings_data;
+  if (bg_color) html.style.backgroundColor = bg_color;
+  if (fg_color) html.style.color = fg_color;
+  if (name) for (const title of document.querySelectorAll("h1.title")) title.textContent = name;
+}
 
-  function dress() {
-    const { name, bg_color, fg_color } = page.settings_data;
-    if (bg_color) html.style.backgroundColor = bg_color;
-    if (fg_color) html.style.color = fg_color;
-    if (name) for (const title of document.querySelectorAll("h1.title")) title.textContent = name;
-  }
-
-  page.addEventListener("online", () => lost && load());
-  load();
-})(window);
+addEventListener("online", load);
+load();
+})();

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES
 from events import asked
-from playwright.sync_api import Page, Request, Route, expect
-from support import ROOT, Client, Site, wait_until
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
+from support import PATIENCE, ROOT, Client, Site, wait_until
 
 pytestmark = needs_chromium
 
@@ -184,6 +186,151 @@ def test_deferred_queries_keep_their_order_over_requests(page: Page, site: Site)
     assert page.evaluate("order") == ["first", "second"]
 
 
+# Promises
+
+#: Counts what a page must never see, and what it says in the console.
+LISTEN = """
+  window.unhandled = [];
+  addEventListener("unhandledrejection", ({reason}) => unhandled.push(reason.message));
+  window.said = [];
+  console.error = (reason) => said.push(reason);
+"""
+
+
+def test_an_awaited_query_gives_its_result_or_throws_the_reason(page: Page, site: Site) -> None:
+    open_bare(page, site, before=LISTEN)
+    types, thrown, both = page.evaluate("""async () => {
+        const {queue} = endpoints;
+        const types = await queue.deferQuery({cmd: "modules_available"});
+        const thrown = await queue.forceQuery({cmd: "dance"}).catch((error) => error);
+        const both = await Promise.allSettled([
+            queue.deferQuery({cmd: "bg"}), queue.deferQuery({cmd: "sing"})]);
+        return [types, [thrown instanceof Error, thrown.message], both.map((each) => each.status)];
+    }""")
+    assert types == ["countdown", "ticker"]
+    assert thrown[0] and "dance" in thrown[1]
+    assert both == ["fulfilled", "rejected"]
+    assert page.evaluate("[unhandled, said]") == [[], []], "who waits hears it alone"
+
+
+def test_a_failure_that_nobody_hears_is_said_in_the_console_and_harms_nothing(
+    page: Page, site: Site
+) -> None:
+    open_bare(page, site, before=LISTEN)
+    heard = page.evaluate("""async () => {
+        const {queue} = endpoints, heard = [];
+        queue.deferQuery({cmd: "dance"});
+        queue.forceQuery({cmd: "sing"}, () => heard.push("sung"));
+        queue.deferQuery({cmd: "jump"}, null, (reason) => heard.push(reason));
+        await queue.deferQuery({cmd: "queue"});
+        await new Promise((next) => setTimeout(next)); // rejections are told after this turn
+        return heard;
+    }""")
+    assert len(heard) == 1 and "jump" in heard[0]
+    said = page.evaluate("said")
+    assert len(said) == 2 and "sing" in "".join(said) and "dance" in "".join(said)
+    assert page.evaluate("unhandled") == []
+
+
+def test_a_promise_that_somebody_takes_up_is_his_to_handle(page: Page, site: Site) -> None:
+    open_bare(page, site, before=LISTEN)
+    page.evaluate("() => { endpoints.queue.deferQuery({cmd: 'dance'}).then(() => {}); }")
+    page.wait_for_function("() => unhandled.length === 1")
+    assert page.evaluate("said") == []
+
+
+def test_run_queries_gives_a_promise_too(page: Page, site: Site) -> None:
+    open_bare(page, site, before=LISTEN)
+    assert page.evaluate("""async () => {
+        const order = [];
+        endpoints.queue.deferQuery({cmd: "queue"}, () => order.push("answer"));
+        await endpoints.queue.runQueries();
+        await endpoints.queue.runQueries();
+        return order;
+    }""") == ["answer"]
+    site.stop("wsgi")
+    reason = page.evaluate("""() => {
+        endpoints.queue.deferQuery({cmd: "queue"});
+        return endpoints.queue.runQueries().catch((error) => error.message);
+    }""")
+    assert reason == "the server is out of reach"
+    assert page.evaluate("[unhandled, said]") == [[], [reason]]
+
+
+# Waiting for the gateway
+
+
+def add(seconds: int, option: str = "") -> str:
+    """A query that adds a countdown, and notes what becomes of it."""
+    packet = f"{{cmd: 'add', args: {{type: 'countdown', args: {{seconds: {seconds}}}}}}}"
+    note = f"() => outcomes.push({seconds}), (reason) => outcomes.push(reason)"
+    return f"endpoints.queue.deferQuery({packet}, {note}, {option or '{}'});"
+
+
+def totals(site: Site) -> list[int]:
+    """The countdowns of the queue in order, told by their seconds."""
+    return [each["parameters"]["total"] for each in Client(site, "queue").roster()]
+
+
+def test_queries_that_may_wait_are_sent_in_order_when_the_gateway_is_back(
+    page: Page, site: Site
+) -> None:
+    open_bare(page, site, before="window.outcomes = []")
+    site.stop("wsgi")
+    retry = "{retry: true}"
+    page.evaluate(f"() => {{ {add(1001, retry)} {add(1002)} {add(1003, retry)} }}")
+    page.wait_for_function("() => outcomes.length === 1")
+    page.evaluate(f"() => {{ {add(1004, retry)} }}")
+    assert page.evaluate("outcomes") == ["the server is out of reach"]
+    site.start("wsgi")
+    page.wait_for_function("() => outcomes.length === 4")
+    assert page.evaluate("outcomes.slice(1)") == [1001, 1003, 1004]
+    assert totals(site) == [1001, 1003, 1004]
+
+
+def test_an_endpoint_decides_for_queries_that_say_nothing(page: Page, site: Site) -> None:
+    open_bare(page, site, before="window.outcomes = []")
+    site.stop("wsgi")
+    page.evaluate("() => { endpoints.queue.retry = true; }")
+    page.evaluate(f"() => {{ {add(1001)} {add(1002, '{retry: false}')} }}")
+    page.wait_for_function("() => outcomes.length === 1")
+    site.start("wsgi")
+    page.wait_for_function("() => outcomes.length === 2")
+    assert page.evaluate("outcomes") == ["the server is out of reach", 1001]
+
+
+def test_a_request_that_is_cut_off_is_sent_again(page: Page, site: Site) -> None:
+    posts = open_bare(page, site, before="window.outcomes = []")
+    page.route("**/queue", lambda route: route.abort(), times=1)
+    page.evaluate(f"() => {{ {add(1001, '{retry: true}')} }}")
+    page.wait_for_function("() => outcomes.length === 1")
+    assert page.evaluate("outcomes") == [1001]
+    assert len(posts) == 2
+
+
+def test_no_more_than_900_queries_wait(page: Page, site: Site) -> None:
+    open_bare(page, site)
+    site.stop("wsgi")
+    page.evaluate("""() => {
+        window.done = window.refused = 0;
+        endpoints.queue.retry = true;
+        for (let i = 0; i < 1000; i++)
+            endpoints.queue.deferQuery({cmd: "bg"}, () => done++, () => refused++);
+    }""")
+    page.wait_for_function("() => refused === 100")
+    site.start("wsgi")
+    page.wait_for_function("() => done === 900")
+
+
+# Size
+
+
+def test_it_is_small_and_its_lines_are_short() -> None:
+    text = (ROOT / "static" / "shmooze.js").read_bytes()
+    assert len(text) < 12 * 1024
+    assert max(map(len, text.decode().splitlines())) <= 120
+
+
 # Settings and connection
 
 
@@ -315,6 +462,197 @@ def test_losing_the_stream_shows_that_the_connection_is_lost(page: Page, site: S
     expect(page.get_by_text("lost")).to_be_visible()
     site.start("wsgi")
     expect(page.get_by_text("lost")).to_be_hidden()
+
+
+# Many tabs
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Tabs of one browser, which share what tabs share."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE * 1000)
+    yield context
+    context.close()
+
+
+class Streams:
+    """The streams of events that the tabs of a browser have asked for, and those still open."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.asked: list[Request] = []
+        self._ended: list[Request] = []
+        context.on("request", self._begin)
+        context.on("requestfailed", self._end)
+        context.on("requestfinished", self._end)
+
+    def _begin(self, request: Request) -> None:
+        if request.url.endswith("/events"):
+            self.asked.append(request)
+
+    def _end(self, request: Request) -> None:
+        self._ended.append(request)
+
+    @property
+    def open(self) -> list[Request]:
+        running = [request for request in self.asked if request not in self._ended]
+        return [request for request in running if not request.frame.page.is_closed()]
+
+    @property
+    def leaders(self) -> list[Page]:
+        return [request.frame.page for request in self.open]
+
+
+def open_tabs(context: BrowserContext, site: Site, count: int, before: str = "") -> list[Page]:
+    """Tabs that subscribe to the queue, and know what it knows."""
+    tabs = [context.new_page() for _ in range(count)]
+    for tab in tabs:
+        open_bare(tab, site, '<p class="disconnect-show">lost</p>', before)
+        tab.evaluate(SUBSCRIBE)
+    for tab in tabs:
+        wait_for_state(tab, Client(site, "queue"))
+    return tabs
+
+
+ADD = """() => endpoints.queue.forceQuery(
+    {cmd: "add", args: {type: "countdown", args: {seconds: 1000}}})"""
+
+
+def test_eight_tabs_share_one_stream_and_all_can_command(
+    context: BrowserContext, site: Site
+) -> None:
+    streams, queue = Streams(context), Client(site, "queue")
+    tabs = open_tabs(context, site, 8)
+    assert len(streams.asked) == 1
+    for count, tab in enumerate(tabs, 1):
+        tab.evaluate(ADD)
+        for each in tabs:
+            each.wait_for_function("(n) => states.at(-1).modules.length === n", arg=count)
+    for tab in tabs:
+        wait_for_state(tab, queue)
+    assert len(streams.asked) == 1
+
+
+def test_a_tab_that_closes_hands_the_stream_over_with_nothing_lost(
+    context: BrowserContext, site: Site
+) -> None:
+    streams, queue = Streams(context), Client(site, "queue")
+    tabs = open_tabs(context, site, 4)
+    for left in (3, 2, 1):
+        (leader,) = streams.leaders
+        leader.close()
+        tabs.remove(leader)
+        queue.add("countdown", seconds=1000)
+        for tab in tabs:
+            wait_for_state(tab, queue)
+        assert len(streams.open) == 1
+        assert "last-event-id" in streams.open[0].headers, "it goes on where the other one was"
+        heard = [
+            tab.evaluate("() => states.filter((s, i) => s === states[i - 1]).length")
+            for tab in tabs
+        ]
+        assert heard == [0] * left, "nobody hears a thing twice"
+
+
+def test_a_tab_that_ends_its_subscription_hands_over_too(
+    context: BrowserContext, site: Site
+) -> None:
+    streams, queue = Streams(context), Client(site, "queue")
+    tabs = open_tabs(context, site, 2)
+    (leader,) = streams.leaders
+    (other,) = set(tabs) - {leader}
+    leader.evaluate("() => end()")
+    queue.add("countdown", seconds=1000)
+    wait_for_state(other, queue)
+    assert streams.leaders == [other]
+    leader.evaluate(SUBSCRIBE)
+    wait_for_state(leader, queue)
+    assert len(streams.asked) == 2
+
+
+def test_each_change_is_applied_once_and_in_order_in_every_tab(
+    context: BrowserContext, site: Site
+) -> None:
+    queue = Client(site, "queue")
+    uid = queue.add("countdown", seconds=1000)
+    open_tabs(context, site, 1)
+    joined = []
+    for _ in range(5):
+        tab = context.new_page()
+        open_bare(tab, site)
+        tab.evaluate(SUBSCRIBE)
+        joined.append(tab)
+        for _ in range(20):  # while it joins
+            queue.tell(uid, "add", seconds=1)
+    for tab in joined:
+        wait_for_state(tab, queue)
+        lefts = tab.evaluate("() => states.map((state) => state.modules[0].parameters.total)")
+        assert lefts == sorted(lefts), "no older state comes after a newer one"
+
+
+def test_a_tab_that_has_missed_an_event_asks_for_the_state(
+    context: BrowserContext, site: Site
+) -> None:
+    streams, queue = Streams(context), Client(site, "queue")
+    deaf = """
+      window.drop = 0;
+      window.BroadcastChannel = class extends BroadcastChannel {
+        set onmessage(take) {
+          super.onmessage = (message) => {
+            if (message.data.event === "change" && drop) drop--;
+            else take(message);
+          };
+        }
+      }"""
+    tabs = open_tabs(context, site, 2, before=deaf)
+    (leader,) = streams.leaders
+    (other,) = set(tabs) - {leader}
+    other.evaluate("() => { drop = 1; }")
+    queue.add("countdown", seconds=1000)
+    other.wait_for_function("() => drop === 0")
+    queue.add("countdown", seconds=1000)
+    wait_for_state(other, queue)
+    assert len(streams.asked) == 1
+
+
+def test_tabs_without_locks_or_with_other_tokens_have_streams_of_their_own(
+    context: BrowserContext, site: Site
+) -> None:
+    streams = Streams(context)
+    open_tabs(context, site, 2, "Object.defineProperty(navigator, 'locks', {value: undefined})")
+    assert len(streams.open) == 2
+    open_tabs(context, site, 1, "shmooze_token = 'one'")
+    open_tabs(context, site, 1, "shmooze_token = 'other'")
+    assert len(streams.open) == 4
+
+
+def test_all_tabs_survive_restarts_and_show_only_that_of_the_gateway(
+    context: BrowserContext, site: Site
+) -> None:
+    streams, queue = Streams(context), Client(site, "queue")
+    watch = """new MutationObserver(() => lost++)
+        .observe(document.documentElement, {attributeFilter: ["data-lost"]}); window.lost = 0"""
+    tabs = open_tabs(context, site, 3, before=watch)
+    site.stop("queue")
+    site.start("queue")
+    queue.add("countdown", seconds=1000)
+    for tab in tabs:
+        wait_for_state(tab, queue)
+    assert [tab.evaluate("lost") for tab in tabs] == [0, 0, 0]
+    assert len(streams.open) == 1
+    site.stop("wsgi", signal_number=signal.SIGKILL)
+    for tab in tabs:
+        expect(tab.get_by_text("lost")).to_be_visible(timeout=1000)
+    site.start("wsgi")
+    for tab in tabs:
+        expect(tab.get_by_text("lost")).to_be_hidden()
+    queue.add("countdown", seconds=1000)
+    for tab in tabs:
+        wait_for_state(tab, queue)
+    assert [tab.evaluate("lost") for tab in tabs] == [2, 2, 2], (
+        "each is lost once and comes back once"
+    )
+    assert len(streams.open) == 1
 
 
 # Tokens
