@@ -15,6 +15,8 @@ NEEDED = {
     "shmooze/default_settings.json",
     "shmooze/py.typed",
     "shmooze/static/shmooze.js",
+    "shmooze/static/shmooze.mjs",
+    "shmooze/static/shmooze.d.mts",
     "shmooze/static/index.html",
     "shmooze/modules/pymodule.py",
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -322,13 +324,78 @@ def test_no_more_than_900_queries_wait(page: Page, site: Site) -> None:
     page.wait_for_function("() => done === 900")
 
 
-# Size
+# Import
+
+
+def test_a_module_imports_it_from_anywhere(page: Page, site: Site) -> None:
+    imported = f"""import {{ endpoints, Endpoint, ready }} from "{site.url}static/shmooze.mjs";
+        await ready;
+        window.answer = await endpoints.queue.deferQuery({{cmd: "modules_available"}});
+        window.same = endpoints === window.endpoints && endpoints.queue instanceof Endpoint;"""
+    body = f'<!doctype html><script type="module">{imported}</script>'
+    page.route("**/far/away/", lambda route: route.fulfill(body=body, content_type="text/html"))
+    page.goto(f"{site.url}far/away/")
+    page.wait_for_function("() => window.same")
+    assert page.evaluate("answer") == ["countdown", "ticker"]
+
+
+def test_script_and_import_in_one_page_are_the_same(page: Page, site: Site) -> None:
+    open_bare(page, site)
+    assert page.evaluate("""async () => {
+        const before = endpoints, {endpoints: imported, ready} = await import("./shmooze.mjs");
+        return [imported === before, window.endpoints === before, await ready === settings_data];
+    }""") == [True, True, True]
 
 
 def test_it_is_small_and_its_lines_are_short() -> None:
     text = (ROOT / "static" / "shmooze.js").read_bytes()
     assert len(text) < 12 * 1024
     assert max(map(len, text.decode().splitlines())) <= 120
+
+
+RIGHT = """/// <reference path="shmooze.d.mts" />
+import { endpoints as imported, Endpoint as Imported, ready } from "./shmooze.mjs";
+/** @returns {Promise<number>} */
+export async function right() {
+  const settings = await ready;
+  document.title = settings.name;
+  /** @type {string[]} */
+  const types = await imported.queue.deferQuery({ cmd: "modules_available" });
+  endpoints.queue.forceQuery({ cmd: "rm", args: { uids: types } }, null, (reason) => reason.trim());
+  endpoints.queue.deferQuery({ cmd: "bg" }, (result) => result, null, { retry: true });
+  /** @type {Endpoint} */
+  const own = new Endpoint(BASE_URL + "/queue");
+  own.onDead = (changed) => changed || lostConnection();
+  return own.subscribe(({ modules }) => modules.map(({ uid }) => uid.length)) && Imported.pause;
+}
+"""
+
+#: Mistakes, one a line.
+WRONG = [
+    'endpoints.queue.deferQuery({ command: "queue" });',
+    'endpoints.queue.ask("queue");',
+    "endpoints.queue.subscribe((state) => state.module);",
+    'endpoints.queue.deferQuery({ cmd: "bg" }, null, null, { again: true });',
+]
+
+
+@pytest.mark.skipif(shutil.which("tsc") is None, reason="there is no TypeScript compiler, tsc")
+def test_typescript_knows_right_use_from_wrong(tmp_path: Path) -> None:
+    for name in ("shmooze.mjs", "shmooze.d.mts"):
+        shutil.copy(ROOT / "static" / name, tmp_path)
+    options = ["--allowJs", "--checkJs", "--strict", "--noEmit", "--target", "es2022"]
+
+    def compiled(name: str, text: str) -> tuple[int, str]:
+        (tmp_path / name).write_text(text)
+        command = ["tsc", *options, "--module", "node16", name]
+        done = subprocess.run(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE)
+        return done.returncode, done.stdout
+
+    assert compiled("right.mjs", RIGHT) == (0, "")
+    head = '/// <reference path="shmooze.d.mts" />\n'
+    status, said = compiled("wrong.js", head + "\n".join(WRONG))
+    assert status != 0
+    assert re.findall(r"^wrong\.js\((\d+)", said, re.MULTILINE) == ["2", "3", "4", "5"]
 
 
 # Settings and connection
