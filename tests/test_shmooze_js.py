@@ -13,7 +13,7 @@ import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES
 from events import asked
-from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Request, Route, expect
 from support import PATIENCE, ROOT, Client, Site, wait_until
 
 pytestmark = needs_chromium
@@ -621,6 +621,16 @@ def test_a_tab_that_closes_hands_the_stream_over_with_nothing_lost(
         assert heard == [0] * left, "nobody hears a thing twice"
 
 
+def test_a_tab_that_crashes_hands_over_too(context: BrowserContext, site: Site) -> None:
+    queue = Client(site, "queue")
+    (leader,) = open_tabs(context, site, 1)
+    (other,) = open_tabs(context, site, 1)
+    with leader.expect_event("crash"), pytest.raises(Error):
+        leader.goto("chrome://crash")
+    queue.add("countdown", seconds=1000)
+    wait_for_state(other, queue)
+
+
 def test_a_tab_that_ends_its_subscription_hands_over_too(
     context: BrowserContext, site: Site
 ) -> None:
@@ -682,15 +692,26 @@ def test_a_tab_that_has_missed_an_event_asks_for_the_state(
     assert len(streams.asked) == 1
 
 
-def test_tabs_without_locks_or_with_other_tokens_have_streams_of_their_own(
-    context: BrowserContext, site: Site
+@pytest.mark.parametrize(
+    "before",
+    [
+        "Object.defineProperty(navigator, 'locks', {value: undefined})",
+        "navigator.locks.request = () => Promise.reject(new DOMException('no', 'SecurityError'))",
+    ],
+)
+def test_tabs_without_locks_have_streams_of_their_own(
+    context: BrowserContext, site: Site, before: str
 ) -> None:
     streams = Streams(context)
-    open_tabs(context, site, 2, "Object.defineProperty(navigator, 'locks', {value: undefined})")
+    open_tabs(context, site, 2, before)
     assert len(streams.open) == 2
+
+
+def test_tabs_with_different_tokens_share_nothing(context: BrowserContext, site: Site) -> None:
+    streams = Streams(context)
     open_tabs(context, site, 1, "shmooze_token = 'one'")
-    open_tabs(context, site, 1, "shmooze_token = 'other'")
-    assert len(streams.open) == 4
+    open_tabs(context, site, 2, "shmooze_token = 'other'")
+    assert len(streams.open) == 2
 
 
 def test_all_tabs_survive_restarts_and_show_only_that_of_the_gateway(
