@@ -33,10 +33,7 @@ export class Service {
 
   /** Asked in one turn, these go out in one request; with `now` it waits for none. */
   ask(cmd, args, now = false) {
-    return new Promise((resolve, reject) => {
-      const send = now ? "forceQuery" : "deferQuery";
-      this.endpoint[send]({ cmd, args }, resolve, (reason) => reject(new Error(reason)));
-    });
+    return now ? this.endpoint.forceQuery({ cmd, args }) : this.endpoint.deferQuery({ cmd, args });
   }
 
   /** Do what a person wants, now; whether that worked. A failure is said at the top of the service. */
