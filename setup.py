@@ -35,6 +35,7 @@ setup(
     extras_require={
         "supervisor": ["supervisor>=4.2.5"],
         "dev": [
+            "axe-playwright-python",
             "build",
             "hypothesis",
             "mypy",

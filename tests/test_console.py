@@ -10,8 +10,8 @@ import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES
 from console import add_countdowns, order, rows, service, shown_uids
-from playwright.sync_api import Page, expect
-from support import ROOT, Site
+from playwright.sync_api import Locator, Page, expect
+from support import ROOT, Client, Refusal, Site, child
 
 from shmooze.lib.tokens import TokenFile
 
@@ -248,3 +248,159 @@ def test_a_page_whose_token_is_revoked_is_led_to_the_form(
     expect(service(page, "queue")).to_be_visible()
     TokenFile(str(site.folder / "tokens.json")).revoke("ada")
     expect(page).to_have_url(f"{site.url}login")
+
+
+# What is shown, and as what
+
+
+@pytest.fixture
+def well_site(make_site: Callable[..., Site]) -> Site:
+    """A gateway and a pool of modules that do what they are told."""
+    settings = {"pool": {"modules": {"well": {"process": child("well")}}}}
+    return make_site(services=("wsgi", "pool"), settings=settings).start()
+
+
+def parameter(row: Locator, name: str) -> Locator:
+    """The element that shows the value of a parameter."""
+    return row.locator(f".parameters > div:has(dt:text-is('{name}')) dd")
+
+
+def test_each_parameter_is_shown_as_what_it_is(well_site: Site, page: Page) -> None:
+    pool = Client(well_site, "pool")
+    uid = pool.add(name="x")
+    page.goto(well_site.url)
+    row = rows(page, "pool").first
+    pool.tell(
+        uid,
+        "set",
+        progress=0.5,
+        number=1.23456789,
+        url="/static/icon.svg",
+        link="https://example.org/a?b=c#d",
+        image="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=",
+        trap="javascript:alert(1)",
+        lines=["one", "two"],
+        nested={"a": [1]},
+        truth=True,
+    )
+    bar = parameter(row, "progress").locator("progress")
+    expect(bar).to_have_js_property("value", 0.5)
+    expect(parameter(row, "progress")).to_contain_text("50 %")
+    expect(parameter(row, "number")).to_have_text("1.23457")
+    expect(parameter(row, "url").get_by_role("link")).to_have_attribute("href", "/static/icon.svg")
+    link = parameter(row, "link").get_by_role("link")
+    expect(link).to_have_attribute("href", "https://example.org/a?b=c#d")
+    expect(link).to_have_attribute("rel", "noopener noreferrer")
+    expect(parameter(row, "image").get_by_role("img", name="image")).to_be_visible()
+    expect(parameter(row, "trap")).to_have_text("javascript:alert(1)")
+    expect(parameter(row, "trap").locator("a")).to_have_count(0)
+    expect(parameter(row, "lines")).to_have_text("one\ntwo")
+    expect(parameter(row, "nested")).to_have_text('{"a":[1]}')
+    expect(parameter(row, "truth")).to_have_text("true")
+    pool.tell(uid, "set", progress=7, image="none", link=None)
+    expect(parameter(row, "progress")).to_have_text("7")
+    expect(parameter(row, "image")).to_have_text("none")
+    expect(parameter(row, "link")).to_have_text("null")
+    pool.tell(uid, "unset", names=["number", "lines"])
+    expect(parameter(row, "number")).to_have_count(0)
+
+
+def test_a_number_that_changes_has_a_plot_of_its_past(well_site: Site, page: Page) -> None:
+    pool = Client(well_site, "pool")
+    uid = pool.add()
+    page.goto(well_site.url)
+    row = rows(page, "pool").first
+    pool.tell(uid, "set", level=3, still=5)
+    expect(parameter(row, "level")).to_have_text("3")
+    plots = parameter(row, "level").get_by_role("img")
+    expect(plots).to_have_count(0)
+    pool.tell(uid, "set", level=8)
+    expect(plots).to_be_visible()
+    expect(plots).to_have_attribute("aria-label", "level, last minutes: 3 to 8")
+    inked = "canvas => canvas.getContext('2d').getImageData(0, 0, 80, 18).data.some((byte) => byte)"
+    assert plots.evaluate(inked)
+    expect(parameter(row, "still").get_by_role("img")).to_have_count(0)
+
+
+def test_however_many_change_at_once_each_row_is_right_and_stays(
+    well_site: Site, page: Page
+) -> None:
+    many = 60
+    well_site.direct("pool", many * [{"cmd": "add", "args": {"type": "well"}}])
+    page.goto(well_site.url)
+    expect(rows(page, "pool")).to_have_count(many)
+    page.evaluate("first = document.querySelectorAll('.module')[0]")
+    page.evaluate("last = [...document.querySelectorAll('.module')].at(-1)")
+    uids = Client(well_site, "pool").uids()
+    for value in (1, 2):
+        tell = {"cmd": "set", "args": {"value": value}}
+        told = [{"cmd": "tell_module", "args": {"uid": uid, **tell}} for uid in uids]
+        assert all(answer["success"] for answer in well_site.direct("pool", told).json)
+        # Those too that cannot be seen now.
+        expect(
+            page.locator(".parameters > div:has(dt:text-is('value')) dd > span").get_by_text(
+                str(value), exact=True
+            )
+        ).to_have_count(many)
+    assert page.evaluate("first === document.querySelectorAll('.module')[0]")
+    assert page.evaluate("last === [...document.querySelectorAll('.module')].at(-1)")
+
+
+def test_how_modules_have_ended_is_told_and_announced(well_site: Site, page: Page) -> None:
+    pool = Client(well_site, "pool")
+    page.goto(well_site.url)
+    uid = pool.add()
+    expect(rows(page, "pool")).to_have_count(1)
+    with pytest.raises(Refusal):
+        pool.tell(uid, "exit", status=7)
+    graves = service(page, "pool").locator(".graves")
+    expect(graves).to_contain_text("1 ended, last: well exited with status 7")
+    expect(page.locator("#announcer")).to_have_text("well exited with status 7")
+    graves.locator("summary").click()
+    grave = graves.get_by_role("listitem")
+    expect(grave).to_contain_text("exited with status 7")
+    expect(grave).to_contain_text("playing at its end")
+    pool.clear()
+
+
+def test_what_processes_use_is_shown_while_somebody_looks(well_site: Site, page: Page) -> None:
+    Client(well_site, "pool").add()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.post_data or ""))
+    page.goto(well_site.url)
+    usage = rows(page, "pool").first.locator(".usage")
+    expect(usage).to_contain_text("% CPU")
+    expect(usage).to_contain_text("MB")
+    page.clock.install()
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true })")
+    page.clock.run_for(5_000)  # what was under way
+    asked.clear()
+    page.clock.run_for(60_000)
+    assert not any("usage" in each for each in asked)
+
+
+def test_no_inline_script_runs(first_page: Page) -> None:
+    refused = first_page.evaluate(
+        """() => new Promise((resolve) => {
+            addEventListener("securitypolicyviolation", (event) =>
+                resolve(event.effectiveDirective));
+            const script = document.createElement("script");
+            script.textContent = "window.hacked = true";
+            document.body.append(script);
+        })"""
+    )
+    assert refused == "script-src-elem"
+    assert first_page.evaluate("window.hacked") is None
+
+
+def test_a_service_that_comes_back_as_something_else_is_shown_as_that(
+    well_site: Site, page: Page
+) -> None:
+    page.goto(well_site.url)
+    expect(service(page, "pool").locator(".kind")).to_have_text("pool")
+    well_site.stop("pool")
+    expect(service(page, "pool").get_by_role("status").first).to_have_text("Not answering")
+    well_site.programs["pool"] = [sys.executable, "-m", "shmooze.queue", "pool"]
+    well_site.start("pool")
+    expect(service(page, "pool").locator(".kind")).to_have_text("queue")
+    expect(service(page, "pool").locator(".background")).to_be_visible()

@@ -41,13 +41,13 @@ function remember(key, text) {
  * `send(what, args)` gives a promise; its value, if there is one, is shown as the answer.
  */
 export class Form {
-  /** `scope` tells its memory from that of others. */
-  constructor(id, caption, scope, send) {
+  /** `caption` stands on the button; `label` is the whole name; `scope` tells its memory from others'. */
+  constructor(id, caption, label, scope, send) {
     const number = count++;
     this.scope = scope;
     this.send = send;
     this.element = copy(id);
-    this.element.ariaLabel = caption;
+    this.element.ariaLabel = label;
     this.what = this.element.elements.what;
     this.args = this.element.elements.args;
     this.problem = this.element.querySelector(".problem");

@@ -44,7 +44,7 @@ function grave({ uid, type, reason, state_at_end, seconds, ladder, stderr_tail =
     const tail = make("pre", "output", stderr_tail.join("\n"));
     tail.tabIndex = 0;
     tail.ariaLabel = `last words of ${type}`;
-    tail.role = "region";
+    tail.role = "group";
     item.append(tail);
   }
   return item;

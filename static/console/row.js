@@ -114,7 +114,8 @@ export class Row {
 
   addForm() {
     const tell = (cmd, args) => this.ask(this.tell, { uid: this.uid, cmd, args }, true);
-    const form = new Form("command", "Tell", `tell ${this.type}`, tell);
+    const label = `Tell ${this.type} ${this.part("uid").textContent}`;
+    const form = new Form("command", "Tell", label, `tell ${this.type}`, tell);
     this.part("tail").before(form.element);
     return form;
   }

@@ -118,7 +118,7 @@ export class Service {
 
   /** A form that has a module of a type started. */
   order(caption, cmd, offer, said) {
-    const form = new Form("order", caption, `${this.name} ${cmd}`, async (type, args) => {
+    const form = new Form("order", caption, `${caption} in ${this.name}`, `${this.name} ${cmd}`, async (type, args) => {
       await this.ask(cmd, { type, args }, true);
       announce(said(type));
     });
@@ -128,7 +128,7 @@ export class Service {
 
   addCommandBox(kind, reason) {
     const box = copy("box");
-    const form = new Form("command", "Send", this.name, (cmd, args) => this.ask(cmd, args, true));
+    const form = new Form("command", "Send", `Send to ${this.name}`, this.name, (cmd, args) => this.ask(cmd, args, true));
     box.open = kind === "other";
     box.append(form.element);
     this.element.append(box);

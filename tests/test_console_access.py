@@ -1,0 +1,121 @@
+"""Whether everybody can use the console: on any screen, in both themes, by keyboard, by ear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from chromium import needs_chromium
+from conftest import EXAMPLES
+from console import rows, service
+from playwright.sync_api import Browser, Page, expect
+from support import PATIENCE, Client, Site, child
+
+pytestmark = needs_chromium
+
+SCREENS = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
+WELL = {"modules": {"well": {"process": child("well")}}}
+
+
+@pytest.fixture
+def busy_site(make_site: Callable[..., Site]) -> Site:
+    """A queue with everything that there can be, other services, and one that is down."""
+    settings: dict[str, Any] = {
+        "queue": {**WELL, "backgrounds": WELL["modules"]},
+        "name": "A jukebox",
+    }
+    settings["pool"] = WELL
+    site = make_site(
+        services=("wsgi", "queue", "pool", "vol", "radio"),
+        settings=settings,
+        programs={"vol": EXAMPLES["vol"]},
+    )
+    site.start("wsgi", "queue", "pool", "vol")
+    Client(site, "pool").add()
+    queue = Client(site, "queue")
+    queue("set_bg", type="well")
+    uids = [queue.add() for _ in range(3)]
+    queue("rm", uids=uids[2:])
+    queue.tell(
+        uids[0],
+        "set",
+        progress=0.3,
+        level=1,
+        long="word " * 100,
+        unbroken="x" * 500,
+        url="https://example.org/",
+        lines=[f"line {number}" for number in range(30)],
+    )
+    queue.tell(uids[0], "set", level=2)
+    return site
+
+
+def open_all(page: Page, site: Site) -> None:
+    """Open the console with all that can be opened, and a mistake that is told."""
+    page.set_default_timeout(PATIENCE * 1000)
+    page.goto(site.url)
+    expect(rows(page)).to_have_count(2)
+    expect(service(page, "radio").get_by_role("alert")).to_contain_text("not running")
+    expect(rows(page).first.locator(".usage")).to_be_visible()
+    for closed in page.locator("details:not([open]) > summary").all():
+        if closed.is_visible():
+            closed.click()
+    form = service(page, "queue").get_by_role("form", name="Add")
+    form.get_by_label("Arguments").fill("[")
+    form.get_by_role("button").click()
+    expect(form.get_by_role("alert")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_axe_finds_nothing_in_the_way(
+    busy_site: Site, browser: Browser, screen: str, theme: str
+) -> None:
+    context = browser.new_context(viewport=SCREENS[screen], color_scheme=theme)
+    page = context.new_page()
+    open_all(page, busy_site)
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    context.close()
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_nothing_is_wider_than_the_screen(busy_site: Site, browser: Browser, screen: str) -> None:
+    context = browser.new_context(viewport=SCREENS[screen])
+    page = context.new_page()
+    open_all(page, busy_site)
+    assert page.evaluate("document.documentElement.scrollWidth") == SCREENS[screen]["width"]
+    context.close()
+
+
+def test_everything_is_reached_by_the_tab_key(busy_site: Site, page: Page) -> None:
+    open_all(page, busy_site)
+    page.evaluate("document.activeElement.blur(); document.body.focus()")
+    wanted = page.locator(
+        ":is(button, input, select, summary, a[href], [tabindex='0']):visible"
+    ).count()
+    reached = set()
+    for number in range(wanted + 5):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "number => document.activeElement === document.body ? -1"
+                " : (document.activeElement.reached ??= number)",
+                number,
+            )
+        )
+    assert len(reached - {-1}) == wanted
+
+
+def test_one_who_wants_no_motion_gets_none(busy_site: Site, browser: Browser) -> None:
+    context = browser.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    open_all(page, busy_site)
+    assert page.evaluate("document.getAnimations().length") == 0
+    assert page.evaluate("getComputedStyle(document.querySelector('main')).transitionDuration") in (
+        "0s",
+        "",
+    )
+    context.close()
