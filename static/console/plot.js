@@ -23,12 +23,12 @@ export class Plot {
   #values = [];
   #drawn = 0;
 
-  /** `readable` words a value; `width` is in px, `ink` a colour of index.css. */
-  constructor(name, readable, width = 80, ink = "--accent") {
-    this.name = name;
-    this.readable = readable;
-    this.width = width;
-    this.ink = ink;
+  /**
+   * `readable` words a value; `width` is in px, `ink` a colour of index.css; `span` are two values that
+   * the plot shows at the least.
+   */
+  constructor(name, readable, { width = 80, ink = "--accent", span = [] } = {}) {
+    Object.assign(this, { name, readable, width, ink, span });
     this.element = document.createElement("canvas");
     this.element.width = this.element.height = 0; // until it is drawn
     this.element.className = "plot";
@@ -61,7 +61,7 @@ export class Plot {
       element.height = Math.round(height * scale);
       element.style.width = `${width}px`;
     }
-    const low = Math.min(...this.#values), high = Math.max(...this.#values);
+    const low = Math.min(...this.#values, ...this.span), high = Math.max(...this.#values, ...this.span);
     const y = (value) => height - 2 - (height - 4) * (high > low ? (value - low) / (high - low) : 0.5);
     const begin = Math.max(now - SPAN, this.#times[0]);
     const x = (time) => width * Math.max(0, (time - begin) / Math.max(now - begin, 1));

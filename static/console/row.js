@@ -12,6 +12,7 @@ const LABELS = {
   remove: (type) => `Remove ${type}`,
 };
 const OUTPUT = 2000; // ms between two looks at the output
+const USAGE = { width: 56, ink: "--control", span: [0, 10] }; // from nothing on; less than 10 % looks like little
 
 const progressFirst = (a, b) => (b === "progress") - (a === "progress") || (a < b ? -1 : 1);
 const percent = (value) => `${Math.round(value)} %`;
@@ -39,7 +40,7 @@ export class Row {
     }
     this.part("uid").textContent = uid.slice(0, 8);
     this.part("uid").title = uid;
-    this.plots = { cpu: new Plot("CPU", percent, 56, "--control"), memory: new Plot("memory", megabytes, 56, "--control") };
+    this.plots = { cpu: new Plot("CPU", percent, USAGE), memory: new Plot("memory", megabytes, USAGE) };
     for (const [name, plot] of Object.entries(this.plots)) this.part(name).append(plot.element);
     const more = this.part("more");
     more.addEventListener("toggle", () => more.open ? this.open() : clearInterval(this.timer));
