@@ -26,7 +26,7 @@ from gevent.event import Event
 from gevent.socket import wait_read
 
 from shmooze import settings
-from shmooze.errors import CommandError, ModuleError
+from shmooze.errors import CommandError, ModuleError, TooMany
 from shmooze.lib.database import Database
 from shmooze.lib.events import EventHub, View
 from shmooze.lib.limits import Admission
@@ -36,9 +36,10 @@ from shmooze.modules import guardian
 from shmooze.modules.catalog import by_type
 from shmooze.modules.launcher import LocalLauncher, shortcomings
 from shmooze.modules.lifecycle import READY, State
-from shmooze.modules.module import Module
+from shmooze.modules.module import LAZY, Module
 from shmooze.modules.report import Wanted, entry, epitaph, explain, select, show
 from shmooze.modules.restart import NEVER, ON_FAILURE
+from shmooze.modules.standby import Standby
 from shmooze.modules.usage import Gauge
 
 log = logging.getLogger(__name__)
@@ -72,12 +73,15 @@ class Broker(JSONCommandProcessor, Service):
         self._guardian: int | None = None
         #: Every module with a process that is not yet gone.
         self._living: dict[Module, None] = {}
+        #: Those that have a place and no process yet.
+        self._waiting: set[Module] = set()
         #: Those that lost their place and are to be told to go.
         self._dismissed: list[Module] = []
         self._gone: deque[dict[str, Any]] = deque(maxlen=self.remembered)
         #: What browsers see live; whatever changes is told to it.
         self.events = EventHub(self.view)
         self._gauge = Gauge(lambda: self._living)
+        self._standby = Standby([], self._make, self._is_starting)
         self._orders: dict[Module, gevent.Greenlet] = {}
         self._progress = Event()
         self._stopping = False
@@ -104,10 +108,25 @@ class Broker(JSONCommandProcessor, Service):
         """What watchers of the events see: the same as clients that ask."""
         return View({module.uid: entry(module) for module in [*self.roster, *self._coming]})
 
+    def is_due(self, kind: type[Module], place: int) -> bool:
+        """Whether a lazy module of this type must be started when it has this place."""
+        return True
+
+    def due(self) -> Iterable[Module]:
+        """The waiting modules that are to be started."""
+        return []
+
+    def kinds(self) -> Iterable[type[Module]]:
+        """All types on offer."""
+        return self.modules_available_dict.values()
+
     # Commands.
 
     def add(self, type: str, args: dict[str, Any] = {}) -> dict[str, str]:
-        module = self._new(self.modules_available_dict, type)
+        kind = self._kind(self.modules_available_dict, type)
+        if kind.spawn == LAZY and not self.is_due(kind, len(self.roster)):
+            return self._add_waiting(kind, args)
+        module = self._new(kind)
         self._coming.append(module)
         self.events.touch()
         try:
@@ -145,6 +164,10 @@ class Broker(JSONCommandProcessor, Service):
     def gone(self) -> list[dict[str, Any]]:
         return list(self._gone)
 
+    def standby_available(self) -> dict[str, Any]:
+        """The children that wait to be needed; see modules.standby."""
+        return self._standby.show()
+
     def usage(self) -> dict[str, Any]:
         """What each module uses of the machine; see modules.usage."""
         return self._gauge.read()
@@ -172,6 +195,8 @@ class Broker(JSONCommandProcessor, Service):
         if swept := launcher.end_all():
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
         self._launcher = launcher  # from now on modules can be started
+        self._standby = Standby(self.kinds(), self._make, self._is_starting)
+        self._standby.start()
         if self._guardian is not None:
             gevent.spawn(self._outlive, self._guardian)
         for shortcoming in shortcomings():
@@ -180,6 +205,7 @@ class Broker(JSONCommandProcessor, Service):
     def stop(self) -> None:
         """End every child, then stop serving. Returns when the last one is gone."""
         self._stopping = True
+        self._standby.stop()
         if self._server is not None:
             self._server.stop_listening()
         self._dismiss(list(self._living))
@@ -217,6 +243,10 @@ class Broker(JSONCommandProcessor, Service):
         for module in [*self._dismissed, *self._living]:
             if module not in self._orders and self._missing_order(module) is not None:
                 self._orders[module] = gevent.spawn(self._carry_out, module)
+        for module in [] if self._stopping else self.due():
+            if module not in self._living:
+                self._living[module] = None
+                gevent.spawn(self._start_in_place, module)
         self._progress.set()
         self._progress = Event()
 
@@ -258,26 +288,73 @@ class Broker(JSONCommandProcessor, Service):
 
     # Modules come and go.
 
-    def _new(self, types: dict[str, type[Module]], type: str) -> Module:
-        """A module that is not started yet."""
+    def _kind(self, types: dict[str, type[Module]], type: str) -> type[Module]:
         if type not in types:
             raise CommandError(f"unknown module type {type!r}; known: {', '.join(types) or 'none'}")
-        if self._stopping:
-            raise CommandError(f"{self.name} is shutting down")
-        if self._launcher is None:
-            raise CommandError(f"{self.name} is still starting")
-        states = [module.state for module in self._living]
-        who = caller.get()
-        self._admission.check(states.count(State.ENDING), len(states), who.address if who else None)
-        module = types[type](
+        return types[type]
+
+    def _new(self, kind: type[Module]) -> Module:
+        """A module that has not got `init` yet, on behalf of the caller."""
+        if not self._standby.has(kind):
+            self._make_room()
+        self._count_for_caller()
+        return self._standby.take(kind) or self._make(kind)
+
+    def _make(self, kind: type[Module], state: State = State.STARTING) -> Module:
+        """A module without a process."""
+        self._find_room()
+        assert self._launcher is not None
+        module = kind(
             str(uuid.uuid4()),
             self._launcher,
             self._on_change,
             self._log_module,
             lambda module: self.events.touch(module.uid),
+            state,
         )
-        self._living[module] = None
+        if state is not State.WAITING:
+            self._living[module] = None
         return module
+
+    def _add_waiting(self, kind: type[Module], args: dict[str, Any]) -> dict[str, str]:
+        self._make_room()
+        self._count_for_caller()
+        module = self._make(kind, State.WAITING)
+        module.args = args
+        self._waiting.add(module)
+        self.roster.append(module)
+        self.settle()
+        return {"uid": module.uid}
+
+    def _make_room(self) -> None:
+        """Find room for a module that somebody wants, if need be at the cost of one on standby."""
+        try:
+            self._find_room()
+        except TooMany:
+            if not self._standby.give_way():
+                raise
+
+    def _find_room(self) -> None:
+        """Raise CommandError where there can be no module more."""
+        if self._stopping:
+            raise CommandError(f"{self.name} is shutting down")
+        if self._launcher is None:
+            raise CommandError(f"{self.name} is still starting")
+        ending = sum(module.state is State.ENDING for module in self._living)
+        placed = len(self._living) - ending + len(self._waiting)
+        self._admission.find_room(placed, ending)
+
+    def _count_for_caller(self) -> None:
+        if (who := caller.get()) is not None:
+            self._admission.count(who.address)
+
+    def _is_starting(self) -> bool:
+        """Whether a module is being started that somebody waits for."""
+        return any(
+            module.state is State.STARTING and module.next_attempt is None
+            for module in self._living
+            if module not in self._standby
+        )
 
     def _bring_up(self, module: Module, args: dict[str, Any]) -> None:
         """Start a module; returns when it has accepted `init`."""
@@ -288,6 +365,16 @@ class Broker(JSONCommandProcessor, Service):
         except BaseException:  # a fault of ours, or of the application's subclass
             module.condemn(ModuleError("was given up while it started"))
             raise
+        finally:
+            self._standby.look()
+
+    def _start_in_place(self, module: Module) -> None:
+        """Start a module that has its place already."""
+        try:
+            module.start(module.args)
+        except ModuleError:
+            return  # its end has come through _on_change
+        self.settle()
 
     def _refuse_failed(self, module: Module) -> None:
         """Make the command that brought a module fail if it failed at its first order."""
@@ -299,14 +386,15 @@ class Broker(JSONCommandProcessor, Service):
 
     def _dismiss_named(self, uids: list[str]) -> list[Module]:
         wanted = set(uids)
-        named = [module for module in self._living if module.uid in wanted]
+        everyone = dict.fromkeys([*self.roster, *self._living])
+        named = [module for module in everyone if module.uid in wanted]
         self._dismiss(named)
         return named
 
     def _dismiss(self, modules: Iterable[Module]) -> None:
         for module in modules:
             self.replace(module, None)
-            if module.state is State.STARTING:
+            if module.state in (State.WAITING, State.STARTING):
                 module.cancel()
             elif module.state in READY and module not in self._dismissed:
                 self._dismissed.append(module)
@@ -314,15 +402,17 @@ class Broker(JSONCommandProcessor, Service):
     def _on_change(self, module: Module) -> None:
         """Every change of a module's state comes through here."""
         self.events.touch(module.uid)
+        self._waiting.discard(module)
         if module.state is State.ENDING:
             if module in self._dismissed:
                 self._dismissed.remove(module)
             if module.restart == NEVER or self._stopping or not self._succeed(module):
                 self.replace(module, None)
             self.settle()
+            self._standby.look()
         elif module.state is State.GONE:
             log.info("%s: %r %s", self.name, module, module.reason)
-            del self._living[module]
+            self._living.pop(module, None)
             self._gone.append(epitaph(module))
             self.events.tell_gone(module.uid, module.reason)
 
@@ -358,11 +448,7 @@ class Broker(JSONCommandProcessor, Service):
         if successor.gone.wait(delay):
             return
         successor.next_attempt = None
-        try:
-            successor.start(successor.args)
-        except ModuleError:
-            return  # its end has come through _on_change, and made the next attempt
-        self.settle()
+        self._start_in_place(successor)
 
     def _find(self, uid: str) -> Module:
         for module in self.roster:
@@ -377,4 +463,11 @@ class Broker(JSONCommandProcessor, Service):
             self.logger.log(uid, namespace, command, answer)
 
     log_cmds: tuple[str, ...] = ("rm", "add", "tell_module")
-    read_cmds: tuple[str, ...] = ("modules_available", "ask_module", "output", "gone", "usage")
+    read_cmds: tuple[str, ...] = (
+        "modules_available",
+        "ask_module",
+        "output",
+        "gone",
+        "usage",
+        "standby_available",
+    )

@@ -36,6 +36,7 @@ class Pool(Broker):
         "output": Broker.output,
         "gone": Broker.gone,
         "usage": Broker.usage,
+        "standby_available": Broker.standby_available,
     }
     read_cmds = (*Broker.read_cmds, "pool")
 

@@ -19,7 +19,7 @@ from shmooze.errors import CommandError
 from shmooze.lib.events import View
 from shmooze.lib.program import run_named
 from shmooze.modules.catalog import by_type, types_from_settings
-from shmooze.modules.lifecycle import State
+from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 from shmooze.modules.report import Wanted, entry, select, show
 
@@ -40,11 +40,13 @@ class Queue(Broker):
         super().__init__(modules, logfilename, name)
         self.backgrounds_available_dict = by_type(backgrounds)
         self.background: Module | None = None
+        #: The longest of all types.
+        self._lookahead = max((kind.lookahead for kind in self.kinds()), default=0)
 
     def head(self) -> Module | None:
         """The one whose turn it is: the first that can play, or the background."""
         for module in self.roster:
-            if module.state is not State.STARTING:  # one that is being restarted is passed over
+            if module.state in READY:  # one that is being started is passed over
                 return module
         return self.background
 
@@ -60,6 +62,20 @@ class Queue(Broker):
         return not any(
             other.state is State.PLAYING for other in self._living if other is not module
         )
+
+    def is_due(self, kind: type[Module], place: int) -> bool:
+        return place <= kind.lookahead
+
+    def due(self) -> Iterable[Module]:
+        near = self.roster[: self._lookahead + 1]
+        return [
+            module
+            for place, module in enumerate(near)
+            if module.state is State.WAITING and self.is_due(type(module), place)
+        ]
+
+    def kinds(self) -> Iterable[type[Module]]:
+        return {*super().kinds(), *self.backgrounds_available_dict.values()}
 
     def replace(self, module: Module, successor: Module | None) -> bool:
         if module is not self.background:
@@ -82,7 +98,7 @@ class Queue(Broker):
         return show(self.background, parameters) if self.background else None
 
     def set_bg(self, type: str, args: dict[str, Any] = {}) -> dict[str, str]:
-        module = self._new(self.backgrounds_available_dict, type)
+        module = self._new(self._kind(self.backgrounds_available_dict, type))
         self._bring_up(module, args)
         old = [self.background] if self.background else []
         self._dismiss(old)
@@ -126,6 +142,7 @@ class Queue(Broker):
         "output": Broker.output,
         "gone": Broker.gone,
         "usage": Broker.usage,
+        "standby_available": Broker.standby_available,
     }
     log_cmds = (*Broker.log_cmds, "mv", "set_bg", "tell_background")
     read_cmds = (*Broker.read_cmds, "queue", "bg", "backgrounds_available", "ask_background")

@@ -11,6 +11,8 @@ from shmooze.modules.lifecycle import READY, IllegalTransition, State, step
 
 #: As drawn on the architecture page; written down once more, so that a change is a decision.
 DRAWN = {
+    ("waiting", "starting"),
+    ("waiting", "ending"),
     ("starting", "suspended"),
     ("suspended", "playing"),
     ("playing", "suspended"),

@@ -68,19 +68,21 @@ class Admission:
         self._adds_per_minute = chosen.get("max_adds_per_minute", adds_per_minute)
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def check(self, ending: int, living: int, client: str | None) -> None:
-        """Raise TooMany, or count one more for `client`, an address; None: no client.
+    def find_room(self, placed: int, ending: int) -> None:
+        """Raise TooMany where one more would be too many.
 
-        Of the `living` modules some are `ending`: they have left their places, but are there. So
-        they do not count until they are as many again.
+        Those that are `ending` have left their places, but are there. So they do not count until
+        they are as many again.
         """
-        most, placed = self._modules, living - ending
-        if most is not None and (placed >= most or living >= 2 * most):
+        most = self._modules
+        if most is not None and (placed >= most or placed + ending >= 2 * most):
             raise TooMany(f"there are {placed} modules; {most} are the most", retry_after=1)
-        if self._adds_per_minute is not None and client is not None:
-            self._count(client, self._adds_per_minute)
 
-    def _count(self, client: str, most: int) -> None:
+    def count(self, client: str) -> None:
+        """Count one more for `client`, an address. Raise TooMany where that is too often."""
+        most = self._adds_per_minute
+        if most is None:
+            return
         now = time.monotonic()
         times = self._times.setdefault(client, deque(maxlen=most))
         self._times.move_to_end(client)

@@ -98,7 +98,8 @@ class Stream:
 
     def __init__(self, host: str, on_end: OnEnd) -> None:
         self._on_end = on_end
-        self._server: StreamServer | None = StreamServer((host, 0), self._serve)
+        self._host = host
+        self._server: StreamServer | None = None
         self._socket: socket.socket | None = None
         self._reader: gevent.Greenlet | None = None
         self._ended: str | None = None
@@ -106,7 +107,7 @@ class Stream:
 
     def listen(self) -> int:
         """Take a free port and return it. Who connects waits until `accept`."""
-        assert self._server is not None
+        self._server = StreamServer((self._host, 0), self._serve)
         self._server.init_socket()
         return int(self._server.server_port)
 

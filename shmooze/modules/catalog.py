@@ -11,10 +11,10 @@ from typing import Any
 
 from shmooze import settings
 from shmooze.errors import SettingsError
-from shmooze.modules.module import Module
-from shmooze.modules.restart import NEVER, POLICIES
+from shmooze.modules.module import SPAWNS, Module
+from shmooze.modules.restart import POLICIES
 
-#: What the settings may say of a type beside its process: all numbers above 0, but `restart`.
+#: What the settings may say of a type beside its process. These are numbers above 0.
 _NUMBERS = (
     "connect_timeout",
     "command_timeout",
@@ -26,7 +26,10 @@ _NUMBERS = (
     "restart_period",
     "max_parameters_bytes",
 )
-_KEYS = ("process", *_NUMBERS, "restart")
+#: Whole numbers, and words to choose from.
+_COUNTS = ("lookahead", "standby")
+_CHOICES = {"restart": POLICIES, "spawn": SPAWNS}
+_KEYS = ("process", *_NUMBERS, *_COUNTS, *_CHOICES)
 
 
 def by_type(modules: Iterable[type[Module]]) -> dict[str, type[Module]]:
@@ -104,6 +107,8 @@ def _type_from_settings(
             raise source.error(f"{path}.{key}", f"is unknown; known: {', '.join(_KEYS)}")
         if key in _NUMBERS and (type(value) not in (int, float) or value <= 0):
             raise source.error(f"{path}.{key}", f"must be a number above 0, not {value!r}")
-    if description.get("restart", NEVER) not in POLICIES:
-        raise source.error(f"{path}.restart", f"must be one of {', '.join(POLICIES)}")
+        if key in _COUNTS and (type(value) is not int or value < 0):
+            raise source.error(f"{path}.{key}", f"must be a whole number, not {value!r}")
+        if key in _CHOICES and value not in _CHOICES[key]:
+            raise source.error(f"{path}.{key}", f"must be one of {', '.join(_CHOICES[key])}")
     return type(name, (Module,), {"TYPE_STRING": name, **description})

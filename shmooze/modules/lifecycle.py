@@ -1,9 +1,10 @@
 """The states of a module, and the only ways from one to another.
 
-    starting --> suspended <--> playing
-        |            |             |
-        +------------+-------------+--> ending --> gone
+    waiting --> starting --> suspended <--> playing
+       |           |            |             |
+       +-----------+------------+-------------+--> ending --> gone
 
+- *waiting*: it has a place, and no process yet; most modules begin with *starting*.
 - *starting*: launched, not yet connected or not yet through `init`.
 - *suspended*, *playing*: it may be told things; which of the two is the broker's decision.
 - *ending*: it holds no place and no stage any more; its process tree is being ended.
@@ -18,6 +19,7 @@ import enum
 class State(str, enum.Enum):
     """Where a module stands; the value is what clients see."""
 
+    WAITING = "waiting"
     STARTING = "starting"
     SUSPENDED = "suspended"
     PLAYING = "playing"
@@ -26,6 +28,7 @@ class State(str, enum.Enum):
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
+    State.WAITING: frozenset({State.STARTING, State.ENDING}),
     State.STARTING: frozenset({State.SUSPENDED, State.ENDING}),
     State.SUSPENDED: frozenset({State.PLAYING, State.ENDING}),
     State.PLAYING: frozenset({State.SUSPENDED, State.ENDING}),

@@ -42,6 +42,8 @@ from shmooze.modules.lifecycle import READY, State, step
 from shmooze.modules.peer import holds
 from shmooze.modules.restart import NEVER, Restarts
 
+EAGER, LAZY = SPAWNS = ("eager", "lazy")
+
 log = logging.getLogger(__name__)
 
 #: log(uid, namespace, input, output), as lib.database.Database.log
@@ -78,6 +80,12 @@ class Module:
     restart_limit = 10
     #: Seconds; see restart_limit.
     restart_period = 600.0
+    #: When its process is started: "eager" by `add`, "lazy" when its turn comes near (in a queue).
+    spawn = EAGER
+    #: How many places before its turn a lazy one is started.
+    lookahead = 1
+    #: Children that are started ahead, so that `add` need not wait for the program to load.
+    standby = 0
     #: Bytes that its parameters may take as JSON.
     max_parameters_bytes = 4 << 20
     #: Seconds that reading the rest of the output may take when all its processes have ended.
@@ -90,9 +98,10 @@ class Module:
         on_change: Callable[[Module], None],
         log: LogFunction,
         on_update: Callable[[Module], None] = lambda module: None,
+        state: State = State.STARTING,
     ) -> None:
         self.uid = uid
-        self.state = State.STARTING
+        self.state = state
         self.parameters: dict[str, Any] = {}
         #: Bytes of JSON that the parameters take at the most; exactly, once they are in `_sizes`.
         self._parameters_size = 0
@@ -152,16 +161,30 @@ class Module:
         """The pids of the child and of all that it has started, as far as they can be known."""
         return self._process.tree() if self._process else []
 
-    def start(self, args: dict[str, Any]) -> None:
-        """Launch the child, connect it and have it accept `init`.
+    def prepare(self) -> None:
+        """Launch the child and have it connect; it does nothing before `start`.
 
         Raises ModuleError with a sentence on why that failed; nothing of the child is left then.
         """
+        self._come_up(self._connect)
+
+    def start(self, args: dict[str, Any]) -> None:
+        """Have the child accept `init`, launched and connected before if it is not.
+
+        Raises ModuleError as `prepare` does.
+        """
         self.args = args
+        if self.state is State.WAITING:
+            self._move_to(State.STARTING)
         self._born = time.monotonic()
+        if self._process is None:
+            self._come_up(self._connect)
+        self._come_up(lambda: self._order("init", args))
+        self._move_to(State.SUSPENDED)
+
+    def _come_up(self, step: Callable[[], None]) -> None:
         try:
-            self._connect()
-            self._order("init", args)
+            step()
         except ModuleError as bad:
             self.condemn(bad)
         except OSError as bad:  # no port or no file descriptor left
@@ -169,7 +192,6 @@ class Module:
         if self.state is not State.STARTING:
             self.gone.wait()
             raise ModuleError(self.reason)
-        self._move_to(State.SUSPENDED)
 
     def successor(self) -> Module:
         """A module that takes the place of this one: the same uid and args, not yet started."""
@@ -207,6 +229,9 @@ class Module:
 
         Raises CommandError with the child's words where it refuses.
         """
+        if self.state is State.WAITING:
+            words = "is waiting: its process is started when its turn comes near"
+            raise CommandError(f"{self.TYPE_STRING} {self.uid} {words}")
         if self.state not in READY:
             raise CommandError(f"{self.TYPE_STRING} {self.uid} is {self.state.value}")
         try:
@@ -234,7 +259,7 @@ class Module:
 
     def cancel(self) -> None:
         """End it before it has started."""
-        if self.state is State.STARTING:
+        if self.state in (State.WAITING, State.STARTING):
             self._end(
                 "was removed before it had started", self.natural_death_timeout, last_word="rm"
             )

@@ -1,0 +1,130 @@
+"""Children that are started ahead: there when they are needed, and seen by nobody before."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from support import Client, Refusal, Site, child, parent_of, wait_until
+
+Make = Callable[..., Client]
+
+
+@pytest.fixture(params=["queue", "pool"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def make(make_site: Callable[..., Site], kind: str) -> Make:
+    """A function that makes a queue or pool of which the type `well` has two on standby."""
+
+    def start(process: list[str] | None = None, **settings: object) -> Client:
+        types = {"well": {"process": process or child("well"), "standby": 2}}
+        site = make_site(services=(kind,), settings={kind: {"modules": types, **settings}})
+        return Client(site.start(), kind)
+
+    return start
+
+
+def available(client: Client) -> int:
+    return client("standby_available")["well"]["available"]
+
+
+def wait_for_two(client: Client) -> None:
+    wait_until(lambda: available(client) == 2, "two are ready")
+
+
+def children(client: Client) -> set[int]:
+    """The pids of the service's children."""
+    pids = client.site.survivors()
+    guardian = client.site.processes[client.name].pid
+    (service,) = (pid for pid in pids if parent_of(pid) == guardian)
+    return {pid for pid in pids if parent_of(pid) == service}
+
+
+def test_an_added_module_is_one_that_was_started_before(make: Make) -> None:
+    client = make()
+    wait_for_two(client)
+    ready = children(client)
+    uid = client.add(name="x", colour="red")
+    wait_until(lambda: client.parameters(uid).get("playing"), "it plays")
+    assert client.parameters(uid)["pid"] in ready
+    assert client.parameters(uid)["args"] == {"colour": "red"}
+    assert client.heard("x") == ["init", "play"]
+    wait_for_two(client)
+    assert client("standby_available") == {"well": {"available": 2, "wanted": 2, "misses": 0}}
+
+
+def test_those_on_standby_are_in_nobodys_queue_and_have_heard_nothing(make: Make) -> None:
+    client = make()
+    wait_for_two(client)
+    assert client.roster() == []
+    assert not (client.site.folder / "stage").exists()
+    assert client("gone") == []
+
+
+def test_who_finds_none_waits_for_a_start_and_counts_as_a_miss(make: Make) -> None:
+    client = make()
+    wait_for_two(client)
+    client.site.direct(client.name, 5 * [{"cmd": "add", "args": {"type": "well"}}])
+    assert len(client.uids()) == 5
+    shown = client("standby_available")["well"]
+    assert shown["misses"] in (1, 2, 3)  # fewer than three, where one was ready again in between
+    wait_for_two(client)
+
+
+def test_one_that_dies_is_replaced(make: Make) -> None:
+    client = make()
+    wait_for_two(client)
+    victim = min(children(client))
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: client("gone"), "it is missed")
+    assert client("gone")[0]["reason"] == "killed by SIGKILL before `init`"
+    wait_for_two(client)
+    assert victim not in set(client.site.survivors())
+    assert client.add()
+
+
+def test_a_program_that_cannot_start_is_tried_again_ever_more_rarely(make: Make) -> None:
+    client = make(["sh", "-c", "exit 3"])
+    wait_until(lambda: len(client("gone")) >= 2, "it was tried twice")
+    assert available(client) == 0
+    with pytest.raises(Refusal, match="exited with status 3"):
+        client.add()
+    wait_until(lambda: "no well on standby" in client.site.log(client.name), "the log says so")
+    assert "; again in 1 s" in client.site.log(client.name)
+    wait_until(lambda: not children(client), "nothing is left of the attempts")
+
+
+def test_they_count_among_the_modules_that_there_may_be(make: Make) -> None:
+    client = make(max_modules=3)
+    wait_for_two(client)
+    uids = [client.add(), client.add(), client.add()]
+    with pytest.raises(Refusal, match="there are 3 modules; 3 are the most"):
+        client.add()
+    assert available(client) == 0
+    client("rm", uids=uids[:2])
+    wait_for_two(client)
+    assert len(client.roster()) == 1
+
+
+def test_all_of_them_end_with_the_service(make: Make) -> None:
+    client = make()
+    wait_for_two(client)
+    assert client.site.stop() == {client.name: 0}
+    assert client.site.survivors() == []
+
+
+def test_a_background_comes_from_standby_too(make_site: Callable[..., Site]) -> None:
+    types = {"well": {"process": child("well"), "standby": 1}}
+    other = {"other": {"process": child("well")}}
+    settings = {"queue": {"modules": other, "backgrounds": types}}
+    site = make_site(services=("queue",), settings=settings)
+    queue = Client(site.start(), "queue")
+    wait_until(lambda: queue("standby_available")["well"]["available"] == 1, "one is ready")
+    (ready,) = children(queue)
+    queue("set_bg", type="well")
+    wait_until(lambda: queue("bg", parameters=True)["parameters"].get("pid") == ready, "it is that")
