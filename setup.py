@@ -23,7 +23,7 @@ setup(
         "shmooze": ["default_settings.json", "py.typed"],
         "shmooze.static": ["*", "console/*"],
     },
-    scripts=["scripts/shmz"],
+    scripts=["scripts/shmz", "scripts/shmz-watch"],
     zip_safe=False,
     install_requires=[
         "bottle>=0.13",

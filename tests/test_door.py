@@ -117,7 +117,15 @@ def test_control_may_do_everything(guarded: Guarded, place: str) -> None:
     assert removed.json["success"]
 
 
-ASKING = ["queue", "bg", "modules_available", "backgrounds_available", "gone", "usage", "standby_available"]
+ASKING = [
+    "queue",
+    "bg",
+    "modules_available",
+    "backgrounds_available",
+    "gone",
+    "usage",
+    "standby_available",
+]
 CHANGING: list[tuple[str, dict[str, Any]]] = [
     ("add", {"type": "well"}),
     ("set_bg", {"type": "well"}),

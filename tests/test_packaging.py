@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support import ROOT, Site, http
+from support import PATIENCE, ROOT, Site, http
 
 NEEDED = {
     "shmooze/default_settings.json",
@@ -44,10 +44,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_wheel_carries_static_files_settings_and_shmz(wheel: Path) -> None:
+def test_wheel_carries_static_files_settings_and_commands(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert names >= NEEDED
-    assert any(name.endswith(".data/scripts/shmz") for name in names)
+    commands = {name.partition(".data/scripts/")[2] for name in names}
+    assert commands == {"", "shmz", "shmz-watch"}
     assert not any(name.startswith(("tests", "examples")) for name in names)
 
 
@@ -63,7 +64,8 @@ def test_wheel_in_an_empty_environment_serves_its_page_with_the_packaged_default
     port, static_path = run(python, "-c", show, cwd=tmp_path).split()
     assert port == "8080"
     assert Path(static_path).is_relative_to(tmp_path)
-    assert "usage" in run(python.with_name("shmz"), "--help", cwd=tmp_path)
+    for command in ("shmz", "shmz-watch"):
+        assert "usage" in run(python.with_name(command), "--help", cwd=tmp_path)
 
     site = Site(
         tmp_path / "site",
@@ -75,5 +77,11 @@ def test_wheel_in_an_empty_environment_serves_its_page_with_the_packaged_default
         site.start()
         assert b"shmooze" in http(site.url).body
         assert http(f"{site.url}static/shmooze.js").headers["Content-Type"].startswith("text/")
+        for words in (["shmz", "watch"], ["shmz-watch"]):
+            argv = [python.with_name(words[0]), "-e", f"{site.url}queue", *words[1:]]
+            watch = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE)
+            said = f"shmz: no events from {site.url}queue/events: nothing is at /queue/events\n"
+            assert (watch.returncode, watch.stdout, watch.stderr) == (1, "", said)
+        assert not list(python.parent.rglob("shmz*.pyc"))
     finally:
         site.close()

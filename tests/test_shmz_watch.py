@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +27,9 @@ from terminal import Picture
 from test_door import Guarded
 
 SHMZ = ROOT / "scripts" / "shmz"
-shmz = SimpleNamespace(**runpy.run_path(str(SHMZ)))
+shmz = sys.modules["shmz"] = ModuleType("shmz")
+vars(shmz).update(runpy.run_path(str(SHMZ)))
+shmz_watch = SimpleNamespace(**runpy.run_path(f"{SHMZ}-watch"))
 
 KINDS = {"well": {"process": child("well")}, "flood": {"process": child("flood")}}
 
@@ -365,12 +368,12 @@ def test_json_lines_add_up_to_what_commands_tell(
     piped = pipe(f"{site.url}queue", "--json")
 
     def state() -> Any:
-        live = shmz.Live("")
+        live = shmz_watch.Live("")
         for line in list(piped.lines):
             heard = json.loads(line)
             assert set(heard) == {"event", "id", "data"}
-            event = shmz.Event(heard["event"], heard["id"], json.dumps(heard["data"]))
-            live = shmz.add_up(live, event)
+            event = shmz_watch.Event(heard["event"], heard["id"], json.dumps(heard["data"]))
+            live = shmz_watch.add_up(live, event)
         return {"modules": live.modules, "background": live.background}
 
     def agree() -> None:
@@ -494,6 +497,67 @@ def test_token_is_shown(make_site: Callable[..., Site], tmp_path: Path) -> None:
     ):
         piped.wait_for("watching")
         assert piped.end() == (0, "")
+
+
+# The two files
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A folder with copies of both files."""
+    for name in ("shmz", "shmz-watch"):
+        shutil.copy(SHMZ.with_name(name), tmp_path)
+    return tmp_path
+
+
+def run_file(file: Path, *words: str) -> tuple[int, str, str]:
+    """Run it as it is, without Python before it; exit status, output, complaint."""
+    ended = subprocess.run(
+        [file, *words], capture_output=True, env=environ(), text=True, timeout=PATIENCE
+    )
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def test_shmz_copied_alone_says_what_watch_needs(copied: Path) -> None:
+    (copied / "shmz-watch").unlink()
+    line = f"watch needs the file shmz-watch beside shmz, and it is not in {str(copied)!r}"
+    assert run_file(copied / "shmz", "watch") == (2, "", f"shmz: {line}\n")
+    assert run_file(copied / "shmz", "--help")[0] == 0
+
+
+def test_shmz_watch_copied_alone_says_what_it_needs(copied: Path) -> None:
+    (copied / "shmz").unlink()
+    line = f"shmz-watch needs a file that is not there: {str(copied / 'shmz')!r}"
+    assert run_file(copied / "shmz-watch") == (2, "", f"shmz: {line}\n")
+
+
+def test_both_files_watch_from_wherever_they_are_linked_to_and_leave_nothing_beside_them(
+    copied: Path,
+) -> None:
+    (copied / "bin").mkdir()
+    for name in ("shmz", "shmz-watch"):
+        (copied / "bin" / name).symlink_to(copied / name)
+    refused = "shmz: no answer from http://127.0.0.1:1/pool/events: Connection refused\n"
+    for folder in (copied, copied / "bin"):
+        for file, *words in (["shmz", "watch"], ["shmz-watch"]):
+            asked = [*words, "-e", "http://127.0.0.1:1/queue", "pool"]
+            assert run_file(folder / file, *asked) == (3, "", refused)
+            assert run_file(folder / file, *words, "a", "b")[0] == 2
+            assert run_file(folder / file, *words, "--help")[1].startswith("usage: shmz ")
+    assert {file.name for file in copied.rglob("*")} == {"shmz", "shmz-watch", "bin"}
+
+
+def test_shmz_watch_by_itself_ends_as_shmz_watch_does(strange: Callable[..., Strange]) -> None:
+    for number, status in ((signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)):
+        server = strange(b":\n\n" + SNAPSHOT)
+        window = Picture([SHMZ.with_name("shmz-watch"), "-e", server.url], environ())
+        try:
+            window.wait_for("live: 1 module")
+            window.send(number)
+            assert window.wait() == status
+            assert window.modes == {"25", "7"}
+        finally:
+            window.close()
 
 
 # Streams as they should not be
@@ -653,7 +717,7 @@ MODULES = st.fixed_dictionaries(
     }
 )
 LIVES = st.builds(
-    shmz.Live,
+    shmz_watch.Live,
     url=TEXTS,
     modules=st.lists(MODULES, max_size=12),
     background=st.none() | MODULES,
@@ -672,7 +736,7 @@ def is_plain(lines: Iterable[str]) -> bool:
 def test_picture_fits_into_any_window_and_has_no_control_characters(
     live: Any, columns: int, height: int
 ) -> None:
-    lines = shmz.render(live, columns, height)
+    lines = shmz_watch.render(live, columns, height)
     assert 1 <= len(lines) <= height
     assert is_plain(lines)
     assert max(map(shmz.width, lines)) <= columns
@@ -681,5 +745,5 @@ def test_picture_fits_into_any_window_and_has_no_control_characters(
 @settings(deadline=None, max_examples=100)
 @given(before=LIVES, after=LIVES)
 def test_lines_have_no_control_characters_whatever_happens(before: Any, after: Any) -> None:
-    assert is_plain(shmz.happened(before, after))
-    assert shmz.happened(after, after) == []
+    assert is_plain(shmz_watch.happened(before, after))
+    assert shmz_watch.happened(after, after) == []
