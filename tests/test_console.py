@@ -10,8 +10,9 @@ import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES
 from console import add_countdowns, order, rows, service, shown_uids
+from events import Watcher
 from playwright.sync_api import Locator, Page, expect
-from support import ROOT, Client, Refusal, Site, child
+from support import CHILDREN, ROOT, Client, Refusal, Site, child
 
 from shmooze.lib.tokens import TokenFile
 
@@ -404,3 +405,28 @@ def test_a_service_that_comes_back_as_something_else_is_shown_as_that(
     well_site.start("pool")
     expect(service(page, "pool").locator(".kind")).to_have_text("queue")
     expect(service(page, "pool").locator(".background")).to_be_visible()
+
+
+def test_a_page_that_was_away_for_longer_than_anybody_remembers_is_right_again(
+    make_site: Callable[..., Site], page: Page
+) -> None:
+    site = make_site(
+        services=("wsgi", "pool"),
+        settings={"pool": {"modules": {"well": {"process": child("well")}}}},
+        programs={"pool": [sys.executable, str(CHILDREN / "forgetful_pool.py")]},
+    ).start()
+    pool = Client(site, "pool")
+    uid = pool.add()
+    page.goto(site.url)
+    pool.tell(uid, "set", x=0, old=0)
+    expect(parameter(rows(page, "pool").first, "x")).to_have_text("0")
+    site.stop("wsgi")
+    watcher = Watcher(site.ports["pool"], "/events")
+    for number in range(1, 10):
+        pool.tell(uid, "set", x=number)
+        watcher.wait_for(pool)
+    pool.tell(uid, "unset", names=["old"])
+    watcher.close()
+    site.start("wsgi")
+    expect(parameter(rows(page, "pool").first, "x")).to_contain_text("9")
+    expect(parameter(rows(page, "pool").first, "old")).to_have_count(0)

@@ -1,0 +1,14 @@
+"""A pool, with the module types of the settings, that remembers three events."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+from shmooze.lib.events import EventHub
+from shmooze.modules.catalog import types_from_settings
+from shmooze.pool import Pool
+
+EventHub.kept = 3
+
+if __name__ == "__main__":
+    Pool(types_from_settings("pool", "modules")).serve_forever()
