@@ -26,20 +26,20 @@ from gevent.event import Event
 from gevent.socket import wait_read
 
 from shmooze import settings
-from shmooze.errors import CommandError, ModuleError, TooMany
+from shmooze.errors import CommandError, ModuleError
 from shmooze.lib.database import Database
 from shmooze.lib.events import EventHub, View
 from shmooze.lib.limits import Admission
 from shmooze.lib.program import flush_log
-from shmooze.lib.service import JSONCommandProcessor, Service, caller
+from shmooze.lib.service import JSONCommandProcessor, Service
 from shmooze.modules import guardian
 from shmooze.modules.catalog import by_type
-from shmooze.modules.launcher import LocalLauncher, shortcomings
+from shmooze.modules.launcher import Launcher, LocalLauncher, shortcomings
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import LAZY, Module
+from shmooze.modules.nursery import Nursery
 from shmooze.modules.report import Wanted, entry, epitaph, explain, select, show
 from shmooze.modules.restart import NEVER, ON_FAILURE
-from shmooze.modules.standby import Standby
 from shmooze.modules.usage import Gauge
 
 log = logging.getLogger(__name__)
@@ -71,20 +71,21 @@ class Broker(JSONCommandProcessor, Service):
         self._logfilename = logfilename
         self._launcher: LocalLauncher | None = None
         self._guardian: int | None = None
-        #: Every module with a process that is not yet gone.
-        self._living: dict[Module, None] = {}
-        #: Those that have a place and no process yet.
-        self._waiting: set[Module] = set()
+        self._nursery = Nursery(str(self.name), self._construct)
         #: Those that lost their place and are to be told to go.
         self._dismissed: list[Module] = []
         self._gone: deque[dict[str, Any]] = deque(maxlen=self.remembered)
         #: What browsers see live; whatever changes is told to it.
         self.events = EventHub(self.view)
         self._gauge = Gauge(lambda: self._living)
-        self._standby = Standby([], self._make, self._is_starting)
         self._orders: dict[Module, gevent.Greenlet] = {}
         self._progress = Event()
         self._stopping = False
+
+    @property
+    def _living(self) -> dict[Module, None]:
+        """Every module with a process that is not yet gone."""
+        return self._nursery.living
 
     # What queue and pool decide.
 
@@ -125,8 +126,11 @@ class Broker(JSONCommandProcessor, Service):
     def add(self, type: str, args: dict[str, Any] = {}) -> dict[str, str]:
         kind = self._kind(self.modules_available_dict, type)
         if kind.spawn == LAZY and not self.is_due(kind, len(self.roster)):
-            return self._add_waiting(kind, args)
-        module = self._new(kind)
+            module = self._nursery.new_waiting(kind, args)
+            self.roster.append(module)
+            self.settle()
+            return {"uid": module.uid}
+        module = self._nursery.new(kind)
         self._coming.append(module)
         self.events.touch()
         try:
@@ -166,7 +170,7 @@ class Broker(JSONCommandProcessor, Service):
 
     def standby_available(self) -> dict[str, Any]:
         """The children that wait to be needed; see modules.standby."""
-        return self._standby.show()
+        return self._nursery.standby.show()
 
     def usage(self) -> dict[str, Any]:
         """What each module uses of the machine; see modules.usage."""
@@ -184,7 +188,7 @@ class Broker(JSONCommandProcessor, Service):
 
     def start(self) -> None:
         limits = settings.current().section(str(self.name), "max_modules", "max_adds_per_minute")
-        self._admission = Admission(limits, self.max_modules, self.max_adds_per_minute)
+        admission = Admission(limits, self.max_modules, self.max_adds_per_minute)
         filename = self._logfilename or settings.get("log_database_path")
         if filename:
             self.logger = Database(filename, log_table=f"{self.name}_log")
@@ -194,9 +198,8 @@ class Broker(JSONCommandProcessor, Service):
         launcher = LocalLauncher(f"{self.host}:{self.port}")
         if swept := launcher.end_all():
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
-        self._launcher = launcher  # from now on modules can be started
-        self._standby = Standby(self.kinds(), self._make, self._is_starting)
-        self._standby.start()
+        self._launcher = launcher
+        self._nursery.open(launcher, admission, self.kinds())
         if self._guardian is not None:
             gevent.spawn(self._outlive, self._guardian)
         for shortcoming in shortcomings():
@@ -205,7 +208,7 @@ class Broker(JSONCommandProcessor, Service):
     def stop(self) -> None:
         """End every child, then stop serving. Returns when the last one is gone."""
         self._stopping = True
-        self._standby.stop()
+        self._nursery.close()
         if self._server is not None:
             self._server.stop_listening()
         self._dismiss(list(self._living))
@@ -243,9 +246,8 @@ class Broker(JSONCommandProcessor, Service):
         for module in [*self._dismissed, *self._living]:
             if module not in self._orders and self._missing_order(module) is not None:
                 self._orders[module] = gevent.spawn(self._carry_out, module)
-        for module in [] if self._stopping else self.due():
-            if module not in self._living:
-                self._living[module] = None
+        for module in self.due():
+            if self._nursery.begin(module):
                 gevent.spawn(self._start_in_place, module)
         self._progress.set()
         self._progress = Event()
@@ -293,67 +295,14 @@ class Broker(JSONCommandProcessor, Service):
             raise CommandError(f"unknown module type {type!r}; known: {', '.join(types) or 'none'}")
         return types[type]
 
-    def _new(self, kind: type[Module]) -> Module:
-        """A module that has not got `init` yet, on behalf of the caller."""
-        if not self._standby.has(kind):
-            self._make_room()
-        self._count_for_caller()
-        return self._standby.take(kind) or self._make(kind)
-
-    def _make(self, kind: type[Module], state: State = State.STARTING) -> Module:
-        """A module without a process."""
-        self._find_room()
-        assert self._launcher is not None
-        module = kind(
+    def _construct(self, kind: type[Module], launcher: Launcher, state: State) -> Module:
+        return kind(
             str(uuid.uuid4()),
-            self._launcher,
+            launcher,
             self._on_change,
             self._log_module,
             lambda module: self.events.touch(module.uid),
             state,
-        )
-        if state is not State.WAITING:
-            self._living[module] = None
-        return module
-
-    def _add_waiting(self, kind: type[Module], args: dict[str, Any]) -> dict[str, str]:
-        self._make_room()
-        self._count_for_caller()
-        module = self._make(kind, State.WAITING)
-        module.args = args
-        self._waiting.add(module)
-        self.roster.append(module)
-        self.settle()
-        return {"uid": module.uid}
-
-    def _make_room(self) -> None:
-        """Find room for a module that somebody wants, if need be at the cost of one on standby."""
-        try:
-            self._find_room()
-        except TooMany:
-            if not self._standby.give_way():
-                raise
-
-    def _find_room(self) -> None:
-        """Raise CommandError where there can be no module more."""
-        if self._stopping:
-            raise CommandError(f"{self.name} is shutting down")
-        if self._launcher is None:
-            raise CommandError(f"{self.name} is still starting")
-        ending = sum(module.state is State.ENDING for module in self._living)
-        placed = len(self._living) - ending + len(self._waiting)
-        self._admission.find_room(placed, ending)
-
-    def _count_for_caller(self) -> None:
-        if (who := caller.get()) is not None:
-            self._admission.count(who.address)
-
-    def _is_starting(self) -> bool:
-        """Whether a module is being started that somebody waits for."""
-        return any(
-            module.state is State.STARTING and module.next_attempt is None
-            for module in self._living
-            if module not in self._standby
         )
 
     def _bring_up(self, module: Module, args: dict[str, Any]) -> None:
@@ -366,7 +315,7 @@ class Broker(JSONCommandProcessor, Service):
             module.condemn(ModuleError("was given up while it started"))
             raise
         finally:
-            self._standby.look()
+            self._nursery.standby.look()
 
     def _start_in_place(self, module: Module) -> None:
         """Start a module that has its place already."""
@@ -402,17 +351,16 @@ class Broker(JSONCommandProcessor, Service):
     def _on_change(self, module: Module) -> None:
         """Every change of a module's state comes through here."""
         self.events.touch(module.uid)
-        self._waiting.discard(module)
         if module.state is State.ENDING:
             if module in self._dismissed:
                 self._dismissed.remove(module)
             if module.restart == NEVER or self._stopping or not self._succeed(module):
                 self.replace(module, None)
             self.settle()
-            self._standby.look()
+            self._nursery.standby.look()
         elif module.state is State.GONE:
             log.info("%s: %r %s", self.name, module, module.reason)
-            self._living.pop(module, None)
+            self._nursery.forget(module)
             self._gone.append(epitaph(module))
             self.events.tell_gone(module.uid, module.reason)
 
