@@ -100,6 +100,11 @@ class Gateway:
         prefix, static = self.settings.get("wsgi_prefix"), self.settings.get("static_prefix")
         route = self._routes.route
         if self.app.tokens is not None:
+            for name in ("login", "logout"):
+                if name in self._backends:
+                    raise self.settings.error(
+                        "ports", f"has a service {name!r}, where the form for tokens is"
+                    )
             name = str(self.settings.get("name", "shmooze"))
             # No port where another WSGI server runs us.
             Login(

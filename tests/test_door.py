@@ -595,3 +595,13 @@ def test_on_loopback_nothing_is_said(make_site: Callable[..., Site]) -> None:
     site.stop()  # all that they say is written then
     assert "listening" in site.log("pool")
     assert "EVERYBODY" not in site.log("wsgi") + site.log("pool")
+
+
+def test_no_service_can_be_called_as_the_form_is(make_site: Callable[..., Site]) -> None:
+    site = make_site(services=("wsgi", "login"))
+    file = site.folder / "tokens.json"
+    TokenFile(str(file)).add("ada", "control")
+    site.settings["tokens_path"] = str(file)
+    site.settings_file.write_text(json.dumps(site.settings))
+    (line,) = refusals([sys.executable, "-m", "shmooze.wsgi"], settings_file=site.settings_file)
+    assert "`ports` has a service 'login', where the form for tokens is" in line

@@ -25,7 +25,8 @@ class Gauge:
 
     def __init__(self, living: Callable[[], Iterable[Module]]) -> None:
         self._living = living
-        self._last: dict[str, Any] = {"at": float("-inf"), "modules": {}}
+        self._begun = float("-inf")
+        self._last: dict[str, Any] = {}
         self._measuring = Semaphore()
 
     def read(self) -> dict[str, Any]:
@@ -35,8 +36,11 @@ class Gauge:
         ended included as far as their parents have waited for them; `memory` is in bytes, what
         processes share counted for each.
         """
+        asked = time.monotonic()
         with self._measuring:
-            if time.monotonic() - self._last["at"] >= self.interval:
+            # Who has waited for a measurement that began after he asked, takes that.
+            if asked - self._begun >= self.interval:
+                self._begun = time.monotonic()
                 self._last = self._measure()
         return self._last
 

@@ -24,6 +24,7 @@ function begin(roster, row, { pointerId, clientY }) {
   list.setPointerCapture(pointerId); // and not the grip, which loses it where the row is moved
 
   const follow = () => {
+    if (!list.isConnected) return stop(false); // the service is something else now
     frame = requestAnimationFrame(follow);
     const speed = y < EDGE ? -SPEED : y > innerHeight - EDGE ? SPEED : 0;
     if (speed) scrollBy(0, speed);
@@ -44,13 +45,13 @@ function begin(roster, row, { pointerId, clientY }) {
     if (moved && before >= 0 && place !== before) roster.move(row, place);
     else roster.reorder(roster.rows);
   };
-  const on = (type, handle, target = list) => target.addEventListener(type, handle, { signal: end.signal });
+  const on = (type, handle) => addEventListener(type, handle, { signal: end.signal });
 
   on("pointermove", (event) => { y = event.clientY; });
   on("pointerup", () => stop(true));
   on("pointercancel", () => stop(false));
   on("lostpointercapture", () => stop(false));
-  on("keydown", (event) => event.key === "Escape" && stop(false), document);
+  on("keydown", (event) => event.key === "Escape" && stop(false));
   follow();
 }
 

@@ -1,15 +1,22 @@
 /** Forms that send a command with arguments; the last ones used are at hand. */
 
-import { copy, write } from "./dom.js";
+import { announce, copy, write } from "./dom.js";
 
 const REMEMBERED = 8;
+const LONG = 100000; // characters of an answer that are shown
 let count = 0;
+
+/** For JSON.parse: no number that would be another one when it is sent. */
+function exactly(name, value) {
+  if (Number.isInteger(value) && !Number.isSafeInteger(value)) throw new Error(`the number ${name || value} is too large`);
+  return value;
+}
 
 /** The arguments that a person typed. Throws an Error that says what is wrong with them. */
 function parseArguments(text) {
   let args;
   try {
-    args = JSON.parse(text.trim() || "{}");
+    args = JSON.parse(text.trim() || "{}", exactly);
   } catch (error) {
     throw new Error(`The arguments are not valid JSON: ${error.message}`);
   }
@@ -51,7 +58,7 @@ export class Form {
     this.what = this.element.elements.what;
     this.args = this.element.elements.args;
     this.problem = this.element.querySelector(".problem");
-    this.answer = this.element.querySelector("output");
+    this.answer = this.element.querySelector(".answer");
     this.element.querySelector("button").textContent = caption;
     this.problem.id = `problem-${number}`;
     this.args.setAttribute("aria-describedby", this.problem.id);
@@ -68,7 +75,7 @@ export class Form {
 
   /** Have these to choose from, or to be suggested. */
   offer(names) {
-    const options = names.map((name) => new Option(name));
+    const options = names.map((name) => new Option(name, name)); // its text alone would lose white space
     if (this.what.list) this.what.list.replaceChildren(...options);
     else {
       const chosen = this.what.value;
@@ -85,10 +92,21 @@ export class Form {
 
   /** Fill in what was last used for this, unless something of the person's own stands there. */
   recall() {
-    const texts = remembered(this.key);
-    this.args.list.replaceChildren(...texts.map((text) => new Option(text)));
+    const texts = this.suggest();
     if (!this.args.value || this.args.value === this.filled) this.args.value = texts[0] || "";
     this.filled = this.args.value;
+  }
+
+  suggest() {
+    const texts = remembered(this.key);
+    this.args.list.replaceChildren(...texts.filter(Boolean).map((text) => new Option(text, text)));
+    return texts;
+  }
+
+  show(answer) {
+    write(this.answer, answer.length > LONG ? `${answer.slice(0, LONG)}…` : answer);
+    const lines = answer.split("\n").length;
+    announce(lines > 1 ? `answer of ${lines} lines` : `answer: ${answer}`);
   }
 
   async submit() {
@@ -106,10 +124,12 @@ export class Form {
     const { key } = this, text = this.args.value.trim();
     try {
       const answer = await this.send(this.what.value, args);
-      if (this.answer) write(this.answer, JSON.stringify(answer, null, 2) ?? "null");
-      if (text) remember(key, text);
-      this.filled = this.args.value;
-      if (key === this.key) this.recall();
+      if (this.answer) this.show(JSON.stringify(answer, null, 2) ?? "null");
+      remember(key, text);
+      if (key === this.key) {
+        this.filled = text;
+        this.suggest();
+      }
     } catch (error) {
       if (this.answer) write(this.answer, "");
       write(this.problem, error.message);

@@ -3,6 +3,7 @@
 import { announce, copy, make, write } from "./dom.js";
 
 const SHOWN = 50;
+const EXPECTED = /^(was removed|left by itself|ended by itself)/;
 
 export class Graves {
   constructor() {
@@ -12,12 +13,12 @@ export class Graves {
     this.element.addEventListener("toggle", () => this.build());
   }
 
-  /** Takes the answer to `gone`, oldest first. Says the ends of those that nobody here has removed. */
-  show(gone, removed) {
+  /** Takes the answer to `gone`, oldest first. Says aloud what nobody has wanted. */
+  show(gone) {
     this.gone = gone.slice(-SHOWN).reverse();
     const fresh = this.known ? gone.filter((each) => !this.known.has(key(each))) : [];
     this.known = new Set(gone.map(key));
-    const words = fresh.filter(({ uid }) => !removed.has(uid)).map(({ type, reason }) => `${type} ${reason}`);
+    const words = fresh.filter(({ reason }) => !EXPECTED.test(reason)).map(({ type, reason }) => `${type} ${reason}`);
     if (words.length) announce(words.slice(-3).join("; "));
     write(this.element.querySelector(".count"), String(gone.length));
     const last = this.gone[0];

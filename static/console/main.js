@@ -11,6 +11,7 @@ import { byId } from "./dom.js";
 import { Service } from "./service.js";
 
 const TICK = 250; // ms
+const UNSURE = 2; // services that may not answer, asked at a time: each keeps one of the browser's connections
 
 const services = new Map();
 
@@ -21,7 +22,12 @@ function tick() {
     byId("services").append(services.get(name).element);
   }
   if (document.hidden || "lost" in document.documentElement.dataset) return;
-  for (const service of services.values()) if (service.next <= performance.now()) service.look();
+  let unsure = [...services.values()].filter((service) => service.next === Infinity && !service.isKnown).length;
+  for (const service of services.values()) {
+    if (service.next > performance.now() || (!service.isKnown && unsure >= UNSURE)) continue;
+    if (!service.isKnown) unsure++;
+    service.look();
+  }
 }
 
 shmooze_ready.then(({ name }) => {

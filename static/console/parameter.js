@@ -4,18 +4,24 @@ import { make, write } from "./dom.js";
 import { Plot } from "./plot.js";
 
 const SHORT = 40; // characters that fit beside others
+const LONG = 20000; // characters that are shown
+const MANY = 500; // lines, likewise
 
 /** A number to six digits, or more where there are more before the point. */
 export function number(value) {
+  if (Number.isInteger(value)) return String(value);
   return String(Number(value.toPrecision(Math.abs(value) < 1e6 ? 6 : 15)));
 }
 
-/** A value for people: text as it is, lines as lines. */
+/** A value for people: text as it is, lines as lines, the beginning of what is very long. */
 export function readable(value) {
-  if (typeof value === "string") return value;
   if (typeof value === "number") return number(value);
-  if (Array.isArray(value) && value.length && value.every((line) => typeof line === "string")) return value.join("\n");
-  return JSON.stringify(value);
+  let text = value;
+  if (Array.isArray(value) && value.length && value.slice(0, MANY).every((line) => typeof line === "string")) {
+    text = value.slice(0, MANY).join("\n");
+    if (value.length > MANY) text += `\n… ${value.length - MANY} more lines`;
+  } else if (typeof value !== "string") text = JSON.stringify(value);
+  return text.length > LONG ? `${text.slice(0, LONG)}… ${text.length - LONG} more characters` : text;
 }
 
 /** Which of the kinds below a value is. */
@@ -105,6 +111,6 @@ export class Parameter {
     this.element.classList.toggle("long", long || kind === "progress" || kind === "image" || kind === "link");
     // What can be scrolled must be reached by keyboard, too.
     if (long) this.place.tabIndex = 0;
-    else this.place.removeAttribute("tabindex");
+    else if (document.activeElement !== this.place) this.place.removeAttribute("tabindex");
   }
 }

@@ -4,6 +4,7 @@ import { arrange, copy } from "./dom.js";
 import { Row } from "./row.js";
 import { dragging } from "./drag.js";
 
+const SHIFT = 500; // ms after a row has gone in which a click at its place is not meant for the next one
 const EVENT = 200; // ms after an answer in which the event about it comes
 
 export class Roster {
@@ -17,6 +18,7 @@ export class Roster {
     this.options = options;
     this.mv = mv;
     this.modules = []; // as the service says
+    this.shifted = -Infinity; // when a row has gone and the others have moved up
     this.rows = []; // as they are shown: in advance of the service's word while a person moves them
     this.moves = 0; // that are under way
     this.moved = Promise.resolve(); // the last of them is answered
@@ -67,12 +69,13 @@ export class Roster {
     if (!this.dragged) arrange(this.list, this.rows.map((row) => row.element));
     const stay = new Set(this.rows);
     for (const row of old) if (!stay.has(row)) row.close();
+    if (old.some((row) => !stay.has(row))) this.shifted = performance.now();
     if (heir) heir.focus();
     this.rows.forEach((row, place) => {
       row.enable("up", place > 0);
       row.enable("down", place < this.rows.length - 1);
     });
-    this.element.querySelector(".hint").hidden = this.rows.length > 0;
+    this.element.querySelector(":scope > .hint").hidden = this.rows.length > 0;
   }
 
   /** The arrow keys move a row while one of the buttons that move it has the focus. */
@@ -86,14 +89,23 @@ export class Roster {
     if (wanted >= 0 && wanted <= last && wanted !== place) this.move(row, wanted);
   }
 
-  /** What gets the focus if the row that has it is about to go. */
+  /**
+   * What gets the focus if the row that has it is about to go. Nothing that acts at the next key: it may
+   * have been meant for what is gone. Only who removes one after the other keeps the button for it.
+   */
   heir(old) {
     const place = old.findIndex((row) => row.element.contains(document.activeElement));
     if (place < 0 || this.rows.includes(old[place])) return null;
     const near = [...old.slice(place + 1), ...old.slice(0, place).reverse()];
     const next = near.find((row) => this.rows.includes(row));
-    const [name] = [...old[place].buttons].find(([, button]) => button === document.activeElement) || ["remove"];
-    return next ? next.buttons.get(name) : this.element.closest(".service").querySelector("select");
+    if (!next) return this.element.closest(".service").querySelector("h2");
+    const { buttons, removed } = old[place];
+    return removed && buttons.get("remove") === document.activeElement ? next.buttons.get("remove") : next.element;
+  }
+
+  /** Whether what is under the pointer has just changed: a click may be meant for what was there before. */
+  get shifts() {
+    return performance.now() - this.shifted < SHIFT;
   }
 
   close() {

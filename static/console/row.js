@@ -6,11 +6,8 @@ import { forget, isSeen, paint, watch } from "./painter.js";
 import { Parameter } from "./parameter.js";
 import { Plot } from "./plot.js";
 
-const LABELS = {
-  up: (type) => `Move ${type} up`,
-  down: (type) => `Move ${type} down`,
-  remove: (type) => `Remove ${type}`,
-};
+const LABELS = { up: "Move up", down: "Move down", remove: "Remove" };
+const MANY = 200; // parameters that are shown
 const OUTPUT = 2000; // ms between two looks at the output
 const USAGE = { width: 56, ink: "--control", span: [0, 10] }; // from nothing on; less than 10 % looks like little
 
@@ -34,7 +31,9 @@ export class Row {
     this.usage = null;
     for (const [name, action] of Object.entries(actions)) {
       const button = copy(name);
-      button.addEventListener("click", () => button.ariaDisabled !== "true" && action(this));
+      button.addEventListener("click", (event) => button.ariaDisabled !== "true" && action(this, event));
+      // A key that is held down does a thing once: the focus may be at the next row by then.
+      button.addEventListener("keydown", (event) => event.repeat && event.key === "Enter" && event.preventDefault());
       this.buttons.set(name, button);
       this.part("actions").append(button);
     }
@@ -60,7 +59,12 @@ export class Row {
     if (type === this.type) return paint(this);
     // New: it takes its place at once.
     write(this.part("type"), this.type);
-    for (const [name, button] of this.buttons) button.ariaLabel = button.title = LABELS[name](this.type);
+    const who = `${this.type} ${this.part("uid").textContent}`;
+    for (const [name, button] of this.buttons) {
+      button.title = LABELS[name];
+      button.ariaLabel = `${LABELS[name]} ${who}`;
+    }
+    this.part("more").firstElementChild.ariaLabel = `Tell, output of ${who}`;
     paint(this);
   }
 
@@ -75,16 +79,17 @@ export class Row {
     const { state, parameters } = this.module;
     write(this.part("state"), state);
     this.element.dataset.state = state;
-    for (const name of this.parameters.keys()) if (!(name in parameters)) this.parameters.delete(name);
-    const names = Object.keys(parameters);
-    const more = names.length > this.parameters.size;
+    const all = Object.keys(parameters), names = all.length > MANY ? all.sort(progressFirst).slice(0, MANY) : all;
+    const wanted = new Set(names);
+    let changed = false;
+    for (const name of this.parameters.keys()) if (!wanted.has(name)) changed = this.parameters.delete(name);
     for (const name of names) {
-      if (!this.parameters.has(name)) this.parameters.set(name, new Parameter(name));
+      if (!this.parameters.has(name)) changed = this.parameters.set(name, new Parameter(name));
       this.parameters.get(name).show(parameters[name]);
     }
-    const list = this.part("parameters");
-    if (more || list.childElementCount !== names.length)
-      arrange(list, names.sort(progressFirst).map((name) => this.parameters.get(name).element));
+    if (changed)
+      arrange(this.part("parameters"), names.sort(progressFirst).map((name) => this.parameters.get(name).element));
+    write(this.part("rest"), all.length > MANY ? `and ${all.length - MANY} more parameters` : "");
     this.showUsage();
   }
 

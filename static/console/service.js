@@ -7,7 +7,10 @@ import { Roster } from "./roster.js";
 
 const LOOK = 2000; // ms between two looks at what the modules of a queue or pool use
 const GLANCE = 5000; // ms between two at another service: they only tell whether it is alive
+const AGAIN = 500; // ms until it is asked again when it has not answered; only then it counts as dead
 const SOON = 300; // ms after which it is asked how those that have left have ended
+
+let count = 0;
 
 export class Service {
   constructor(name, endpoint) {
@@ -15,11 +18,11 @@ export class Service {
     this.endpoint = endpoint;
     this.kind = null; // "queue", "pool", "other"; null while that is not known
     this.next = 0; // when to look again
-    this.removed = new Set(); // uids that were removed here
+    this.misses = 0; // times in a row that it has not answered
     this.element = copy("service");
     this.heading = this.element.querySelector("h2");
     this.heading.textContent = name;
-    this.heading.id = `service-${name}`;
+    this.heading.id = `service-${count++}`;
     this.element.setAttribute("aria-labelledby", this.heading.id);
     this.problem = this.element.querySelector(".problem");
     this.fixed = this.element.children.length;
@@ -52,11 +55,16 @@ export class Service {
   async look() {
     this.next = Infinity;
     try {
-      if (this.kind === "queue" || this.kind === "pool") await this.measure();
+      if (this.isKnown) await this.measure();
       else await this.recognise();
     } finally {
-      this.next = performance.now() + (this.kind === "other" ? GLANCE : LOOK);
+      this.next = performance.now() + (this.misses === 1 ? AGAIN : this.kind === "other" ? GLANCE : LOOK);
     }
+  }
+
+  /** Whether it is a queue or pool, and answers. */
+  get isKnown() {
+    return this.roster && !this.misses;
   }
 
   /** Find out what it is, by what it answers. */
@@ -64,16 +72,19 @@ export class Service {
     const [queue, pool] = await Promise.allSettled([this.ask("queue"), this.ask("pool")]);
     if (!this.endpoint.alive) return this.dead(queue.reason);
     const kind = Array.isArray(queue.value) ? "queue" : Array.isArray(pool.value) ? "pool" : "other";
+    const back = this.misses > 1;
+    this.misses = 0;
     if (kind !== this.kind) this.become(kind, pool.reason);
+    else if (back && this.roster) this.refresh();
     this.status("alive", "Alive");
     write(this.problem, "");
   }
 
+  /** What was there stays to be seen, for it may be back in a moment. */
   dead(error) {
-    if ("lost" in document.documentElement.dataset) return; // that is said elsewhere
+    if ("lost" in document.documentElement.dataset || ++this.misses < 2) return; // the former is said elsewhere
     this.status("dead", "Not answering");
     write(this.problem, error.message);
-    if (this.kind) this.become(null);
   }
 
   become(kind, reason) {
@@ -81,21 +92,32 @@ export class Service {
     if (this.unsubscribe) this.unsubscribe();
     if (this.roster) this.roster.close();
     if (this.background) this.background.close();
-    this.unsubscribe = this.roster = this.background = this.graves = null;
+    this.unsubscribe = this.roster = this.background = this.graves = this.usage = null;
     [...this.element.children].slice(this.fixed).forEach((part) => part.remove());
-    write(this.element.querySelector(".kind"), kind === "other" || !kind ? "" : kind);
-    if (!kind) return;
+    write(this.element.querySelector(".kind"), kind === "other" ? "" : kind);
+    this.offers = [];
     if (kind !== "other") this.build(kind);
     this.addCommandBox(kind, reason);
-    if (this.roster) this.unsubscribe = this.endpoint.subscribe((state) => this.show(state));
+    if (!this.roster) return;
+    this.unsubscribe = this.endpoint.subscribe((state, gone) => this.show(state, gone));
+    this.refresh();
+  }
+
+  /** Ask for what does not come by itself, and may be different after a restart. */
+  refresh() {
+    for (const [form, cmd] of this.offers)
+      this.ask(cmd).then((types) => form.offer(types), (error) => write(this.problem, error.message));
+    this.bury();
   }
 
   build(kind) {
     const ask = (...words) => this.ask(...words);
-    const remove = async (row) => {
+    const remove = async (row, { detail }) => {
+      if (detail && this.roster.shifts) return;
       row.enable("remove", false);
-      this.removed.add(row.uid);
-      if (!(await this.act("rm", { uids: [row.uid] }, `${row.type} removed`))) row.enable("remove", true);
+      row.removed = true;
+      row.removed = await this.act("rm", { uids: [row.uid] }, `${row.type} removed`);
+      row.enable("remove", !row.removed);
     };
     const step = (by) => (row) => this.roster.move(row, this.roster.rows.indexOf(row) + by);
     const options = { ask, tell: "tell_module" };
@@ -113,7 +135,6 @@ export class Service {
     }
     this.graves = new Graves();
     this.element.append(this.graves.element);
-    this.bury();
   }
 
   /** A form that has a module of a type started. */
@@ -122,7 +143,7 @@ export class Service {
       await this.ask(cmd, { type, args }, true);
       announce(said(type));
     });
-    this.ask(offer).then((types) => form.offer(types), (error) => write(this.problem, error.message));
+    this.offers.push([form, offer]);
     return form.element;
   }
 
@@ -139,21 +160,17 @@ export class Service {
   }
 
   /** Show what the event stream says. */
-  show({ modules, background }) {
-    const before = new Map(this.roster.rows.map((row) => [row.uid, row]));
+  show({ modules, background }, gone = {}) {
     this.roster.show(modules);
     if (this.background) this.background.show(background ? [background] : []);
-    for (const { uid } of modules) before.delete(uid);
-    if (before.size) {
-      clearTimeout(this.funeral);
-      this.funeral = setTimeout(() => this.bury(), SOON);
-    }
+    if (Object.keys(gone).length) this.funeral ||= setTimeout(() => this.bury(), SOON);
   }
 
   /** Ask how modules have ended. */
   bury() {
     const { graves } = this;
-    this.ask("gone").then((gone) => graves && graves.show(gone, this.removed), () => {});
+    this.funeral = 0;
+    this.ask("gone").then((gone) => graves.show(gone), () => {}); // not answering is said elsewhere
   }
 
   /** Ask what the modules use; the answer also tells that the service lives. */
@@ -164,6 +181,7 @@ export class Service {
     } catch (error) {
       if (!this.endpoint.alive) return this.dead(error);
     }
+    this.misses = 0;
     if (!this.roster || !usage) return;
     const { at, modules } = usage, before = this.usage;
     this.usage = usage;
