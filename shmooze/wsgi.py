@@ -25,6 +25,7 @@ if __name__ == "__main__":
     monkey.patch_all()
 
 import argparse
+import dataclasses
 import logging
 import os
 import posixpath
@@ -41,19 +42,24 @@ from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError
 
 from shmooze import settings
+from shmooze.errors import ShmoozeError
 from shmooze.lib import packet
 from shmooze.lib.door import CLIENT, TOKEN, Door, warn_if_open
 from shmooze.lib.limits import Limits
 from shmooze.lib.login import Login
-from shmooze.lib.program import run
+from shmooze.lib.program import complain, run
 from shmooze.lib.server import Refused, Server, json_body
 from shmooze.lib.service import answer_error
+from shmooze.lib.workers import Supervisor
 
 log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """A Bottle app made from settings; `start` and `stop` serve it."""
+    """A Bottle app made from settings; `start` and `stop` serve it.
+
+    `workers` is the number of processes that share its connections.
+    """
 
     name = "wsgi"
 
@@ -64,7 +70,7 @@ class Gateway:
     #: Connections to one service that are used at the same time; further requests wait.
     connections = 1000
 
-    def __init__(self, source: settings.Settings) -> None:
+    def __init__(self, source: settings.Settings, workers: int = 1) -> None:
         self.settings = source
         self.timeout = source.get("wsgi_timeout", self.timeout)
         if type(self.timeout) not in (int, float) or self.timeout <= 0:
@@ -72,7 +78,14 @@ class Gateway:
                 "wsgi_timeout", f"must be a number of seconds above 0, not {self.timeout!r}"
             )
         self.host = source.host("wsgi_host")
-        self.limits = Limits.of(source)
+        limits = Limits.of(source)
+        # Together they keep to what the settings say, and to what a service can take.
+        self.limits = dataclasses.replace(
+            limits, max_connections=_share(limits.max_connections, workers)
+        )
+        self.connections = _share(self.connections, workers)
+        #: What a worker listens at, already; None: `start` listens.
+        self.listener: Any = None
         self._backends = {name: Backend(name, port, self) for name, port in source.services.items()}
         self._server: Server | None = None
         self._routes = bottle.Bottle()
@@ -84,9 +97,14 @@ class Gateway:
     def start(self) -> None:
         """Listen on the port that the settings give to `wsgi`."""
         port = self.settings.port("wsgi")
-        self._server = Server(self.host, port, self.app, self.limits)
+        self._server = Server(self.host, port, self.app, self.limits, self.listener)
         self._server.start()
-        log.info("gateway: http://%s:%s/", self.host, port)
+        if self.listener is None:
+            self.announce()
+
+    def announce(self) -> None:
+        """Say in the log where we listen, and what may be wrong with that."""
+        log.info("gateway: http://%s:%s/", self.host, self.settings.port("wsgi"))
         if not os.path.isdir(static := self.settings.get("static_path")):
             log.warning("gateway: `static_path` %s is no folder: no page will be found", static)
         warn_if_open(self.host, self.settings, "gateway")
@@ -266,6 +284,10 @@ def _pieces(connection: HTTPConnection, found: HTTPResponse) -> Iterator[bytes]:
         connection.close()
 
 
+def _share(whole: int, workers: int) -> int:
+    return -(-whole // workers)
+
+
 def _redirect(target: str) -> bottle.HTTPResponse:
     # Relative, so that it holds behind a proxy that maps paths.
     return bottle.HTTPResponse(status=307, headers={"Location": target})
@@ -282,17 +304,27 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     return answer
 
 
-class _Program:
-    """`python -m shmooze.wsgi`: settings are read when it starts, so their errors are one line."""
+#: Processes that a gateway may have; more is a slip of the pen.
+_MOST_WORKERS = 100
 
-    name = "wsgi"
 
-    def start(self) -> None:
-        self._gateway = Gateway(settings.current())
-        self._gateway.start()
+def _program() -> Gateway:
+    """The gateway that `python -m shmooze.wsgi` runs; with `wsgi_workers`, in each worker.
 
-    def stop(self) -> None:
-        self._gateway.stop()
+    All that can be wrong with settings and port is found before there is a worker.
+    """
+    source = settings.current()
+    workers = source.get("wsgi_workers", 1)
+    if type(workers) is not int or not 1 <= workers <= _MOST_WORKERS:
+        raise source.error(
+            "wsgi_workers", f"must be a whole number from 1 to {_MOST_WORKERS}, not {workers!r}"
+        )
+    gateway = Gateway(source, workers)
+    if workers > 1:
+        supervisor = Supervisor(workers, gateway.host, source.port("wsgi"))
+        gateway.announce()
+        gateway.listener = supervisor.split()
+    return gateway
 
 
 if __name__ == "__main__":
@@ -300,4 +332,8 @@ if __name__ == "__main__":
         prog="python -m shmooze.wsgi",
         description="The gateway; all about it stands in the file that SHMOOZE_SETTINGS names.",
     ).parse_args()
-    run(_Program())
+    try:
+        program = _program()
+    except ShmoozeError as bad:
+        complain(bad)
+    run(program)

@@ -19,7 +19,10 @@ from shmooze.lib.stderr import StderrHandler
 
 log = logging.getLogger(__name__)
 
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+#: Signals that ask a program to end.
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s {}%(name)s: %(message)s"
 
 
 class _Servable(typing.Protocol):
@@ -37,12 +40,13 @@ def run(program: _Runnable) -> None:
     A ShmoozeError at the start becomes one line on standard error and exit status 2.
     """
     if not logging.getLogger().handlers:
-        logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, handlers=[StderrHandler()])
+        log_to(StderrHandler())
     told = Event()
     try:
         require_patched()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in ENDING:
             gevent.signal_handler(number, told.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # see lib.workers
         program.start()
     except ShmoozeError as bad:
         complain(bad)
@@ -50,6 +54,13 @@ def run(program: _Runnable) -> None:
     log.info("%s: stopping", _name_of(program))
     program.stop()
     flush_log()
+
+
+def log_to(handler: logging.Handler, who: str = "") -> None:
+    """Have the log written by `handler` alone; `who` stands in each line."""
+    logging.basicConfig(
+        level=logging.INFO, format=_LOG_FORMAT.format(who), handlers=[handler], force=True
+    )
 
 
 def flush_log() -> None:

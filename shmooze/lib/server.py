@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 
 JSON_TYPES = ("application/json", "text/json")
 
+#: Connections that may wait to be accepted.
+BACKLOG = 1024
+
 Application = Any
 
 #: In the WSGI environment: a function by which an application has a client wait for a no, some
@@ -306,24 +309,36 @@ class _Server(WSGIServer):
 
 
 class Server:
-    """Serves a WSGI application at `host` and `port`."""
+    """Serves a WSGI application at `host` and `port`.
+
+    `listener` is a result of `listen`, which is the server's own from `start` on; None: it listens
+    itself.
+    """
 
     #: Seconds that answers under way may take when the server stops.
     stop_timeout = 1.0
-    #: Connections that may wait to be accepted.
-    backlog = 1024
     #: Open files that a program needs beside two for each connection, its client's and one on.
     other_files = 100
 
-    def __init__(self, host: str, port: int, application: Application, limits: Limits) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        application: Application,
+        limits: Limits,
+        listener: Any = None,
+    ) -> None:
         self.host, self.port = host, port
         self._application = application
         self._limits = limits
+        self._listener = listener
         self._server: _Server | None = None
 
     def start(self) -> None:
         """Listen. Raises ShmoozeError where the address cannot be had."""
-        server = _Server(self._listen(), self._application, self.host, self._within_the_systems())
+        listener = self._listener or listen(self.host, self.port)
+        ours = socket.socket(fileno=listener.detach())
+        server = _Server(ours, self._application, self.host, self._within_the_systems())
         server.start()
         self._server = server
 
@@ -336,20 +351,6 @@ class Server:
             return self._limits
         log.warning("only %d connections at a time: the system allows %d files", possible, files)
         return dataclasses.replace(self._limits, max_connections=possible)
-
-    def _listen(self) -> socket.socket:
-        listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Ahead of listen: connections inherit it, those of the first moment too.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            listener.bind((self.host, self.port))
-            listener.listen(self.backlog)
-        except OSError as bad:
-            listener.close()
-            problem = os.strerror(bad.errno) if bad.errno and bad.errno > 0 else bad.args[-1]
-            raise ShmoozeError(f"cannot listen on {self.host}:{self.port}: {problem}") from bad
-        return listener
 
     def stop_listening(self) -> None:
         """Take no new connection; those that are idle or without end are closed, others go on."""
@@ -368,6 +369,29 @@ class Server:
             gevent.joinall(list(server.connections.values()), self.stop_timeout)
             gevent.killall(list(server.connections.values()))
             server.stop(0)
+
+
+def listen(host: str, port: int, shared: bool = False) -> Any:
+    """A listening socket, of the plain kind: one of gevent's belongs to a loop, and to no fork.
+
+    `shared`: others of this user may listen there as well. Raises ShmoozeError.
+    """
+    listener = monkey.get_original("socket", "socket")(
+        socket.AF_INET6 if ":" in host else socket.AF_INET
+    )
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Ahead of listen: connections inherit it, those of the first moment too.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as bad:
+        listener.close()
+        problem = os.strerror(bad.errno) if bad.errno and bad.errno > 0 else bad.args[-1]
+        raise ShmoozeError(f"cannot listen on {host}:{port}: {problem}") from bad
+    return listener
 
 
 def require_patched() -> None:

@@ -11,6 +11,7 @@ import os
 from collections import deque
 
 import gevent
+from gevent import monkey
 from gevent.threadpool import ThreadPool
 
 
@@ -55,11 +56,23 @@ class StderrHandler(logging.Handler):
                 self._left_out = 0
             text = "".join(self._waiting)
             self._waiting.clear()
+            # In the thread, since it may wait.
             self._thread.apply(_write, (text.encode("utf-8", "backslashreplace"),))
 
 
+class PlainStderrHandler(logging.Handler):
+    """The same for a process that has neither loop nor thread: what cannot go out now is lost."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record) + "\n"
+            if monkey.get_original("select", "select")([], [2], [], 0)[1]:
+                _write(line.encode("utf-8", "backslashreplace"))
+        except Exception:  # no standard error at all, or arguments that do not fit
+            self.handleError(record)
+
+
 def _write(text: bytes) -> None:
-    """Runs in the thread."""
     try:
         while text:
             text = text[os.write(2, text) :]

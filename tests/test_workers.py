@@ -1,0 +1,415 @@
+"""Several gateway processes on one port: any of them does, none is left behind, one is replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from events import Watcher
+from raw_service import RawService, ok
+from support import (
+    PATIENCE,
+    ROOT,
+    Client,
+    Site,
+    child,
+    is_alive,
+    keep_alive,
+    refusals,
+    wait_until,
+)
+from terminal import Terminal, Window
+
+from shmooze.modules.tree import children
+from shmooze.settings import Settings
+from shmooze.wsgi import Gateway
+
+JSON = {"Content-Type": "application/json"}
+#: So many connections that chance leaves no worker without one.
+MANY = 64
+GATEWAY = [sys.executable, "-m", "shmooze.wsgi"]
+
+
+@pytest.fixture
+def make_gateway(make_site: Callable[..., Site]) -> Callable[..., Site]:
+    """A function that makes a gateway of so many workers, not yet started, with more services."""
+
+    def make(workers: int, *services: str, **settings: Any) -> Site:
+        programs = {"probe": child("svc_probe", "probe")}
+        settings["wsgi_workers"] = workers
+        return make_site(services=("wsgi", *services), settings=settings, programs=programs)
+
+    return make
+
+
+@pytest.fixture
+def site(make_gateway: Callable[..., Site]) -> Site:
+    """A gateway of two workers with a probe, running."""
+    site = make_gateway(2, "probe").start()
+    workers_of(site)
+    return site
+
+
+def supervisor_of(site: Site) -> int:
+    return site.processes["wsgi"].pid
+
+
+def workers_of(site: Site, besides: Collection[int] = ()) -> list[int]:
+    """The pids of the gateway's workers, once there are all, and none of these."""
+
+    def all_of_them() -> list[int]:
+        found = children(supervisor_of(site))
+        return (
+            found
+            if len(found) == site.settings["wsgi_workers"] and not {*besides} & {*found}
+            else []
+        )
+
+    return wait_until(all_of_them, "all workers are there")
+
+
+def spread(site: Site) -> Counter[int]:
+    """How many connections of clients each worker has."""
+    here = f"0100007F:{site.ports['wsgi']:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ours = {f"socket:[{line[9]}]" for line in lines if line[1] == here and line[3] == "01"}
+    found: Counter[int] = Counter()
+    for worker in children(supervisor_of(site)):
+        for each in Path(f"/proc/{worker}/fd").iterdir():
+            try:
+                found[worker] += os.readlink(each) in ours
+            except FileNotFoundError:
+                pass  # closed meanwhile
+    return found
+
+
+def echoes(client: HTTPConnection, value: Any) -> bool:
+    """Whether the probe's answer over this connection is right."""
+    client.request("POST", "/probe", json.dumps({"cmd": "echo", "args": {"value": value}}), JSON)
+    return json.load(client.getresponse()) == {"success": True, "result": value}
+
+
+@contextmanager
+def connections(site: Site) -> Iterator[list[HTTPConnection]]:
+    """Many connections to the gateway, over which one command each has been answered."""
+    with ExitStack() as stack:
+        clients = [keep_alive(site.ports["wsgi"]) for _ in range(MANY)]
+        for number, client in enumerate(clients):
+            stack.callback(client.close)
+            assert echoes(client, number)
+        yield clients
+
+
+def assert_gone(site: Site, pids: list[int]) -> None:
+    """Nothing of the gateway is there in a moment, and somebody else can have its port."""
+    wait_until(lambda: not any(map(is_alive, pids)), "the workers are gone", patience=5)
+    wait_until(lambda: is_free(site.ports["wsgi"]), "the port is free", patience=5)
+
+
+def is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+# Any of them.
+
+
+def test_many_connections_reach_all_workers_and_commands_go_over_any(site: Site) -> None:
+    with connections(site) as clients:
+        found = spread(site)
+        assert sum(found.values()) == MANY
+        assert set(found) == set(workers_of(site))
+        assert min(found.values()) > MANY / 5
+        assert all(echoes(client, "again") for client in clients)
+
+
+def test_concurrent_commands_get_their_own_answers(site: Site) -> None:
+    def ask(number: int) -> bool:
+        return all(
+            site.post("probe", {"cmd": "echo", "args": {"value": [number, each]}}).json["result"]
+            == [number, each]
+            for each in range(20)
+        )
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(ask, range(16)))
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., Watcher]]:
+    """A function that begins to watch the queue of a site through its gateway."""
+    made: list[Watcher] = []
+
+    def begin(site: Site, **keywords: Any) -> Watcher:
+        made.append(Watcher(site.ports["wsgi"], "/queue/events", **keywords))
+        return made[-1]
+
+    yield begin
+    for watcher in made:
+        watcher.close()
+
+
+def test_events_come_over_any_worker_and_go_on_over_another(
+    make_gateway: Callable[..., Site], watch: Callable[..., Watcher]
+) -> None:
+    kinds = {"well": {"process": child("well")}}
+    site = make_gateway(2, "queue", queue={"modules": kinds, "backgrounds": {}}).start()
+    queue = Client(site, "queue")
+    watchers = [watch(site) for _ in range(24)]
+    found = spread(site)
+    assert len(found) == 2
+    assert min(found.values()) > 0
+    queue.add(name="first")
+    for watcher in watchers:
+        watcher.wait_for(queue)
+    os.kill(workers_of(site)[0], signal.SIGKILL)
+    wait_until(lambda: any(each.ended.is_set() for each in watchers), "some have lost theirs")
+    queue.add(name="second")
+    for lost in watchers:
+        if lost.ended.wait(0):
+            again = watch(site, after=lost)
+            again.wait_for(queue)
+            assert "snapshot" not in [kind for kind, _ in again.events]
+        else:
+            lost.wait_for(queue)
+
+
+# One that dies.
+
+
+def test_a_killed_worker_is_replaced_and_the_others_go_on(site: Site) -> None:
+    killed, other = workers_of(site)
+    with connections(site) as clients:
+        before = spread(site)
+        os.kill(killed, signal.SIGKILL)
+        assert other in workers_of(site, besides={killed})
+        alive = [client for client in clients if is_answered(client)]
+        assert len(alive) == before[other]
+    with connections(site):
+        assert set(spread(site)) == set(workers_of(site))
+    assert re.search(
+        rf"worker [12] \(pid {killed}\) was killed by signal 9; another one in 0.25 s",
+        site.log("wsgi"),
+    )
+
+
+def is_answered(client: HTTPConnection) -> bool:
+    client.auto_open = False
+    try:
+        return echoes(client, 1)
+    except OSError:
+        return False
+
+
+def test_a_worker_that_dies_at_once_is_replaced_later_each_time(site: Site) -> None:
+    _, other = workers_of(site)
+    for _ in range(3):
+        killed, other = sorted(workers_of(site), key=lambda pid: pid == other)
+        os.kill(killed, signal.SIGKILL)
+        workers_of(site, besides={killed})
+    delays = re.findall(r"worker [12] .* another one in ([\d.]+) s", site.log("wsgi"))
+    assert delays == ["0.25", "0.5", "1"]
+
+
+def test_while_a_worker_is_missing_the_others_have_its_connections(site: Site) -> None:
+    _, other = workers_of(site)
+    killed = 0
+    for _ in range(3):  # so that the last one is missing for a second
+        killed, other = sorted(workers_of(site, {killed}), key=lambda pid: pid == other)
+        os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: "another one in 1 s" in site.log("wsgi"), "it is missing")
+    with connections(site):
+        assert spread(site)[other] == MANY
+
+
+def test_a_worker_that_is_told_to_end_is_replaced_as_well(site: Site) -> None:
+    told, other = workers_of(site)
+    os.kill(told, signal.SIGTERM)
+    assert other in workers_of(site, besides={told})
+    assert f"(pid {told}) ended with status 0; another one in" in site.log("wsgi")
+
+
+# The end.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_an_answer_under_way_is_finished_before_the_end(
+    make_gateway: Callable[..., Site], number: signal.Signals
+) -> None:
+    site = make_gateway(2, "raw").start("wsgi")
+    workers = workers_of(site)
+    asked, release = threading.Barrier(9), threading.Event()
+
+    def dawdle(body: bytes) -> bytes:
+        asked.wait(PATIENCE)
+        release.wait(PATIENCE)
+        return ok(body)
+
+    with RawService(site.ports["raw"], dawdle), ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(site.post, "raw", number) for number in range(8)]
+        asked.wait(PATIENCE)
+        gateway = site.processes.pop("wsgi")
+        gateway.send_signal(number)
+        wait_until(lambda: site.log("wsgi").count("wsgi: stopping") == 2, "both are stopping")
+        release.set()
+        assert [answer.result().json for answer in answers] == [*range(8)]
+    assert gateway.wait(PATIENCE) == 0
+    assert_gone(site, workers)
+
+
+def test_lines_of_the_log_tell_which_worker(site: Site) -> None:
+    workers_of(site)
+    assert site.stop("wsgi") == {"wsgi": 0}
+    stopping = re.findall(r"INFO (.*)shmooze.lib.program: wsgi: stopping", site.log("wsgi"))
+    assert sorted(stopping) == ["worker 1: ", "worker 2: "]
+    assert site.log("wsgi").count("gateway: http://") == 1
+
+
+@pytest.mark.parametrize("program", ["as it comes", "without parent-death signal"])
+def test_sigkill_of_the_supervisor_leaves_nothing(
+    make_gateway: Callable[..., Site], program: str
+) -> None:
+    site = make_gateway(2, "probe")
+    if program != "as it comes":
+        site.programs["wsgi"] = child("svc_piped")
+    site.start()
+    workers = workers_of(site)
+    with connections(site):
+        gateway = site.processes.pop("wsgi")
+        gateway.kill()
+        gateway.wait(PATIENCE)
+        assert_gone(site, workers)
+
+
+def test_a_worker_that_does_not_end_is_killed(site: Site) -> None:
+    workers = workers_of(site)
+    os.kill(workers[0], signal.SIGSTOP)
+    assert site.stop("wsgi") == {"wsgi": 0}
+    assert_gone(site, workers)
+
+
+def test_ctrl_c_in_a_terminal_ends_all(make_gateway: Callable[..., Site]) -> None:
+    site = make_gateway(3)
+    window = Window([*GATEWAY], site.environ)
+    try:
+        wait_until(lambda: window.text.count("has pid") == 3, "all workers are there")
+        assert window.press_ctrl_c() == 0
+        assert "Traceback" not in window.text
+        assert site.survivors() == []
+    finally:
+        window.close()
+
+
+def test_the_end_may_come_at_any_moment_of_the_start(make_gateway: Callable[..., Site]) -> None:
+    """Also before the workers can take a signal."""
+    site = make_gateway(4)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gateway = subprocess.Popen(
+            GATEWAY, env=site.environ, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        assert gateway.stderr is not None
+        said = gateway.stderr.readline() + gateway.stderr.readline()
+        assert "has pid" in said
+        gateway.send_signal(number)
+        said += gateway.communicate(timeout=PATIENCE)[1]
+        assert gateway.returncode == 0
+        assert "Traceback" not in said
+        assert site.survivors() == []
+
+
+def test_under_supervisord_it_starts_stops_and_leaves_nothing(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(settings={"wsgi_workers": 2})
+    terminal = Terminal(site)
+    try:
+        terminal.wait_running()
+        wait_until(lambda: terminal.text.count("has pid") == 2, "both workers are there")
+        before = len(site.survivors())
+        control = Path(sys.executable).with_name("supervisorctl")
+        argv = [control, "-c", ROOT / "supervisord.conf"]
+        for order, words, gone in (("stop", "gateway: stopped", 3), ("start", "started", 0)):
+            done = subprocess.run(
+                [*argv, order, "gateway"], capture_output=True, text=True, timeout=PATIENCE
+            )
+            assert words in done.stdout
+            wait_until(lambda gone=gone: len(site.survivors()) == before - gone, order)
+        assert terminal.press_ctrl_c() == 0
+        assert site.survivors() == []
+    finally:
+        terminal.close()
+
+
+# The settings.
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, None, 101])
+def test_a_wrong_number_of_workers_is_named(make_gateway: Callable[..., Site], value: Any) -> None:
+    file = make_gateway(value).settings_file
+    assert refusals(GATEWAY, settings_file=file) == [
+        f"shmooze: settings file {file}: `wsgi_workers` "
+        f"must be a whole number from 1 to 100, not {value!r}"
+    ]
+
+
+def test_a_port_in_use_is_one_line(make_gateway: Callable[..., Site]) -> None:
+    site = make_gateway(3)
+    port = site.ports["wsgi"]
+    with socket.create_server(("127.0.0.1", port)):
+        (line,) = refusals(GATEWAY, settings_file=site.settings_file)
+    assert line == f"shmooze: cannot listen on 127.0.0.1:{port}: Address already in use"
+
+
+def test_a_second_gateway_does_not_share_the_port_of_the_first(site: Site) -> None:
+    (line,) = refusals(GATEWAY, settings_file=site.settings_file)
+    assert line.endswith("Address already in use")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("wsgi_timeout", 0), ("max_connections", "many"), ("tokens_path", "/nowhere/tokens.json")],
+)
+def test_other_mistakes_are_one_line_too(
+    make_gateway: Callable[..., Site], key: str, value: Any
+) -> None:
+    file = make_gateway(3, **{key: value}).settings_file
+    (line,) = refusals(GATEWAY, settings_file=file)
+    assert str(value) in line
+
+
+def test_warnings_are_said_once(make_gateway: Callable[..., Site]) -> None:
+    site = make_gateway(2, static_path="/nowhere").start()
+    workers_of(site)
+    site.stop()
+    assert site.log("wsgi").count("is no folder") == 1
+
+
+def test_one_worker_is_one_process(make_gateway: Callable[..., Site]) -> None:
+    site = make_gateway(1).start()
+    assert children(supervisor_of(site)) == []
+    assert "worker" not in site.log("wsgi")
+
+
+def test_workers_share_the_connections_that_the_settings_allow(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text('{"max_connections": 10}')
+    source = Settings.load({"SHMOOZE_SETTINGS": str(file)})
+    each = {workers: Gateway(source, workers).limits.max_connections for workers in (1, 2, 4, 20)}
+    assert each == {1: 10, 2: 5, 4: 3, 20: 1}
