@@ -246,6 +246,25 @@ def test_a_worker_that_is_told_to_end_is_replaced_as_well(site: Site) -> None:
     assert f"(pid {told}) ended with status 0; another one in" in site.log("wsgi")
 
 
+def test_clients_that_wait_at_a_dead_worker_are_answered_by_the_next(
+    make_gateway: Callable[..., Site],
+) -> None:
+    site = make_gateway(2, "probe")
+    site.programs["wsgi"] = child("svc_workers", "healthy")
+    site.start()
+    killed, _ = workers_of(site)
+    os.kill(killed, signal.SIGSTOP)  # so that it accepts none of them
+    wait_until(lambda: " T " in Path(f"/proc/{killed}/stat").read_text(), "it stops")
+    clients = [keep_alive(site.ports["wsgi"]) for _ in range(MANY)]
+    for client in clients:
+        client.request("POST", "/probe", '{"cmd": "pid"}', JSON)
+    os.kill(killed, signal.SIGKILL)
+    for client in clients:
+        assert json.load(client.getresponse())["success"]
+        client.close()
+    assert "killed by signal 9; another one in 0 s" in site.log("wsgi")
+
+
 # The end.
 
 
@@ -288,7 +307,7 @@ def test_sigkill_of_the_supervisor_leaves_nothing(
 ) -> None:
     site = make_gateway(2, "probe")
     if program != "as it comes":
-        site.programs["wsgi"] = child("svc_piped")
+        site.programs["wsgi"] = child("svc_workers", "piped")
     site.start()
     workers = workers_of(site)
     with connections(site):
