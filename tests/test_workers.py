@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -263,6 +263,27 @@ def test_clients_that_wait_at_a_dead_worker_are_answered_by_the_next(
         assert json.load(client.getresponse())["success"]
         client.close()
     assert "killed by signal 9; another one in 0 s" in site.log("wsgi")
+
+
+def test_nobody_has_to_read_the_log_for_a_worker_to_be_replaced(
+    make_gateway: Callable[..., Site],
+) -> None:
+    site = make_gateway(2)
+    unread, output = os.pipe()
+    os.set_blocking(output, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(output, b"." * 4096)
+    os.set_blocking(output, True)
+    site.processes["wsgi"] = subprocess.Popen(GATEWAY, env=site.environ, stderr=output)
+    os.close(output)
+    try:
+        killed, other = workers_of(site)
+        os.kill(killed, signal.SIGKILL)
+        assert other in workers_of(site, besides={killed})
+        assert site.stop("wsgi") == {"wsgi": 0}
+    finally:
+        os.close(unread)
 
 
 # The end.
