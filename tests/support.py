@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -36,12 +37,21 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
     raise AssertionError(f"waited {patience:g} s in vain: {what}")
 
 
+#: Below those that the system takes for connections, so that they are still free in a moment;
+#: and far from where another run of the tests, or another part of this one, looks.
+_candidates = itertools.count(os.getpid() * 7919)
+
+
 def free_ports(count: int) -> list[int]:
     """Ports of loopback that nobody has now."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
+    ports: list[int] = []
+    while len(ports) < count:
+        port = 10_000 + next(_candidates) % 20_000
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        ports.append(port)
     return ports
 
 
