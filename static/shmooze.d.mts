@@ -17,17 +17,20 @@ export interface QueryOptions {
 }
 
 export interface Module {
-  uid: string;
-  type: string;
-  state: "starting" | "suspended" | "playing" | "ending";
-  parameters: Record<string, any>;
+  readonly uid: string;
+  readonly type: string;
+  readonly state: "starting" | "suspended" | "playing" | "ending";
+  readonly parameters: Readonly<Record<string, any>>;
 }
 
-/** What a queue or pool has; `background` is null in a pool. */
+/** What a queue or pool has; `background` is null in a pool. All of it is frozen. */
 export interface State {
-  modules: Module[];
-  background: Module | null;
+  readonly modules: readonly Module[];
+  readonly background: Module | null;
 }
+
+/** Why modules have ended, by uid. */
+export type Gone = Readonly<Record<string, { readonly reason: string }>>;
 
 /** Public settings. */
 export type Settings = Record<string, any>;
@@ -38,6 +41,15 @@ export class Endpoint {
 
   /** Milliseconds that deferred queries are held back after a failed request. */
   static pause: number;
+
+  /** Milliseconds after which an answer is slow: the gateway is then probed. Two slow probes mean that it is lost. */
+  static slow: number;
+
+  /** Milliseconds without a byte after which a stream of events is replaced. */
+  static silence: number;
+
+  /** Milliseconds after which a stream gives way, if more than three are wanted; and until one is asked for again. */
+  static turn: number;
 
   url: string;
 
@@ -51,8 +63,8 @@ export class Endpoint {
   onDead: ((changed: boolean) => void) | null;
 
   /**
-   * Whether queries wait for the gateway while it is out of reach, 900 on a page at the most, and are sent in
-   * order when it is back. One that was cut off may then be carried out twice. Default: false.
+   * Whether queries wait for the gateway while it is out of reach, 1,000 at the most, and are sent in order when
+   * it is back. One that was cut off may then be carried out twice. Default: false.
    */
   retry: boolean;
 
@@ -78,14 +90,15 @@ export class Endpoint {
     options?: QueryOptions,
   ): Promise<Result>;
 
-  /** Send what waits, now. Done when it is answered, or soon if nothing waits; fails if the request does. */
+  /** Send what waits, now, 1,000 queries at the most. Done when it is answered, or soon if nothing waits; fails if the request does. */
   runQueries(cb?: (() => void) | null, err?: ((reason: string) => void) | null): Promise<void>;
 
   /**
    * Watch a queue or pool. `listener` is called soon and after each change; modules that have not changed stay
-   * the same objects. Returns a function that ends it.
+   * the same objects. `gone` tells of the modules whose last process has ended since the call before, unless the
+   * page was away meanwhile. Returns a function that ends it.
    */
-  subscribe(listener: (state: State) => void): () => void;
+  subscribe(listener: (state: State, gone: Gone) => void): () => void;
 }
 
 /** The services by name. */

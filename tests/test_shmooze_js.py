@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES
 from events import asked
-from playwright.sync_api import Browser, BrowserContext, Error, Page, Request, Route, expect
-from support import PATIENCE, ROOT, Client, Site, wait_until
+from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Page, Request, Route, expect
+from support import PATIENCE, ROOT, Client, Site, child, wait_until
 
 pytestmark = needs_chromium
 
@@ -310,18 +314,121 @@ def test_a_request_that_is_cut_off_is_sent_again(page: Page, site: Site) -> None
     assert len(posts) == 2
 
 
-def test_no_more_than_900_queries_wait(page: Page, site: Site) -> None:
+def test_no_more_than_1000_queries_wait(page: Page, site: Site) -> None:
     open_bare(page, site)
     site.stop("wsgi")
     page.evaluate("""() => {
         window.done = window.refused = 0;
         endpoints.queue.retry = true;
-        for (let i = 0; i < 1000; i++)
+        for (let i = 0; i < 1100; i++)
             endpoints.queue.deferQuery({cmd: "bg"}, () => done++, () => refused++);
     }""")
     page.wait_for_function("() => refused === 100")
     site.start("wsgi")
-    page.wait_for_function("() => done === 900")
+    page.wait_for_function("() => done === 1000")
+
+
+def test_more_than_a_request_may_hold_is_sent_in_several_in_order(page: Page, site: Site) -> None:
+    posts = open_bare(page, site)
+    assert page.evaluate("""async () => {
+        const {queue} = endpoints, order = [];
+        await Promise.all(Array.from({length: 2500}, (_, place) =>
+            queue.deferQuery({cmd: "bg"}).then(() => order.push(place))));
+        return order.length === 2500 && order.every((place, i) => place === i);
+    }""")
+    assert [len(post.post_data_json) for post in posts] == [1000, 1000, 500]
+
+
+def test_what_waited_goes_before_what_is_asked_when_the_gateway_is_back(
+    page: Page, site: Site
+) -> None:
+    posts = open_bare(page, site)
+    site.stop("wsgi")
+    page.evaluate("""() => {
+        window.order = [];
+        endpoints.queue.retry = true;
+        const ask = (how, from, to) => {
+            for (let place = from; place < to; place++)
+                endpoints.queue[how]({cmd: "bg"}, () => order.push(place));
+        };
+        ask("deferQuery", 0, 950);
+        window.regainConnection = () => ask("forceQuery", 950, 1100);
+    }""")
+    page.wait_for_function("() => 'lost' in document.documentElement.dataset")
+    posts.clear()
+    site.start("wsgi")
+    page.wait_for_function("() => order.length >= 1100")
+    assert page.evaluate("order.toSorted((a, b) => a - b)") == list(range(1100)), "each once"
+    assert len(posts[-150].post_data_json) == 951
+    waited = "order.filter((place) => place < 950)"
+    assert page.evaluate(waited) == list(range(950))
+
+
+# Is the gateway gone?
+
+
+def test_functions_of_the_page_that_throw_break_nothing(page: Page, site: Site) -> None:
+    queue = Client(site, "queue")
+    bad = "() => { throw new Error('mine'); }"
+    open_bare(page, site, f"<script>lostConnection = {bad}; regainConnection = {bad};</script>")
+    page.evaluate(SUBSCRIBE)
+    wait_for_state(page, queue)
+    site.stop("wsgi")
+    asked = "() => endpoints.queue.deferQuery({cmd: 'queue'}).catch((error) => error.message)"
+    assert page.evaluate(asked) == "the server is out of reach"
+    site.start("wsgi")
+    queue.add("countdown", seconds=1000)
+    wait_for_state(page, queue)
+    assert len(page.evaluate(asked)) == 1
+
+
+def ask_slowly(page: Page, site: Site) -> list[Route]:
+    """Ask for something that is not answered before its route, which is given, goes on."""
+    open_bare(page, site, before="window.outcomes = []")
+    held: list[Route] = []
+    page.route("**/queue", lambda route: held.append(route))
+    page.evaluate("() => { Endpoint.slow = 300; }")
+    with page.expect_request("**/queue"):
+        page.evaluate(f"() => {{ {add(1001)} }}")
+    return held
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_gateway_that_answers_anything_is_not_gone(page: Page, site: Site, times: int) -> None:
+    probes: list[Route] = []
+
+    def refuse(route: Route) -> None:
+        probes.append(route)
+        route.fulfill(status=503, json={"success": False, "error": "busy"})
+
+    held = ask_slowly(page, site)
+    page.route("**/settings.json", refuse, times=times)
+    while len(probes) < times:
+        page.wait_for_event("response")
+    held[0].continue_()
+    page.wait_for_function("() => outcomes.length === 1")
+    assert page.evaluate("outcomes") == [1001]
+
+
+def test_one_slow_answer_does_not_mean_that_the_gateway_is_gone(page: Page, site: Site) -> None:
+    held = ask_slowly(page, site)
+    page.route("**/settings.json", lambda route: None, times=1)
+    page.wait_for_event("requestfailed")
+    page.wait_for_event("requestfinished")
+    held[0].continue_()
+    page.wait_for_function("() => outcomes.length === 1")
+    assert page.evaluate("[...outcomes, 'lost' in document.documentElement.dataset]") == [
+        1001,
+        False,
+    ]
+
+
+def test_a_gateway_that_just_falls_silent_is_lost(page: Page, site: Site) -> None:
+    ask_slowly(page, site)
+    page.route("**/settings.json", lambda route: None)
+    page.wait_for_function("() => outcomes.length === 1")
+    assert page.evaluate("outcomes") == ["the server is out of reach"]
+    assert page.evaluate("'lost' in document.documentElement.dataset")
 
 
 # Import
@@ -366,6 +473,7 @@ export async function right() {
   /** @type {Endpoint} */
   const own = new Endpoint(BASE_URL + "/queue");
   own.onDead = (changed) => changed || lostConnection();
+  own.subscribe((state, gone) => Object.values(gone).map(({ reason }) => reason.length));
   return own.subscribe(({ modules }) => modules.map(({ uid }) => uid.length)) && Imported.pause;
 }
 """
@@ -531,16 +639,83 @@ def test_losing_the_stream_shows_that_the_connection_is_lost(page: Page, site: S
     expect(page.get_by_text("lost")).to_be_hidden()
 
 
-# Many tabs
+class Line:
+    """A way to the gateway that can go dead: what is open then stays open, and carries nothing."""
+
+    def __init__(self, port: int) -> None:
+        self._gateway, self._dead, self._sockets = port, threading.Event(), list[socket.socket]()
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._door.getsockname()[1]}/"
+        threading.Thread(target=self._accept).start()
+
+    def cut(self) -> None:
+        """Leave all connections of now dead; later ones are not."""
+        self._dead.set()
+        self._dead = threading.Event()
+
+    def close(self) -> None:
+        for each in [self._door, *self._sockets]:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                ends = (
+                    self._door.accept()[0],
+                    socket.create_connection(("127.0.0.1", self._gateway)),
+                )
+                self._sockets += ends
+                for way in (ends, ends[::-1]):
+                    threading.Thread(target=self._carry, args=(*way, self._dead)).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket, dead: threading.Event) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                if not dead.is_set():
+                    other.sendall(data)
+            if not dead.is_set():
+                other.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """Tabs of one browser, which share what tabs share."""
-    context = browser.new_context()
-    context.set_default_timeout(PATIENCE * 1000)
-    yield context
-    context.close()
+def line(site: Site) -> Iterator[Line]:
+    line = Line(site.ports["wsgi"])
+    yield line
+    line.close()
+
+
+def test_a_stream_that_dies_silently_is_replaced(page: Page, site: Site, line: Line) -> None:
+    queue = Client(site, "queue")
+    page.route(
+        "**/bare.html",
+        lambda route: route.fulfill(
+            body='<!doctype html><script src="shmooze.js"></script>', content_type="text/html"
+        ),
+    )
+    page.goto(f"{line.url}bare.html")
+    page.evaluate("() => { Endpoint.silence = 1000; return shmooze_ready; }")
+    page.evaluate(SUBSCRIBE)
+    wait_for_state(page, queue)
+    line.cut()
+    queue.add("countdown", seconds=1000)
+    wait_for_state(page, queue)
+
+
+def test_listeners_hear_of_what_is_gone(page: Page, site: Site) -> None:
+    queue = Client(site, "queue")
+    uid = queue.add("countdown", seconds=1000)
+    open_bare(page, site)
+    page.evaluate("""() => {
+        window.heard = [];
+        endpoints.queue.subscribe((state, gone) => heard.push(gone));
+    }""")
+    page.wait_for_function("() => heard.length === 1")
+    queue("rm", uids=[uid])
+    page.wait_for_function("(uid) => heard.at(-1)[uid]", arg=uid)
+    assert page.evaluate("heard[0]") == {}
+    assert page.evaluate("heard.at(-1)") == {uid: {"reason": queue("gone")[-1]["reason"]}}
 
 
 class Streams:
@@ -568,6 +743,79 @@ class Streams:
     @property
     def leaders(self) -> list[Page]:
         return [request.frame.page for request in self.open]
+
+
+# Many services
+
+
+@pytest.fixture
+def pools(make_site: Callable[..., Site]) -> Site:
+    """Six pools and a gateway."""
+    names = [f"pool{i}" for i in range(6)]
+    modules = {"modules": {"well": {"process": child("well")}}}
+    programs = {name: [sys.executable, "-m", "shmooze.pool", name] for name in names}
+    settings = dict.fromkeys(names, modules)
+    return make_site(services=("wsgi", *names), settings=settings, programs=programs).start()
+
+
+#: Counts the streams that are open at a time.
+COUNT = """
+  window.now = window.most = 0;
+  const plain = fetch;
+  window.fetch = (url, options) => {
+    if (String(url).endsWith("/events")) {
+      most = Math.max(most, ++now);
+      options.signal.addEventListener("abort", () => now--);
+    }
+    return plain(url, options);
+  };"""
+WATCH = """(count) => {
+  Endpoint.turn = 300;
+  window.states = {};
+  for (const name of Object.keys(endpoints).slice(0, count))
+    endpoints[name].subscribe((state) => { states[name] = state; });
+}"""
+ALL_HAVE = """([services, modules]) => Object.values(states).length === services
+    && Object.values(states).every((state) => state.modules.length === modules)"""
+
+
+def test_streams_of_many_services_take_turns_and_leave_room_for_commands(
+    page: Page, pools: Site
+) -> None:
+    streams = Streams(page.context)
+    open_bare(page, pools, before=COUNT)
+    page.evaluate(WATCH, 6)
+    for count in range(1, 4):
+        for name in [*pools.ports][1:]:
+            page.evaluate(
+                "(name) => endpoints[name].forceQuery({cmd: 'add', args: {type: 'well'}})", name
+            )
+        page.wait_for_function(ALL_HAVE, arg=[6, count])
+    assert page.evaluate("most") == 3
+    again = streams.asked[6:]
+    assert all("last-event-id" in request.headers for request in again), "nothing is missed"
+    assert "lost" not in page.evaluate("({...document.documentElement.dataset})")
+
+
+def test_streams_of_three_services_stay(page: Page, pools: Site) -> None:
+    streams = Streams(page.context)
+    open_bare(page, pools)
+    page.evaluate(WATCH, 3)
+    page.wait_for_function(ALL_HAVE, arg=[3, 0])
+    page.evaluate("() => new Promise((done) => setTimeout(done, 3 * Endpoint.turn))")
+    assert len(streams.asked) == 3
+
+
+# Many tabs
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Tabs of one browser, which share what tabs share."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE * 1000)
+    yield context
+    context.close()
 
 
 def open_tabs(context: BrowserContext, site: Site, count: int, before: str = "") -> list[Page]:
@@ -690,6 +938,60 @@ def test_a_tab_that_has_missed_an_event_asks_for_the_state(
     queue.add("countdown", seconds=1000)
     wait_for_state(other, queue)
     assert len(streams.asked) == 1
+
+
+def test_listeners_cannot_harm_what_other_tabs_get(context: BrowserContext, site: Site) -> None:
+    queue = Client(site, "queue")
+    queue.add("countdown", seconds=1000)
+    tabs = open_tabs(context, site, 2)
+    for tab in tabs:
+        tab.evaluate("""() => {
+            window.problems = [];
+            endpoints.queue.subscribe((state) => {
+                for (const module of [state, ...state.modules])
+                    module.element = module.parameters?.element ?? document.createElement("li");
+            });
+        }""")
+    for _ in range(2):
+        queue.add("countdown", seconds=1000)
+        for tab in tabs:
+            wait_for_state(tab, queue)
+        tabs += open_tabs(context, site, 1)
+        tabs.pop(0).close()
+
+
+def test_gone_is_heard_in_every_tab(context: BrowserContext, site: Site) -> None:
+    queue = Client(site, "queue")
+    uid = queue.add("countdown", seconds=1000)
+    tabs = open_tabs(context, site, 2)
+    for tab in tabs:
+        tab.evaluate("""() => {
+            window.gone = {};
+            endpoints.queue.subscribe((state, gone) => Object.assign(window.gone, gone));
+        }""")
+    queue("rm", uids=[uid])
+    for tab in tabs:
+        tab.wait_for_function("(uid) => gone[uid]?.reason", arg=uid)
+
+
+def test_a_tab_that_stands_still_loses_the_lead_and_follows_later(
+    context: BrowserContext, site: Site
+) -> None:
+    streams, queue = Streams(context), Client(site, "queue")
+    (leader,) = open_tabs(context, site, 1)
+    (other,) = open_tabs(context, site, 1, "onload = () => { Endpoint.silence = 1000; }")
+    dialogs: list[Dialog] = []
+    leader.on("dialog", lambda dialog: dialogs.append(dialog))
+    with leader.expect_event("dialog"):
+        leader.evaluate("() => { setTimeout(() => confirm('Sure?')); }")
+    queue.add("countdown", seconds=1000)
+    wait_for_state(other, queue)
+    other.evaluate("() => { Endpoint.silence = 35000; }")
+    dialogs[0].dismiss()
+    queue.add("countdown", seconds=1000)
+    wait_for_state(leader, queue)
+    wait_for_state(other, queue)
+    wait_until(lambda: len(streams.open) == 1, "one of them has stepped down")
 
 
 @pytest.mark.parametrize(
