@@ -3,7 +3,7 @@
 "use strict";
 
 const MOST = 1000; // queries in a request, and of an endpoint that wait for a lost gateway
-const STREAMS = 3; // of the six connections that a browser has
+const STREAMS = 3; // of six connections
 const { freeze } = Object;
 const html = document.documentElement;
 const fixed = window.BASE_URL;
@@ -60,7 +60,7 @@ window.Endpoint = class Endpoint {
   }
 
   deferQuery(data, cb, err, options) {
-    const text = JSON.stringify([data]).slice(1, -1); // now: nobody else's batch fails for bad data
+    const text = JSON.stringify([data]).slice(1, -1); // now: bad data harms nobody else
     const { answer, settle } = answerTo(cb, err);
     const query = { text, settle, number: ++asked, retry: this.retry, deferred: true, ...options };
     this.#waiting.push(query);
@@ -127,14 +127,14 @@ window.Endpoint = class Endpoint {
 
   async #post(batch) {
     let status, answer;
-    const timer = setInterval(load, Endpoint.slow); // a slow service, or no gateway?
+    const timer = setInterval(load, Endpoint.slow); // slow, or gone?
     try {
       const type = { "Content-Type": "application/json" };
       const response = await request(this.url, cut.signal, type, `[${batch.map((query) => query.text)}]`);
       status = response.status;
       answer = await response.json();
     } catch (error) {
-      if (error.name !== "SyntaxError" || status >= 500) { // a proxy that misses the gateway
+      if (error.name !== "SyntaxError" || status >= 500) { // by a proxy
         lose();
         return { error: "the server is out of reach", alive: false };
       }
@@ -188,6 +188,7 @@ async function follow(endpoint, signal, show) {
 
   const lead = async () => {
     const { signal: over } = term;
+    let pause;
     leading = true;
     tellState();
     while (!over.aborted) {
@@ -199,19 +200,21 @@ async function follow(endpoint, signal, show) {
         const response = await request(url, AbortSignal.any([over, stream.signal]), id && { "Last-Event-ID": id });
         if (!response.ok) throw response;
         for await (event of events(response.body)) {
+          pause = 0;
           tell(event);
           take(event);
         }
       } catch {
         if (over.aborted || stream.signal.aborted) continue;
         tell({ event: "broken" });
-        await load(); // the service, the gateway, a token?
+        await load(); // or a token?
       } finally {
         clearInterval(turn);
         wanted--;
         inLine.shift()?.();
       }
-      await (lost || new Promise((resume) => setTimeout(resume, Endpoint.turn)));
+      pause = Math.min(2 * pause || Endpoint.pause, Endpoint.slow);
+      await (lost || new Promise((resume) => setTimeout(resume, pause)));
     }
   };
 
@@ -305,7 +308,7 @@ async function load(again) {
     Object.assign(settings_data, await response.json());
     BASE_URL = fixed || new URL(".", response.url).href.replace(location.origin + "/", "/").slice(0, -1);
   } catch (error) {
-    if (!response) { // any status is a sign of life, one slow answer proves nothing
+    if (!response) { // any status is a sign of life, and one slow answer no end
       if (error.name === "TimeoutError" && !again) return load(true);
       cut.abort();
       cut = new AbortController();
