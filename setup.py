@@ -38,6 +38,7 @@ setup(
             "axe-playwright-python",
             "build",
             "hypothesis",
+            "matplotlib",
             "mypy",
             "playwright",
             "pytest",

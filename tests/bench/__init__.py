@@ -1,0 +1,1 @@
+"""What shmooze costs, beside its predecessor and the bare means: see scripts/bench."""

@@ -1,0 +1,131 @@
+"""What scripts/bench runs: measure the rows of the table, print them, compare or keep them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from support import ROOT
+
+from bench import gate, report
+from bench import lives as lives
+from bench import load as load
+from bench import size as size
+from bench import starts as starts
+from bench import streams as streams
+from bench import watching as watching
+from bench.lab import CACHE, Lab
+from bench.row import GROWTHS, TABLE, Growth, Result, Row, Skip
+
+NUMBERS = (10, 100, 1000)
+PICTURE = ROOT / "docs" / "performance.png"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="only rows that need neither 1.2.4 nor wrk; fail if one has fallen by half",
+    )
+    parser.add_argument("--save", action="store_true", help="with --quick: make it the baseline")
+    parser.add_argument("--only", action="append", metavar="NAME", help="a row; may be repeated")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="pairs for each row")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.add_argument("--plot", action="store_true", help=f"write {PICTURE.relative_to(ROOT)}")
+    parser.add_argument("--read", type=Path, metavar="FILE", help="figures of --json; no new ones")
+    parser.add_argument("--list", action="store_true", help="only say what rows there are")
+    chosen = parser.parse_args()
+    names = {each.name for each in (*TABLE, *GROWTHS)}
+    if unknown := set(chosen.only or ()) - names:
+        parser.error(f"no row {', '.join(unknown)}; there are {', '.join(sorted(names))}")
+    return chosen
+
+
+def say(words: str) -> None:
+    print(f"bench: {words}", file=sys.stderr, flush=True)
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, lab: Lab, repeats: int) -> None:
+        self._lab, self._repeats = lab, repeats
+        self.results: list[Result] = []
+        self.growths: list[dict[str, Any]] = []
+        self.skipped: dict[str, str] = {}
+
+    def measure(self, row: Row) -> None:
+        say(f"{row.name}: {row.work}, beside {row.beside}")
+        try:
+            self.results.append(row.measure(self._lab, self._repeats))
+        except Skip as missing:
+            self.skipped[row.name] = str(missing)
+
+    def grow(self, growth: Growth) -> None:
+        say(f"growth of {growth.name}: {growth.work}")
+        try:
+            found = list(growth.figures(self._lab, NUMBERS))
+            self.growths.append(report.growth_figures(growth, NUMBERS, found))
+        except Skip as missing:
+            self.skipped[growth.name] = str(missing)
+
+    def run(self) -> dict[str, Any]:
+        return {
+            "machine": report.machine(),
+            "rows": [report.figures(each) for each in self.results],
+            "growth": self.growths,
+            "skipped": self.skipped,
+        }
+
+
+def measure(chosen: argparse.Namespace) -> Bench:
+    def is_chosen(each: Row | Growth) -> bool:
+        if chosen.only:
+            return each.name in chosen.only
+        return not chosen.quick or (isinstance(each, Row) and each.quick)
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        bench = Bench(Lab(Path(folder), chosen.quick), chosen.repeats)
+        for row in filter(is_chosen, TABLE):
+            bench.measure(row)
+        for growth in filter(is_chosen, GROWTHS):
+            bench.grow(growth)
+    return bench
+
+
+def main() -> int:
+    chosen = arguments()
+    if chosen.list:
+        for each in (*TABLE, *GROWTHS):
+            print(f"{each.name:12} {each.work}")
+        return 0
+    bench = None if chosen.read else measure(chosen)
+    run = bench.run() if bench else json.loads(chosen.read.read_text())
+    print(report.tables(run))
+    if chosen.json:
+        chosen.json.write_text(json.dumps(run, indent=1) + "\n")
+    if chosen.plot:
+        from bench import plot  # matplotlib takes a second to import
+
+        plot.draw(run, PICTURE)
+    if not (chosen.quick and bench):
+        return 0
+    if chosen.save:
+        gate.save(bench.results)
+        return 0
+    worse = gate.fallen(bench.results)
+    print(*worse, sep="\n", end="\n" if worse else "", file=sys.stderr)
+    return 1 if worse else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

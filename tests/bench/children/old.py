@@ -1,0 +1,49 @@
+"""One service of shmooze 1.2.4, under Python 2.7: `wsgi`, or the queue or pool of the settings.
+
+Started as 1.2.4 starts it, with these differences: it listens on loopback only, its module types
+come from the settings, and it ends on SIGTERM as if it had done so by itself.
+"""
+
+import os
+import signal
+import sys
+
+import shmooze.settings as settings
+
+
+def serve_wsgi():
+    from werkzeug.serving import run_simple
+
+    import shmooze.wsgi
+
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    port = settings.ports["wsgi"]
+    run_simple("127.0.0.1", port, shmooze.wsgi.application, use_reloader=False, use_debugger=False)
+
+
+def serve(name):
+    import shmooze.lib.service as service
+    from shmooze.modules import Module
+    from shmooze.pool import Pool
+    from shmooze.queue import Queue
+
+    def on_loopback(self, port):
+        service.tornado.tcpserver.TCPServer.listen(self, port, "127.0.0.1")
+
+    service.Service.listen = on_loopback
+    modules = [
+        type(str(kind), (Module,), {"TYPE_STRING": kind, "process": each["process"]})
+        for kind, each in settings.get(name)["modules"].items()
+    ]
+    served = {"queue": lambda: Queue(modules, [], True), "pool": lambda: Pool(modules, True)}[
+        name
+    ]()
+    end = lambda *_: service.ioloop.add_callback_from_signal(served.shutdown)  # noqa: E731
+    signal.signal(signal.SIGTERM, end)
+    service.ioloop.start()
+
+
+if sys.argv[1] == "wsgi":
+    serve_wsgi()
+else:
+    serve(sys.argv[1])

@@ -1,0 +1,187 @@
+"""Where it is measured: applications of ours and of 1.2.4, each for as long as a `with` lasts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from support import PATIENCE, ROOT, Reply, Site, keep_alive
+
+from bench.row import Skip
+
+CHILDREN = Path(__file__).resolve().parent / "children"
+#: What is fetched and compiled once, and the logs of applications that are measured: not in memory.
+CACHE = ROOT / ".bench"
+
+#: What 1.2.4 needs, in the last versions that it runs with.
+OLD = ["shmooze==1.2.4"]
+OLD_NEEDS = ["tornado==4.5.3", "toro==1.0.1", "werkzeug==0.16.1", "setuptools==44.1.1"]
+
+
+class OldSite(Site):
+    """The same as Site for an application of 1.2.4, whose services speak a line of JSON."""
+
+    def direct(self, service: str, packet: Any, **_: Any) -> Reply:
+        with socket.create_connection(("127.0.0.1", self.ports[service]), PATIENCE) as connection:
+            connection.sendall(json.dumps(packet).encode() + b"\n")
+            return Reply(200, {}, connection.makefile("rb").readline())
+
+    def close(self) -> None:
+        """Stop everything. It may leave children behind, unlike ours; they end here."""
+        self.stop()
+        for pid in self.survivors():
+            os.kill(pid, 9)
+
+
+class Lab:
+    """Makes what rows measure. `quick` is for those who take less time and larger errors."""
+
+    def __init__(self, folder: Path, quick: bool = False) -> None:
+        self.folder = folder
+        self.quick = quick
+        #: Seconds that one side of a repeat takes, where that can be chosen.
+        self.seconds = 0.5 if quick else 2.0
+
+    @contextmanager
+    def ours(self, *services: str, **types: list[str]) -> Iterator[Site]:
+        """A running application; `types` names its module types and their programs."""
+        with self._running(Site(self._new_folder(), services, _sections(services, types))) as site:
+            yield site
+
+    @contextmanager
+    def old(self, *services: str, **types: list[str]) -> Iterator[OldSite]:
+        """The same application with 1.2.4. Raises Skip where it cannot be installed."""
+        python, packages = old_python(), old_packages()
+        programs = {name: [python, str(CHILDREN / "old.py"), name] for name in services}
+        folder = self._new_folder()
+        settings = {
+            "static_prefix": "/static/",
+            "static_path": str(folder),
+            **_sections(services, types),
+        }
+        site = OldSite(folder, services, settings, programs)
+        site.environ["PYTHONPATH"] = str(packages)
+        with self._running(site):
+            yield site
+
+    @contextmanager
+    def _running(self, site: Site) -> Iterator[Site]:
+        try:
+            yield site.start()
+        finally:
+            site.close()
+
+    def _new_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+
+def _sections(services: tuple[str, ...], types: dict[str, list[str]]) -> dict[str, Any]:
+    modules = {"modules": {name: {"process": program} for name, program in types.items()}}
+    return {
+        name: {"queue": {**modules, "backgrounds": {}}, "pool": modules}[name]
+        for name in services
+        if name != "wsgi"
+    }
+
+
+class Asker:
+    """A kept connection to one port, over which commands are sent; for measuring."""
+
+    def __init__(self, port: int, path: str = "/") -> None:
+        self._connection = keep_alive(port)
+        self._path = path
+
+    def __call__(self, command: str, /, **args: Any) -> Any:
+        answer = json.loads(self.send(json.dumps({"cmd": command, "args": args}).encode()))
+        assert answer["success"], answer
+        return answer["result"]
+
+    def send(self, body: bytes) -> bytes:
+        headers = {"Content-Type": "application/json"}
+        self._connection.request("POST", self._path, body, headers)
+        return self._connection.getresponse().read()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def add_many(site: Site, service: str, count: int, **add: Any) -> list[str]:
+    """Add so many modules, some at a time; their uids."""
+    uids: list[str] = []
+    while len(uids) < count:
+        some = min(20, count - len(uids))
+        answers = site.direct(service, some * [{"cmd": "add", "args": add}]).json
+        assert all(answer["success"] for answer in answers), answers
+        uids += [answer["result"]["uid"] for answer in answers]
+    return uids
+
+
+def child(name: str, *arguments: str) -> list[str]:
+    """The argv of one of the programs in tests/bench/children."""
+    return [sys.executable, str(CHILDREN / f"{name}.py"), *arguments]
+
+
+@contextmanager
+def process_of(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with pipes for its standard input and output; it is killed at the end."""
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@cache
+def quiet() -> list[str]:
+    """The argv of the smallest module that there is, in C."""
+    source, program = CHILDREN / "quiet.c", CACHE / "quiet"
+    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
+        return [str(program)]
+    if shutil.which("cc") is None:
+        raise Skip("no C compiler")
+    subprocess.run(["cc", "-O2", "-o", str(program), str(source)], check=True)
+    return [str(program)]
+
+
+@cache
+def old_python() -> str:
+    """Python 2.7: the one that PYTHON27 names, or python2.7."""
+    python = os.environ.get("PYTHON27", "python2.7")
+    try:
+        subprocess.run([python, "-m", "pip", "--version"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise Skip("no Python 2.7 with pip") from None
+    return python
+
+
+@cache
+def old_packages() -> Path:
+    """The folder with 1.2.4 and what it needs, for PYTHONPATH."""
+    folder = CACHE / "shmooze-1.2.4"
+    if not folder.exists():
+        print("bench: installing shmooze 1.2.4 into .bench (once)", file=sys.stderr)
+        unfinished = folder.with_suffix(".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _install(unfinished, OLD_NEEDS)
+        _install(unfinished, OLD, "--no-deps")
+        unfinished.rename(folder)
+    return folder
+
+
+def _install(folder: Path, what: list[str], *options: str) -> None:
+    pip = [old_python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*pip, *options, "--target", str(folder), *what], capture_output=True)
+    if done.returncode:
+        sys.stderr.write(done.stderr.decode(errors="replace"))
+        raise Skip("1.2.4 cannot be installed")

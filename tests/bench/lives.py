@@ -1,0 +1,106 @@
+"""Rows of starts and ends of modules."""
+
+from __future__ import annotations
+
+import socket
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+
+from bench.lab import Asker, Lab, Site, add_many, child, quiet
+from bench.row import LOWER, growth, row
+
+#: Modules that are added, or removed, for one figure.
+COUNT = 10
+#: Seconds for one to end, which is nobody's concern but takes a core.
+PAUSE = 0.05
+
+
+def ms(since: float) -> float:
+    return (time.perf_counter() - since) * 1000
+
+
+def add_ms(ask: Asker) -> float:
+    """Milliseconds until `add` is answered."""
+    times = []
+    for _ in range(COUNT):
+        begin = time.perf_counter()
+        uid = ask("add", type="polite")["uid"]
+        times.append(ms(begin))
+        ask("rm", uids=[uid])
+        time.sleep(PAUSE)
+    return statistics.median(times)
+
+
+def bare_start_ms() -> float:
+    """Milliseconds until a child that is just started has connected twice."""
+    times = []
+    for _ in range(COUNT):
+        begin = time.perf_counter()
+        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        ports = [str(each.getsockname()[1]) for each in listeners]
+        process = subprocess.Popen([*child("polite"), "127.0.0.1", *ports])
+        connections = [each.accept()[0] for each in listeners]
+        times.append(ms(begin))
+        for each in (*connections, *listeners):
+            each.close()  # which ends the child
+        process.wait()
+        time.sleep(PAUSE)
+    return statistics.median(times)
+
+
+@row(
+    "add",
+    "`add` until answered, cold",
+    beside="bare Popen until connected",
+    goal=1.15,
+    better=LOWER,
+    unit="ms",
+    quick=True,
+)
+def add_beside_popen(lab: Lab) -> Iterator[tuple[float, float]]:
+    with lab.ours("pool", polite=child("polite")) as site:
+        ask = Asker(site.ports["pool"])
+        while True:
+            yield add_ms(ask), bare_start_ms()
+
+
+def rm_ms(site: Site) -> float:
+    """Milliseconds until `rm` is answered."""
+    times = []
+    for uid in add_many(site, "pool", COUNT, type="polite"):
+        begin = time.perf_counter()
+        site.ask("pool", "rm", uids=[uid])
+        times.append(ms(begin))
+    return statistics.median(times)
+
+
+@row(
+    "rm",
+    "`rm` until answered, polite child",
+    beside="1.2.4",
+    goal=1,
+    better=LOWER,
+    unit="ms",
+)
+def rm_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
+    polite = child("polite")
+    with lab.old("pool", polite=polite) as old, lab.ours("pool", polite=polite) as ours:
+        while True:
+            yield rm_ms(ours), rm_ms(old)
+
+
+@growth("add", "`add` and `rm`, beside so many modules", grows="modules", unit="ms")
+def add_beside_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
+    with lab.ours("pool", quiet=quiet()) as site:
+        there = 0
+        for number in numbers:
+            add_many(site, "pool", number - 1 - there, type="quiet")
+            there = number - 1
+            ask, times = Asker(site.ports["pool"]), []
+            for _ in range(3 * COUNT):
+                begin = time.perf_counter()
+                ask("rm", uids=[ask("add", type="quiet")["uid"]])
+                times.append(ms(begin))
+            yield statistics.median(times)

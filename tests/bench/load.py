@@ -1,0 +1,154 @@
+"""Rows of requests: many clients, and one, by wrk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench.lab import Asker, Lab, Site, add_many, child, process_of, quiet
+from bench.row import HIGHER, LOWER, Skip, growth, row
+
+MODULES = 5
+
+
+def wrk(site: Site, service: str, packet: Any, clients: int, seconds: float) -> dict[str, float]:
+    """Requests a second (`rate`) and their median in milliseconds (`p50`), of restless clients.
+
+    `service` is the path at the gateway; with a colon before, the service itself is asked.
+    """
+    if shutil.which("wrk") is None:
+        raise Skip("no wrk")
+    direct = service.startswith(":")
+    port = site.ports[service[1:] if direct else "wsgi"]
+    url = f"http://127.0.0.1:{port}/{'' if direct else service}"
+    script = str(Path(__file__).with_name("post.lua"))
+    argv = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--latency", "-s", script, url]
+    out = subprocess.run([*argv, "--", json.dumps(packet)], check=True, capture_output=True).stdout
+    figures = json.loads(out.splitlines()[-1])
+    assert not figures["failed"], out.decode()
+    return figures
+
+
+def in_turn(lab: Lab, measure: Callable[[Site], float]) -> Iterator[tuple[float, float]]:
+    """A figure of ours and of 1.2.4's application, each a gateway and a queue of five."""
+    with (
+        lab.old("wsgi", "queue", quiet=quiet()) as old,
+        lab.ours("wsgi", "queue", quiet=quiet()) as ours,
+    ):
+        for site in (ours, old):
+            add_many(site, "queue", MODULES, type="quiet")
+        while True:
+            yield measure(ours), measure(old)
+
+
+QUEUE = {"cmd": "queue"}
+
+
+@row(
+    "queue-32",
+    "`queue` through the gateway, 32 clients",
+    beside="1.2.4",
+    goal=3,
+    better=HIGHER,
+    unit="/s",
+)
+def queue_by_32_clients(lab: Lab) -> Iterator[tuple[float, float]]:
+    yield from in_turn(lab, lambda site: wrk(site, "queue", QUEUE, 32, lab.seconds)["rate"])
+
+
+@row(
+    "gateway",
+    "`queue` through the gateway, 32 clients",
+    beside="the service asked directly",
+    goal=0.6,
+    better=HIGHER,
+    unit="/s",
+)
+def gateway_beside_service(lab: Lab) -> Iterator[tuple[float, float]]:
+    with lab.ours("wsgi", "queue", quiet=quiet()) as site:
+        add_many(site, "queue", MODULES, type="quiet")
+        while True:
+            through = wrk(site, "queue", QUEUE, 32, lab.seconds)["rate"]
+            yield through, wrk(site, ":queue", QUEUE, 32, lab.seconds)["rate"]
+
+
+@row(
+    "queue-1",
+    "`queue` through the gateway, 1 client, p50",
+    beside="1.2.4",
+    goal=0.6,
+    better=LOWER,
+    unit="ms",
+)
+def queue_by_one_client(lab: Lab) -> Iterator[tuple[float, float]]:
+    yield from in_turn(lab, lambda site: wrk(site, "queue", QUEUE, 1, lab.seconds)["p50"])
+
+
+@row(
+    "tell-32",
+    "`tell_module` through the gateway, 32 clients",
+    beside="1.2.4",
+    goal=10,
+    better=HIGHER,
+    unit="/s",
+)
+def tell_by_32_clients(lab: Lab) -> Iterator[tuple[float, float]]:
+    def measure(site: Site) -> float:
+        uid = site.ask("queue", "queue")[0]["uid"]
+        tell = {"cmd": "tell_module", "args": {"uid": uid, "cmd": "x"}}
+        return wrk(site, "queue", tell, 32, lab.seconds)["rate"]
+
+    yield from in_turn(lab, measure)
+
+
+def median_ms(count: int, work: Callable[[], Any]) -> float:
+    times = []
+    for _ in range(count):
+        begin = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - begin) * 1000)
+    return statistics.median(times)
+
+
+@row(
+    "service",
+    "`queue` asked of the service, 1 client, p50",
+    beside="a stock gevent server, empty app",
+    goal=2,
+    better=LOWER,
+    unit="ms",
+    quick=True,
+)
+def service_beside_bare_server(lab: Lab) -> Iterator[tuple[float, float]]:
+    body = json.dumps(QUEUE).encode()
+    with lab.ours("queue", quiet=quiet()) as site, process_of(child("bare_server")) as bare:
+        add_many(site, "queue", MODULES, type="quiet")
+        clients = Asker(site.ports["queue"]), Asker(int(bare.stdout.readline()))
+        while True:
+            ours, theirs = (median_ms(500, partial(ask.send, body)) for ask in clients)
+            yield ours, theirs
+
+
+@contextmanager
+def crowd(lab: Lab) -> Iterator[Site]:
+    with lab.ours("wsgi", "queue", quiet=quiet()) as site:
+        add_many(site, "queue", MODULES, type="quiet")
+        yield site
+
+
+@growth(
+    "clients", "`queue` through the gateway, of all clients in turn", grows="clients", unit="ms"
+)
+def requests_of_many_clients(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
+    """Milliseconds until each of so many clients has one answer."""
+    with crowd(lab) as site:
+        for number in numbers:
+            yield 1000 * number / wrk(site, "queue", QUEUE, number, max(2, lab.seconds))["rate"]

@@ -1,0 +1,12 @@
+-- For wrk: send its argument by POST, as JSON; print requests a second and the median, in ms.
+init = function(arguments)
+    wrk.method = "POST"
+    wrk.headers["Content-Type"] = "application/json"
+    wrk.body = arguments[1]
+end
+
+done = function(summary, latency)
+    local failed = summary.errors.status + summary.errors.timeout + summary.errors.connect
+    io.write(string.format('\n{"rate": %f, "p50": %f, "failed": %d}\n',
+        summary.requests / summary.duration * 1e6, latency:percentile(50) / 1e3, failed))
+end

@@ -1,0 +1,115 @@
+"""What is written of a run: JSON first, and from that the tables and the plot."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from bench.row import HIGHER, Growth, Result
+
+#: What `row` says of a row, and a run of it.
+Figures = dict[str, Any]
+
+#: Worse than linear is what takes over so many times as long for ten times as much; there is noise.
+LINEAR = 12.0
+
+
+def machine() -> Figures:
+    """What figures depend on."""
+    packages = {name: version(name) for name in ("gevent", "msgspec", "geventhttpclient", "bottle")}
+    load = round(os.getloadavg()[0], 2)
+    return {
+        "cores": os.cpu_count(),
+        "load": load,
+        "python": platform.python_version(),
+        "packages": packages,
+    }
+
+
+def figures(result: Result) -> Figures:
+    row = result.row
+    return {
+        "name": row.name,
+        "work": row.work,
+        "beside": row.beside,
+        "unit": row.unit,
+        "better": row.better,
+        "difference": row.difference,
+        "goal": row.goal,
+        "ours": result.ours,
+        "theirs": result.theirs,
+        "ratio": result.ratio,
+        "lowest": result.ratios[0],
+        "highest": result.ratios[-1],
+        "met": result.met,
+        "pairs": result.pairs,
+    }
+
+
+def growth_figures(growth: Growth, numbers: Sequence[int], found: list[float]) -> Figures:
+    return {
+        "name": growth.name,
+        "work": growth.work,
+        "grows": growth.grows,
+        "unit": growth.unit,
+        "numbers": list(numbers),
+        "figures": found,
+        "met": found[-1] / found[-2] <= LINEAR,
+    }
+
+
+def number(value: float) -> str:
+    """Three digits of it."""
+    digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}"
+
+
+def row_cells(row: Figures) -> list[str]:
+    unit = row["unit"] if row["unit"].startswith("/") else f" {row['unit']}"
+    times = f" more {row['unit']}" if row["difference"] else " x"
+    limit = "at least" if row["better"] == HIGHER else "at most"
+    spread = f"{number(row['lowest'])} to {number(row['highest'])}"
+    return [
+        row["work"],
+        row["beside"],
+        number(row["ours"]) + unit,
+        number(row["theirs"]) + unit,
+        f"{number(row['ratio'])}{times} ({spread})",
+        f"{limit} {row['goal']:g}{times}",
+        "yes" if row["met"] else "**no**",
+    ]
+
+
+def growth_cells(growth: Figures) -> list[str]:
+    values = [f"{number(each)} {growth['unit']}" for each in growth["figures"]]
+    return [growth["work"], growth["grows"], *values, "yes" if growth["met"] else "**no**"]
+
+
+def table(heads: list[str], lines: list[list[str]]) -> str:
+    """A table that reads well as text and as Markdown."""
+    widths = [max(map(len, column)) for column in zip(heads, *lines)]
+
+    def line(cells: list[str]) -> str:
+        filled = (cell.ljust(width) for cell, width in zip(cells, widths))
+        return f"| {' | '.join(filled)} |"
+
+    rule = f"|{'|'.join('-' * (width + 2) for width in widths)}|"
+    return "\n".join([line(heads), rule, *map(line, lines)])
+
+
+def tables(run: Figures) -> str:
+    """A run as text."""
+    parts = []
+    if run["rows"]:
+        heads = ["work", "beside", "ours", "theirs", "ratio (of all repeats)", "goal", "met"]
+        parts.append(table(heads, [row_cells(row) for row in run["rows"]]))
+    if run["growth"]:
+        numbers = [f"{each:,}" for each in run["growth"][0]["numbers"]]
+        heads = ["work", "of", *numbers, "linear or better"]
+        parts.append(table(heads, [growth_cells(each) for each in run["growth"]]))
+    parts += [f"not measured: {name}: {why}" for name, why in run["skipped"].items()]
+    return "\n\n".join(parts)

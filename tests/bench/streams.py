@@ -1,0 +1,80 @@
+"""Rows of updates: a child that says much, and never listens."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from bench.lab import Lab, Site, child, process_of
+from bench.row import HIGHER, row
+
+#: 1.2.4 stalls after some 297,000 in the life of a child.
+OLD_COUNT = 2_000
+COUNT = 300_000
+
+
+def updates_taken(site: Site, count: int) -> float:
+    """Updates a second that a service takes from a new child, until it shows the last one."""
+    uid = site.ask("pool", "add", type="spray")["uid"]
+    begin = time.perf_counter()
+    site.ask("pool", "tell_module", uid=uid, cmd="spray", args={"count": count, "number": 1})
+    while site.ask("pool", "ask_module", uid=uid, parameters=["count"]) != {"count": -1}:
+        time.sleep(0.01)
+    rate = count / (time.perf_counter() - begin)
+    site.ask("pool", "rm", uids=[uid])
+    return rate
+
+
+def lines_decoded(count: int) -> float:
+    """Lines a second of the same child that a loop reads and decodes, and does nothing with."""
+    tell = {"cmd": "do_spray", "args": {"count": count, "number": 1}}
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    ports = [str(each.getsockname()[1]) for each in listeners]
+    with process_of([*child("spray"), "127.0.0.1", *ports]):
+        commands, updates = (each.accept()[0] for each in listeners)
+        begin = time.perf_counter()
+        commands.sendall(json.dumps(tell).encode() + b"\n")
+        taken, tail = 0, b""
+        while taken <= count:
+            *lines, tail = (tail + updates.recv(1 << 16)).split(b"\n")
+            for line in lines:
+                msgspec.json.decode(line)
+            taken += len(lines)
+        rate = count / (time.perf_counter() - begin)
+    for each in (*listeners, commands, updates):
+        each.close()
+    return rate
+
+
+@row(
+    "updates",
+    "updates taken from a child that reads no answers",
+    beside="1.2.4",
+    goal=300,
+    better=HIGHER,
+    unit="/s",
+)
+def updates_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
+    spray = child("spray")
+    with lab.old("pool", spray=spray) as old, lab.ours("pool", spray=spray) as ours:
+        while True:
+            yield updates_taken(ours, COUNT), updates_taken(old, OLD_COUNT)
+
+
+@row(
+    "decode",
+    "updates taken from a child that reads no answers",
+    beside="a bare loop that reads and decodes",
+    goal=0.5,
+    better=HIGHER,
+    unit="/s",
+    quick=True,
+)
+def updates_beside_bare_loop(lab: Lab) -> Iterator[tuple[float, float]]:
+    with lab.ours("pool", spray=child("spray")) as site:
+        while True:
+            yield updates_taken(site, COUNT), lines_decoded(COUNT)

@@ -1,0 +1,181 @@
+"""Rows of events: how soon a change is known to those who watch."""
+
+from __future__ import annotations
+
+import json
+import re
+import select
+import socket
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.lab import Asker, Lab, Site, child, process_of
+from bench.row import LOWER, growth, row
+
+#: Changes that one figure is made of. Between them a hub that merges changes comes to rest.
+CHANGES = 30
+PAUSE = 0.05
+SUBSCRIBERS = 1000
+
+
+class Subscribers:
+    """Many streams of events, read by one loop. `path` None: whatever the peer sends."""
+
+    def __init__(self, port: int, count: int, path: str | None = None) -> None:
+        self._poll = select.epoll()
+        self._sockets: dict[int, socket.socket] = {}
+        for _ in range(count):
+            each = socket.create_connection(("127.0.0.1", port), timeout=30)
+            if path is not None:
+                each.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            self._sockets[each.fileno()] = each
+            self._poll.register(each, select.EPOLLIN)
+        if path is not None:
+            self.wait_for(b"event: snapshot")
+
+    def wait_for(self, words: bytes) -> tuple[bytes, float]:
+        """Wait until each has got an event with these words: the last one, and when it came."""
+        heard = dict.fromkeys(self._sockets, b"")
+        missing = set(heard)
+        while missing:
+            ready = self._poll.poll(30)
+            assert ready, f"{len(missing)} subscribers have heard nothing"
+            for number, _ in ready:
+                heard[number] += self._sockets[number].recv(1 << 16)
+                if words in heard[number] and heard[number].endswith((b"\n\n", b"\n\n\r\n")):
+                    missing.discard(number)
+        return heard[number], time.monotonic()
+
+    def close(self) -> None:
+        for each in self._sockets.values():
+            each.close()
+        self._poll.close()
+
+
+def latency_ms(event: bytes, came: float) -> float:
+    """Milliseconds from the moment that stands in an event to when it came."""
+    return (came - float(re.search(rb'"stamp":([0-9.]+)', event)[1])) * 1000
+
+
+@contextmanager
+def subscribed(port: int, count: int, path: str | None = None) -> Iterator[Subscribers]:
+    subscribers = Subscribers(port, count, path)
+    try:
+        yield subscribers
+    finally:
+        subscribers.close()
+
+
+class Changer:
+    """Has a module change a parameter, from a thread, as somebody else would."""
+
+    def __init__(self, site: Site, port: int, path: str) -> None:
+        uid = site.ask("pool", "add", type="polite")["uid"]
+        packet = {"cmd": "tell_module", "args": {"uid": uid, "cmd": "stamp"}}
+        self._body, self._ask = json.dumps(packet).encode(), Asker(port, path)
+        self._uid = uid
+
+    def begin(self) -> threading.Thread:
+        time.sleep(PAUSE)
+        thread = threading.Thread(target=self._tell)
+        thread.start()
+        return thread
+
+    def _tell(self) -> None:
+        self._ask.send(self._body)
+
+    def tell_nothing_ms(self) -> float:
+        """Milliseconds of a `tell_module` that changes nothing."""
+        begin = time.monotonic()
+        self._ask("tell_module", uid=self._uid, cmd="nothing")
+        return (time.monotonic() - begin) * 1000
+
+
+@row(
+    "event",
+    "change to event at one subscriber, through the gateway, p50",
+    beside="one `tell_module`",
+    goal=2,
+    better=LOWER,
+    unit="ms",
+    quick=True,
+)
+def event_beside_tell(lab: Lab) -> Iterator[tuple[float, float]]:
+    with lab.ours("wsgi", "pool", polite=child("polite")) as site:
+        port = site.ports["wsgi"]
+        changer = Changer(site, port, "/pool")
+        with subscribed(port, 1, "/pool/events") as subscribers:
+            while True:
+                heard, told = [], []
+                for _ in range(CHANGES):
+                    telling = changer.begin()
+                    heard.append(latency_ms(*subscribers.wait_for(b'"stamp"')))
+                    telling.join()
+                    told.append(changer.tell_nothing_ms())
+                yield statistics.median(heard), statistics.median(told)
+
+
+def last_of_many_ms(changer: Changer, subscribers: Subscribers) -> float:
+    times = []
+    for _ in range(CHANGES // 3):
+        telling = changer.begin()
+        times.append(latency_ms(*subscribers.wait_for(b'"stamp"')))
+        telling.join()
+    return statistics.median(times)
+
+
+@row(
+    "subscribers",
+    "change to event at the last of 1,000 subscribers",
+    beside="bare send to 1,000 sockets",
+    goal=5,
+    better=LOWER,
+    unit="ms",
+    quick=True,
+)
+def many_subscribers_beside_bare_sends(lab: Lab) -> Iterator[tuple[float, float]]:
+    with (
+        lab.ours("pool", polite=child("polite")) as site,
+        process_of(child("bare_sender")) as sender,
+    ):
+        port = site.ports["pool"]
+        changer = Changer(site, port, "/")
+        with (
+            subscribed(port, SUBSCRIBERS, "/events") as ours,
+            subscribed(int(sender.stdout.readline()), SUBSCRIBERS) as bare,
+        ):
+            while True:
+                yield last_of_many_ms(changer, ours), last_of_bare_ms(sender, bare)
+
+
+def last_of_bare_ms(sender: subprocess.Popen[bytes], subscribers: Subscribers) -> float:
+    times = []
+    for _ in range(CHANGES // 3):
+        time.sleep(PAUSE)
+        sender.stdin.write(b"\n")
+        times.append(latency_ms(*subscribers.wait_for(b'"stamp"')))
+    return statistics.median(times)
+
+
+@growth("subscribers", "change to event at the last subscriber", grows="subscribers", unit="ms")
+def events_for_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
+    with lab.ours("pool", polite=child("polite")) as site:
+        port = site.ports["pool"]
+        changer = Changer(site, port, "/")
+        for number in numbers:
+            with subscribed(port, number, "/events") as subscribers:
+                yield last_of_many_ms(changer, subscribers)
+
+
+@growth("through", "the same through the gateway", grows="subscribers", unit="ms")
+def events_for_many_through_gateway(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
+    with lab.ours("wsgi", "pool", polite=child("polite")) as site:
+        port = site.ports["wsgi"]
+        changer = Changer(site, port, "/pool")
+        for number in numbers:
+            with subscribed(port, number, "/pool/events") as subscribers:
+                yield last_of_many_ms(changer, subscribers)
