@@ -25,7 +25,7 @@ def fallen(results: list[Result]) -> list[str]:
     """A line for each row that has become too much worse."""
     baseline = _baseline()
     return [
-        f"bench: {each.row.name}: {each.row.work}: {each.best:.3g}, was {was:.3g}"
+        f"{each.row.name}: {each.row.work}: {each.best:.3g}, was {was:.3g}"
         for each in results
         if (was := baseline.get(each.row.name)) is not None and is_worse(each, was)
     ]

@@ -36,6 +36,11 @@ class OldSite(Site):
             connection.sendall(json.dumps(packet).encode() + b"\n")
             return Reply(200, {}, connection.makefile("rb").readline())
 
+    def ask(self, service: str, command: str, /, **args: Any) -> Any:
+        answer = self.direct(service, {"cmd": command, "args": args}).json
+        assert answer["success"], answer
+        return answer.get("result")
+
     def close(self) -> None:
         """Stop everything. It may leave children behind, unlike ours; they end here."""
         self.stop()

@@ -91,7 +91,7 @@ def rm_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
             yield rm_ms(ours), rm_ms(old)
 
 
-@growth("add", "`add` and `rm`, beside so many modules", grows="modules", unit="ms")
+@growth("grow-add", "`add` and `rm`, beside so many modules", grows="modules", unit="ms")
 def add_beside_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
     with lab.ours("pool", quiet=quiet()) as site:
         there = 0

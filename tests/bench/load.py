@@ -145,7 +145,10 @@ def crowd(lab: Lab) -> Iterator[Site]:
 
 
 @growth(
-    "clients", "`queue` through the gateway, of all clients in turn", grows="clients", unit="ms"
+    "grow-clients",
+    "`queue` through the gateway, of all clients in turn",
+    grows="clients",
+    unit="ms",
 )
 def requests_of_many_clients(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
     """Milliseconds until each of so many clients has one answer."""

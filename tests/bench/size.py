@@ -35,10 +35,8 @@ def own_processes(site: Site) -> list[psutil.Process]:
 
 def memory_per_module(site: Site) -> float:
     """KiB of memory of its own that a service has for each module; they are added for it."""
-    add_many(site, "pool", 1, type="quiet")
-    uids = [each["uid"] for each in site.ask("pool", "pool")]
-    site.ask("pool", "rm", uids=uids)
     processes = own_processes(site)
+    site.ask("pool", "rm", uids=add_many(site, "pool", 1, type="quiet"))  # what is loaded late
 
     def used() -> float:
         return sum(process.memory_full_info().uss for process in processes) / 1024
@@ -123,12 +121,12 @@ def with_many(lab: Lab, numbers: tuple[int, ...], body: bytes) -> Iterator[float
             yield median_ms(100, partial(ask.send, body))
 
 
-@growth("show", "`pool` with all parameters", grows="modules", unit="ms")
+@growth("grow-show", "`pool` with all parameters", grows="modules", unit="ms")
 def show_all_of_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
     yield from with_many(lab, numbers, SHOW_ALL)
 
 
-@growth("tell", "`tell_module` of one", grows="modules", unit="ms")
+@growth("grow-tell", "`tell_module` of one", grows="modules", unit="ms")
 def tell_one_of_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
     with lab.ours("pool", quiet=quiet()) as site:
         uids: list[str] = []
@@ -138,7 +136,7 @@ def tell_one_of_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
             yield median_ms(200, partial(ask, "tell_module", **tell))
 
 
-@growth("start", "until all are added", grows="modules", unit="ms")
+@growth("grow-start", "until all are added", grows="modules", unit="ms")
 def add_all(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
     for number in numbers:
         with lab.ours("pool", quiet=quiet()) as site:

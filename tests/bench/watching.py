@@ -161,7 +161,9 @@ def last_of_bare_ms(sender: subprocess.Popen[bytes], subscribers: Subscribers) -
     return statistics.median(times)
 
 
-@growth("subscribers", "change to event at the last subscriber", grows="subscribers", unit="ms")
+@growth(
+    "grow-subscribers", "change to event at the last subscriber", grows="subscribers", unit="ms"
+)
 def events_for_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
     with lab.ours("pool", polite=child("polite")) as site:
         port = site.ports["pool"]
@@ -171,7 +173,7 @@ def events_for_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
                 yield last_of_many_ms(changer, subscribers)
 
 
-@growth("through", "the same through the gateway", grows="subscribers", unit="ms")
+@growth("grow-through", "the same through the gateway", grows="subscribers", unit="ms")
 def events_for_many_through_gateway(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
     with lab.ours("wsgi", "pool", polite=child("polite")) as site:
         port = site.ports["wsgi"]

@@ -24,23 +24,32 @@ def serve_wsgi():
 def serve(name):
     import shmooze.lib.service as service
     from shmooze.modules import Module
-    from shmooze.pool import Pool
-    from shmooze.queue import Queue
 
     def on_loopback(self, port):
         service.tornado.tcpserver.TCPServer.listen(self, port, "127.0.0.1")
+
+    def end(*_):
+        service.ioloop.add_callback_from_signal(served.shutdown)
 
     service.Service.listen = on_loopback
     modules = [
         type(str(kind), (Module,), {"TYPE_STRING": kind, "process": each["process"]})
         for kind, each in settings.get(name)["modules"].items()
     ]
-    served = {"queue": lambda: Queue(modules, [], True), "pool": lambda: Pool(modules, True)}[
-        name
-    ]()
-    end = lambda *_: service.ioloop.add_callback_from_signal(served.shutdown)  # noqa: E731
+    served = make(name, modules)
     signal.signal(signal.SIGTERM, end)
     service.ioloop.start()
+
+
+def make(name, modules):
+    """A queue or pool; each wants its own port in the settings when it is imported."""
+    if name == "queue":
+        from shmooze.queue import Queue
+
+        return Queue(modules, [], True)
+    from shmooze.pool import Pool
+
+    return Pool(modules, True)
 
 
 if sys.argv[1] == "wsgi":
