@@ -70,10 +70,10 @@ class Bench:
             self.results.append(row.measure(self._lab, self._repeats))
 
     def grow(self, growth: Growth) -> None:
-        say(f"growth of {growth.name}: {growth.work}")
+        say(f"{growth.name}: with more and more {growth.grows}")
         with self._excuses(growth.name):
             found = list(growth.figures(self._lab, NUMBERS))
-            self.growths.append(report.growth_figures(growth, NUMBERS, found))
+            self.growths.extend(report.growth_figures(growth, NUMBERS, found))
 
     @contextmanager
     def _excuses(self, name: str) -> Iterator[None]:
@@ -117,8 +117,10 @@ def measure(chosen: argparse.Namespace) -> Bench:
 def main() -> int:
     chosen = arguments()
     if chosen.list:
-        for each in (*TABLE, *GROWTHS):
-            print(f"{each.name:12} {each.work}")
+        for row in TABLE:
+            print(f"{row.name:17} {row.work}, beside {row.beside}")
+        for growth in GROWTHS:
+            print(f"{growth.name:17} {'; '.join(growth.works)}")
         return 0
     bench = None if chosen.read else measure(chosen)
     run = bench.run() if bench else json.loads(chosen.read.read_text())

@@ -8,8 +8,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from bench.lab import Asker, Lab, Site, add_many, child, quiet
-from bench.row import LOWER, growth, row
+from bench.lab import Asker, Lab, Site, add_many, child
+from bench.row import LOWER, row
 
 #: Modules that are added, or removed, for one figure.
 COUNT = 10
@@ -89,18 +89,3 @@ def rm_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
     with lab.old("pool", polite=polite) as old, lab.ours("pool", polite=polite) as ours:
         while True:
             yield rm_ms(ours), rm_ms(old)
-
-
-@growth("grow-add", "`add` and `rm`, beside so many modules", grows="modules", unit="ms")
-def add_beside_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
-    with lab.ours("pool", quiet=quiet()) as site:
-        there = 0
-        for number in numbers:
-            add_many(site, "pool", number - 1 - there, type="quiet")
-            there = number - 1
-            ask, times = Asker(site.ports["pool"]), []
-            for _ in range(3 * COUNT):
-                begin = time.perf_counter()
-                ask("rm", uids=[ask("add", type="quiet")["uid"]])
-                times.append(ms(begin))
-            yield statistics.median(times)

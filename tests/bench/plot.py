@@ -31,6 +31,7 @@ def draw(run: Figures, file: Path) -> None:
 
 def _score(row: Figures, ratio: float) -> float:
     """How many times as good as its goal."""
+    ratio = max(ratio, 1e-6)
     return ratio / row["goal"] if row["better"] == HIGHER else row["goal"] / ratio
 
 

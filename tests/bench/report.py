@@ -50,16 +50,20 @@ def figures(result: Result) -> Figures:
     }
 
 
-def growth_figures(growth: Growth, numbers: Sequence[int], found: list[float]) -> Figures:
-    return {
-        "name": growth.name,
-        "work": growth.work,
-        "grows": growth.grows,
-        "unit": growth.unit,
-        "numbers": list(numbers),
-        "figures": found,
-        "met": found[-1] / found[-2] <= LINEAR,
-    }
+def growth_figures(
+    growth: Growth, numbers: Sequence[int], found: list[tuple[float, ...]]
+) -> list[Figures]:
+    return [
+        {
+            "name": growth.name,
+            "work": work,
+            "grows": growth.grows,
+            "numbers": list(numbers),
+            "figures": list(each),
+            "met": each[-1] / each[-2] <= LINEAR,
+        }
+        for work, each in zip(growth.works, zip(*found))
+    ]
 
 
 def number(value: float) -> str:
@@ -85,7 +89,7 @@ def row_cells(row: Figures) -> list[str]:
 
 
 def growth_cells(growth: Figures) -> list[str]:
-    values = [f"{number(each)} {growth['unit']}" for each in growth["figures"]]
+    values = [f"{number(each)} ms" for each in growth["figures"]]
     return [growth["work"], growth["grows"], *values, "yes" if growth["met"] else "**no**"]
 
 

@@ -115,29 +115,29 @@ def row(
     return add
 
 
+#: Yields for each of the numbers a figure of each kind of work.
+Figures = Callable[["Lab", tuple[int, ...]], Iterator[tuple[float, ...]]]
+
+
 @dataclass(frozen=True)
 class Growth:
-    """How a kind of work grows with the number of something."""
+    """How kinds of work grow with the number of something; all in milliseconds."""
 
     name: str
-    work: str
     #: What there is more and more of.
     grows: str
-    unit: str
-    #: The figures, one for each number; less is better.
-    figures: Callable[[Lab, tuple[int, ...]], Iterator[float]] = field(repr=False)
+    works: tuple[str, ...]
+    figures: Figures = field(repr=False)
 
 
 GROWTHS: list[Growth] = []
 
 
-def growth(
-    name: str, work: str, *, grows: str, unit: str
-) -> Callable[[Callable[..., Iterator[float]]], Callable[..., Iterator[float]]]:
+def growth(name: str, grows: str, *works: str) -> Callable[[Figures], Figures]:
     """Put a function into the table of growths."""
 
-    def add(figures: Callable[..., Iterator[float]]) -> Callable[..., Iterator[float]]:
-        GROWTHS.append(Growth(name, work, grows, unit, figures))
+    def add(figures: Figures) -> Figures:
+        GROWTHS.append(Growth(name, grows, works, figures))
         return figures
 
     return add

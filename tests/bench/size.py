@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import psutil
 
@@ -16,6 +17,8 @@ from bench.watching import subscribed
 
 MODULES = 500
 STREAMS = 100
+#: Seconds of doing nothing: longer than the time between two signs of life of a stream.
+IDLE = 16
 #: What each module of a pool shows, in rows where it matters.
 PARAMETERS = {
     "title": "Mussorgsky: Pictures at an Exhibition",
@@ -31,6 +34,12 @@ def own_processes(site: Site) -> list[psutil.Process]:
     """Of each service its processes, guardians included; of those before any module is added."""
     roots = [psutil.Process(process.pid) for process in site.processes.values()]
     return [each for root in roots for each in (root, *root.children(recursive=True))]
+
+
+def cpu_ms(processes: list[psutil.Process]) -> float:
+    """Milliseconds of CPU time that processes, with all their threads, have taken so far."""
+    tasks = [task for each in processes for task in Path(f"/proc/{each.pid}/task").iterdir()]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
 def memory_per_module(site: Site) -> float:
@@ -71,21 +80,18 @@ def memory_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
     goal=0.01,
     better=LOWER,
     unit="ms",
-    most=3,
+    most=2,
 )
 def idle_cpu(lab: Lab) -> Iterator[tuple[float, float]]:
     with lab.ours("wsgi", "pool", quiet=quiet()) as site:
         processes = own_processes(site)
 
-        def used() -> float:
-            return sum(sum(process.cpu_times()[:2]) for process in processes)
-
         add_many(site, "pool", MODULES, type="quiet")
         with subscribed(site.ports["wsgi"], STREAMS, "/pool/events"):
             while True:
-                before, begin = used(), time.monotonic()
-                time.sleep(max(10, 5 * lab.seconds))  # a CPU time is told in hundredths of a second
-                yield 1000 * (used() - before), 1000 * (time.monotonic() - begin)
+                before, begin = cpu_ms(processes), time.monotonic()
+                time.sleep(IDLE)
+                yield cpu_ms(processes) - before, 1000 * (time.monotonic() - begin)
 
 
 SHOW_ALL = json.dumps({"cmd": "pool", "args": {"parameters": True}}).encode()
@@ -111,35 +117,28 @@ def show_all_beside_encoding(lab: Lab) -> Iterator[tuple[float, float]]:
             yield median_ms(100, lambda: ask.send(SHOW_ALL)), theirs
 
 
-def with_many(lab: Lab, numbers: tuple[int, ...], body: bytes) -> Iterator[float]:
-    """The median of a command in a pool of so many modules."""
+@growth(
+    "grow-modules",
+    "modules",
+    "to add all of them to a pool",
+    "`add` and `rm` of one more",
+    "`tell_module` of one",
+    "`pool` with all parameters",
+)
+def many_modules(lab: Lab, numbers: tuple[int, ...]) -> Iterator[tuple[float, ...]]:
     with lab.ours("pool", quiet=[*quiet(), UPDATE]) as site:
-        there = 0
+        ask, uids, adding = Asker(site.ports["pool"]), [""], 0.0
+
+        def add_and_rm() -> None:
+            ask("rm", uids=[ask("add", type="quiet")["uid"]])
+
         for number in numbers:
-            add_many(site, "pool", number - there, type="quiet")
-            there, ask = number, Asker(site.ports["pool"])
-            yield median_ms(100, partial(ask.send, body))
-
-
-@growth("grow-show", "`pool` with all parameters", grows="modules", unit="ms")
-def show_all_of_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
-    yield from with_many(lab, numbers, SHOW_ALL)
-
-
-@growth("grow-tell", "`tell_module` of one", grows="modules", unit="ms")
-def tell_one_of_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
-    with lab.ours("pool", quiet=quiet()) as site:
-        uids: list[str] = []
-        for number in numbers:
-            uids += add_many(site, "pool", number - len(uids), type="quiet")
-            ask, tell = Asker(site.ports["pool"]), {"uid": uids[-1], "cmd": "x"}
-            yield median_ms(200, partial(ask, "tell_module", **tell))
-
-
-@growth("grow-start", "until all are added", grows="modules", unit="ms")
-def add_all(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
-    for number in numbers:
-        with lab.ours("pool", quiet=quiet()) as site:
             begin = time.perf_counter()
-            add_many(site, "pool", number, type="quiet")
-            yield 1000 * (time.perf_counter() - begin)
+            uids += add_many(site, "pool", number - len(uids), type="quiet")
+            adding += 1000 * (time.perf_counter() - begin)
+            yield (
+                adding,
+                median_ms(20, add_and_rm),
+                median_ms(200, partial(ask, "tell_module", uid=uids[-1], cmd="x")),
+                median_ms(100, partial(ask.send, SHOW_ALL)),
+            )

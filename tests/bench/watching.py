@@ -162,22 +162,17 @@ def last_of_bare_ms(sender: subprocess.Popen[bytes], subscribers: Subscribers) -
 
 
 @growth(
-    "grow-subscribers", "change to event at the last subscriber", grows="subscribers", unit="ms"
+    "grow-subscribers",
+    "subscribers",
+    "change to event at the last subscriber of a service",
+    "the same through the gateway",
 )
-def events_for_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
-    with lab.ours("pool", polite=child("polite")) as site:
-        port = site.ports["pool"]
-        changer = Changer(site, port, "/")
-        for number in numbers:
-            with subscribed(port, number, "/events") as subscribers:
-                yield last_of_many_ms(changer, subscribers)
-
-
-@growth("grow-through", "the same through the gateway", grows="subscribers", unit="ms")
-def events_for_many_through_gateway(lab: Lab, numbers: tuple[int, ...]) -> Iterator[float]:
+def events_for_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[tuple[float, float]]:
     with lab.ours("wsgi", "pool", polite=child("polite")) as site:
-        port = site.ports["wsgi"]
-        changer = Changer(site, port, "/pool")
+        service, gateway = site.ports["pool"], site.ports["wsgi"]
+        changer = Changer(site, service, "/")
         for number in numbers:
-            with subscribed(port, number, "/pool/events") as subscribers:
-                yield last_of_many_ms(changer, subscribers)
+            with subscribed(service, number, "/events") as subscribers:
+                direct = last_of_many_ms(changer, subscribers)
+            with subscribed(gateway, number, "/pool/events") as subscribers:
+                yield direct, last_of_many_ms(changer, subscribers)
