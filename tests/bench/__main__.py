@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import tempfile
 import traceback
@@ -22,7 +21,7 @@ from bench import size as size
 from bench import starts as starts
 from bench import streams as streams
 from bench import watching as watching
-from bench.lab import CACHE, Lab
+from bench.lab import CACHE, Lab, allow_files
 from bench.row import GROWTHS, TABLE, Growth, Result, Row, Skip
 
 NUMBERS = (10, 100, 1000)
@@ -102,8 +101,7 @@ def measure(chosen: argparse.Namespace) -> Bench:
             return each.name in chosen.only
         return not chosen.quick or (isinstance(each, Row) and each.quick)
 
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allow_files()
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         bench = Bench(Lab(Path(folder), chosen.quick), chosen.repeats)

@@ -8,12 +8,9 @@ counts, since modules, services and the other half of the browser share this mac
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chromium import chromium
 from playwright.sync_api import CDPSession, Page

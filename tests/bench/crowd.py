@@ -9,18 +9,16 @@ from __future__ import annotations
 import argparse
 import http.client
 import itertools
-import resource
 import socket
-import statistics
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from support import CHILDREN, Site
+
+from bench.lab import allow_files
+from bench.latency import Comparison, add
 
 PACKET = '{"cmd": "pool"}'
 
@@ -83,32 +81,21 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1000, help="in each repeat")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allow_files()
     quick = {"process": ["bash", str(CHILDREN / "quick.sh")]}
-    alone: dict[str, list[float]] = {}
-    beside: dict[str, list[float]] = {}
+    found = Comparison()
     with tempfile.TemporaryDirectory() as folder:
         settings = {"pool": {"modules": {"quick": quick}}}
         site = Site(Path(folder), ("wsgi", "pool"), settings).start()
         try:
             port = site.ports["wsgi"]
             for _ in range(arguments.repeats):
-                for kind, times in measure(port, arguments.requests).items():
-                    alone.setdefault(kind, []).extend(times)
+                add(found.alone, measure(port, arguments.requests))
                 with Crowd(port, arguments.clients):
-                    for kind, times in measure(port, arguments.requests).items():
-                        beside.setdefault(kind, []).extend(times)
+                    add(found.beside, measure(port, arguments.requests))
         finally:
             site.close()
-    heads = f"{'ms':6} {'alone p50':>10} {'p99':>7} {'beside p50':>11} {'p99':>7}"
-    print(f"{heads} {'ratio p50':>10} {'p99':>6}")
-    for kind, times in alone.items():
-        a50, a99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
-        b50 = statistics.median(beside[kind])
-        b99 = statistics.quantiles(beside[kind], n=100)[98]
-        ratios = f"{b50 / a50:10.2f} {b99 / a99:6.2f}"
-        print(f"{kind:6} {a50:10.2f} {a99:7.2f} {b50:11.2f} {b99:7.2f} {ratios}")
+    print(found.show())
 
 
 if __name__ == "__main__":

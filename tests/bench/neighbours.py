@@ -7,10 +7,6 @@ one that floods updates. Prints median and 99th percentile in milliseconds and t
 from __future__ import annotations
 
 import argparse
-import http.client
-import json
-import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -18,31 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from support import CHILDREN, Site, child
+
+from bench.lab import Asker
+from bench.latency import Comparison, add
 
 PATIENCE = {"natural_death_timeout": 1, "sigterm_timeout": 1}
 
 
-class Client:
-    """One kept connection to a service."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-
-    def ask(self, command: str, /, **args: Any) -> Any:
-        body = json.dumps({"cmd": command, "args": args})
-        self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
-        answer = json.loads(self._connection.getresponse().read())
-        assert answer["success"], answer
-        return answer["result"]
-
-
 def measure(port: int, rounds: int) -> dict[str, list[float]]:
     """Milliseconds of each kind of work, done in turn."""
-    client = Client(port)
-    uid = client.ask("add", type="quick")["uid"]
+    ask = Asker(port)
+    uid = ask("add", type="quick")["uid"]
     times: dict[str, list[float]] = {"tell_module": [], "pool": [], "add": [], "rm": []}
 
     def timed(kind: str, work: Callable[[], Any]) -> Any:
@@ -53,11 +36,11 @@ def measure(port: int, rounds: int) -> dict[str, list[float]]:
 
     for _ in range(rounds):
         for _ in range(5):
-            timed("tell_module", lambda: client.ask("tell_module", uid=uid, cmd="x"))
-            timed("pool", lambda: client.ask("pool", parameters=True))
-        other = timed("add", lambda: client.ask("add", type="quick"))["uid"]
-        timed("rm", lambda other=other: client.ask("rm", uids=[other]))
-    client.ask("rm", uids=[uid])
+            timed("tell_module", lambda: ask("tell_module", uid=uid, cmd="x"))
+            timed("pool", lambda: ask("pool", parameters=True))
+        other = timed("add", lambda: ask("add", type="quick"))["uid"]
+        timed("rm", lambda other=other: ask("rm", uids=[other]))
+    ask("rm", uids=[uid])
     return times
 
 
@@ -69,9 +52,9 @@ class Neighbours:
         self._over = threading.Event()
 
     def __enter__(self) -> None:
-        client = Client(self._port)
-        self._flood = client.ask("add", type="flood")["uid"]
-        self._hung = client.ask("add", type="well")["uid"]
+        ask = Asker(self._port)
+        self._flood = ask("add", type="flood")["uid"]
+        self._hung = ask("add", type="well")["uid"]
         self._threads = [
             threading.Thread(target=self._hang),
             threading.Thread(target=self._end_deaf_ones),
@@ -81,20 +64,20 @@ class Neighbours:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        Client(self._port).ask("rm", uids=[self._flood, self._hung])
+        Asker(self._port)("rm", uids=[self._flood, self._hung])
         for thread in self._threads:
             thread.join()
 
     def _hang(self) -> None:
         try:
-            Client(self._port).ask("tell_module", uid=self._hung, cmd="hang")
+            Asker(self._port)("tell_module", uid=self._hung, cmd="hang")
         except AssertionError:
             pass  # it is removed before it answers
 
     def _end_deaf_ones(self) -> None:
-        client = Client(self._port)
+        ask = Asker(self._port)
         while not self._over.is_set():
-            client.ask("rm", uids=[client.ask("add", type="deaf")["uid"]])
+            ask("rm", uids=[ask("add", type="deaf")["uid"]])
 
 
 def main() -> None:
@@ -108,26 +91,18 @@ def main() -> None:
         "deaf": {"process": child("stubborn", "ignores-sigterm"), **PATIENCE},
         "flood": {"process": child("flood"), **PATIENCE},
     }
-    alone: dict[str, list[float]] = {}
-    beside: dict[str, list[float]] = {}
+    found = Comparison()
     with tempfile.TemporaryDirectory() as folder:
         site = Site(Path(folder), ("pool",), {"pool": {"modules": kinds}}).start()
         try:
             port = site.ports["pool"]
             for _ in range(arguments.repeats):
-                for kind, times in measure(port, arguments.rounds).items():
-                    alone.setdefault(kind, []).extend(times)
+                add(found.alone, measure(port, arguments.rounds))
                 with Neighbours(port):
-                    for kind, times in measure(port, arguments.rounds).items():
-                        beside.setdefault(kind, []).extend(times)
+                    add(found.beside, measure(port, arguments.rounds))
         finally:
             site.close()
-    print(f"{'ms':12} {'alone p50':>10} {'p99':>8} {'beside p50':>11} {'p99':>8} {'ratio p50':>10}")
-    for kind, times in alone.items():
-        a50, a99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
-        b50 = statistics.median(beside[kind])
-        b99 = statistics.quantiles(beside[kind], n=100)[98]
-        print(f"{kind:12} {a50:10.2f} {a99:8.2f} {b50:11.2f} {b99:8.2f} {b50 / a50:10.1f}")
+    print(found.show())
 
 
 if __name__ == "__main__":
