@@ -37,12 +37,13 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--save", action="store_true", help="with --quick: make it the baseline")
     parser.add_argument("--only", action="append", metavar="NAME", help="a row; may be repeated")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="pairs for each row")
+    parser.add_argument("--repeats", type=int, metavar="N", help="pairs for each row: 5, quick 3")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--plot", action="store_true", help=f"write {PICTURE.relative_to(ROOT)}")
     parser.add_argument("--read", type=Path, metavar="FILE", help="figures of --json; no new ones")
     parser.add_argument("--list", action="store_true", help="only say what rows there are")
     chosen = parser.parse_args()
+    chosen.repeats = chosen.repeats or (3 if chosen.quick else 5)
     names = {each.name for each in (*TABLE, *GROWTHS)}
     if unknown := set(chosen.only or ()) - names:
         parser.error(f"no row {', '.join(unknown)}; there are {', '.join(sorted(names))}")

@@ -1,6 +1,7 @@
 """The gate: no ratio may have fallen by half since `baseline.json` was written.
 
-The best of several repeats is what is compared, since others on the machine only make it worse.
+The best figures of several repeats are what is compared, since others on the machine only make
+figures worse.
 """
 
 from __future__ import annotations

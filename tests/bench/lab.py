@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
 from support import PATIENCE, ROOT, Reply, Site, keep_alive
 
 from bench.row import Skip
@@ -135,6 +136,18 @@ def add_many(site: Site, service: str, count: int, **add: Any) -> list[str]:
 def child(name: str, *arguments: str) -> list[str]:
     """The argv of one of the programs in tests/bench/children."""
     return [sys.executable, str(CHILDREN / f"{name}.py"), *arguments]
+
+
+def own_processes(site: Site) -> list[psutil.Process]:
+    """Of each service its processes, guardians included; of those before any module is added."""
+    roots = [psutil.Process(process.pid) for process in site.processes.values()]
+    return [each for root in roots for each in (root, *root.children(recursive=True))]
+
+
+def cpu_ms(processes: list[psutil.Process]) -> float:
+    """Milliseconds of CPU time that processes, with all their threads, have taken so far."""
+    tasks = [task for each in processes for task in Path(f"/proc/{each.pid}/task").iterdir()]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
 @contextmanager

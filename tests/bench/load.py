@@ -29,7 +29,8 @@ def wrk(site: Site, service: str, packet: Any, clients: int, seconds: float) -> 
     port = site.ports[service[1:] if direct else "wsgi"]
     url = f"http://127.0.0.1:{port}/{'' if direct else service}"
     script = str(Path(__file__).with_name("post.lua"))
-    argv = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--latency", "-s", script, url]
+    times = [f"-d{seconds:.0f}s", "--timeout", "30s", "--latency"]
+    argv = ["wrk", "-t1", f"-c{clients}", *times, "-s", script, url]
     out = subprocess.run([*argv, "--", json.dumps(packet)], check=True, capture_output=True).stdout
     figures = json.loads(out.splitlines()[-1])
     assert not figures["failed"], out.decode()

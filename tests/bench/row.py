@@ -81,8 +81,10 @@ class Result:
 
     @property
     def best(self) -> float:
-        """The repeat in which others on the machine were the least in our way."""
-        return self.ratios[-1] if self.row.better == HIGHER else self.ratios[0]
+        """Our best figure beside their best: of times when nobody else was in the way."""
+        choose = max if self.row.better == HIGHER else min
+        ours, theirs = (choose(each) for each in zip(*self.pairs))
+        return ours - theirs if self.row.difference else ours / theirs
 
     @property
     def met(self) -> bool:

@@ -6,16 +6,14 @@ import json
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
-import psutil
-
-from bench.lab import Asker, Lab, Site, add_many, quiet
+from bench.lab import Asker, Lab, Site, add_many, cpu_ms, own_processes, quiet
 from bench.load import median_ms
 from bench.row import LOWER, growth, row
 from bench.watching import subscribed
 
 MODULES = 500
+FEW_MODULES = 100
 STREAMS = 100
 #: Seconds of doing nothing: longer than the time between two signs of life of a stream.
 IDLE = 16
@@ -28,18 +26,6 @@ PARAMETERS = {
     "tags": ["piano", "live"],
 }
 UPDATE = json.dumps({"cmd": "set_parameters", "args": {"parameters": PARAMETERS}})
-
-
-def own_processes(site: Site) -> list[psutil.Process]:
-    """Of each service its processes, guardians included; of those before any module is added."""
-    roots = [psutil.Process(process.pid) for process in site.processes.values()]
-    return [each for root in roots for each in (root, *root.children(recursive=True))]
-
-
-def cpu_ms(processes: list[psutil.Process]) -> float:
-    """Milliseconds of CPU time that processes, with all their threads, have taken so far."""
-    tasks = [task for each in processes for task in Path(f"/proc/{each.pid}/task").iterdir()]
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
 def memory_per_module(site: Site) -> float:
@@ -97,6 +83,17 @@ def idle_cpu(lab: Lab) -> Iterator[tuple[float, float]]:
 SHOW_ALL = json.dumps({"cmd": "pool", "args": {"parameters": True}}).encode()
 
 
+def show_all(lab: Lab, count: int) -> Iterator[tuple[float, float]]:
+    with lab.ours("pool", quiet=[*quiet(), UPDATE]) as site:
+        add_many(site, "pool", count, type="quiet")
+        ask = Asker(site.ports["pool"])
+        answer = json.loads(ask.send(SHOW_ALL))
+        assert answer["result"][-1]["parameters"] == PARAMETERS
+        while True:
+            theirs = median_ms(100, lambda: json.dumps(answer))
+            yield median_ms(100, lambda: ask.send(SHOW_ALL)), theirs
+
+
 @row(
     "show",
     f"`pool` with all parameters, {MODULES} modules",
@@ -104,17 +101,22 @@ SHOW_ALL = json.dumps({"cmd": "pool", "args": {"parameters": True}}).encode()
     goal=2,
     better=LOWER,
     unit="ms",
-    quick=True,
 )
 def show_all_beside_encoding(lab: Lab) -> Iterator[tuple[float, float]]:
-    with lab.ours("pool", quiet=[*quiet(), UPDATE]) as site:
-        add_many(site, "pool", MODULES, type="quiet")
-        ask = Asker(site.ports["pool"])
-        answer = json.loads(ask.send(SHOW_ALL))
-        assert answer["result"][-1]["parameters"] == PARAMETERS
-        while True:
-            theirs = median_ms(100, lambda: json.dumps(answer))
-            yield median_ms(100, lambda: ask.send(SHOW_ALL)), theirs
+    yield from show_all(lab, MODULES)
+
+
+@row(
+    "show-few",
+    f"the same, {FEW_MODULES} modules",
+    beside="json.dumps of the answer",
+    goal=4,
+    better=LOWER,
+    unit="ms",
+    quick=True,
+)
+def show_few_beside_encoding(lab: Lab) -> Iterator[tuple[float, float]]:
+    yield from show_all(lab, FEW_MODULES)
 
 
 @growth(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from bench.lab import Lab, Site, child, process_of
+from bench.lab import Lab, Site, child, cpu_ms, own_processes, process_of
 from bench.row import HIGHER, row
 
 #: 1.2.4 stalls after some 297,000 in the life of a child.
@@ -17,26 +17,26 @@ OLD_COUNT = 2_000
 COUNT = 300_000
 
 
-def updates_taken(site: Site, count: int) -> float:
-    """Updates a second that a service takes from a new child, until it shows the last one."""
+def take_updates(site: Site, count: int) -> float:
+    """Have a service take updates from a new child; the seconds until it shows the last one."""
     uid = site.ask("pool", "add", type="spray")["uid"]
     begin = time.perf_counter()
     site.ask("pool", "tell_module", uid=uid, cmd="spray", args={"count": count, "number": 1})
     while site.ask("pool", "ask_module", uid=uid, parameters=["count"]) != {"count": -1}:
         time.sleep(0.01)
-    rate = count / (time.perf_counter() - begin)
+    seconds = time.perf_counter() - begin
     site.ask("pool", "rm", uids=[uid])
-    return rate
+    return seconds
 
 
 def lines_decoded(count: int) -> float:
-    """Lines a second of the same child that a loop reads and decodes, and does nothing with."""
+    """Lines that a loop reads from the same child and decodes, in a second of its CPU time."""
     tell = {"cmd": "do_spray", "args": {"count": count, "number": 1}}
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     ports = [str(each.getsockname()[1]) for each in listeners]
     with process_of([*child("spray"), "127.0.0.1", *ports]):
         commands, updates = (each.accept()[0] for each in listeners)
-        begin = time.perf_counter()
+        begin = time.process_time()
         commands.sendall(json.dumps(tell).encode() + b"\n")
         taken, tail = 0, b""
         while taken <= count:
@@ -44,7 +44,7 @@ def lines_decoded(count: int) -> float:
             for line in lines:
                 msgspec.json.decode(line)
             taken += len(lines)
-        rate = count / (time.perf_counter() - begin)
+        rate = count / (time.process_time() - begin)
     for each in (*listeners, commands, updates):
         each.close()
     return rate
@@ -62,12 +62,12 @@ def updates_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
     spray = child("spray")
     with lab.old("pool", spray=spray) as old, lab.ours("pool", spray=spray) as ours:
         while True:
-            yield updates_taken(ours, COUNT), updates_taken(old, OLD_COUNT)
+            yield COUNT / take_updates(ours, COUNT), OLD_COUNT / take_updates(old, OLD_COUNT)
 
 
 @row(
     "decode",
-    "updates taken from a child that reads no answers",
+    "updates taken from such a child, in a second of CPU time",
     beside="a bare loop that reads and decodes",
     goal=0.5,
     better=HIGHER,
@@ -76,5 +76,8 @@ def updates_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
 )
 def updates_beside_bare_loop(lab: Lab) -> Iterator[tuple[float, float]]:
     with lab.ours("pool", spray=child("spray")) as site:
+        processes = own_processes(site)
         while True:
-            yield updates_taken(site, COUNT), lines_decoded(COUNT)
+            before = cpu_ms(processes)
+            take_updates(site, COUNT)
+            yield 1000 * COUNT / (cpu_ms(processes) - before), lines_decoded(COUNT)
