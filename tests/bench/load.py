@@ -110,12 +110,17 @@ def tell_by_32_clients(lab: Lab) -> Iterator[tuple[float, float]]:
 
 
 def median_ms(count: int, work: Callable[[], Any]) -> float:
+    return statistics.median(times_ms(count, work))
+
+
+def times_ms(count: int, work: Callable[[], Any]) -> list[float]:
+    """Milliseconds of work that is done so many times."""
     times = []
     for _ in range(count):
         begin = time.perf_counter()
         work()
         times.append((time.perf_counter() - begin) * 1000)
-    return statistics.median(times)
+    return times
 
 
 @row(
