@@ -54,7 +54,7 @@ def _draw_ratios(axes: Axes, rows: list[Figures]) -> None:
     axes.set_xscale("log")
     axes.set_yticks(
         range(len(rows)),
-        [f"{row['work'].replace('`', '')}\nbeside {row['beside']}" for row in reversed(rows)],
+        [f"{row['work']}\nbeside {row['beside']}".replace("`", "") for row in reversed(rows)],
         fontsize=8,
     )
     axes.margins(0.08)
