@@ -111,20 +111,52 @@ class Heard:
             self.parameters.update(update.args.parameters)
 
 
+def as_lines(sent: list[bytes]) -> list[bytes]:
+    """Without those that are more than one."""
+    return [line for line in sent if b"\n" not in line]
+
+
 @fuzz
-@given(st.lists(st.one_of(anything, updates, damaged(updates)), max_size=5))
-def test_what_a_child_sends_can_go_out_again_or_is_refused(lines: list[bytes]) -> None:
-    heard = Heard()
-    whole = [line for line in lines if b"\n" not in line]
+@given(st.lists(st.one_of(anything, updates, damaged(updates)), min_size=1, max_size=5))
+def test_what_a_child_sends_can_go_out_again_or_is_refused(sent: list[bytes]) -> None:
+    heard, lines = Heard(), as_lines(sent) or [b""]
     try:
-        heard.stream._take(whole)
+        heard.stream._take(b"\n".join(lines))
     except Breach as bad:
         assert is_one_line(str(bad))
     else:
-        assert sum(count for _, count in heard.stream._owed) == len(whole)
+        assert sum(count for _, count in heard.stream._owed) == len(lines)
     for answer, _ in heard.stream._owed:
         assert isinstance(json.loads(answer)["success"], bool)
     assert_can_go_out(heard.parameters)
+
+
+parameters = st.dictionaries(st.sampled_from("abc"), values, max_size=2)
+good_updates = parameters.map(
+    lambda each: {"cmd": "set_parameters", "args": {"parameters": each}}
+).map(lambda update: json.dumps(update, ensure_ascii=False).encode(errors="surrogatepass"))
+#: Whole lines that a careless reader of many would take for one, or for two.
+tricky = st.sampled_from([b"", b" ", b"{", b"}", b"\r"]) | st.tuples(good_updates, good_updates).map(
+    b"".join
+)
+
+
+@fuzz
+@given(st.lists(st.one_of(good_updates, good_updates, updates, damaged(updates), tricky)))
+def test_updates_that_come_together_are_taken_as_if_one_by_one(sent: list[bytes]) -> None:
+    lines = as_lines(sent) or [b""]
+    together, alone = Heard(), Heard()
+    reasons = []
+    for heard, blocks in ((together, [b"\n".join(lines)]), (alone, lines)):
+        try:
+            for block in blocks:
+                heard.stream._take(block)
+            reasons.append("")
+        except Breach as bad:
+            reasons.append(str(bad))
+    assert reasons[0] == reasons[1]
+    assert together.parameters == alone.parameters
+    assert together.stream._owed == alone.stream._owed
 
 
 HEADS = [

@@ -25,6 +25,11 @@ _LONG_NUMBER = re.compile(rb"\d{19}")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _INTEGERS = range(-(1 << 63), 1 << 63)
 
+# The same of many lines at once, for a tenth of the time: all digits alike, or only the brackets.
+_DIGITS_ALIKE = bytes(ord("0") if chr(each).isdigit() else ord(" ") for each in range(256))
+_OPENING_ALIKE = bytes.maketrans(b"{", b"[")
+_NOT_OPENING = bytes(each for each in range(256) if each not in b"[{\n")
+
 
 def decode(data: bytes) -> Any:
     """The JSON value of `data`. Raises PacketError that says what is wrong with it."""
@@ -50,6 +55,15 @@ def is_suspicious(data: bytes) -> bool:
     """Whether values in `data` have to be looked at: quick, and never wrong about a no."""
     brackets = data.count(b"[") + data.count(b"{")
     return brackets > MAX_DEPTH or not data.isascii() or _LONG_NUMBER.search(data) is not None
+
+
+def may_hide_something(lines: bytes) -> bool:
+    """Whether one of many lines may be suspicious."""
+    return (
+        not lines.isascii()
+        or b"0" * 19 in lines.translate(_DIGITS_ALIKE)
+        or b"[" * (MAX_DEPTH + 1) in lines.translate(_OPENING_ALIKE, _NOT_OPENING)
+    )
 
 
 def verify(data: bytes, value: Any) -> None:

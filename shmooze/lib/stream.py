@@ -49,19 +49,19 @@ class Answer(msgspec.Struct):
     error: Any = None
 
 
-class Parameters(msgspec.Struct):
+class Parameters(msgspec.Struct, gc=False):
     parameters: dict[str, Any]
 
 
-class ParameterNames(msgspec.Struct):
+class ParameterNames(msgspec.Struct, gc=False):
     parameters: list[str]
 
 
-class SetParameters(msgspec.Struct, tag_field="cmd", tag="set_parameters"):
+class SetParameters(msgspec.Struct, tag_field="cmd", tag="set_parameters", gc=False):
     args: Parameters
 
 
-class UnsetParameters(msgspec.Struct, tag_field="cmd", tag="unset_parameters"):
+class UnsetParameters(msgspec.Struct, tag_field="cmd", tag="unset_parameters", gc=False):
     args: ParameterNames
 
 
@@ -76,6 +76,7 @@ Update = SetParameters | UnsetParameters | Leaving
 _decode_any = msgspec.json.Decoder().decode
 _decode_answer = msgspec.json.Decoder(Answer).decode
 _decode_update = msgspec.json.Decoder(Update).decode
+_decode_updates = msgspec.json.Decoder(Update).decode_lines
 
 
 class StreamEnded(ModuleError):
@@ -150,17 +151,17 @@ class Stream:
     def _read(self, connection: socket.socket) -> None:
         raise NotImplementedError
 
-    def _batches(self, connection: socket.socket) -> Iterator[list[bytes]]:
+    def _blocks(self, connection: socket.socket) -> Iterator[bytes]:
         """The lines that have come, as many at a time as there are; ends with the stream."""
         tail = b""
         turns = Turns()
         # As much again as there is of a long line, so that each byte is moved a few times only.
         while data := connection.recv(max(self.piece, len(tail))):
-            *lines, tail = (tail + data).split(b"\n")
-            if len(lines[0] if lines else tail) > self.max_line:  # the others fit in one read
+            block, newline, tail = (tail + data).rpartition(b"\n")
+            if _first_length(block if newline else tail) > self.max_line:  # the others fit in a read
                 raise Breach(f"sent a line over {self.max_line >> 20} MiB on its {self.name}")
-            if lines:
-                yield lines
+            if newline:
+                yield block
             turns.end_if_over()
 
     def _stop_listening(self) -> None:
@@ -237,8 +238,8 @@ class CommandStream(Stream):
         return said
 
     def _read(self, connection: socket.socket) -> None:
-        for lines in self._batches(connection):
-            for line in lines:
+        for block in self._blocks(connection):
+            for line in block.split(b"\n"):
                 try:
                     answer = _decode_answer(line)
                     if intake.is_suspicious(line):
@@ -262,8 +263,10 @@ class UpdateStream(Stream):
     """Updates come up, acknowledgements go down.
 
     `on_update` takes each update as it comes, with the length of its line in bytes; it raises
-    Failure to refuse it. What is refused is answered so. A child that sends nothing else any more
-    has ended its stream, and so has one that sends bytes which are no packet at all.
+    Failure to refuse it. Several `set_parameters` that have come together are one update to it,
+    with the last value of each parameter. What is refused is answered so. A child that sends
+    nothing else any more has ended its stream, and so has one that sends bytes which are no packet
+    at all.
     """
 
     #: Updates in a row that may be refused.
@@ -289,14 +292,43 @@ class UpdateStream(Stream):
             self._writer.kill(block=False)
 
     def _read(self, connection: socket.socket) -> None:
-        for lines in self._batches(connection):
+        for block in self._blocks(connection):
             try:
-                self._take(lines)
+                self._take(block)
             finally:
                 if not self._writer:
                     self._writer = gevent.spawn(self._write, connection)
 
-    def _take(self, lines: list[bytes]) -> None:
+    def _take(self, block: bytes) -> None:
+        if count := self._take_together(block):
+            self._refused = 0
+            self._owe(_GOOD, count)
+        else:
+            self._take_each(block.split(b"\n"))
+
+    def _take_together(self, block: bytes) -> int:
+        """Take lines that all set parameters as one; their number, or 0 where none was taken."""
+        count = block.count(b"}\n{") + 1
+        if count == 1 or intake.may_hide_something(block):
+            return 0
+        try:
+            updates = _decode_updates(block)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return 0
+        if len(updates) != count or block.count(b"\n") != count - 1:
+            return 0  # a line with two of them, or something else that is no line of ours
+        merged: dict[str, Any] = {}
+        for update in updates:
+            if type(update) is not SetParameters:
+                return 0
+            merged.update(update.args.parameters)
+        try:
+            self._on_update(SetParameters(Parameters(merged)), len(block))
+        except Failure:  # there was no room for all of them
+            return 0
+        return count
+
+    def _take_each(self, lines: list[bytes]) -> None:
         on_update = self._on_update
         for line in lines:
             try:
@@ -321,14 +353,14 @@ class UpdateStream(Stream):
         if self._refused > self.max_refused:
             raise Breach(f"went on sending updates that cannot be used; the last: {words}")
 
-    def _owe(self, line: bytes) -> None:
+    def _owe(self, line: bytes, count: int = 1) -> None:
         owed = self._owed
         if owed and owed[-1][0] == line:
-            owed[-1] = (line, owed[-1][1] + 1)
+            owed[-1] = (line, owed[-1][1] + count)
             return
         if len(owed) >= self.max_owed:
             raise Breach("sends bad updates and does not read the answers")
-        owed.append((line, 1))
+        owed.append((line, count))
 
     def _write(self, connection: socket.socket) -> None:
         while self._owed:
@@ -351,6 +383,12 @@ def _is_packet(line: bytes) -> bool:
     except ValueError:
         return False
     return isinstance(value, dict) and isinstance(value.get("cmd"), str)
+
+
+def _first_length(block: bytes) -> int:
+    """The length of the first of some lines."""
+    end = block.find(b"\n")
+    return len(block) if end < 0 else end
 
 
 def _command_line(cmd: str, args: dict[str, Any] | None) -> bytes:

@@ -342,7 +342,7 @@ class Module:
             self._parameters_size += size
             if self._parameters_size <= self.max_parameters_bytes:
                 return
-            # Old values were counted that have been replaced since. From now on it is exact.
+            # Old values were counted that have been replaced since: from here on it is exact.
             self._sizes = {name: _size(name, value) for name, value in self.parameters.items()}
             self._parameters_size = sum(self._sizes.values())
         new = {name: _size(name, value) for name, value in parameters.items()}
@@ -351,6 +351,8 @@ class Module:
             raise Failure(f"the parameters would take over {self.max_parameters_bytes} bytes")
         self._parameters_size += sum(new.values()) - old
         self._sizes.update(new)
+        if self._parameters_size <= self.max_parameters_bytes / 2:
+            self._sizes = None  # far from the limit it need not be exact, which takes time
 
     def _stream_ended(self, reason: str, breach: bool) -> None:
         self.condemn(ModuleError(reason) if breach else StreamEnded(reason))
