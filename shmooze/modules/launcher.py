@@ -266,6 +266,8 @@ class LocalProcess:
         if not CAN_FOLLOW_TREES:
             group = Group(self.pid)
             return [group] if group.lives() else []
+        if self.exit_status is not None and not strays.may_be():
+            return []
         return survey(self._find, strays.look_together)
 
     def _find(self, seen: Look) -> list[Member]:
