@@ -13,10 +13,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import gevent
-from gevent.os import make_nonblocking, nb_read
+from gevent.os import make_nonblocking
 
-from shmooze.lib.turns import Turns
+from shmooze.lib.inlet import Inlet
 
 log = logging.getLogger("shmooze.output")
 
@@ -26,12 +25,15 @@ class Output:
 
     #: Longest piece of a line that is kept, in bytes; the rest becomes further lines.
     max_line = 4096
+    #: Bytes that are read at once.
+    piece = 1 << 16
 
     def __init__(self, on_line: Callable[[str], None]) -> None:
         self._on_line = on_line
         self._read_end, self._write_end = os.pipe()
         make_nonblocking(self._read_end)
-        self._reader = gevent.spawn(self._read)
+        self._tail = b""
+        self._inlet = Inlet(self._read_end, self._take, self.piece)
 
     def fileno(self) -> int:
         """The end that the child writes to."""
@@ -46,26 +48,24 @@ class Output:
     def close(self, patience: float = 0.0) -> None:
         """Read what is there, for `patience` seconds at the most, and close."""
         self.launched()
-        self._reader.join(patience)
-        self._reader.kill()
+        self._inlet.wait_end(patience)
+        self._inlet.close()
         if self._read_end >= 0:
             os.close(self._read_end)
             self._read_end = -1
 
-    def _read(self) -> None:
-        turns = Turns()
-        tail = b""
-        while data := nb_read(self._read_end, 1 << 16):
-            *lines, tail = (tail + data).split(b"\n")
-            while len(tail) > self.max_line:
-                lines.append(tail[: self.max_line])
-                tail = tail[self.max_line :]
-            for line in lines:
-                for start in range(0, len(line) or 1, self.max_line):
-                    self._on_line(_printable(line[start : start + self.max_line]))
-            turns.end_if_over()
-        if tail:
-            self._on_line(_printable(tail))
+    def _take(self, data: bytes) -> None:
+        *lines, tail = (self._tail + data).split(b"\n")
+        while len(tail) > self.max_line:
+            lines.append(tail[: self.max_line])
+            tail = tail[self.max_line :]
+        if not data and tail:  # the end
+            lines.append(tail)
+            tail = b""
+        self._tail = tail
+        for line in lines:
+            for start in range(0, len(line) or 1, self.max_line):
+                self._on_line(_printable(line[start : start + self.max_line]))
 
 
 class Outputs:

@@ -1,7 +1,7 @@
 """The two streams between a parent and one child: packets, a line each, over TCP.
 
 Each is a StreamServer on a free port that takes one connection, the child's, and then stops
-listening; the server's greenlet for that connection is the stream's reader.
+listening. From then on an inlet takes what comes.
 
 - `CommandStream`: the parent asks, the child answers, one command at a time. An answer nobody
   waits for is a breach of the protocol, so a late one never reaches another caller.
@@ -21,7 +21,7 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -32,7 +32,7 @@ from gevent.server import StreamServer
 
 from shmooze.errors import Failure, ModuleError, PacketError
 from shmooze.lib import intake
-from shmooze.lib.turns import Turns
+from shmooze.lib.inlet import Inlet
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,13 @@ class Breach(Exception):
     """The child sent something that ends the stream."""
 
 
+class _Server(StreamServer):
+    """Leaves connections to those who have accepted them."""
+
+    def do_close(self, *_args: object) -> None:
+        pass
+
+
 class Stream:
     """One end of a connection from one child, before and after it is made."""
 
@@ -102,13 +109,15 @@ class Stream:
         self._host = host
         self._server: StreamServer | None = None
         self._socket: socket.socket | None = None
-        self._reader: gevent.Greenlet | None = None
+        self._inlet: Inlet | None = None
+        #: The beginning of a line whose end has not come yet.
+        self._tail = b""
         self._ended: str | None = None
         self.connected: AsyncResult[None] = AsyncResult()
 
     def listen(self) -> int:
         """Take a free port and return it. Who connects waits until `accept`."""
-        self._server = StreamServer((self._host, 0), self._serve)
+        self._server = _Server((self._host, 0), self._serve)
         self._server.init_socket()
         return int(self._server.server_port)
 
@@ -122,47 +131,59 @@ class Stream:
         """Stop listening and hang up. May be called twice; the first reason stays."""
         self._stop_listening()
         self._set_ended(reason)
+        if self._inlet is not None:
+            self._inlet.close()
         if self._socket is not None:
             self._socket.close()
-        if self._reader is not None and self._reader is not gevent.getcurrent():
-            self._reader.kill(block=False)
 
     def _serve(self, connection: socket.socket, _address: object) -> None:
-        if self._socket is not None or self._ended is not None:
-            return  # too late; the server closes it
-        if not self._is_child(connection):
-            log.warning("%s: a stranger has connected and is turned away", self.name)
+        if not self._accepts(connection):
+            connection.close()
             return
         self._socket = connection
-        self._reader = gevent.getcurrent()
         self._stop_listening()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._inlet = Inlet(connection.fileno(), self._receive, self.piece)
         self.connected.set(None)
+
+    def _accepts(self, connection: socket.socket) -> bool:
+        if self._is_taken():
+            return False  # too late
+        if not self._is_child(connection):
+            log.warning("%s: a stranger has connected and is turned away", self.name)
+            return False
+        return not self._is_taken()  # by another meanwhile
+
+    def _is_taken(self) -> bool:
+        return self._socket is not None or self._ended is not None
+
+    def _receive(self, data: bytes) -> None:
         reason, breached = f"closed its {self.name}", False
-        try:
-            self._read(connection)
-        except Breach as breach:
-            reason, breached = str(breach), True
-        except OSError:
-            pass  # reset, or closed by ourselves: the same as an end
+        if data:
+            try:
+                self._take_lines_of(data)
+                return
+            except Breach as breach:
+                reason, breached = str(breach), True
+                assert self._inlet is not None
+                self._inlet.close()
         self._set_ended(reason)
         self._on_end(reason, breached)
 
-    def _read(self, connection: socket.socket) -> None:
-        raise NotImplementedError
-
-    def _blocks(self, connection: socket.socket) -> Iterator[bytes]:
-        """The lines that have come, as many at a time as there are; ends with the stream."""
-        tail = b""
-        turns = Turns()
+    def _take_lines_of(self, data: bytes) -> None:
+        block, newline, tail = (self._tail + data).rpartition(b"\n")
+        if _first_length(block if newline else tail) > self.max_line:  # the others fit in a read
+            raise Breach(f"sent a line over {self.max_line >> 20} MiB on its {self.name}")
+        self._tail = tail
         # As much again as there is of a long line, so that each byte is moved a few times only.
-        while data := connection.recv(max(self.piece, len(tail))):
-            block, newline, tail = (tail + data).rpartition(b"\n")
-            if _first_length(block if newline else tail) > self.max_line:  # the others fit in a read
-                raise Breach(f"sent a line over {self.max_line >> 20} MiB on its {self.name}")
-            if newline:
-                yield block
-            turns.end_if_over()
+        assert self._inlet is not None
+        self._inlet.piece = max(self.piece, len(tail))
+        if newline:
+            self._take(block)
+
+    def _take(self, block: bytes) -> None:
+        """Take whole lines, without the last newline. Raises Breach."""
+        raise NotImplementedError
 
     def _stop_listening(self) -> None:
         if self._server is not None:
@@ -237,21 +258,20 @@ class CommandStream(Stream):
             pass  # the child was faster
         return said
 
-    def _read(self, connection: socket.socket) -> None:
-        for block in self._blocks(connection):
-            for line in block.split(b"\n"):
-                try:
-                    answer = _decode_answer(line)
-                    if intake.is_suspicious(line):
-                        intake.verify(line, answer.result)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
-                    words = intake.explain(line, bad)
-                    raise Breach(f"sent an answer that is no packet: {words}") from bad
-                except PacketError as bad:
-                    raise Breach(f"sent an answer that cannot be passed on: {bad}") from bad
-                if self._answer is None or self._answer.ready():
-                    raise Breach("sent an answer that nobody waited for")
-                self._answer.set(answer)
+    def _take(self, block: bytes) -> None:
+        for line in block.split(b"\n"):
+            try:
+                answer = _decode_answer(line)
+                if intake.is_suspicious(line):
+                    intake.verify(line, answer.result)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+                words = intake.explain(line, bad)
+                raise Breach(f"sent an answer that is no packet: {words}") from bad
+            except PacketError as bad:
+                raise Breach(f"sent an answer that cannot be passed on: {bad}") from bad
+            if self._answer is None or self._answer.ready():
+                raise Breach("sent an answer that nobody waited for")
+            self._answer.set(answer)
 
     def _set_ended(self, reason: str) -> None:
         super()._set_ended(reason)
@@ -291,20 +311,16 @@ class UpdateStream(Stream):
         if self._writer is not None:
             self._writer.kill(block=False)
 
-    def _read(self, connection: socket.socket) -> None:
-        for block in self._blocks(connection):
-            try:
-                self._take(block)
-            finally:
-                if not self._writer:
-                    self._writer = gevent.spawn(self._write, connection)
-
     def _take(self, block: bytes) -> None:
-        if count := self._take_together(block):
-            self._refused = 0
-            self._owe(_GOOD, count)
-        else:
-            self._take_each(block.split(b"\n"))
+        try:
+            if count := self._take_together(block):
+                self._refused = 0
+                self._owe(_GOOD, count)
+            else:
+                self._take_each(block.split(b"\n"))
+        finally:
+            if not self._writer:
+                self._writer = gevent.spawn(self._write)
 
     def _take_together(self, block: bytes) -> int:
         """Take lines that all set parameters as one; their number, or 0 where none was taken."""
@@ -362,14 +378,14 @@ class UpdateStream(Stream):
             raise Breach("sends bad updates and does not read the answers")
         owed.append((line, count))
 
-    def _write(self, connection: socket.socket) -> None:
-        while self._owed:
+    def _write(self) -> None:
+        while self._owed and self._socket is not None:
             line, count = self._owed.popleft()
             now = min(count, max(1, self.write_size // len(line)))
             if count > now:
                 self._owed.appendleft((line, count - now))
             try:
-                connection.sendall(line * now)
+                self._socket.sendall(line * now)
             except OSError:
                 return  # the reader sees the end of the stream too, and says so
 

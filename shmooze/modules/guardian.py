@@ -23,6 +23,7 @@ greenlet or a thread, since only the thread that forks lives on in the other hal
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -59,6 +60,9 @@ def stand_guard() -> int | None:
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         return None
     alive, held = os.pipe()
+    # Both halves share the memory of what there is by now, as long as neither writes to it; the
+    # garbage collector would, to every object, and double it.
+    gc.freeze()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     service = fork()
     if service != 0:

@@ -31,7 +31,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -103,6 +103,9 @@ class Process(Protocol):
 
     def tree(self) -> list[int]:
         """The pids of the child and of all that it started, as far as they can be known."""
+
+    def when_exited(self, call: Callable[[], None]) -> None:
+        """Have `call` run in a greenlet of its own as soon as the child itself has ended."""
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for the child itself; its exit status, or None when the time is over first."""
@@ -208,6 +211,9 @@ class LocalProcess:
 
     def tree(self) -> list[int]:
         return [member.pid for member in self._members()]
+
+    def when_exited(self, call: Callable[[], None]) -> None:
+        self._exited.rawlink(lambda _: gevent.spawn(call))
 
     def wait(self, timeout: float | None = None) -> int | None:
         self._exited.wait(timeout)

@@ -121,7 +121,6 @@ class Module:
         self._on_update = on_update
         self._log = log
         self._process: Process | None = None
-        self._watcher: gevent.Greenlet | None = None
         self._burial: gevent.Greenlet | None = None
         self._commands = CommandStream(self.listen_host, self._stream_ended)
         self._born = time.monotonic()
@@ -274,7 +273,7 @@ class Module:
         outputs.launched()
         for stream in (self._commands, self._updates):
             stream.accept(self._is_child)
-        self._watcher = gevent.spawn(self._watch)
+        self._process.when_exited(self._child_ended)
         with gevent.Timeout(self.connect_timeout, False):
             self._commands.connected.get()
             self._updates.connected.get()
@@ -357,10 +356,7 @@ class Module:
     def _stream_ended(self, reason: str, breach: bool) -> None:
         self.condemn(ModuleError(reason) if breach else StreamEnded(reason))
 
-    def _watch(self) -> None:
-        """Wait for the child's own end."""
-        assert self._process is not None
-        self._process.wait()
+    def _child_ended(self) -> None:
         self._end("ended", 0, failed=True, until_exit=True)
 
     def _end(
