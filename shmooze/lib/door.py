@@ -19,6 +19,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,6 +38,12 @@ CLIENT = "shmooze.client"
 
 _HOST_NAME = re.compile(r"[0-9a-z_-]+(\.[0-9a-z_-]+)*\.?|\[[0-9a-f:.]+\]")
 
+#: Addresses of which we know what they are without looking, since most requests come from a few.
+_REMEMBERED = 1000
+#: Letters that an address may have, so that nobody fills our memory with them.
+_LONGEST_ADDRESS = 64
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -65,7 +72,9 @@ class Door:
         self._application = application
         self._hosts = {_bare(host), *_hosts(source)}
         self._origins = _origins(source)
+        self._headers = self._headers_for_all()
         self._proxies = [*_networks(source), *map(ipaddress.ip_network, proxies)]
+        self._is_proxy = lru_cache(_REMEMBERED)(self._is_in_proxies)
         self.tokens = token_file(source)
         self._failures = Failures()
         #: Name of the cookie that may hold the token; None: none may.
@@ -193,11 +202,11 @@ class Door:
         """Whether the client speaks TLS, as far as we can know."""
         return self._scheme(environ) == "https"
 
-    def _is_proxy(self, address: str) -> bool:
+    def _is_in_proxies(self, address: str) -> bool:
         parsed = _address(address)
         return parsed is not None and any(parsed in network for network in self._proxies)
 
-    def _headers_for(self, origin: str | None) -> list[tuple[str, str]]:
+    def _headers_for_all(self) -> list[tuple[str, str]]:
         """What browsers have to know, with every answer."""
         framed_by = " ".join(["'self'", *sorted(self._origins)])
         headers = [
@@ -206,9 +215,12 @@ class Door:
         ]
         if self._origins:
             headers.append(("Vary", "Origin"))
-        if origin is not None and origin in self._origins:
-            headers.append(("Access-Control-Allow-Origin", origin))
         return headers
+
+    def _headers_for(self, origin: str | None) -> list[tuple[str, str]]:
+        if origin is not None and origin in self._origins:
+            return [*self._headers, ("Access-Control-Allow-Origin", origin)]
+        return self._headers
 
 
 _PREFLIGHT = [
@@ -285,7 +297,12 @@ def _is_loopback(name: str) -> bool:
     return name == "localhost" or (address is not None and address.is_loopback)
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(text: str) -> Address | None:
+    return _parse_address(text) if len(text) <= _LONGEST_ADDRESS else None
+
+
+@lru_cache(_REMEMBERED)
+def _parse_address(text: str) -> Address | None:
     try:
         found = ipaddress.ip_address(text.strip())
     except ValueError:

@@ -84,6 +84,28 @@ def json_body(largest: int) -> bytes:
 _SPEAK, _LISTEN, _PENANCE, _STREAM = "speak", "listen", "penance", "stream"
 
 
+class _InLine:
+    """For as long as a connection stands in the line of those that can be closed for a new one."""
+
+    __slots__ = ("_before", "_handler", "_line", "_why")
+
+    def __init__(self, handler: _Handler, why: str) -> None:
+        self._handler, self._why, self._line = handler, why, handler.server.waiting
+
+    def __enter__(self) -> None:
+        self._before = self._line.pop(self._handler, None)
+        self._line[self._handler] = self._why
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        why = self._line.pop(self._handler, None)
+        if self._before is not None:
+            self._line[self._handler] = self._before  # at its end again
+        if why is None and kind is None:
+            # It was chosen at the moment when its client moved. It must not be hit later, in the
+            # middle of what the application does.
+            raise gevent.GreenletExit
+
+
 class _Handler(WSGIHandler):
     """One connection."""
 
@@ -96,6 +118,8 @@ class _Handler(WSGIHandler):
     most_turned_away = 50
 
     server: _Server
+    #: What goes out together with what comes next; None: nothing waits for that.
+    _held: bytearray | None = None
 
     def handle(self) -> None:
         self.incoming = Incoming(self.socket, self.server.limits)
@@ -121,23 +145,6 @@ class _Handler(WSGIHandler):
             server.turned_away -= 1
             self.socket.close()
 
-    @contextmanager
-    def _in_line(self, why: str) -> Iterator[None]:
-        """Stand in the line of those that can be closed for a new one."""
-        line = self.server.waiting
-        before = line.pop(self, None)
-        line[self] = why
-        try:
-            yield
-            if self not in line:
-                # It was chosen at the moment when its client moved. It must not be hit later, in
-                # the middle of what the application does.
-                raise gevent.GreenletExit
-        finally:
-            line.pop(self, None)
-            if before is not None:
-                line[self] = before  # at its end again
-
     def _make_room(self) -> bool:
         """Close the connection that has waited longest for its client, if there is one."""
         for handler in self.server.waiting:
@@ -152,7 +159,7 @@ class _Handler(WSGIHandler):
         except HungUp:
             return None
         except BadRequest as bad:
-            with self._in_line(_LISTEN):
+            with _InLine(self, _LISTEN):
                 self._refuse(bad, self.linger)
             return None
         self.requestline = f"{head.method} {head.target} {head.version}"
@@ -165,7 +172,7 @@ class _Handler(WSGIHandler):
         return None if self.close_connection else True
 
     def _read(self) -> tuple[Head, bytes]:
-        with self._in_line(_SPEAK):
+        with _InLine(self, _SPEAK):
             self.incoming.wait()
             head = self.incoming.head()
             return head, self.incoming.body(head)
@@ -205,7 +212,7 @@ class _Handler(WSGIHandler):
         if not any(value == b"text/event-stream" for _, value in self.response_headers):
             super().process_result()
             return
-        with self._in_line(_STREAM), self._watch():
+        with _InLine(self, _STREAM), self._watch():
             super().process_result()
 
     @contextmanager
@@ -230,19 +237,35 @@ class _Handler(WSGIHandler):
             watcher.close()
 
     def _penance(self, seconds: float) -> None:
-        with self._in_line(_PENANCE), self._watch():
+        with _InLine(self, _PENANCE), self._watch():
             gevent.sleep(seconds)
+
+    def _write_with_headers(self, data: bytes) -> None:
+        # pywsgi sends the head alone, and what is sent costs more than all else in a small answer.
+        self._held = bytearray()
+        super()._write_with_headers(data)
+        held, self._held = self._held, None
+        if held:
+            self._sendall(held)
 
     def _write(self, data: bytes) -> None:
         # Each chunk is copied once more, and kept until it is taken; events are shared by many.
         for start in range(0, len(data), self.piece):
             super()._write(data[start : start + self.piece])
 
-    def _sendall(self, data: bytes) -> None:
+    def _sendall(self, data: bytes | bytearray) -> None:
+        if self._held is not None:
+            self._held += data
+            if len(self._held) <= self.piece:
+                return
+            data, self._held = self._held, None
         self.socket.settimeout(self.server.limits.send_timeout)
-        with self._in_line(_LISTEN):
+        with _InLine(self, _LISTEN):
             for start in range(0, len(data), self.piece):
                 super()._sendall(data[start : start + self.piece])
+
+    def log_request(self) -> None:
+        """Say nothing of requests that went well; pywsgi would make a line for nobody."""
 
     def handle_error(self, t: Any, v: Any, tb: Any) -> None:
         if isinstance(v, TimeoutError):  # the client does not take the answer

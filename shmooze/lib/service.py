@@ -270,7 +270,7 @@ class Service:
         run(self)
 
     def _application(self) -> bottle.Bottle:
-        app = bottle.Bottle(catchall=True)
+        app = bottle.Bottle()
         app.route("/", "POST", self._answer_post)
         app.default_error_handler = answer_error
         return app
