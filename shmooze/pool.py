@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from gevent import monkey
+    from shmooze.lib.patch import patch_all
 
-    monkey.patch_all()
+    patch_all()
 
 from shmooze.broker import Broker
 from shmooze.lib.program import run_named

@@ -20,9 +20,9 @@ from __future__ import annotations
 if __name__ == "__main__":
     # Ahead of every import that opens or waits: what is imported unpatched stays unpatched, and
     # concurrent requests would then share one request object.
-    from gevent import monkey
+    from shmooze.lib.patch import patch_all
 
-    monkey.patch_all()
+    patch_all()
 
 import argparse
 import dataclasses
@@ -48,8 +48,7 @@ from shmooze.lib.door import CLIENT, TOKEN, Door, warn_if_open
 from shmooze.lib.limits import Limits
 from shmooze.lib.login import Login
 from shmooze.lib.program import complain, run
-from shmooze.lib.server import Refused, Server, json_body
-from shmooze.lib.service import answer_error
+from shmooze.lib.server import Refused, Server, answer_error, json_body
 from shmooze.lib.workers import Supervisor
 
 log = logging.getLogger(__name__)

@@ -136,9 +136,9 @@ good_updates = parameters.map(
     lambda each: {"cmd": "set_parameters", "args": {"parameters": each}}
 ).map(lambda update: json.dumps(update, ensure_ascii=False).encode(errors="surrogatepass"))
 #: Whole lines that a careless reader of many would take for one, or for two.
-tricky = st.sampled_from([b"", b" ", b"{", b"}", b"\r"]) | st.tuples(good_updates, good_updates).map(
-    b"".join
-)
+tricky = st.sampled_from([b"", b" ", b"{", b"}", b"\r"]) | st.tuples(
+    good_updates, good_updates
+).map(b"".join)
 
 
 @fuzz

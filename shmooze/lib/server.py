@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import gevent
-from bottle import HTTPResponse, request
+from bottle import HTTPError, HTTPResponse, request, response
 from gevent import monkey, socket
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
@@ -77,6 +77,28 @@ def json_body(largest: int) -> bytes:
         if len(body) <= largest:
             return body
     raise Refused(413, f"the body is larger than {largest} bytes", Connection="close")
+
+
+def answer_error(error: HTTPError) -> bytes:
+    """Bottle's error pages, as failure packets."""
+    if error.status_code >= 500:
+        log.error(
+            "%s %s: %s\n%s",
+            request.method,
+            request.path,
+            error.exception,
+            error.traceback,
+        )
+    response.content_type = "application/json"
+    method = request.method
+    words = {
+        404: f"nothing is at {request.path}",
+        405: f"{method} is not possible here; commands are sent by POST"
+        if method != "POST"
+        else f"no service is at {request.path}",
+        500: "internal error; see the log",
+    }
+    return packet.encode(packet.error(words.get(error.status_code, str(error.body))))
 
 
 #: What a connection in line waits for: that its client speaks, that it listens; that it has

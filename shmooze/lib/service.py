@@ -32,8 +32,6 @@ from typing import Any
 import bottle
 import gevent
 import msgspec
-from geventhttpclient import HTTPClient
-from geventhttpclient.response import HTTPParseError
 
 from shmooze import settings
 from shmooze.errors import (
@@ -49,7 +47,7 @@ from shmooze.lib import intake, packet
 from shmooze.lib.door import CLIENT, ROLE, Door, warn_if_open
 from shmooze.lib.limits import Limits
 from shmooze.lib.program import run
-from shmooze.lib.server import Refused, Server, json_body, require_patched
+from shmooze.lib.server import Refused, Server, answer_error, json_body, require_patched
 from shmooze.lib.tokens import CONTROL
 from shmooze.lib.turns import Turns
 
@@ -297,28 +295,6 @@ class Service:
         return _encode(query, answer)
 
 
-def answer_error(error: bottle.HTTPError) -> bytes:
-    """Bottle's error pages, as failure packets."""
-    if error.status_code >= 500:
-        log.error(
-            "%s %s: %s\n%s",
-            bottle.request.method,
-            bottle.request.path,
-            error.exception,
-            error.traceback,
-        )
-    bottle.response.content_type = "application/json"
-    method = bottle.request.method
-    words = {
-        404: f"nothing is at {bottle.request.path}",
-        405: f"{method} is not possible here; commands are sent by POST"
-        if method != "POST"
-        else f"no service is at {bottle.request.path}",
-        500: "internal error; see the log",
-    }
-    return packet.encode(packet.error(words.get(error.status_code, str(error.body))))
-
-
 def json_query(
     host: str, port: int, query: Any, timeout: float = 2.0, token: str | None = None
 ) -> Any:
@@ -328,6 +304,10 @@ def json_query(
     Raises ServiceUnreachable or ServiceTimeout (seconds), PacketError for an answer that is no
     JSON. A failure packet is an answer like others: see `packet.assert_success`.
     """
+    # Not with the others: most services ask no other one, and start sooner without.
+    from geventhttpclient import HTTPClient
+    from geventhttpclient.response import HTTPParseError
+
     client = HTTPClient(host, port, connection_timeout=timeout, network_timeout=timeout)
     headers = {"Content-Type": "application/json"}
     if token := token or os.environ.get("SHMOOZE_TOKEN"):

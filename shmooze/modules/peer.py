@@ -51,7 +51,9 @@ def _inode_of_peer(connection: socket.socket) -> int | None:
 
 def _ask_kernel(local: Address, remote: Address) -> int | None:
     """The inode of one socket by sock_diag(7); None where the kernel has no answer."""
-    ports = struct.pack("!HH16s16s", local[1], remote[1], *(_packed(end) for end in (local, remote)))
+    ports = struct.pack(
+        "!HH16s16s", local[1], remote[1], *(_packed(end) for end in (local, remote))
+    )
     which = struct.pack("=BBxxI", socket.AF_INET, socket.IPPROTO_TCP, _ANY_STATE)
     request = which + ports + _ANY_INTERFACE
     length = _HEADER.size + len(request)
