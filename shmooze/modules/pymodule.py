@@ -16,7 +16,6 @@ by SIGTERM to the program itself.
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 import threading
@@ -106,6 +105,8 @@ class ParentConnection:
 
     def _end_program(self) -> NoReturn:
         if not self._closed and threading.current_thread() is not threading.main_thread():
+            import signal  # which takes a millisecond that few have to spend
+
             os.kill(os.getpid(), signal.SIGTERM)
         raise ParentGone(0)
 
