@@ -107,6 +107,8 @@ class Gateway:
         log.info("gateway: http://%s:%s/", self.host, self.settings.port("wsgi"))
         if not os.path.isdir(static := self.settings.get("static_path")):
             log.warning("gateway: `static_path` %s is no folder: no page will be found", static)
+        if "ports" not in self.settings.public_settings:
+            log.warning("gateway: `ports` is not in `public`: pages will not find the services")
         warn_if_open(self.host, self.settings, "gateway")
 
     def stop(self) -> None:

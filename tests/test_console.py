@@ -220,6 +220,27 @@ def test_page_works_under_other_prefixes(
     assert page.evaluate("endpoints.queue.url") == f"{wsgi_prefix}queue"
 
 
+@pytest.mark.parametrize(
+    ("ports", "public", "said"),
+    [
+        (["wsgi", "queue"], ["name"], '"ports" is not in "public"'),
+        (["wsgi"], ["ports"], 'The settings name no service: add one to "ports".'),
+    ],
+)
+def test_page_without_services_says_why_at_its_top(
+    page: Page, make_site: Callable[..., Site], ports: list[str], public: list[str], said: str
+) -> None:
+    site = make_site(settings={"public": public}, services=tuple(ports)).start("wsgi")
+    page.goto(site.url)
+    hint = page.locator("body > .hint:visible")
+    expect(hint).to_have_count(1)
+    expect(hint).to_contain_text(said)
+    assert page.viewport_size is not None
+    assert hint.bounding_box()["y"] < page.viewport_size["height"] / 4
+    warned = "gateway: `ports` is not in `public`" in site.log("wsgi")
+    assert warned == ("ports" not in public)
+
+
 # Tokens
 
 

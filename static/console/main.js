@@ -30,9 +30,10 @@ function tick() {
   }
 }
 
-shmooze_ready.then(({ name }) => {
+shmooze_ready.then(({ name, ports }) => {
   if (name) document.title = name;
-  byId("none").hidden = Object.keys(endpoints).length > 0;
+  byId("none").hidden = !ports || Object.keys(endpoints).length > 0;
+  byId("unlisted").hidden = Boolean(ports);
   tick();
   setInterval(tick, TICK);
   document.addEventListener("visibilitychange", tick);
