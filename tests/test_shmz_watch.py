@@ -668,13 +668,26 @@ def test_event_that_makes_no_sense_is_a_lost_connection_and_a_new_beginning(
     assert server.last_ids == [None, None if nonsense else "1"]
 
 
-def test_silent_server_counts_as_lost(
-    strange: Callable[..., Strange], pipe: Callable[..., Piped]
-) -> None:
+def test_silent_server_counts_as_lost(strange: Callable[..., Strange]) -> None:
     server = strange(b":\n\n" + SNAPSHOT)
-    piped = pipe(server.url, "--timeout", "0.3")
-    piped.wait_for("connection lost: nothing heard for 0.3 s; trying again")
-    wait_until(lambda: server.last_ids[1:2] == ["1"], "it comes back with the last id")
+    service = shmz.Service(f"{server.url}events", 0.3)
+    told = shmz_watch.follow(service, server.url)
+    lost = next(live.lost for _, live in told if live.lost)
+    assert lost == "nothing heard for 0.3 s"
+    next(told)
+    assert server.last_ids == [None, "1"], "it comes back with the last id"
+    told.close()
+
+
+@pytest.mark.parametrize("timeout", ["1", "15", "19.5"])
+def test_patience_that_is_shorter_than_a_service_may_be_silent_is_refused(
+    strange: Callable[..., Strange], pipe: Callable[..., Piped], timeout: str
+) -> None:
+    server = strange(SNAPSHOT)
+    status, complaint = pipe(server.url, "--timeout", timeout).wait()
+    assert (status, complaint.count("\n")) == (2, 1)
+    assert complaint.startswith(f"shmz: watch needs a --timeout of 20 or more, not {timeout}: ")
+    assert server.last_ids == []
 
 
 def test_refusal_later_on_ends_it_and_is_told_on_the_screen_from_before(
