@@ -578,7 +578,8 @@ def test_server_that_is_not_there_is_told() -> None:
         deaf.bind(("127.0.0.1", 0))  # bound, so that nobody else listens there
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/queue"
         ended = run_shmz("-e", url, "queue")
-    assert ended == (3, "", f"shmz: no answer from {url}: Connection refused\n")
+    hint = "is it elsewhere? See SHMZ_ENDPOINT and -e"
+    assert ended == (3, "", f"shmz: no answer from {url}: Connection refused; {hint}\n")
 
 
 def test_server_that_does_not_answer_in_time_is_given_up(shmz: Run, peer: Peer) -> None:

@@ -31,6 +31,7 @@ shmz = sys.modules["shmz"] = ModuleType("shmz")
 vars(shmz).update(runpy.run_path(str(SHMZ)))
 shmz_watch = SimpleNamespace(**runpy.run_path(f"{SHMZ}-watch"))
 
+ELSEWHERE = "is it elsewhere? See SHMZ_ENDPOINT and -e"
 KINDS = {"well": {"process": child("well")}, "flood": {"process": child("flood")}}
 
 
@@ -462,7 +463,7 @@ def test_wrong_name_and_service_without_events_are_told_in_the_words_of_the_serv
 
 def test_server_that_is_not_there_at_first_is_told(make_site: Callable[..., Site]) -> None:
     url = f"{make_site().url}queue"
-    line = f"no answer from {url}/events: Connection refused"
+    line = f"no answer from {url}/events: Connection refused; {ELSEWHERE}"
     assert refused("-e", url, "watch") == (3, line)
 
 
@@ -537,7 +538,8 @@ def test_both_files_watch_from_wherever_they_are_linked_to_and_leave_nothing_bes
     (copied / "bin").mkdir()
     for name in ("shmz", "shmz-watch"):
         (copied / "bin" / name).symlink_to(copied / name)
-    refused = "shmz: no answer from http://127.0.0.1:1/pool/events: Connection refused\n"
+    url = "http://127.0.0.1:1/pool/events"
+    refused = f"shmz: no answer from {url}: Connection refused; {ELSEWHERE}\n"
     for folder in (copied, copied / "bin"):
         for file, *words in (["shmz", "watch"], ["shmz-watch"]):
             asked = [*words, "-e", "http://127.0.0.1:1/queue", "pool"]
