@@ -124,6 +124,12 @@ def test_removing_passes_the_focus_on(site: Site, first_page: Page) -> None:
     [
         ('{"seconds": soon}', "not valid JSON"),
         ("[30]", "must be a JSON object"),
+        ("30", "must be like seconds=30"),
+        ("seconds = 30", "must be like seconds=30"),
+        ("seconds=1 seconds=2", "seconds is given twice"),
+        ("seconds=12345678901234567890", "too large"),
+        ("seconds=-1", "seconds must be a number above 0, not -1"),
+        ("seconds=soon", "seconds must be a number above 0, not 'soon'"),
         ('{"seconds": -1}', "seconds must be a number above 0, not -1"),
     ],
 )
@@ -136,6 +142,37 @@ def test_bad_arguments_are_said_and_the_next_good_ones_taken(
     order(first_page, "queue", "Add", "countdown", '{"seconds": 1000}')
     expect(rows(first_page)).to_have_count(1)
     expect(form.get_by_role("alert")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("text", "args"),
+    [
+        ("", {}),
+        (" name=tea ", {"name": "tea"}),
+        (
+            'a=1 b=tea time c=[1, 2] d=\'"30"\' e="x y" f=',
+            {"a": 1, "b": "tea time", "c": [1, 2], "d": "30", "e": "x y", "f": ""},
+        ),
+        ("a=b=c ü=true", {"a": "b=c", "ü": True}),
+        ("ü=true x=NaN __proto__=1", {"ü": True, "x": "NaN", "__proto__": 1}),
+        (' {"a": {"b": "c=d"}}', {"a": {"b": "c=d"}}),
+    ],
+)
+def test_arguments_are_pairs_as_for_shmz_or_a_json_object(
+    page: Page, make_site: Callable[..., Site], text: str, args: dict[str, object]
+) -> None:
+    types = {"modules": {"well": {"process": child("well")}}}
+    site = make_site(settings={"queue": types}, services=("wsgi", "queue")).start()
+    uid = Client(site, "queue").add()
+    page.goto(site.url)
+    rows(page).get_by_text("Tell, output").click()
+    form = rows(page).get_by_role("form", name="Tell")
+    form.get_by_label("Command").fill("echo")
+    form.get_by_label("Arguments").fill(text)
+    form.get_by_role("button").click()
+    expect(form.locator(".answer")).not_to_be_empty()
+    assert json.loads(form.locator(".answer").inner_text()) == args
+    assert Client(site, "queue").uids() == [uid]
 
 
 def test_hostile_type_and_parameters_stay_text(page: Page, make_site: Callable[..., Site]) -> None:
