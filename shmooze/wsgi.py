@@ -164,6 +164,9 @@ class Gateway:
     def _serve_settings(self) -> bytes:
         response.content_type = "application/json"
         response.set_header("Cache-Control", "no-cache")
+        scheme = request.get_header("Authorization", "").partition(" ")[0]
+        if self.app.tokens is not None and scheme.lower() != "bearer":
+            response.set_header("Shmooze-Logout", "logout")  # let in by the cookie of our form
         return packet.encode(self.settings.public_settings)
 
     def _serve_file(self, path: str) -> bottle.HTTPResponse:

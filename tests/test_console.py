@@ -11,7 +11,7 @@ from chromium import needs_chromium
 from conftest import EXAMPLES
 from console import add_countdowns, order, rows, service, shown_uids
 from events import Watcher
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from support import CHILDREN, ROOT, Client, Refusal, Site, child
 
 from shmooze.lib.tokens import TokenFile
@@ -294,6 +294,35 @@ def test_a_person_logs_in_and_steers(page: Page, guarded: tuple[Site, str]) -> N
     order(page, "queue", "Add", "countdown", '{"seconds": 1000}')
     expect(rows(page)).to_have_count(1)
     assert page.evaluate("document.cookie") == "", "no script can read it"
+
+
+def test_who_logs_out_needs_the_token_again(page: Page, guarded: tuple[Site, str]) -> None:
+    site, token = guarded
+    page.goto(site.url)
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log out").click()
+    expect(page).to_have_url(f"{site.url}login")
+    expect(page.get_by_label("Token")).to_be_visible()
+    page.goto(site.url)
+    expect(page).to_have_url(f"{site.url}login")
+
+
+def test_who_has_not_logged_in_cannot_log_out(
+    page: Page, browser: Browser, guarded: tuple[Site, str], make_site: Callable[..., Site]
+) -> None:
+    site, token = guarded
+    headers = {"Authorization": f"Bearer {token}"}  # as a proxy may add it
+    context = browser.new_context(extra_http_headers=headers)
+    unguarded = make_site(services=("wsgi",)).start()
+    for each, url in ((context.new_page(), site.url), (page, unguarded.url)):
+        each.goto(url)
+        each.wait_for_function(
+            "() => performance.getEntriesByType('resource')"
+            ".filter(each => each.name.endsWith('/settings.json') && each.responseEnd).length === 2"
+        )
+        expect(each.get_by_role("button", name="Log out")).to_be_hidden()
+    context.close()
 
 
 def test_a_page_whose_token_is_revoked_is_led_to_the_form(

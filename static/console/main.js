@@ -8,6 +8,7 @@
  */
 
 import { byId } from "./dom.js";
+import { offerLogout } from "./logout.js";
 import { Service } from "./service.js";
 
 const TICK = 250; // ms
@@ -34,6 +35,7 @@ shmooze_ready.then(({ name, ports }) => {
   if (name) document.title = name;
   byId("none").hidden = !ports || Object.keys(endpoints).length > 0;
   byId("unlisted").hidden = Boolean(ports);
+  offerLogout().catch(() => {}); // out of reach again: then there is no button
   tick();
   setInterval(tick, TICK);
   document.addEventListener("visibilitychange", tick);
