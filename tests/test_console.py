@@ -83,6 +83,19 @@ def test_background_is_set_and_replaced(site: Site, first_page: Page) -> None:
     assert site.ask("queue", "bg")["type"] == "clock"
 
 
+def test_queue_without_backgrounds_shows_none(page: Page, make_site: Callable[..., Site]) -> None:
+    types = {"clock": CLOCK}
+    settings = {"queue": {"modules": types}, "stage": {"modules": types, "backgrounds": types}}
+    programs = {"stage": [sys.executable, "-m", "shmooze.queue", "stage"]}
+    site = make_site(services=("wsgi", "queue", "stage"), settings=settings, programs=programs)
+    site.start()
+    page.goto(site.url)
+    for name in ("queue", "stage"):
+        expect(service(page, name).get_by_role("form", name="Add")).to_be_visible()
+    expect(service(page, "stage").locator(".background")).to_be_visible()
+    expect(service(page, "queue").locator(".background")).to_be_hidden()
+
+
 def test_reordering_by_keyboard_keeps_the_focus(site: Site, first_page: Page) -> None:
     first, second, third = add_countdowns(site, first_page, 3)
     up = rows(first_page).nth(2).get_by_role("button", name="Move up countdown")
@@ -490,7 +503,7 @@ def test_a_service_that_comes_back_as_something_else_is_shown_as_that(
     well_site.programs["pool"] = [sys.executable, "-m", "shmooze.queue", "pool"]
     well_site.start("pool")
     expect(service(page, "pool").locator(".kind")).to_have_text("queue")
-    expect(service(page, "pool").locator(".background")).to_be_visible()
+    expect(service(page, "pool").locator(".background")).to_be_attached()
 
 
 def test_a_page_that_was_away_for_longer_than_anybody_remembers_is_right_again(
