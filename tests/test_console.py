@@ -386,6 +386,9 @@ def test_each_parameter_is_shown_as_what_it_is(well_site: Site, page: Page) -> N
     bar = parameter(row, "progress").locator("progress")
     expect(bar).to_have_js_property("value", 0.5)
     expect(parameter(row, "progress")).to_contain_text("50 %")
+    for progress, percent in ((0.29, "29 %"), (0.999, "99 %")):
+        pool.tell(uid, "set", progress=progress)
+        expect(parameter(row, "progress").locator("span")).to_have_text(percent)
     expect(parameter(row, "number")).to_have_text("1.23457")
     expect(parameter(row, "url").get_by_role("link")).to_have_attribute("href", "/static/icon.svg")
     link = parameter(row, "link").get_by_role("link")

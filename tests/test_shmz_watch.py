@@ -714,6 +714,14 @@ def test_server_that_ends_before_it_has_told_anything_is_asked_again(
     piped.wait_for("watching")
 
 
+@pytest.mark.parametrize(
+    ("progress", "percent"),
+    [(0, 0), (0.29, 29), (0.57, 57), (0.999, 99), (0.9999999, 99), (1, 100)],
+)
+def test_percent_are_those_that_are_done(progress: float, percent: int) -> None:
+    assert shmz_watch.draw_bar(progress, 10).endswith(f" {percent:3}%")
+
+
 # Pictures of anything
 
 TEXTS = st.text() | st.sampled_from([HOSTILE, "字🍵", "\ud800", "e\u0301" * 30, "\u200d\ufe0f"])
