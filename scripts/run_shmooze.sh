@@ -5,7 +5,9 @@
 #
 #     scripts/run_shmooze.sh [SETTINGS.json [SUPERVISORD.conf]]
 #
-# The defaults are examples/settings.json and the supervisord.conf of this checkout.
+# The defaults are examples/settings.json and the supervisord.conf of this checkout. Which programs
+# run is said by SUPERVISORD.conf alone: with SETTINGS.json only, it is still the gateway and the
+# example queue and pool, on the ports of that file. Module types in it are not looked at then.
 set -euo pipefail
 settings=$(realpath -m "${1:-$(dirname "$0")/../examples/settings.json}")
 conf=$(realpath -m "${2:-$(dirname "$0")/../supervisord.conf}")

@@ -193,7 +193,6 @@ class Broker(JSONCommandProcessor, Service):
         if filename:
             self.logger = Database(filename, log_table=f"{self.name}_log")
         super().start()
-        log.info("%s: listening on %s:%s", self.name, self.host, self.port)
         # The port is ours, so nobody else can be this service now.
         launcher = LocalLauncher(f"{self.host}:{self.port}")
         if swept := launcher.end_all():

@@ -37,8 +37,11 @@ def main(argv: list[str] | None = None) -> int:
         elif arguments.command == "revoke":
             tokens.revoke(arguments.name)
         else:
-            for name, entry in tokens.load().items():
+            entries = tokens.load()
+            for name, entry in entries.items():
                 sys.stdout.write(f"{entry['role']:8} {name}\n")
+            if not entries:
+                sys.stderr.write(f"There are no tokens in {tokens.path}.\n")
     except SettingsError as bad:
         sys.stderr.write(f"shmooze: {bad}\n")
         return 2

@@ -106,6 +106,8 @@ class Gateway:
         log.info("gateway: http://%s:%s/", self.host, self.settings.port("wsgi"))
         if not os.path.isdir(static := self.settings.get("static_path")):
             log.warning("gateway: `static_path` %s is no folder: no page will be found", static)
+        if "ports" not in self.settings.public_settings:
+            log.warning("gateway: `ports` is not in `public`: pages will not find the services")
         warn_if_open(self.host, self.settings, "gateway")
 
     def stop(self) -> None:
@@ -161,6 +163,9 @@ class Gateway:
     def _serve_settings(self) -> bytes:
         response.content_type = "application/json"
         response.set_header("Cache-Control", "no-cache")
+        scheme = request.get_header("Authorization", "").partition(" ")[0]
+        if self.app.tokens is not None and scheme.lower() != "bearer":
+            response.set_header("Shmooze-Logout", "logout")  # let in by the cookie of our form
         return packet.encode(self.settings.public_settings)
 
     def _serve_file(self, path: str) -> bottle.HTTPResponse:

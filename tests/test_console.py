@@ -11,7 +11,7 @@ from chromium import needs_chromium
 from conftest import EXAMPLES
 from console import add_countdowns, order, rows, service, shown_uids
 from events import Watcher
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from support import CHILDREN, ROOT, Client, Refusal, Site, child
 
 from shmooze.lib.tokens import TokenFile
@@ -83,6 +83,19 @@ def test_background_is_set_and_replaced(site: Site, first_page: Page) -> None:
     assert site.ask("queue", "bg")["type"] == "clock"
 
 
+def test_queue_without_backgrounds_shows_none(page: Page, make_site: Callable[..., Site]) -> None:
+    types = {"clock": CLOCK}
+    settings = {"queue": {"modules": types}, "stage": {"modules": types, "backgrounds": types}}
+    programs = {"stage": [sys.executable, "-m", "shmooze.queue", "stage"]}
+    site = make_site(services=("wsgi", "queue", "stage"), settings=settings, programs=programs)
+    site.start()
+    page.goto(site.url)
+    for name in ("queue", "stage"):
+        expect(service(page, name).get_by_role("form", name="Add")).to_be_visible()
+    expect(service(page, "stage").locator(".background")).to_be_visible()
+    expect(service(page, "queue").locator(".background")).to_be_hidden()
+
+
 def test_reordering_by_keyboard_keeps_the_focus(site: Site, first_page: Page) -> None:
     first, second, third = add_countdowns(site, first_page, 3)
     up = rows(first_page).nth(2).get_by_role("button", name="Move up countdown")
@@ -124,6 +137,12 @@ def test_removing_passes_the_focus_on(site: Site, first_page: Page) -> None:
     [
         ('{"seconds": soon}', "not valid JSON"),
         ("[30]", "must be a JSON object"),
+        ("30", "must be like seconds=30"),
+        ("seconds = 30", "must be like seconds=30"),
+        ("seconds=1 seconds=2", "seconds is given twice"),
+        ("seconds=12345678901234567890", "too large"),
+        ("seconds=-1", "seconds must be a number above 0, not -1"),
+        ("seconds=soon", "seconds must be a number above 0, not 'soon'"),
         ('{"seconds": -1}', "seconds must be a number above 0, not -1"),
     ],
 )
@@ -136,6 +155,37 @@ def test_bad_arguments_are_said_and_the_next_good_ones_taken(
     order(first_page, "queue", "Add", "countdown", '{"seconds": 1000}')
     expect(rows(first_page)).to_have_count(1)
     expect(form.get_by_role("alert")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("text", "args"),
+    [
+        ("", {}),
+        (" name=tea ", {"name": "tea"}),
+        (
+            'a=1 b=tea time c=[1, 2] d=\'"30"\' e="x y" f=',
+            {"a": 1, "b": "tea time", "c": [1, 2], "d": "30", "e": "x y", "f": ""},
+        ),
+        ("a=b=c ü=true", {"a": "b=c", "ü": True}),
+        ("ü=true x=NaN __proto__=1", {"ü": True, "x": "NaN", "__proto__": 1}),
+        (' {"a": {"b": "c=d"}}', {"a": {"b": "c=d"}}),
+    ],
+)
+def test_arguments_are_pairs_as_for_shmz_or_a_json_object(
+    page: Page, make_site: Callable[..., Site], text: str, args: dict[str, object]
+) -> None:
+    types = {"modules": {"well": {"process": child("well")}}}
+    site = make_site(settings={"queue": types}, services=("wsgi", "queue")).start()
+    uid = Client(site, "queue").add()
+    page.goto(site.url)
+    rows(page).get_by_text("Tell, output").click()
+    form = rows(page).get_by_role("form", name="Tell")
+    form.get_by_label("Command").fill("echo")
+    form.get_by_label("Arguments").fill(text)
+    form.get_by_role("button").click()
+    expect(form.locator(".answer")).not_to_be_empty()
+    assert json.loads(form.locator(".answer").inner_text()) == args
+    assert Client(site, "queue").uids() == [uid]
 
 
 def test_hostile_type_and_parameters_stay_text(page: Page, make_site: Callable[..., Site]) -> None:
@@ -220,6 +270,27 @@ def test_page_works_under_other_prefixes(
     assert page.evaluate("endpoints.queue.url") == f"{wsgi_prefix}queue"
 
 
+@pytest.mark.parametrize(
+    ("ports", "public", "said"),
+    [
+        (["wsgi", "queue"], ["name"], '"ports" is not in "public"'),
+        (["wsgi"], ["ports"], 'The settings name no service: add one to "ports".'),
+    ],
+)
+def test_page_without_services_says_why_at_its_top(
+    page: Page, make_site: Callable[..., Site], ports: list[str], public: list[str], said: str
+) -> None:
+    site = make_site(settings={"public": public}, services=tuple(ports)).start("wsgi")
+    page.goto(site.url)
+    hint = page.locator("body > .hint:visible")
+    expect(hint).to_have_count(1)
+    expect(hint).to_contain_text(said)
+    assert page.viewport_size is not None
+    assert hint.bounding_box()["y"] < page.viewport_size["height"] / 4
+    warned = "gateway: `ports` is not in `public`" in site.log("wsgi")
+    assert warned == ("ports" not in public)
+
+
 # Tokens
 
 
@@ -236,6 +307,35 @@ def test_a_person_logs_in_and_steers(page: Page, guarded: tuple[Site, str]) -> N
     order(page, "queue", "Add", "countdown", '{"seconds": 1000}')
     expect(rows(page)).to_have_count(1)
     assert page.evaluate("document.cookie") == "", "no script can read it"
+
+
+def test_who_logs_out_needs_the_token_again(page: Page, guarded: tuple[Site, str]) -> None:
+    site, token = guarded
+    page.goto(site.url)
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log out").click()
+    expect(page).to_have_url(f"{site.url}login")
+    expect(page.get_by_label("Token")).to_be_visible()
+    page.goto(site.url)
+    expect(page).to_have_url(f"{site.url}login")
+
+
+def test_who_has_not_logged_in_cannot_log_out(
+    page: Page, browser: Browser, guarded: tuple[Site, str], make_site: Callable[..., Site]
+) -> None:
+    site, token = guarded
+    headers = {"Authorization": f"Bearer {token}"}  # as a proxy may add it
+    context = browser.new_context(extra_http_headers=headers)
+    unguarded = make_site(services=("wsgi",)).start()
+    for each, url in ((context.new_page(), site.url), (page, unguarded.url)):
+        each.goto(url)
+        each.wait_for_function(
+            "() => performance.getEntriesByType('resource')"
+            ".filter(each => each.name.endsWith('/settings.json') && each.responseEnd).length === 2"
+        )
+        expect(each.get_by_role("button", name="Log out")).to_be_hidden()
+    context.close()
 
 
 def test_a_page_whose_token_is_revoked_is_led_to_the_form(
@@ -286,6 +386,9 @@ def test_each_parameter_is_shown_as_what_it_is(well_site: Site, page: Page) -> N
     bar = parameter(row, "progress").locator("progress")
     expect(bar).to_have_js_property("value", 0.5)
     expect(parameter(row, "progress")).to_contain_text("50 %")
+    for progress, percent in ((0.29, "29 %"), (0.999, "99 %")):
+        pool.tell(uid, "set", progress=progress)
+        expect(parameter(row, "progress").locator("span")).to_have_text(percent)
     expect(parameter(row, "number")).to_have_text("1.23457")
     expect(parameter(row, "url").get_by_role("link")).to_have_attribute("href", "/static/icon.svg")
     link = parameter(row, "link").get_by_role("link")
@@ -403,7 +506,7 @@ def test_a_service_that_comes_back_as_something_else_is_shown_as_that(
     well_site.programs["pool"] = [sys.executable, "-m", "shmooze.queue", "pool"]
     well_site.start("pool")
     expect(service(page, "pool").locator(".kind")).to_have_text("queue")
-    expect(service(page, "pool").locator(".background")).to_be_visible()
+    expect(service(page, "pool").locator(".background")).to_be_attached()
 
 
 def test_a_page_that_was_away_for_longer_than_anybody_remembers_is_right_again(

@@ -90,6 +90,39 @@ def test_nothing_is_wider_than_the_screen(busy_site: Site, browser: Browser, scr
     context.close()
 
 
+@pytest.mark.parametrize("screen", SCREENS)
+def test_no_button_of_a_row_has_its_outline_clipped(
+    busy_site: Site, browser: Browser, screen: str
+) -> None:
+    context = browser.new_context(viewport=SCREENS[screen], has_touch=screen == "phone")
+    page = context.new_page()
+    open_all(page, busy_site)
+    clipped = page.locator(".module").evaluate_all(
+        """rows => rows.flatMap((row) => {
+            const room = row.getBoundingClientRect();
+            return [...row.querySelectorAll("button, summary")].filter((each) => {
+                const { left, right, top, bottom } = each.getBoundingClientRect();
+                const sides = [left - room.left, room.right - right];
+                return right > left && Math.min(...sides, top - room.top, room.bottom - bottom) < 4;
+            }).map((each) => each.outerHTML);
+        })"""
+    )
+    assert clipped == []
+    context.close()
+
+
+def test_what_is_printed_is_whole_and_has_no_controls(busy_site: Site, page: Page) -> None:
+    open_all(page, busy_site)
+    page.emulate_media(media="print", color_scheme="dark")
+    row = rows(page).first
+    assert row.evaluate("row => getComputedStyle(row).contentVisibility") == "visible"
+    assert page.locator("button:visible, input:visible, select:visible").count() == 0
+    long = row.locator("dd", has_text="line 29")
+    assert long.evaluate("dd => dd.scrollHeight === dd.clientHeight"), "it is not cut"
+    colour = "element => getComputedStyle(element).backgroundColor"
+    assert page.locator(".service").first.evaluate(colour) == "rgb(255, 255, 255)"
+
+
 def test_everything_is_reached_by_the_tab_key(busy_site: Site, page: Page) -> None:
     open_all(page, busy_site)
     page.evaluate("document.activeElement.blur(); document.body.focus()")

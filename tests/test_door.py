@@ -322,6 +322,7 @@ def test_tokens_are_added_listed_and_revoked(make_site: Callable[..., Site]) -> 
     site.settings["tokens_path"] = "$HERE/tokens.json"
     site.settings_file.write_text(json.dumps(site.settings))
     file = site.folder / "tokens.json"
+    assert "; `python -m shmooze.tokens add NAME` makes it\n" in tokens(site, "list").stderr
     made = tokens(site, "add", "ada")
     assert re.fullmatch(r"[\w-]{43}\n", made.stdout)
     assert tokens(site, "add", "bob", "--role", "read").stdout != made.stdout
@@ -338,6 +339,10 @@ def test_tokens_are_added_listed_and_revoked(make_site: Callable[..., Site]) -> 
     assert tokens(site, "list").stdout == "read     bob\n"
     assert "no token for 'ada'; known: bob" in tokens(site, "revoke", "ada").stderr
     assert "letters, digits" in tokens(site, "add", "a b").stderr
+    tokens(site, "revoke", "bob")
+    none = tokens(site, "list")
+    assert (none.returncode, none.stdout) == (0, "")
+    assert none.stderr == f"There are no tokens in {file}.\n"
 
 
 def test_without_tokens_path_the_program_says_so(make_site: Callable[..., Site]) -> None:

@@ -66,6 +66,8 @@ def test_volume_is_behind_the_gateway_as_soon_as_ports_names_it(
     make_site: Callable[..., Site],
 ) -> None:
     site = make_site(services=("wsgi", "vol"), programs=EXAMPLES).start()
+    line = f"vol: listening on 127.0.0.1:{site.ports['vol']}\n"
+    wait_until(lambda: line in site.log("vol"), "it says where it listens")
     answers = site.post(
         "vol",
         [

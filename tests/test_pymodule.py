@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -229,6 +230,41 @@ def test_refused_update_is_told_on_standard_error(parent: Parent) -> None:
         return "update refused: bad update: too big\n" in parent.stderr.read_text()
 
     wait_until(told, "the operator is told")
+
+
+@pytest.mark.parametrize("kind", ["ValueError", "TypeError", "CommandError"])
+def test_refusal_is_one_line_on_standard_error_that_names_its_place(
+    parent: Parent, kind: str
+) -> None:
+    assert parent.ask("do_fail", words="no\nway", kind=kind)["error"] == "no way"
+    (line,) = parent.stderr.read_text().splitlines()
+    assert re.fullmatch(r"refused `do_fail` \(poller\.py, line \d+\): no way", line)
+
+
+def test_arguments_that_a_function_does_not_take_are_one_line_on_standard_error(
+    parent: Parent,
+) -> None:
+    error = parent.ask("do_add", c=1)["error"]
+    (line,) = parent.stderr.read_text().splitlines()
+    assert line.startswith("refused `do_add` (pymodule.py, line ")
+    assert line.endswith(f"): {error}")
+
+
+def test_mistake_of_the_module_leaves_a_traceback_on_standard_error(parent: Parent) -> None:
+    parent.ask("do_fail", words="oops")
+    lines = parent.stderr.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("Traceback (most recent call last):", "RuntimeError: oops")
+
+
+def test_refused_init_is_told_once_wherever_it_is_told(site: Site) -> None:
+    words = "seconds must be a number above 0, not -1"
+    with pytest.raises(Refusal, match=f"^countdown refused `init`: {words}$"):
+        site.ask("queue", "add", type="countdown", args={"seconds": -1})
+    (ended,) = wait_until(lambda: site.ask("queue", "gone"), "it is gone")
+    (line,) = ended["stderr_tail"]
+    assert line.startswith("refused `init` (countdown.py, line ")
+    assert line.endswith(f"): {words}")
+    assert "Traceback" not in site.log("queue")
 
 
 # how it starts

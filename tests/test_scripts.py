@@ -89,7 +89,8 @@ def test_a_token_file_that_cannot_be_used_is_one_line(
     terminal = run_shmooze(make_site(settings={"tokens_path": "/nowhere/tokens.json"}))
     assert terminal.wait() == 2
     expected = "shmooze: token file /nowhere/tokens.json: cannot be read: No such file or directory"
-    assert terminal.text.splitlines()[-1] == expected
+    hint = "; `python -m shmooze.tokens add NAME` makes it"
+    assert terminal.text.splitlines()[-1] == expected + hint
 
 
 def test_supervisord_conf_opens_no_port_and_knows_no_password() -> None:

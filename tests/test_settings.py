@@ -248,6 +248,8 @@ BAD_SECTIONS = [
     ({}, "`queue.modules` names no module type"),
     ({"modules": []}, "`queue.modules` must be an object of types"),
     ({"modules": {"t": ["true"]}}, "`queue.modules.t` must be an object"),
+    ({"modules": {"t": {"proces": ["true"]}}}, "`queue.modules.t.proces` is unknown; did you mean"),
+    ({"modules": {"t": {"x": 1}}}, "`queue.modules.t.x` is unknown; known: process, connect_time"),
     ({"modules": {"": {"process": ["true"]}}}, "`queue.modules.` "),
     ({"modules": {"a\0b": {"process": ["true"]}}}, "`queue.modules.a"),
 ]

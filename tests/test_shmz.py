@@ -32,6 +32,10 @@ ROSTER: list[dict[str, Any]] = [
 ]
 
 
+#: What shmz asks to find out which uid is meant.
+LOOK_UP = json.dumps([{"cmd": cmd} for cmd in ("queue", "pool", "bg", "gone")]).encode()
+
+
 def good(result: Any = None) -> dict[str, Any]:
     return {"success": True, "result": result}
 
@@ -47,7 +51,10 @@ class Request(NamedTuple):
 
 
 class Peer(ThreadingHTTPServer):
-    """A server that gives every request the same answer and remembers the requests."""
+    """A server that gives every request the same answer and remembers the requests.
+
+    But what shmz asks before it sends a uid is answered by `known`, and not remembered.
+    """
 
     daemon_threads = False
     block_on_close = True
@@ -58,6 +65,8 @@ class Peer(ThreadingHTTPServer):
         self.requests: list[Request] = []
         self.status = 200
         self.reply: Any = good()
+        self.known: Any = [bad("unknown command"), good(ROSTER), bad("unknown command"), good([])]
+        self.look_ups = 0
         #: Set when a request is here; no request is answered unless `may_answer` is set.
         self.asked = threading.Event()
         self.may_answer = threading.Event()
@@ -75,11 +84,14 @@ class PeerHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.requests.append(Request(self.path, self.headers["Content-Type"], body))
+        if body == LOOK_UP:
+            self.server.look_ups += 1
+        else:
+            self.server.requests.append(Request(self.path, self.headers["Content-Type"], body))
         self.server.asked.set()
         if not self.server.may_answer.wait(PATIENCE):
             return
-        reply = self.server.reply
+        reply = self.server.known if body == LOOK_UP else self.server.reply
         reply = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(reply)))
@@ -220,9 +232,18 @@ def read_terminal(master: int) -> bytes:
             {"cmd": "ask_background", "args": {"uid": UID, "parameters": ["time"]}},
         ),
         (["set_vol", "vol=3"], {"cmd": "set_vol", "args": {"vol": 3}}),
-        (["rm", 'uids=["a", "b"]'], {"cmd": "rm", "args": {"uids": ["a", "b"]}}),
+        (["output", UID], {"cmd": "output", "args": {"uid": UID}}),
+        (["output", f"uid={UID}"], {"cmd": "output", "args": {"uid": UID}}),
+        (["rm", 'uids=["3f2a", "81b1f7b4"]'], {"cmd": "rm", "args": {"uids": [UID, OTHER_UID]}}),
+        (["rm", "uids=3"], {"cmd": "rm", "args": {"uids": 3}}),
+        (["mv", "81b1", UID], {"cmd": "mv", "args": {"uids": [OTHER_UID, UID]}}),
+        (
+            ["tell", "3f2a5a0e", "add"],
+            {"cmd": "tell_module", "args": {"uid": UID, "cmd": "add"}},
+        ),
+        (["ask_module", "uid=3f2a"], {"cmd": "ask_module", "args": {"uid": UID}}),
         (["add", "a=1", "b=2"], {"cmd": "add", "args": {"a": 1, "b": 2}}),
-        (["rm", "--", UID, "-x"], {"cmd": "rm", "args": {"uids": [UID, "-x"]}}),
+        (["add", "--", "-x"], {"cmd": "add", "args": {"type": "-x"}}),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -232,6 +253,57 @@ def test_words_become_the_packet_that_a_person_means(
     assert shmz(*words) == (0, "null\n", "")
     assert peer.packet == packet
     assert peer.requests[0].content_type == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("3f2", "'3f2' is too short for a uid: 4 characters at the least"),
+        ("", "'' is too short for a uid: 4 characters at the least"),
+        ("abcd", f"'abcd' may be any of abcd{UID[4:]}, abcd{OTHER_UID[4:]}"),
+        ("5d01", f"movie 5d01{UID[4:]} is gone: it was removed"),
+        ("nobody", "there is no module with the uid 'nobody'"),
+        (f"{UID}-", f"there is no module with the uid '{UID}-'"),
+    ],
+)
+@pytest.mark.parametrize("words", [["rm", UID], ["tell", "again"], ["output"]], ids=" ".join)
+def test_uid_that_is_not_found_or_not_clear_is_told_and_nothing_is_done(
+    shmz: Run, peer: Peer, words: list[str], text: str, line: str
+) -> None:
+    there = [*ROSTER, *({**each, "uid": f"abcd{each['uid'][4:]}"} for each in ROSTER)]
+    gone = [{"uid": f"5d01{UID[4:]}", "type": "movie", "reason": "was removed"}]
+    peer.known = [good(there), bad("unknown command"), good(), good(gone)]
+    command, *others = words
+    assert shmz(command, text, *others) == (1, "", f"shmz: {line}\n")
+    assert peer.requests == []
+
+
+def test_removing_a_whole_uid_that_has_gone_is_done_and_told(shmz: Run, peer: Peer) -> None:
+    gone = f"5d01{UID[4:]}"
+    ended = shmz("rm", UID, gone)
+    line = f"shmz: there is no module with the uid '{gone}'\n"
+    assert ended == (0, "null\n", line)
+    assert peer.packet == {"cmd": "rm", "args": {"uids": [UID, gone]}}
+
+
+def test_whole_uid_is_sent_at_once_where_the_service_knows_better(shmz: Run, peer: Peer) -> None:
+    peer.reply = bad("no module with this uid")
+    assert shmz("tell", UID, "add").status == 1
+    assert (peer.look_ups, len(peer.requests)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [[bad("unknown command")] * 4, bad("no lists"), [good({}), good([3, {}]), good([]), good(7)]],
+    ids=json.dumps,
+)
+def test_uid_is_sent_as_it_is_to_a_service_that_is_no_queue(
+    shmz: Run, peer: Peer, known: Any
+) -> None:
+    peer.known = known
+    is_queue = isinstance(known, list) and known[0]["success"]
+    assert shmz("greet", "uid=ada lovelace").status == (1 if is_queue else 0)
+    assert len(peer.requests) == (0 if is_queue else 1)
 
 
 @pytest.mark.parametrize(
@@ -506,7 +578,8 @@ def test_server_that_is_not_there_is_told() -> None:
         deaf.bind(("127.0.0.1", 0))  # bound, so that nobody else listens there
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/queue"
         ended = run_shmz("-e", url, "queue")
-    assert ended == (3, "", f"shmz: no answer from {url}: Connection refused\n")
+    hint = "is it elsewhere? See SHMZ_ENDPOINT and -e"
+    assert ended == (3, "", f"shmz: no answer from {url}: Connection refused; {hint}\n")
 
 
 def test_server_that_does_not_answer_in_time_is_given_up(shmz: Run, peer: Peer) -> None:
@@ -654,7 +727,7 @@ def test_person_drives_queue_pool_and_own_service(make_site: Callable[..., Site]
     assert "countdown" in shmz("modules_available")
     first = shmz("add", "countdown", "seconds=1000")["uid"]
     second = shmz("add", "countdown", "seconds=1000")["uid"]
-    shmz("mv", second, first)
+    shmz("mv", second[:8], first[:4])
     roster = shmz("queue")
     assert [(module["uid"], module["state"]) for module in roster] == [
         (second, "playing"),
@@ -662,10 +735,12 @@ def test_person_drives_queue_pool_and_own_service(make_site: Callable[..., Site]
     ]
     assert "left" in roster[1]["parameters"]
     left = shmz("ask", first, "left")["left"]
-    assert shmz("tell", first, "add", "seconds=5") == left + 5
+    assert shmz("tell", first[:8], "add", "seconds=5") == left + 5
     clock = shmz("set_bg", "clock")["uid"]
     assert shmz("bg")["uid"] == clock
-    shmz("rm", first, second)
+    assert shmz("ask_background", clock[:8], "time") == {}, "it has not played yet"
+    assert shmz("output", second[:8]) == []
+    shmz("rm", first, second[:8])
     assert shmz("queue") == []
 
     job = shmz("-e", "pool", "add", "job", "name=forever")["uid"]
@@ -673,6 +748,9 @@ def test_person_drives_queue_pool_and_own_service(make_site: Callable[..., Site]
     shmz("-e", "vol", "set_vol", "vol=3")
     assert shmz("-e", "vol", "get_vol") == 3
 
+    gone = run_shmz("-e", f"{site.url}queue", "rm", first[:8])
+    line = f"shmz: countdown {first} is gone: it was removed\n"
+    assert gone == (1, "", line)
     refused = run_shmz("-e", f"{site.url}queue", "add", "no_such_type")
     assert (refused.status, refused.out, refused.err.count("\n")) == (1, "", 1)
     assert "no_such_type" in refused.err

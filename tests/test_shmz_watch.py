@@ -31,6 +31,7 @@ shmz = sys.modules["shmz"] = ModuleType("shmz")
 vars(shmz).update(runpy.run_path(str(SHMZ)))
 shmz_watch = SimpleNamespace(**runpy.run_path(f"{SHMZ}-watch"))
 
+ELSEWHERE = "is it elsewhere? See SHMZ_ENDPOINT and -e"
 KINDS = {"well": {"process": child("well")}, "flood": {"process": child("flood")}}
 
 
@@ -462,7 +463,7 @@ def test_wrong_name_and_service_without_events_are_told_in_the_words_of_the_serv
 
 def test_server_that_is_not_there_at_first_is_told(make_site: Callable[..., Site]) -> None:
     url = f"{make_site().url}queue"
-    line = f"no answer from {url}/events: Connection refused"
+    line = f"no answer from {url}/events: Connection refused; {ELSEWHERE}"
     assert refused("-e", url, "watch") == (3, line)
 
 
@@ -537,7 +538,8 @@ def test_both_files_watch_from_wherever_they_are_linked_to_and_leave_nothing_bes
     (copied / "bin").mkdir()
     for name in ("shmz", "shmz-watch"):
         (copied / "bin" / name).symlink_to(copied / name)
-    refused = "shmz: no answer from http://127.0.0.1:1/pool/events: Connection refused\n"
+    url = "http://127.0.0.1:1/pool/events"
+    refused = f"shmz: no answer from {url}: Connection refused; {ELSEWHERE}\n"
     for folder in (copied, copied / "bin"):
         for file, *words in (["shmz", "watch"], ["shmz-watch"]):
             asked = [*words, "-e", "http://127.0.0.1:1/queue", "pool"]
@@ -668,13 +670,26 @@ def test_event_that_makes_no_sense_is_a_lost_connection_and_a_new_beginning(
     assert server.last_ids == [None, None if nonsense else "1"]
 
 
-def test_silent_server_counts_as_lost(
-    strange: Callable[..., Strange], pipe: Callable[..., Piped]
-) -> None:
+def test_silent_server_counts_as_lost(strange: Callable[..., Strange]) -> None:
     server = strange(b":\n\n" + SNAPSHOT)
-    piped = pipe(server.url, "--timeout", "0.3")
-    piped.wait_for("connection lost: nothing heard for 0.3 s; trying again")
-    wait_until(lambda: server.last_ids[1:2] == ["1"], "it comes back with the last id")
+    service = shmz.Service(f"{server.url}events", 0.3)
+    told = shmz_watch.follow(service, server.url)
+    lost = next(live.lost for _, live in told if live.lost)
+    assert lost == "nothing heard for 0.3 s"
+    next(told)
+    assert server.last_ids == [None, "1"], "it comes back with the last id"
+    told.close()
+
+
+@pytest.mark.parametrize("timeout", ["1", "15", "19.5"])
+def test_patience_that_is_shorter_than_a_service_may_be_silent_is_refused(
+    strange: Callable[..., Strange], pipe: Callable[..., Piped], timeout: str
+) -> None:
+    server = strange(SNAPSHOT)
+    status, complaint = pipe(server.url, "--timeout", timeout).wait()
+    assert (status, complaint.count("\n")) == (2, 1)
+    assert complaint.startswith(f"shmz: watch needs a --timeout of 20 or more, not {timeout}: ")
+    assert server.last_ids == []
 
 
 def test_refusal_later_on_ends_it_and_is_told_on_the_screen_from_before(
@@ -697,6 +712,14 @@ def test_server_that_ends_before_it_has_told_anything_is_asked_again(
     piped = pipe(strange(b":\n\n", SNAPSHOT).url)
     piped.wait_for("connection lost: the server has ended it; trying again")
     piped.wait_for("watching")
+
+
+@pytest.mark.parametrize(
+    ("progress", "percent"),
+    [(0, 0), (0.29, 29), (0.57, 57), (0.999, 99), (0.9999999, 99), (1, 100)],
+)
+def test_percent_are_those_that_are_done(progress: float, percent: int) -> None:
+    assert shmz_watch.draw_bar(progress, 10).endswith(f" {percent:3}%")
 
 
 # Pictures of anything

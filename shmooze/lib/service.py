@@ -253,6 +253,7 @@ class Service:
         door = Door(self._application(), self.host, source, proxies=LOOPBACK)  # the gateway's
         self._server = Server(self.host, self.port, door, self._limits)
         self._server.start()
+        log.info("%s: listening on %s:%s", self.name or type(self).__name__, self.host, self.port)
         warn_if_open(self.host, source, self.name or type(self).__name__)
 
     def stop(self) -> None:

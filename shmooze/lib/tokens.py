@@ -62,7 +62,9 @@ class TokenFile:
                     raise self._error("belongs to another user")
                 entries = json.load(file)
         except OSError as bad:
-            raise self._error(f"cannot be read: {bad.strerror}") from bad
+            hint = "; `python -m shmooze.tokens add NAME` makes it"
+            hint = hint if isinstance(bad, FileNotFoundError) else ""
+            raise self._error(f"cannot be read: {bad.strerror}{hint}") from bad
         except (ValueError, RecursionError) as bad:
             raise self._error(f"is broken: {bad}") from bad
         self._check(entries)

@@ -139,7 +139,8 @@ class Supervisor:
         young = now - place.born < self.healthy
         place.delay = min(self.longest_delay, 2 * place.delay or self.first_delay) if young else 0.0
         place.due, place.pid = now + place.delay, 0
-        log.error("worker %d %s; another one in %g s", place.number, why, place.delay)
+        soon = f"in {place.delay:g} s" if place.delay else "at once"
+        log.error("worker %d %s; another one %s", place.number, why, soon)
         if place.delay and place.listener:
             place.listener.close()
             place.listener = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from shmooze import settings
@@ -100,11 +101,13 @@ def _type_from_settings(
         raise source.error(path, "has a name that cannot be shown")
     if not isinstance(description, dict):
         raise source.error(path, 'must be an object with a "process"')
+    if unknown := [key for key in description if key not in _KEYS]:
+        key = unknown[0]
+        meant = "".join(f"did you mean `{each}`? " for each in get_close_matches(key, _KEYS, 1))
+        raise source.error(f"{path}.{key}", f"is unknown; {meant}known: {', '.join(_KEYS)}")
     if not _is_argv(description.get("process")):
         raise source.error(f"{path}.process", "must be a list of strings, program first")
     for key, value in description.items():
-        if key not in _KEYS:
-            raise source.error(f"{path}.{key}", f"is unknown; known: {', '.join(_KEYS)}")
         if key in _NUMBERS and (type(value) not in (int, float) or value <= 0):
             raise source.error(f"{path}.{key}", f"must be a number above 0, not {value!r}")
         if key in _COUNTS and (type(value) is not int or value < 0):

@@ -115,7 +115,9 @@ class JSONParentPoller:
     """Answers the parent's commands from a table, and sends updates.
 
     A subclass fills `commands` with functions that take self and the command's args by name.
-    What a function returns is the answer's result; what it raises is the answer's error.
+    What a function returns is the answer's result; what it raises is the answer's error. Standard
+    error gets a line of it too, and a traceback unless it is a ValueError, a TypeError or a
+    CommandError.
 
         class Hello(JSONParentPoller):
             def cmd_init(self, name): ...
@@ -164,10 +166,26 @@ class JSONParentPoller:
         try:
             return packet.good(function(self, **command.get("args", {})))
         except Exception as bad:
-            import traceback  # rarely needed, and a third of this module's import time
+            answer = packet.error(str(bad) or type(bad).__name__)
+            _tell_operator(command["cmd"], bad, answer["error"])
+            return answer
 
-            traceback.print_exc()
-            return packet.error(str(bad) or type(bad).__name__)
+
+def _tell_operator(cmd: str, bad: Exception, words: str) -> None:
+    """Say on standard error why a command failed: in one line, if it was refused on purpose."""
+    from shmooze.errors import CommandError
+
+    if not isinstance(bad, (CommandError, ValueError, TypeError)):
+        import traceback  # rarely needed, and a third of this module's import time
+
+        traceback.print_exc()
+        return
+    place = bad.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    assert place is not None
+    file = os.path.basename(place.tb_frame.f_code.co_filename)
+    sys.stderr.write(f"refused `{cmd}` ({file}, line {place.tb_lineno}): {words}\n")
 
 
 def _addresses(argv: Sequence[str]) -> tuple[str, int, int]:

@@ -12,17 +12,40 @@ function exactly(name, value) {
   return value;
 }
 
-/** The arguments that a person typed. Throws an Error that says what is wrong with them. */
+/** The arguments that a person typed, as a JSON object or as for shmz. Throws an Error that says what is wrong with them. */
 function parseArguments(text) {
+  text = text.trim();
+  if (!/^[{[]/.test(text)) return parsePairs(text);
   let args;
   try {
-    args = JSON.parse(text.trim() || "{}", exactly);
+    args = JSON.parse(text, exactly);
   } catch (error) {
     throw new Error(`The arguments are not valid JSON: ${error.message}`);
   }
-  if (args === null || typeof args !== "object" || Array.isArray(args))
-    throw new Error('The arguments must be a JSON object, such as {"seconds": 30}.');
+  if (Array.isArray(args)) throw new Error('The arguments must be a JSON object, such as {"seconds": 30}.');
   return args;
+}
+
+/** key=value, separated by spaces; spaces in a value need no quotes. */
+function parsePairs(text) {
+  const args = new Map();
+  for (const word of text ? text.split(/\s+(?=[\p{L}\p{N}_.-]+=)/u) : []) {
+    const [, key, value] = word.match(/^([^\s=]+)=(.*)$/s) || [];
+    if (!key) throw new Error('The arguments must be like seconds=30, or a JSON object, such as {"seconds": 30}.');
+    if (args.has(key)) throw new Error(`${key} is given twice`);
+    args.set(key, jsonOrText(value));
+  }
+  return Object.fromEntries(args);
+}
+
+function jsonOrText(text) {
+  const [, quoted] = text.match(/^'([^']*)'$/) || []; // as in a shell
+  try {
+    return JSON.parse(quoted ?? text, exactly);
+  } catch (error) {
+    if (error.name !== "SyntaxError") throw error;
+    return quoted ?? text;
+  }
 }
 
 /** The arguments last used for something, the latest first. A browser may keep none. */

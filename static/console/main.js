@@ -8,6 +8,7 @@
  */
 
 import { byId } from "./dom.js";
+import { offerLogout } from "./logout.js";
 import { Service } from "./service.js";
 
 const TICK = 250; // ms
@@ -30,9 +31,11 @@ function tick() {
   }
 }
 
-shmooze_ready.then(({ name }) => {
+shmooze_ready.then(({ name, ports }) => {
   if (name) document.title = name;
-  byId("none").hidden = Object.keys(endpoints).length > 0;
+  byId("none").hidden = !ports || Object.keys(endpoints).length > 0;
+  byId("unlisted").hidden = Boolean(ports);
+  offerLogout().catch(() => {}); // out of reach again: then there is no button
   tick();
   setInterval(tick, TICK);
   document.addEventListener("visibilitychange", tick);

@@ -44,7 +44,7 @@ const KINDS = {
     place.replaceChildren(bar, text);
     return (value) => {
       bar.value = value;
-      write(text, `${Math.floor(100 * value)} %`);
+      write(text, `${Math.floor(100 * value + 1e-9)} %`); // 0.29 * 100 is a little less than 29
     };
   },
 

@@ -143,6 +143,7 @@ export class Service {
       await this.ask(cmd, { type, args }, true);
       announce(said(type));
     });
+    form.element.hidden = true; // until there is something to choose
     this.offers.push([form, offer]);
     return form.element;
   }

@@ -19,6 +19,7 @@ import os
 import threading
 import time
 
+from shmooze.errors import CommandError
 from shmooze.modules import JSONParentPoller
 
 
@@ -35,8 +36,9 @@ class Poller(JSONParentPoller):
     def do_add(self, a, b):
         return a + b
 
-    def do_fail(self, words):
-        raise RuntimeError(words)
+    def do_fail(self, words, kind="RuntimeError"):
+        kinds = {each.__name__: each for each in (RuntimeError, ValueError, TypeError)}
+        raise {**kinds, "CommandError": CommandError}[kind](words)
 
     def do_result(self, kind):
         return {"object": object(), "nan": float("nan"), "bytes": b"x", "tuple": (1, "ü")}[kind]

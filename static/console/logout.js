@@ -1,0 +1,19 @@
+/** The button that logs out, for those whom a cookie has let in. */
+
+import { announce, byId } from "./dom.js";
+
+export async function offerLogout() {
+  const answer = await fetch(`${BASE_URL}/settings.json`, { cache: "no-store" });
+  const place = answer.headers.get("Shmooze-Logout");
+  if (!place) return;
+  const button = byId("logout");
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    try {
+      const { url } = await fetch(new URL(place, answer.url), { method: "POST" });
+      location.assign(url); // it has led to the form
+    } catch {
+      announce("the server is out of reach");
+    }
+  });
+}
