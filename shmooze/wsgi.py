@@ -39,6 +39,7 @@ import gevent
 from bottle import request, response
 from gevent import monkey
 from geventhttpclient import HTTPClient
+from geventhttpclient.connectionpool import ConnectionPool
 from geventhttpclient.response import HTTPParseError
 
 from shmooze import settings
@@ -48,6 +49,7 @@ from shmooze.lib.door import CLIENT, TOKEN, Door, warn_if_open
 from shmooze.lib.limits import Limits
 from shmooze.lib.login import Login
 from shmooze.lib.program import complain, run
+from shmooze.lib.request import peek
 from shmooze.lib.server import Refused, Server, answer_error, json_body
 from shmooze.lib.workers import Supervisor
 
@@ -195,16 +197,7 @@ class Backend:
         host = gateway.settings.host("service_host")
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         self._connect = partial(HTTPConnection, host, port, timeout=gateway.connect_timeout)
-        self._new_client = partial(
-            HTTPClient,
-            host,
-            port,
-            concurrency=gateway.connections,
-            connection_timeout=gateway.connect_timeout,
-            network_timeout=gateway.timeout,
-            headers={"Content-Type": "application/json"},
-            block_size=1 << 16,
-        )
+        self._new_client = partial(_client, host, port, gateway)
         self._max_body = gateway.limits.max_body
         self._client: HTTPClient | None = None
 
@@ -276,6 +269,31 @@ class Backend:
         if (token := request.environ.get(TOKEN)) is not None:
             headers["Authorization"] = f"Bearer {token}"
         return headers
+
+
+class _Connections(ConnectionPool):
+    """Kept connections, of any number: select, by which geventhttpclient looks whether one has been
+    closed, knows no file beyond the 1,024th, and then every request would make a new one.
+    """
+
+    def _is_socket_alive(self, sock: Any) -> bool:
+        return sock is not None and peek(sock) is None
+
+
+def _client(host: str, port: int, gateway: Gateway) -> HTTPClient:
+    client = HTTPClient(
+        host, port, headers={"Content-Type": "application/json"}, block_size=1 << 16
+    )
+    client._connection_pool = _Connections(
+        host,
+        port,
+        host,
+        port,
+        size=gateway.connections,
+        connection_timeout=gateway.connect_timeout,
+        network_timeout=gateway.timeout,
+    )
+    return client
 
 
 def _pieces(connection: HTTPConnection, found: HTTPResponse) -> Iterator[bytes]:

@@ -93,7 +93,7 @@ class Incoming:
 
         With a client whose next one is always there already, others have their turn first.
         """
-        waits = not self._buffer and self._peek() is None
+        waits = not self._buffer and peek(self._connection) is None
         if not waits:
             self._turns.end_if_over()
         self._connection.settimeout(self._limits.idle_timeout)
@@ -107,17 +107,7 @@ class Incoming:
 
     def has_hung_up(self) -> bool:
         """Whether the client has closed its side, as far as one can tell without waiting."""
-        return self._peek() == b""
-
-    def _peek(self) -> bytes | None:
-        """The next byte, empty at the end; None where one would have to wait for it."""
-        try:
-            # The socket below gevent's, which would wait.
-            return bytes(self._connection._sock.recv(1, socket.MSG_PEEK))
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
+        return peek(self._connection) == b""
 
     def head(self) -> Head:
         """The head of the next request. Raises BadRequest, or HungUp in the middle of it."""
@@ -214,6 +204,17 @@ class Incoming:
 
     def _too_large(self) -> BadRequest:
         return BadRequest(413, f"the body is larger than {self._limits.max_body} bytes")
+
+
+def peek(connection: Any) -> bytes | None:
+    """The next byte, empty at the end; None where one would have to wait for it."""
+    try:
+        # The socket below gevent's, which would wait.
+        return bytes(connection._sock.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
 
 
 def parse_head(text: bytes, limits: Limits) -> Head:
