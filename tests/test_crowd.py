@@ -10,8 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
+from raw_service import RawService
 from support import (
     CHILDREN,
     PATIENCE,
@@ -189,6 +191,25 @@ def test_a_thousand_that_say_nothing_keep_nobody_out(tmp_path, stack: ExitStack)
         connection.sendall(b"POST /probe HTTP/1.1\r\nHost: localhost\r\n" if each % 2 else b"")
     for _ in range(20):
         assert site.post("probe", {"cmd": "nothing"}).status == 200
+
+
+def test_a_gateway_with_over_a_thousand_open_files_still_keeps_its_connections(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+    site = probe_site(tmp_path, "wsgi", "raw")
+    stack.callback(site.close)
+    site.start("wsgi")
+    crowd = ExitStack()
+    stack.callback(crowd.close)
+    for _ in range(1100):
+        connect(crowd, site.ports["wsgi"])
+    with RawService(site.ports["raw"]) as service:
+        for number in range(20):
+            assert site.post("raw", [number]).json == [number]
+        assert service.accepted == 1
 
 
 def test_a_service_that_runs_out_of_files_says_so_and_recovers(

@@ -62,6 +62,14 @@ def ill(behaviour: str, **patience: float) -> dict:
     }
 
 
+#: Prints its open files, in the shell's own process, and serves after that.
+LISTER = """
+for each in /proc/$$/fd/*; do [ -e "$each" ] && echo "${each##*/}"; done
+echo end
+exec 3<>"/dev/tcp/$1/$2" 4<>"/dev/tcp/$1/$3"
+while read -r line <&3; do echo '{"success":true}' >&3; done
+"""
+
 TYPES = {
     "well": {"process": child("well")},
     "moody": {"process": child("moody"), "command_timeout": 0.5, **LADDER},
@@ -76,6 +84,7 @@ TYPES = {
         **LADDER,
     },
     **{behaviour: ill(behaviour) for behaviour in (*STUBBORN, *STILLBORN)},
+    "lister": {"process": ["bash", "-c", LISTER, "lister"], **LADDER},
     "late": ill("late"),
     "never": ill("never", connect_timeout=1),
     "half": ill("half", connect_timeout=1.5),
@@ -175,6 +184,13 @@ def test_program_is_looked_up_in_path(make_site: Callable[..., Site], tmp_path: 
     ).start()
     pool = Client(site, "pool")
     assert pool.tell(pool.add("mine"), "echo", a=1) == {"a": 1}
+
+
+def test_child_has_none_of_the_services_files(pool: Client) -> None:
+    pool.add()  # whose streams and pipes the service has open
+    uid = pool.add("lister")
+    wait_until(lambda: "end" in pool("output", uid=uid), "it has listed its files")
+    assert pool("output", uid=uid) == ["0", "1", "2", "end"]
 
 
 @pytest.mark.parametrize("streams", [[-2], [-1], [-2, -1]], ids=["commands", "updates", "both"])
@@ -385,6 +401,28 @@ def test_parameters_that_are_full_can_be_replaced_and_taken_away(pool: Client) -
     answers = pool.tell(uid, "send", up=repr(sent), back=len(sent))
     assert [n for n, answer in enumerate(answers) if not answer["success"]] == [22, 25]
     assert list(pool.parameters(uid)) == ["b", "c"]
+
+
+def test_parameters_that_change_for_ever_never_fill_up(pool: Client) -> None:
+    uid = pool.add("small")
+    lines = [f"{update('a', f'{number:0400}')}\n".encode() for number in range(100)]
+    lines += [f"{update('b', f'{number:0400}')}\n".encode() for number in range(100)]
+    together = f"[{b''.join(lines)!r}, *{lines!r}]"
+    answers = pool.tell(uid, "send", up=together, back=400)
+    assert all(answer["success"] for answer in answers)
+    sent = [f"{update('c', 'z' * 400)}\n".encode()]
+    (refused,) = pool.tell(uid, "send", up=repr(sent), back=1)
+    assert refused["error"] == "the parameters would take over 1000 bytes"
+    assert pool.parameters(uid) == {"a": f"{99:0400}", "b": f"{99:0400}"}
+
+
+def test_updates_that_come_together_are_each_answered(pool: Client) -> None:
+    uid = pool.add("raw")
+    lines = [f"{update('x', str(number))}\n".encode() for number in range(500)]
+    lines[250] = b'{"cmd":"dance"}\n'
+    answers = pool.tell(uid, "send", up=f"[{b''.join(lines)!r}]", back=500)
+    assert [n for n, answer in enumerate(answers) if not answer["success"]] == [250]
+    assert pool.parameters(uid) == {"x": "499"}
 
 
 def test_list_of_long_answers_is_cut_off(pool: Client) -> None:
