@@ -32,6 +32,9 @@ class Standby:
 
     #: Seconds after which a child that waits is replaced by a fresh one.
     lifetime = 3600.0
+    #: Seconds without news before one is started, which keeps the loop from others for a moment:
+    #: the answer to the `add` that has taken the last one goes out first.
+    calm = 0.05
     #: Seconds until the next attempt after one that failed, twice as long each time ...
     first_delay = 0.5
     #: ... up to this.
@@ -117,7 +120,7 @@ class Standby:
             kind = None if self._is_busy() else self._missing()
             if kind is None:
                 self._news.wait(self._until_something_is_due())
-            else:
+            elif not self._news.wait(self.calm):
                 self._start_one(kind)
 
     def _missing(self) -> type[Module] | None:

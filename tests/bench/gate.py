@@ -22,22 +22,19 @@ def save(results: list[Result]) -> None:
     BASELINE.write_text(json.dumps(kept, indent=4, sort_keys=True) + "\n")
 
 
-def fallen(results: list[Result]) -> list[str]:
-    """A line for each row that has become too much worse."""
+def fallen(results: list[Result]) -> list[tuple[Result, str]]:
+    """Those that have become too much worse, and a line on each."""
     baseline = _baseline()
     return [
-        f"{each.row.name}: {each.row.work}: {each.best:.3g}, was {was:.3g}"
+        (each, f"{each.row.name}: {each.row.work}: {each.best:.3g}, was {was:.3g}")
         for each in results
         if (was := baseline.get(each.row.name)) is not None and is_worse(each, was)
     ]
 
 
 def is_worse(result: Result, was: float) -> bool:
-    row = result.row
-    if row.better == HIGHER:
+    if result.row.better == HIGHER:
         return result.best < was / TOLERANCE
-    if row.difference:  # which may be about nothing: then its goal is the measure
-        return result.best > max(was * TOLERANCE, row.goal)
     return result.best > was * TOLERANCE
 
 

@@ -30,6 +30,10 @@ OLD = ["shmooze==1.2.4"]
 OLD_NEEDS = ["tornado==4.5.3", "toro==1.0.1", "werkzeug==0.16.1", "setuptools==44.1.1"]
 
 
+#: A module type: its program, or its section of the settings.
+Type = list[str] | dict[str, Any]
+
+
 class OldSite(Site):
     """The same as Site for an application of 1.2.4, whose services speak a line of JSON."""
 
@@ -60,13 +64,14 @@ class Lab:
         self.seconds = 0.5 if quick else 2.0
 
     @contextmanager
-    def ours(self, *services: str, **types: list[str]) -> Iterator[Site]:
-        """A running application; `types` names its module types and their programs."""
-        with self._running(Site(self._new_folder(), services, _sections(services, types))) as site:
+    def ours(self, *services: str, wsgi_workers: int = 1, **types: Type) -> Iterator[Site]:
+        """A running application; `types` are its module types: programs, or all of a section."""
+        settings = {"wsgi_workers": wsgi_workers, **_sections(services, types)}
+        with self._running(Site(self._new_folder(), services, settings)) as site:
             yield site
 
     @contextmanager
-    def old(self, *services: str, **types: list[str]) -> Iterator[OldSite]:
+    def old(self, *services: str, **types: Type) -> Iterator[OldSite]:
         """The same application with 1.2.4. Raises Skip where it cannot be installed."""
         python, packages = old_python(), old_packages()
         programs = {name: [python, str(CHILDREN / "old.py"), name] for name in services}
@@ -92,8 +97,11 @@ class Lab:
         return Path(tempfile.mkdtemp(dir=self.folder))
 
 
-def _sections(services: tuple[str, ...], types: dict[str, list[str]]) -> dict[str, Any]:
-    modules = {"modules": {name: {"process": program} for name, program in types.items()}}
+def _sections(services: tuple[str, ...], types: dict[str, Type]) -> dict[str, Any]:
+    sections = {
+        name: what if isinstance(what, dict) else {"process": what} for name, what in types.items()
+    }
+    modules = {"modules": sections}
     return {
         name: {"queue": {**modules, "backgrounds": {}}, "pool": modules}[name]
         for name in services

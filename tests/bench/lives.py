@@ -20,12 +20,14 @@ def ms(since: float) -> float:
     return (time.perf_counter() - since) * 1000
 
 
-def add_ms(ask: Asker) -> float:
-    """Milliseconds until `add` is answered."""
+def add_ms(ask: Asker, kind: str = "polite") -> float:
+    """Milliseconds until `add` is answered; of a kind with standby, when one is ready."""
     times = []
     for _ in range(COUNT):
+        while kind == "ready" and not ask("standby_available")[kind]["available"]:
+            time.sleep(PAUSE)
         begin = time.perf_counter()
-        uid = ask("add", type="polite")["uid"]
+        uid = ask("add", type=kind)["uid"]
         times.append(ms(begin))
         ask("rm", uids=[uid])
         time.sleep(PAUSE)
@@ -63,6 +65,24 @@ def add_beside_popen(lab: Lab) -> Iterator[tuple[float, float]]:
         ask = Asker(site.ports["pool"])
         while True:
             yield add_ms(ask), bare_start_ms()
+
+
+@row(
+    "standby",
+    "`add` with a standby child",
+    beside="cold",
+    goal=0.1,
+    better=LOWER,
+    unit="ms",
+    quick=True,
+    limit=4,
+)
+def add_with_standby(lab: Lab) -> Iterator[tuple[float, float]]:
+    polite = child("polite")
+    with lab.ours("pool", polite=polite, ready={"process": polite, "standby": 1}) as site:
+        ask = Asker(site.ports["pool"])
+        while True:
+            yield add_ms(ask, "ready"), add_ms(ask)
 
 
 def rm_ms(site: Site) -> float:

@@ -22,6 +22,7 @@ def wrk(site: Site, service: str, packet: Any, clients: int, seconds: float) -> 
     """Requests a second (`rate`) and their median in milliseconds (`p50`), of restless clients.
 
     `service` is the path at the gateway; with a colon before, the service itself is asked.
+    Without a packet it is a GET.
     """
     if shutil.which("wrk") is None:
         raise Skip("no wrk")
@@ -31,7 +32,9 @@ def wrk(site: Site, service: str, packet: Any, clients: int, seconds: float) -> 
     script = str(Path(__file__).with_name("post.lua"))
     times = [f"-d{seconds:.0f}s", "--timeout", "30s", "--latency"]
     argv = ["wrk", "-t1", f"-c{clients}", *times, "-s", script, url]
-    out = subprocess.run([*argv, "--", json.dumps(packet)], check=True, capture_output=True).stdout
+    if packet is not None:
+        argv += ["--", json.dumps(packet)]
+    out = subprocess.run(argv, check=True, capture_output=True).stdout
     figures = json.loads(out.splitlines()[-1])
     assert not figures["failed"], out.decode()
     return figures
@@ -139,6 +142,23 @@ def service_beside_bare_server(lab: Lab) -> Iterator[tuple[float, float]]:
         clients = Asker(site.ports["queue"]), Asker(int(bare.stdout.readline()))
         while True:
             ours, theirs = (median_ms(500, partial(ask.send, body)) for ask in clients)
+            yield ours, theirs
+
+
+@row(
+    "workers",
+    "`settings.json` from a gateway of 2 workers, 32 clients",
+    beside="1 worker",
+    goal=1.2,
+    better=HIGHER,
+    unit="/s",
+)
+def two_workers_beside_one(lab: Lab) -> Iterator[tuple[float, float]]:
+    with lab.ours("wsgi", wsgi_workers=2) as two, lab.ours("wsgi") as one:
+        while True:
+            ours, theirs = (
+                wrk(site, "settings.json", None, 32, lab.seconds)["rate"] for site in (two, one)
+            )
             yield ours, theirs
 
 

@@ -1,8 +1,11 @@
--- For wrk: send its argument by POST, as JSON; print requests a second and the median, in ms.
+-- For wrk: send its argument, if there is one, by POST, as JSON; print requests a second and the
+-- median, in ms.
 init = function(arguments)
-    wrk.method = "POST"
-    wrk.headers["Content-Type"] = "application/json"
-    wrk.body = arguments[1]
+    if arguments[1] then
+        wrk.method = "POST"
+        wrk.headers["Content-Type"] = "application/json"
+        wrk.body = arguments[1]
+    end
 end
 
 done = function(summary, latency)

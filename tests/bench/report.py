@@ -40,6 +40,7 @@ def figures(result: Result) -> Figures:
         "better": row.better,
         "difference": row.difference,
         "goal": row.goal,
+        "limit": row.limit,
         "ours": result.ours,
         "theirs": result.theirs,
         "ratio": result.ratio,
@@ -75,7 +76,9 @@ def number(value: float) -> str:
 def row_cells(row: Figures) -> list[str]:
     unit = row["unit"] if row["unit"].startswith("/") else f" {row['unit']}"
     times = f" more {row['unit']}" if row["difference"] else " x"
-    limit = "at least" if row["better"] == HIGHER else "at most"
+    goal = f"{'at least' if row['better'] == HIGHER else 'at most'} {row['goal']:g}{times}"
+    if row["limit"] is not None:
+        goal += f" and {row['limit']:g}{unit}"
     spread = f"{number(row['lowest'])} to {number(row['highest'])}"
     return [
         row["work"],
@@ -83,7 +86,7 @@ def row_cells(row: Figures) -> list[str]:
         number(row["ours"]) + unit,
         number(row["theirs"]) + unit,
         f"{number(row['ratio'])}{times} ({spread})",
-        f"{limit} {row['goal']:g}{times}",
+        goal,
         "yes" if row["met"] else "**no**",
     ]
 

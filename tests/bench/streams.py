@@ -17,16 +17,20 @@ OLD_COUNT = 2_000
 COUNT = 300_000
 
 
-def take_updates(site: Site, count: int) -> float:
-    """Have a service take updates from a new child; the seconds until it shows the last one."""
+def take_updates(site: Site, count: int) -> tuple[float, float]:
+    """Have a service take updates from a new child, until it shows the last one.
+
+    The seconds, and those of the service's CPU time.
+    """
+    processes = own_processes(site)
     uid = site.ask("pool", "add", type="spray")["uid"]
-    begin = time.perf_counter()
+    begin, before = time.perf_counter(), cpu_ms(processes)
     site.ask("pool", "tell_module", uid=uid, cmd="spray", args={"count": count, "number": 1})
     while site.ask("pool", "ask_module", uid=uid, parameters=["count"]) != {"count": -1}:
         time.sleep(0.01)
-    seconds = time.perf_counter() - begin
+    seconds, cpu = time.perf_counter() - begin, (cpu_ms(processes) - before) / 1000
     site.ask("pool", "rm", uids=[uid])
-    return seconds
+    return seconds, cpu
 
 
 def lines_decoded(count: int) -> float:
@@ -62,7 +66,9 @@ def updates_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
     spray = child("spray")
     with lab.old("pool", spray=spray) as old, lab.ours("pool", spray=spray) as ours:
         while True:
-            yield COUNT / take_updates(ours, COUNT), OLD_COUNT / take_updates(old, OLD_COUNT)
+            seconds, _ = take_updates(ours, COUNT)
+            old_seconds, _ = take_updates(old, OLD_COUNT)
+            yield COUNT / seconds, OLD_COUNT / old_seconds
 
 
 @row(
@@ -76,8 +82,6 @@ def updates_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
 )
 def updates_beside_bare_loop(lab: Lab) -> Iterator[tuple[float, float]]:
     with lab.ours("pool", spray=child("spray")) as site:
-        processes = own_processes(site)
         while True:
-            before = cpu_ms(processes)
-            take_updates(site, COUNT)
-            yield 1000 * COUNT / (cpu_ms(processes) - before), lines_decoded(COUNT)
+            _, cpu = take_updates(site, COUNT)
+            yield COUNT / cpu, lines_decoded(COUNT)
