@@ -68,6 +68,9 @@ class Broker(JSONCommandProcessor, Service):
         self.roster: list[Module] = []
         #: Those that are starting; they get a place when they are ready.
         self._coming: list[Module] = []
+        #: Those that can be given orders, by what they do.
+        self.suspended: dict[Module, None] = {}
+        self.playing: dict[Module, None] = {}
         self._logfilename = logfilename
         self._launcher: LocalLauncher | None = None
         self._guardian: int | None = None
@@ -92,6 +95,10 @@ class Broker(JSONCommandProcessor, Service):
     def should_play(self, module: Module) -> bool:
         """Whether it is the turn of a module that has a place."""
         raise NotImplementedError
+
+    def undecided(self) -> Iterable[Module]:
+        """The modules that may not do what they should: all of those, and few others."""
+        return [*self.suspended, *self.playing]
 
     def may_play(self, module: Module) -> bool:
         """Whether a module whose turn it is may start to play already."""
@@ -242,7 +249,7 @@ class Broker(JSONCommandProcessor, Service):
     def settle(self) -> None:
         """Give every order that is missing, and wake those who wait for one to be done."""
         self.events.touch()
-        for module in [*self._dismissed, *self._living]:
+        for module in [*self._dismissed, *self.undecided()]:
             if module not in self._orders and self._missing_order(module) is not None:
                 self._orders[module] = gevent.spawn(self._carry_out, module)
         for module in self.due():
@@ -350,7 +357,13 @@ class Broker(JSONCommandProcessor, Service):
     def _on_change(self, module: Module) -> None:
         """Every change of a module's state comes through here."""
         self.events.touch(module.uid)
+        for state, modules in ((State.SUSPENDED, self.suspended), (State.PLAYING, self.playing)):
+            if module.state is state:
+                modules[module] = None
+            else:
+                modules.pop(module, None)
         if module.state is State.ENDING:
+            self._nursery.ending.add(module)
             if module in self._dismissed:
                 self._dismissed.remove(module)
             if module.restart == NEVER or self._stopping or not self._succeed(module):

@@ -11,6 +11,8 @@ if __name__ == "__main__":
 
     patch_all()
 
+from collections.abc import Iterable
+
 from shmooze.broker import Broker
 from shmooze.lib.program import run_named
 from shmooze.modules.catalog import types_from_settings
@@ -25,6 +27,9 @@ class Pool(Broker):
 
     def should_play(self, module: Module) -> bool:
         return True
+
+    def undecided(self) -> Iterable[Module]:
+        return list(self.suspended)
 
     commands = {
         "add": Broker.add,

@@ -59,9 +59,11 @@ class Queue(Broker):
 
     def may_play(self, module: Module) -> bool:
         """Only when nobody else is on stage, those who were told to leave it included."""
-        return not any(
-            other.state is State.PLAYING for other in self._living if other is not module
-        )
+        return all(other is module for other in self.playing)
+
+    def undecided(self) -> Iterable[Module]:
+        head = self.head()
+        return [*self.playing, *([head] if head else [])]
 
     def is_due(self, kind: type[Module], place: int) -> bool:
         return place <= kind.lookahead

@@ -284,6 +284,7 @@ def _client(host: str, port: int, gateway: Gateway) -> HTTPClient:
     client = HTTPClient(
         host, port, headers={"Content-Type": "application/json"}, block_size=1 << 16
     )
+    assert isinstance(client._connection_pool, ConnectionPool)  # no name that all may rely on
     client._connection_pool = _Connections(
         host,
         port,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from chromium import needs_chromium
@@ -130,6 +131,26 @@ def test_removing_passes_the_focus_on(site: Site, first_page: Page) -> None:
     expect(rows(first_page)).to_have_count(0)
     expect(service(first_page, "queue").get_by_role("heading", name="queue")).to_be_focused()
     assert site.ask("queue", "queue") == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [
+        ("", {}),
+        ("seconds=30", {"seconds": 30}),
+        ("title=Great Gate of Kiev left=2", {"title": "Great Gate of Kiev", "left": 2}),
+        ("text='see a=b' n=1", {"text": "see a=b", "n": 1}),
+        ('text="see a=b"', {"text": "see a=b"}),
+        ('of=\'{"a": "x y=1"}\'', {"of": {"a": "x y=1"}}),
+        ("argv=ls --color=auto x", {"argv": "ls --color=auto x"}),
+        ("words=don't  worry=true ", {"words": "don't", "worry": True}),
+        ("empty= after=[1, 2]", {"empty": "", "after": [1, 2]}),
+        ('{"seconds": 30}', {"seconds": 30}),
+    ],
+)
+def test_arguments_are_typed_as_for_shmz(first_page: Page, typed: str, taken: Any) -> None:
+    parse = "async text => (await import('./console/forms.js')).parseArguments(text)"
+    assert first_page.evaluate(parse, typed) == taken
 
 
 @pytest.mark.parametrize(
@@ -314,6 +335,11 @@ def test_who_logs_out_needs_the_token_again(page: Page, guarded: tuple[Site, str
     page.goto(site.url)
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Log in").click()
+    page.route("**/logout", lambda route: route.fulfill(status=503, body="{}"))
+    page.get_by_role("button", name="Log out").click()
+    refused = "the server refused to log you out, with status 503"
+    expect(page.locator("#announcer")).to_have_text(refused)
+    page.unroute("**/logout")
     page.get_by_role("button", name="Log out").click()
     expect(page).to_have_url(f"{site.url}login")
     expect(page.get_by_label("Token")).to_be_visible()

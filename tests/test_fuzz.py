@@ -105,8 +105,9 @@ class Heard:
         self.answers = 0
         self.stream = UpdateStream("127.0.0.1", self.take, lambda reason, breach: None)
 
-    def take(self, update: Update, size: int) -> None:
+    def take(self, update: Update, size: int, count: int) -> None:
         assert size > 0
+        assert count > 0
         if isinstance(update, SetParameters):
             self.parameters.update(update.args.parameters)
 

@@ -416,6 +416,27 @@ def test_parameters_that_change_for_ever_never_fill_up(pool: Client) -> None:
     assert pool.parameters(uid) == {"a": f"{99:0400}", "b": f"{99:0400}"}
 
 
+def test_parameters_that_were_too_much_for_a_moment_are_refused_for_it(pool: Client) -> None:
+    uid = pool.add("small")
+    values = [("a", "x" * 600), ("b", "y" * 600), ("a", "1")]
+    lines = b"".join(f"{update(*each)}\n".encode() for each in values)
+    answers = pool.tell(uid, "send", up=f"[{lines!r}]", back=3)
+    assert [answer["success"] for answer in answers] == [True, False, True]
+    assert pool.parameters(uid) == {"a": "1"}
+
+
+def test_numbers_that_grow_when_they_are_written_out_count_as_what_they_become(
+    pool: Client,
+) -> None:
+    uid = pool.add("small")
+    numbers = [",".join(count * ["1e15"]) for count in (40, 60, 20)]  # 19 bytes each, in the end
+    head, tail = '{"cmd":"set_parameters","args":{"parameters":{"x":[', "]}}}\n"
+    up = repr([f"{head}{each}{tail}".encode() for each in numbers])
+    answers = pool.tell(uid, "send", up=up, back=3)
+    assert [answer["success"] for answer in answers] == [True, False, True]
+    assert len(pool.parameters(uid)["x"]) == 20
+
+
 def test_updates_that_come_together_are_each_answered(pool: Client) -> None:
     uid = pool.add("raw")
     lines = [f"{update('x', str(number))}\n".encode() for number in range(500)]

@@ -250,6 +250,13 @@ def test_arguments_that_a_function_does_not_take_are_one_line_on_standard_error(
     assert line.endswith(f"): {error}")
 
 
+def test_value_error_from_elsewhere_leaves_a_traceback_on_standard_error(parent: Parent) -> None:
+    error = parent.ask("do_parse", text="{")["error"]
+    lines = parent.stderr.read_text().splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == f"json.decoder.JSONDecodeError: {error}"
+
+
 def test_mistake_of_the_module_leaves_a_traceback_on_standard_error(parent: Parent) -> None:
     parent.ask("do_fail", words="oops")
     lines = parent.stderr.read_text().splitlines()

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from support import Site, failure, http, probe_site, raw_http
+from support import (
+    ROOT,
+    Site,
+    failure,
+    free_ports,
+    http,
+    is_listening,
+    probe_site,
+    raw_http,
+    wait_until,
+)
 
 from shmooze.lib.limits import Limits
 
@@ -18,6 +31,38 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site.start()
     finally:
         site.close()
+
+
+FOREIGN = """
+from shmooze.lib.patch import patch_all
+patch_all()
+import gevent
+from shmooze.lib.limits import Limits
+from shmooze.lib.server import Server
+
+ANSWERS = {"/text": ["text"], "/number": [7], "/good": [b"good"]}
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "4")])
+    return ANSWERS[environ["PATH_INFO"]]
+
+Server("127.0.0.1", PORT, application, Limits()).start()
+gevent.get_hub().join()
+"""
+
+
+def test_an_application_whose_answer_is_none_costs_one_request(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    program = FOREIGN.replace("PORT", str(port))
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: is_listening(port), "it listens")
+        for path, status in {"text": 500, "number": 500, "good": 200}.items():
+            sent = f"GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            assert raw_http(port, sent.encode())[0].status == status
+    finally:
+        process.kill()
+        process.communicate()
 
 
 NOTHING = b'{"cmd":"nothing"}'

@@ -6,6 +6,7 @@ worth a greenlet: five that wait for each of a thousand modules would be most of
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,8 @@ import gevent
 from gevent.event import Event
 
 from shmooze.lib.turns import Turns
+
+log = logging.getLogger(__name__)
 
 
 class Inlet:
@@ -68,7 +71,10 @@ class Inlet:
                 return
             except OSError:  # reset by the other side
                 data = b""
-            self._take(data)
+            try:
+                self._take(data)
+            except Exception:  # a bug; what comes next may be taken, and nobody is left to wait
+                log.exception("what a child has sent was not taken")
             if data:
                 turns.end_if_over()
         self._reader = None

@@ -16,7 +16,7 @@ def patch_all() -> None:
     """The same as gevent.monkey.patch_all(), sooner."""
     look_everywhere: Any = metadata.entry_points
     found = look_everywhere()
-    metadata.entry_points = lambda group: found.select(group=group)  # type: ignore[assignment]
+    metadata.entry_points = lambda **which: found.select(**which)
     try:
         from gevent import monkey
 

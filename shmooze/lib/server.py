@@ -265,8 +265,14 @@ class _Handler(WSGIHandler):
     def _write_with_headers(self, data: bytes) -> None:
         # pywsgi sends the head alone, and what is sent costs more than all else in a small answer.
         self._held = bytearray()
-        super()._write_with_headers(data)
-        held, self._held = self._held, None
+        try:
+            super()._write_with_headers(data)
+        except BaseException:
+            if self._held is not None:
+                self.headers_sent = False  # nor anything else: it is all here
+            raise
+        finally:
+            held, self._held = self._held, None
         if held:
             self._sendall(held)
 
@@ -287,14 +293,13 @@ class _Handler(WSGIHandler):
                 super()._sendall(data[start : start + self.piece])
 
     def log_request(self) -> None:
-        """Say nothing of requests that went well; pywsgi would make a line for nobody."""
+        """Say nothing: faults have been told by then, and pywsgi would make a line for nobody."""
 
     def handle_error(self, t: Any, v: Any, tb: Any) -> None:
         if isinstance(v, TimeoutError):  # the client does not take the answer
             log.info("%s takes no answer and is cut off", self.client_address[0])
         elif not isinstance(v, gevent.GreenletExit):  # which is our own way to close it
             super().handle_error(t, v, tb)
-            return
         self.close_connection = True
 
     def _refuse(self, bad: BadRequest, linger: float) -> None:

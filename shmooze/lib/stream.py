@@ -73,6 +73,8 @@ OnEnd = Callable[[str, bool], None]
 
 Update = SetParameters | UnsetParameters | Leaving
 
+OnUpdate = Callable[[Update, int, int], None]
+
 _decode_any = msgspec.json.Decoder().decode
 _decode_answer = msgspec.json.Decoder(Answer).decode
 _decode_update = msgspec.json.Decoder(Update).decode
@@ -149,10 +151,14 @@ class Stream:
     def _accepts(self, connection: socket.socket) -> bool:
         if self._is_taken():
             return False  # too late
-        if not self._is_child(connection):
-            log.warning("%s: a stranger has connected and is turned away", self.name)
+        try:
+            is_child = self._is_child(connection)
+        except OSError as bad:  # it has left already, or there is no file descriptor to look
+            log.warning("%s: cannot tell who has connected: %s", self.name, bad.strerror)
             return False
-        return not self._is_taken()  # by another meanwhile
+        if not is_child:
+            log.warning("%s: a stranger has connected and is turned away", self.name)
+        return is_child and not self._is_taken()  # by another meanwhile
 
     def _is_taken(self) -> bool:
         return self._socket is not None or self._ended is not None
@@ -165,8 +171,11 @@ class Stream:
                 return
             except Breach as breach:
                 reason, breached = str(breach), True
-                assert self._inlet is not None
-                self._inlet.close()
+            except Exception:  # a bug, which must not leave the child with nobody who listens
+                log.exception("%s: what has come was not taken", self.name)
+                reason, breached = f"cannot be listened to on its {self.name}: internal error", True
+            assert self._inlet is not None
+            self._inlet.close()
         self._set_ended(reason)
         self._on_end(reason, breached)
 
@@ -282,11 +291,11 @@ class CommandStream(Stream):
 class UpdateStream(Stream):
     """Updates come up, acknowledgements go down.
 
-    `on_update` takes each update as it comes, with the length of its line in bytes; it raises
-    Failure to refuse it. Several `set_parameters` that have come together are one update to it,
-    with the last value of each parameter. What is refused is answered so. A child that sends
-    nothing else any more has ended its stream, and so has one that sends bytes which are no packet
-    at all.
+    `on_update(update, size, count)` takes each update as it comes, with the length of its line in
+    bytes; it raises Failure to refuse it. `count` updates of `set_parameters` that have come
+    together are one to it, with the last value of each parameter; if it refuses that, it gets them
+    one by one. What is refused is answered so. A child that sends nothing else any more has ended
+    its stream, and so has one that sends bytes which are no packet at all.
     """
 
     #: Updates in a row that may be refused.
@@ -299,7 +308,7 @@ class UpdateStream(Stream):
 
     name = "update stream"
 
-    def __init__(self, host: str, on_update: Callable[[Update, int], None], on_end: OnEnd) -> None:
+    def __init__(self, host: str, on_update: OnUpdate, on_end: OnEnd) -> None:
         super().__init__(host, on_end)
         self._on_update = on_update
         self._refused = 0
@@ -339,8 +348,8 @@ class UpdateStream(Stream):
                 return 0
             merged.update(update.args.parameters)
         try:
-            self._on_update(SetParameters(Parameters(merged)), len(block))
-        except Failure:  # there was no room for all of them
+            self._on_update(SetParameters(Parameters(merged)), len(block), count)
+        except Failure:
             return 0
         return count
 
@@ -351,7 +360,7 @@ class UpdateStream(Stream):
                 update = _decode_update(line)
                 if intake.is_suspicious(line):
                     intake.verify(line, _decode_any(line))
-                on_update(update, len(line))
+                on_update(update, len(line), 1)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
                 words = intake.explain(line, bad)
                 self._refuse(f"bad update: {words}", hopeless=not _is_packet(line))

@@ -313,10 +313,10 @@ class Module:
         self._log(self.uid, "queue-module", command, refusal)
         raise Failure(refusal["error"])
 
-    def _take_update(self, update: Update, size: int) -> None:
+    def _take_update(self, update: Update, size: int, count: int) -> None:
         if isinstance(update, SetParameters):
             parameters = update.args.parameters
-            self._make_room(parameters, size)
+            self._make_room(parameters, size, count)
             self.parameters.update(parameters)
             command = {"cmd": "set_parameters", "args": {"parameters": parameters}}
         elif isinstance(update, UnsetParameters):
@@ -335,12 +335,18 @@ class Module:
             if self.death is not None:
                 self.death.explain_by_goodbye()
 
-    def _make_room(self, parameters: dict[str, Any], size: int) -> None:
-        """Count `size` bytes for new parameters. Failure where all of them would be too many."""
+    def _make_room(self, parameters: dict[str, Any], size: int, count: int) -> None:
+        """Count new parameters, which came in `size` bytes.
+
+        Failure where all of them would be too many; or might have been, at one of `count` steps.
+        """
+        most = size * _MOST_GROWTH
+        if self._sizes is None and self._parameters_size + most <= self.max_parameters_bytes:
+            self._parameters_size += most
+            return
+        if count > 1:
+            raise Failure("has to be looked at one by one")
         if self._sizes is None:
-            self._parameters_size += size
-            if self._parameters_size <= self.max_parameters_bytes:
-                return
             # Old values were counted that have been replaced since: from here on it is exact.
             self._sizes = {name: _size(name, value) for name, value in self.parameters.items()}
             self._parameters_size = sum(self._sizes.values())
@@ -408,6 +414,10 @@ class Module:
         self.state = step(self.state, state)
         log.debug("%r", self)
         self._on_change(self)
+
+
+#: A number such as 1e15 grows to so many times its bytes when it is written out.
+_MOST_GROWTH = 5
 
 
 def _size(name: str, value: Any) -> int:

@@ -28,6 +28,8 @@ class Nursery:
         self._name, self._construct = name, construct
         #: Every module with a process that is not yet gone.
         self.living: dict[Module, None] = {}
+        #: Those of them that are being ended.
+        self.ending: set[Module] = set()
         #: Those that have a place and no process yet.
         self.waiting: set[Module] = set()
         self.standby = Standby([], self._make, self._is_starting)
@@ -71,6 +73,7 @@ class Nursery:
     def forget(self, module: Module) -> None:
         """It has gone."""
         self.living.pop(module, None)
+        self.ending.discard(module)
         self.waiting.discard(module)
 
     def _make(self, kind: type[Module], state: State = State.STARTING) -> Module:
@@ -97,7 +100,7 @@ class Nursery:
             raise CommandError(f"{self._name} is shutting down")
         if self._launcher is None:
             raise CommandError(f"{self._name} is still starting")
-        ending = sum(module.state is State.ENDING for module in self.living)
+        ending = len(self.ending)
         self._admission.find_room(len(self.living) - ending + len(self.waiting), ending)
 
     def _count_for_caller(self) -> None:

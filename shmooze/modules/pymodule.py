@@ -167,25 +167,31 @@ class JSONParentPoller:
             return packet.good(function(self, **command.get("args", {})))
         except Exception as bad:
             answer = packet.error(str(bad) or type(bad).__name__)
-            _tell_operator(command["cmd"], bad, answer["error"])
+            _tell_operator(command["cmd"], function, bad, answer["error"])
             return answer
 
 
-def _tell_operator(cmd: str, bad: Exception, words: str) -> None:
-    """Say on standard error why a command failed: in one line, if it was refused on purpose."""
+def _tell_operator(cmd: str, function: Any, bad: Exception, words: str) -> None:
+    """Say on standard error why a command failed: in one line, if it was refused on purpose.
+
+    What was raised elsewhere than in the module's own file was not, most likely.
+    """
     from shmooze.errors import CommandError
 
-    if not isinstance(bad, (CommandError, ValueError, TypeError)):
-        import traceback  # rarely needed, and a third of this module's import time
-
-        traceback.print_exc()
-        return
     place = bad.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     assert place is not None
-    file = os.path.basename(place.tb_frame.f_code.co_filename)
-    sys.stderr.write(f"refused `{cmd}` ({file}, line {place.tb_lineno}): {words}\n")
+    file = place.tb_frame.f_code.co_filename
+    own = getattr(getattr(function, "__code__", None), "co_filename", None)
+    on_purpose = isinstance(bad, (ValueError, TypeError)) and file in (own, __file__)
+    if on_purpose or isinstance(bad, CommandError):
+        name = os.path.basename(file)
+        sys.stderr.write(f"refused `{cmd}` ({name}, line {place.tb_lineno}): {words}\n")
+        return
+    import traceback  # rarely needed, and a third of this module's import time
+
+    traceback.print_exc()
 
 
 def _addresses(argv: Sequence[str]) -> tuple[str, int, int]:

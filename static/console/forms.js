@@ -13,7 +13,7 @@ function exactly(name, value) {
 }
 
 /** The arguments that a person typed, as a JSON object or as for shmz. Throws an Error that says what is wrong with them. */
-function parseArguments(text) {
+export function parseArguments(text) {
   text = text.trim();
   if (!/^[{[]/.test(text)) return parsePairs(text);
   let args;
@@ -26,14 +26,18 @@ function parseArguments(text) {
   return args;
 }
 
-/** key=value, separated by spaces; spaces in a value need no quotes. */
+const KEY = "[\\p{L}_][\\p{L}\\p{N}_.-]*";
+/** A key and its value: in quotes, or all up to the next key. */
+const PAIR = new RegExp(`(${KEY})=('[^']*'|"(?:[^"\\\\]|\\\\.)*"|.*?)(?=\\s+${KEY}=|\\s*$)\\s*`, "suy");
+
+/** key=value, separated by spaces. Quotes are needed only where something like a key stands in a value. */
 function parsePairs(text) {
   const args = new Map();
-  for (const word of text ? text.split(/\s+(?=[\p{L}\p{N}_.-]+=)/u) : []) {
-    const [, key, value] = word.match(/^([^\s=]+)=(.*)$/s) || [];
-    if (!key) throw new Error('The arguments must be like seconds=30, or a JSON object, such as {"seconds": 30}.');
-    if (args.has(key)) throw new Error(`${key} is given twice`);
-    args.set(key, jsonOrText(value));
+  PAIR.lastIndex = 0;
+  for (let found; PAIR.lastIndex < text.length; args.set(found[1], jsonOrText(found[2]))) {
+    found = PAIR.exec(text);
+    if (!found) throw new Error('The arguments must be like seconds=30, or a JSON object, such as {"seconds": 30}.');
+    if (args.has(found[1])) throw new Error(`${found[1]} is given twice`);
   }
   return Object.fromEntries(args);
 }

@@ -10,8 +10,9 @@ export async function offerLogout() {
   button.hidden = false;
   button.addEventListener("click", async () => {
     try {
-      const { url } = await fetch(new URL(place, answer.url), { method: "POST" });
-      location.assign(url); // it has led to the form
+      const { redirected, status, url } = await fetch(new URL(place, answer.url), { method: "POST" });
+      if (redirected) location.assign(url); // it has led to the form
+      else announce(`the server refused to log you out, with status ${status}`);
     } catch {
       announce("the server is out of reach");
     }

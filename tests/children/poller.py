@@ -15,6 +15,7 @@ if way in ("gevent", "greenlet"):
     monkey.patch_all()
 
 import atexit
+import json
 import os
 import threading
 import time
@@ -39,6 +40,9 @@ class Poller(JSONParentPoller):
     def do_fail(self, words, kind="RuntimeError"):
         kinds = {each.__name__: each for each in (RuntimeError, ValueError, TypeError)}
         raise {**kinds, "CommandError": CommandError}[kind](words)
+
+    def do_parse(self, text):
+        return json.loads(text)
 
     def do_result(self, kind):
         return {"object": object(), "nan": float("nan"), "bytes": b"x", "tuple": (1, "ü")}[kind]
@@ -70,6 +74,7 @@ class Poller(JSONParentPoller):
         "init": cmd_init,
         "do_add": do_add,
         "do_fail": do_fail,
+        "do_parse": do_parse,
         "do_result": do_result,
         "do_nan": do_nan,
         "do_updates": do_updates,
