@@ -1,7 +1,7 @@
 """The gate: no ratio may have fallen by half since `baseline.json` was written.
 
-The best figures of several repeats are what is compared, since others on the machine only make
-figures worse.
+The best figures of several repeats are what is compared, with what was typical: others on the
+machine only make figures worse.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TOLERANCE = 2.0
 
 def save(results: list[Result]) -> None:
     """Make these results the baseline; rows that were not measured stay."""
-    kept = {**_baseline(), **{each.row.name: round(each.best, 3) for each in results}}
+    kept = {**_baseline(), **{each.row.name: round(each.typical, 3) for each in results}}
     BASELINE.write_text(json.dumps(kept, indent=4, sort_keys=True) + "\n")
 
 

@@ -88,7 +88,14 @@ class Result:
         Beside theirs a difference, too, depends less on the machine.
         """
         choose = max if self.row.better == HIGHER else min
-        ours, theirs = (choose(each) for each in zip(*self.pairs))
+        return self._relative(*(choose(each) for each in zip(*self.pairs)))
+
+    @property
+    def typical(self) -> float:
+        """The median of all repeats, in the terms of `best`."""
+        return statistics.median(self._relative(*pair) for pair in self.pairs)
+
+    def _relative(self, ours: float, theirs: float) -> float:
         return (ours - theirs) / theirs if self.row.difference else ours / theirs
 
     @property
