@@ -40,7 +40,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, metavar="N", help="pairs for each row: 5, quick 3")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--plot", action="store_true", help=f"write {PICTURE.relative_to(ROOT)}")
-    parser.add_argument("--read", type=Path, metavar="FILE", help="figures of --json; no new ones")
+    parser.add_argument(
+        "--read",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="figures of --json, and no new ones; those of several runs together, if repeated",
+    )
     parser.add_argument("--list", action="store_true", help="only say what rows there are")
     chosen = parser.parse_args()
     chosen.repeats = chosen.repeats or (3 if chosen.quick else 5)
@@ -131,7 +137,10 @@ def main() -> int:
             print(f"{growth.name:17} {'; '.join(growth.works)}")
         return 0
     bench = None if chosen.read else measure(chosen)
-    run = bench.run() if bench else json.loads(chosen.read.read_text())
+    if bench:
+        run = bench.run()
+    else:
+        run = report.together([json.loads(file.read_text()) for file in chosen.read])
     print(report.tables(run))
     if chosen.json:
         chosen.json.write_text(json.dumps(run, indent=1) + "\n")

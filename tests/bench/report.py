@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import os
 import platform
+import statistics
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from bench.row import HIGHER, Growth, Result
+from bench.row import HIGHER, TABLE, Growth, Result
 
 #: What `row` says of a row, and a run of it.
 Figures = dict[str, Any]
@@ -61,10 +62,29 @@ def growth_figures(
             "grows": growth.grows,
             "numbers": list(numbers),
             "figures": list(each),
-            "met": each[-1] / each[-2] <= LINEAR,
+            "met": is_linear(each),
         }
         for work, each in zip(growth.works, zip(*found))
     ]
+
+
+def is_linear(figures: Sequence[float]) -> bool:
+    return figures[-1] / figures[-2] <= LINEAR
+
+
+def together(runs: list[Figures]) -> Figures:
+    """The figures of several runs as if of one with so many more repeats."""
+    rows = []
+    for row in TABLE:
+        found = [each for run in runs for each in run["rows"] if each["name"] == row.name]
+        if found:
+            pairs = [tuple(pair) for each in found for pair in each["pairs"]]
+            rows.append(figures(Result(row, pairs)))
+    growths = []
+    for same in zip(*(run["growth"] for run in runs)):
+        medians = [statistics.median(each) for each in zip(*(each["figures"] for each in same))]
+        growths.append({**same[0], "figures": medians, "met": is_linear(medians)})
+    return {**runs[0], "rows": rows, "growth": growths}
 
 
 def number(value: float) -> str:
