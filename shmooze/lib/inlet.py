@@ -61,8 +61,7 @@ class Inlet:
 
     def _read(self) -> None:
         turns = Turns()
-        data = b"-"
-        while data and self._watcher is not None:
+        while self._watcher is not None:
             try:
                 data = os.read(self._fd, self.piece)
             except BlockingIOError:
@@ -77,5 +76,6 @@ class Inlet:
                 log.exception("what a child has sent was not taken")
             if data:
                 turns.end_if_over()
+            else:
+                self.close()
         self._reader = None
-        self.close()

@@ -253,8 +253,9 @@ class Service:
         door = Door(self._application(), self.host, source, proxies=LOOPBACK)  # the gateway's
         self._server = Server(self.host, self.port, door, self._limits)
         self._server.start()
-        log.info("%s: listening on %s:%s", self.name or type(self).__name__, self.host, self.port)
-        warn_if_open(self.host, source, self.name or type(self).__name__)
+        who = self.name or type(self).__name__
+        log.info("%s: listening on %s:%s", who, self.host, self.port)
+        warn_if_open(self.host, source, who)
 
     def stop(self) -> None:
         """Stop serving; answers under way are finished. May be called twice."""

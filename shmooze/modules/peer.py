@@ -51,9 +51,8 @@ def _inode_of_peer(connection: socket.socket) -> int | None:
 
 def _ask_kernel(local: Address, remote: Address) -> int | None:
     """The inode of one socket by sock_diag(7); None where the kernel has no answer."""
-    ports = struct.pack(
-        "!HH16s16s", local[1], remote[1], *(_packed(end) for end in (local, remote))
-    )
+    hosts = socket.inet_aton(local[0]), socket.inet_aton(remote[0])
+    ports = struct.pack("!HH16s16s", local[1], remote[1], *hosts)
     which = struct.pack("=BBxxI", socket.AF_INET, socket.IPPROTO_TCP, _ANY_STATE)
     request = which + ports + _ANY_INTERFACE
     length = _HEADER.size + len(request)
@@ -82,10 +81,6 @@ def _look_up(*ends: Address) -> int | None:
     except OSError:
         return None
     return 0
-
-
-def _packed(end: Address) -> bytes:
-    return socket.inet_aton(end[0])
 
 
 def _hex(host: str, port: int) -> bytes:

@@ -116,8 +116,7 @@ class JSONParentPoller:
 
     A subclass fills `commands` with functions that take self and the command's args by name.
     What a function returns is the answer's result; what it raises is the answer's error. Standard
-    error gets a line of it too, and a traceback unless it is a ValueError, a TypeError or a
-    CommandError.
+    error gets a line of it too, or a traceback where it was no refusal: see `_tell_operator`.
 
         class Hello(JSONParentPoller):
             def cmd_init(self, name): ...

@@ -31,8 +31,7 @@ def bears(member: Member, mark: int) -> bool:
 
 
 def may_be() -> bool:
-    """Whether we have a child that we have not started, be it dead; quick, and no look is needed
-    where there is none.
+    """Whether we have a child, be it dead, that we have not started; without one no look is needed.
 
     What a child leaves behind is our own child from the moment that it ends. The kernel's list of
     our children may lack one only when another one is taken off it while it is read; that is done
