@@ -45,12 +45,13 @@ from geventhttpclient.response import HTTPParseError
 from shmooze import settings
 from shmooze.errors import ShmoozeError
 from shmooze.lib import packet
+from shmooze.lib.answers import Refused, answer_error, json_body
 from shmooze.lib.door import CLIENT, TOKEN, Door, warn_if_open
 from shmooze.lib.limits import Limits
 from shmooze.lib.login import Login
 from shmooze.lib.program import complain, run
 from shmooze.lib.request import peek
-from shmooze.lib.server import Refused, Server, answer_error, json_body
+from shmooze.lib.server import Server
 from shmooze.lib.workers import Supervisor
 
 log = logging.getLogger(__name__)

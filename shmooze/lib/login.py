@@ -14,8 +14,8 @@ from urllib.parse import parse_qs
 import bottle
 from bottle import request, response
 
+from shmooze.lib.answers import Refused
 from shmooze.lib.door import Door, Unwelcome
-from shmooze.lib.server import Refused
 
 #: Seconds that a browser keeps the token: a month.
 _KEPT = 30 * 24 * 3600

@@ -1,4 +1,4 @@
-"""The HTTP server as services and gateway run it, and what both answer before any command runs.
+"""The HTTP server as services and gateway run it.
 
 A WSGIServer that hands whole requests to the application: `lib.request` has read and checked
 them, within the `Limits`. It has TCP_NODELAY (without it a keep-alive POST takes 40 ms: header
@@ -25,7 +25,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import gevent
-from bottle import HTTPError, HTTPResponse, request, response
 from gevent import monkey, socket
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
@@ -36,8 +35,6 @@ from shmooze.lib.request import BadRequest, Head, HungUp, Incoming
 
 log = logging.getLogger(__name__)
 
-JSON_TYPES = ("application/json", "text/json")
-
 #: Connections that may wait to be accepted.
 BACKLOG = 1024
 
@@ -46,59 +43,6 @@ Application = Any
 #: In the WSGI environment: a function by which an application has a client wait for a no, some
 #: seconds, in a connection that anybody else may have meanwhile.
 PENANCE = "shmooze.penance"
-
-
-class Refused(HTTPResponse):
-    """An HTTP status with a failure packet as its body. Raise it from a route."""
-
-    def __init__(self, status: int, message: str, **headers: str) -> None:
-        body = packet.encode(packet.error(message))
-        super().__init__(body, status, {"Content-Type": "application/json", **headers})
-
-
-def json_body(largest: int) -> bytes:
-    """The body of the current POST, which must be declared as JSON; it is not decoded.
-
-    `largest` is in bytes. Raises Refused: 415 for another content type, 413 for a larger body.
-    """
-    declared = request.content_type.partition(";")[0].strip().lower()
-    if declared not in JSON_TYPES:
-        raise Refused(415, f"Content-Type must be application/json, not {declared or 'missing'}")
-    length = request.content_length
-    if length <= largest:
-        if length < 0:
-            # Not told: none, or chunks that another server has put together; it marks the end of
-            # input. Input must not be read past the length otherwise, some would wait forever.
-            length = largest + 1 if request.environ.get("wsgi.input_terminated") else 0
-        try:
-            body: bytes = request.environ["wsgi.input"].read(length)
-        except OSError as bad:
-            raise Refused(400, f"the body cannot be read: {bad}", Connection="close") from bad
-        if len(body) <= largest:
-            return body
-    raise Refused(413, f"the body is larger than {largest} bytes", Connection="close")
-
-
-def answer_error(error: HTTPError) -> bytes:
-    """Bottle's error pages, as failure packets."""
-    if error.status_code >= 500:
-        log.error(
-            "%s %s: %s\n%s",
-            request.method,
-            request.path,
-            error.exception,
-            error.traceback,
-        )
-    response.content_type = "application/json"
-    method = request.method
-    words = {
-        404: f"nothing is at {request.path}",
-        405: f"{method} is not possible here; commands are sent by POST"
-        if method != "POST"
-        else f"no service is at {request.path}",
-        500: "internal error; see the log",
-    }
-    return packet.encode(packet.error(words.get(error.status_code, str(error.body))))
 
 
 #: What a connection in line waits for: that its client speaks, that it listens; that it has

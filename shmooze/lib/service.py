@@ -44,10 +44,11 @@ from shmooze.errors import (
     TooMany,
 )
 from shmooze.lib import intake, packet
+from shmooze.lib.answers import Refused, answer_error, json_body
 from shmooze.lib.door import CLIENT, ROLE, Door, warn_if_open
 from shmooze.lib.limits import Limits
 from shmooze.lib.program import run
-from shmooze.lib.server import Refused, Server, answer_error, json_body, require_patched
+from shmooze.lib.server import Server, require_patched
 from shmooze.lib.tokens import CONTROL
 from shmooze.lib.turns import Turns
 

@@ -1,0 +1,66 @@
+"""What the Bottle applications of gateway and services share: JSON in, failure packets out."""
+
+from __future__ import annotations
+
+import logging
+
+from bottle import HTTPError, HTTPResponse, request, response
+
+from shmooze.lib import packet
+
+log = logging.getLogger(__name__)
+
+JSON_TYPES = ("application/json", "text/json")
+
+
+class Refused(HTTPResponse):
+    """An HTTP status with a failure packet as its body. Raise it from a route."""
+
+    def __init__(self, status: int, message: str, **headers: str) -> None:
+        body = packet.encode(packet.error(message))
+        super().__init__(body, status, {"Content-Type": "application/json", **headers})
+
+
+def json_body(largest: int) -> bytes:
+    """The body of the current POST, which must be declared as JSON; it is not decoded.
+
+    `largest` is in bytes. Raises Refused: 415 for another content type, 413 for a larger body.
+    """
+    declared = request.content_type.partition(";")[0].strip().lower()
+    if declared not in JSON_TYPES:
+        raise Refused(415, f"Content-Type must be application/json, not {declared or 'missing'}")
+    length = request.content_length
+    if length <= largest:
+        if length < 0:
+            # Not told: none, or chunks that another server has put together; it marks the end of
+            # input. Input must not be read past the length otherwise, some would wait forever.
+            length = largest + 1 if request.environ.get("wsgi.input_terminated") else 0
+        try:
+            body: bytes = request.environ["wsgi.input"].read(length)
+        except OSError as bad:
+            raise Refused(400, f"the body cannot be read: {bad}", Connection="close") from bad
+        if len(body) <= largest:
+            return body
+    raise Refused(413, f"the body is larger than {largest} bytes", Connection="close")
+
+
+def answer_error(error: HTTPError) -> bytes:
+    """Bottle's error pages, as failure packets."""
+    if error.status_code >= 500:
+        log.error(
+            "%s %s: %s\n%s",
+            request.method,
+            request.path,
+            error.exception,
+            error.traceback,
+        )
+    response.content_type = "application/json"
+    method = request.method
+    words = {
+        404: f"nothing is at {request.path}",
+        405: f"{method} is not possible here; commands are sent by POST"
+        if method != "POST"
+        else f"no service is at {request.path}",
+        500: "internal error; see the log",
+    }
+    return packet.encode(packet.error(words.get(error.status_code, str(error.body))))
