@@ -31,13 +31,11 @@ JOBS = {
 }
 
 
-@pytest.fixture
-def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """A function that makes an application (see support.Site), not yet started."""
+def _sites(folder: Path) -> Iterator[Callable[..., Site]]:
     made: list[Site] = []
 
     def make(**keywords: Any) -> Site:
-        site = Site(tmp_path / f"site{len(made)}", **keywords)
+        site = Site(folder / f"site{len(made)}", **keywords)
         made.append(site)
         return site
 
@@ -47,9 +45,27 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
 
 @pytest.fixture
+def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """A function that makes an application (see support.Site), not yet started."""
+    yield from _sites(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def make_shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
+    """The same for applications that all tests of a file share."""
+    yield from _sites(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture
 def site(make_site: Callable[..., Site]) -> Site:
     """The example application, running: gateway, example queue, example pool."""
     return make_site(settings={"jobs": JOBS}, programs=EXAMPLES).start()
+
+
+@pytest.fixture(scope="module")
+def shared_site(make_shared_site: Callable[..., Site]) -> Site:
+    """The same for tests that change nothing in it."""
+    return make_shared_site(settings={"jobs": JOBS}, programs=EXAMPLES).start()
 
 
 @pytest.fixture
@@ -96,10 +112,10 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def first_page(page: Page, site: Site) -> Page:
     """The console of the example application, which knows its queue and its pool."""
-    from console import service
+    from console import form_of
     from playwright.sync_api import expect
 
     page.goto(site.url)
-    expect(service(page, "queue").get_by_role("form", name="Add")).to_be_visible()
-    expect(service(page, "pool").get_by_role("form", name="Add")).to_be_visible()
+    expect(form_of(page, "queue")).to_be_visible()
+    expect(form_of(page, "pool")).to_be_visible()
     return page

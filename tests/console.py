@@ -18,9 +18,14 @@ def shown_uids(page: Page) -> list[str]:
     return rows(page).locator(".uid").evaluate_all("codes => codes.map(code => code.title)")
 
 
+def form_of(page: Page, name: str, button: str = "Add") -> Locator:
+    """One of a service's forms: not one of a module whose uid has the same letters in it."""
+    return service(page, name).get_by_role("form", name=f"{button} in {name}", exact=True)
+
+
 def order(page: Page, name: str, button: str, type: str, args: str) -> Locator:
     """Fill in and send one of a service's forms, which is returned."""
-    form = service(page, name).get_by_role("form", name=button)
+    form = form_of(page, name, button)
     form.get_by_label("Type").select_option(type)
     form.get_by_label("Arguments").fill(args)
     form.get_by_role("button", name=button).click()

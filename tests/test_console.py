@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES
-from console import add_countdowns, order, rows, service, shown_uids
+from console import add_countdowns, form_of, order, rows, service, shown_uids
 from events import Watcher
 from playwright.sync_api import Browser, Locator, Page, expect
 from support import CHILDREN, ROOT, Client, Refusal, Site, child
@@ -92,7 +91,7 @@ def test_queue_without_backgrounds_shows_none(page: Page, make_site: Callable[..
     site.start()
     page.goto(site.url)
     for name in ("queue", "stage"):
-        expect(service(page, name).get_by_role("form", name="Add")).to_be_visible()
+        expect(form_of(page, name)).to_be_visible()
     expect(service(page, "stage").locator(".background")).to_be_visible()
     expect(service(page, "queue").locator(".background")).to_be_hidden()
 
@@ -133,68 +132,59 @@ def test_removing_passes_the_focus_on(site: Site, first_page: Page) -> None:
     assert site.ask("queue", "queue") == []
 
 
-@pytest.mark.parametrize(
-    ("typed", "taken"),
-    [
-        ("", {}),
-        ("seconds=30", {"seconds": 30}),
-        ("title=Great Gate of Kiev left=2", {"title": "Great Gate of Kiev", "left": 2}),
-        ("text='see a=b' n=1", {"text": "see a=b", "n": 1}),
-        ('text="see a=b"', {"text": "see a=b"}),
-        ('of=\'{"a": "x y=1"}\'', {"of": {"a": "x y=1"}}),
-        ("argv=ls --color=auto x", {"argv": "ls --color=auto x"}),
-        ("words=don't  worry=true ", {"words": "don't", "worry": True}),
-        ("empty= after=[1, 2]", {"empty": "", "after": [1, 2]}),
-        ('{"seconds": 30}', {"seconds": 30}),
-    ],
-)
-def test_arguments_are_typed_as_for_shmz(first_page: Page, typed: str, taken: Any) -> None:
-    parse = "async text => (await import('./console/forms.js')).parseArguments(text)"
-    assert first_page.evaluate(parse, typed) == taken
+#: What a person types, and what it means.
+TYPED = [
+    ("", {}),
+    ("seconds=30", {"seconds": 30}),
+    (" name=tea ", {"name": "tea"}),
+    ("title=Great Gate of Kiev left=2", {"title": "Great Gate of Kiev", "left": 2}),
+    ("text='see a=b' n=1", {"text": "see a=b", "n": 1}),
+    ('text="see a=b"', {"text": "see a=b"}),
+    ('of=\'{"a": "x y=1"}\'', {"of": {"a": "x y=1"}}),
+    ("argv=ls --color=auto x", {"argv": "ls --color=auto x"}),
+    ("words=don't  worry=true ", {"words": "don't", "worry": True}),
+    ("empty= after=[1, 2]", {"empty": "", "after": [1, 2]}),
+    ("a=b=c ü=true", {"a": "b=c", "ü": True}),
+    ("ü=true x=NaN __proto__=1", {"ü": True, "x": "NaN", "__proto__": 1}),
+    ('{"seconds": 30}', {"seconds": 30}),
+    (' {"a": {"b": "c=d"}}', {"a": {"b": "c=d"}}),
+]
 
 
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        ('{"seconds": soon}', "not valid JSON"),
-        ("[30]", "must be a JSON object"),
-        ("30", "must be like seconds=30"),
-        ("seconds = 30", "must be like seconds=30"),
-        ("seconds=1 seconds=2", "seconds is given twice"),
-        ("seconds=12345678901234567890", "too large"),
-        ("seconds=-1", "seconds must be a number above 0, not -1"),
-        ("seconds=soon", "seconds must be a number above 0, not 'soon'"),
-        ('{"seconds": -1}', "seconds must be a number above 0, not -1"),
-    ],
-)
-def test_bad_arguments_are_said_and_the_next_good_ones_taken(
-    site: Site, first_page: Page, args: str, said: str
-) -> None:
-    form = order(first_page, "queue", "Add", "countdown", args)
-    expect(form.get_by_role("alert")).to_contain_text(said)
-    assert site.ask("queue", "queue") == []
-    order(first_page, "queue", "Add", "countdown", '{"seconds": 1000}')
-    expect(rows(first_page)).to_have_count(1)
-    expect(form.get_by_role("alert")).to_be_hidden()
+def test_arguments_are_typed_as_for_shmz(first_page: Page) -> None:
+    parse = """async (text) => {
+        const { parseArguments } = await import("./console/forms.js");
+        return JSON.stringify(parseArguments(text));
+    }"""
+    taken = [(typed, json.loads(first_page.evaluate(parse, typed))) for typed, _ in TYPED]
+    assert taken == TYPED
 
 
-@pytest.mark.parametrize(
-    ("text", "args"),
-    [
-        ("", {}),
-        (" name=tea ", {"name": "tea"}),
-        (
-            'a=1 b=tea time c=[1, 2] d=\'"30"\' e="x y" f=',
-            {"a": 1, "b": "tea time", "c": [1, 2], "d": "30", "e": "x y", "f": ""},
-        ),
-        ("a=b=c ü=true", {"a": "b=c", "ü": True}),
-        ("ü=true x=NaN __proto__=1", {"ü": True, "x": "NaN", "__proto__": 1}),
-        (' {"a": {"b": "c=d"}}', {"a": {"b": "c=d"}}),
-    ],
-)
-def test_arguments_are_pairs_as_for_shmz_or_a_json_object(
-    page: Page, make_site: Callable[..., Site], text: str, args: dict[str, object]
-) -> None:
+#: What is no good, and what a person is told.
+MISTYPED = [
+    ('{"seconds": soon}', "not valid JSON"),
+    ("[30]", "must be a JSON object"),
+    ("30", "must be like seconds=30"),
+    ("seconds = 30", "must be like seconds=30"),
+    ("seconds=1 seconds=2", "seconds is given twice"),
+    ("seconds=12345678901234567890", "too large"),
+    ("seconds=-1", "seconds must be a number above 0, not -1"),
+    ("seconds=soon", "seconds must be a number above 0, not 'soon'"),
+    ('{"seconds": -1}', "seconds must be a number above 0, not -1"),
+]
+
+
+def test_bad_arguments_are_said_and_the_next_good_ones_taken(site: Site, first_page: Page) -> None:
+    for count, (args, said) in enumerate(MISTYPED):
+        form = order(first_page, "queue", "Add", "countdown", args)
+        expect(form.get_by_role("alert")).to_contain_text(said)
+        assert len(site.ask("queue", "queue")) == count
+        order(first_page, "queue", "Add", "countdown", '{"seconds": 1000}')
+        expect(rows(first_page)).to_have_count(count + 1)
+        expect(form.get_by_role("alert")).to_be_hidden()
+
+
+def test_arguments_arrive_as_they_were_typed(page: Page, make_site: Callable[..., Site]) -> None:
     types = {"modules": {"well": {"process": child("well")}}}
     site = make_site(settings={"queue": types}, services=("wsgi", "queue")).start()
     uid = Client(site, "queue").add()
@@ -202,8 +192,9 @@ def test_arguments_are_pairs_as_for_shmz_or_a_json_object(
     rows(page).get_by_text("Tell, output").click()
     form = rows(page).get_by_role("form", name="Tell")
     form.get_by_label("Command").fill("echo")
-    form.get_by_label("Arguments").fill(text)
+    form.get_by_label("Arguments").fill('a=1 b=tea time c=[1, 2] d=\'"30"\' e="x y" f=')
     form.get_by_role("button").click()
+    args = {"a": 1, "b": "tea time", "c": [1, 2], "d": "30", "e": "x y", "f": ""}
     expect(form.locator(".answer")).not_to_be_empty()
     assert json.loads(form.locator(".answer").inner_text()) == args
     assert Client(site, "queue").uids() == [uid]
@@ -230,7 +221,7 @@ def test_hostile_type_and_parameters_stay_text(page: Page, make_site: Callable[.
 
 def test_polling_moves_nothing_and_keeps_what_is_typed(site: Site, first_page: Page) -> None:
     add_countdowns(site, first_page, 2)
-    field = service(first_page, "queue").get_by_role("form", name="Add").get_by_label("Arguments")
+    field = form_of(first_page, "queue").get_by_label("Arguments")
     field.fill('{"sec')
     row = rows(first_page).first.element_handle()
     left = rows(first_page).first.locator("div", has=first_page.get_by_text("left")).locator("dd")
@@ -265,7 +256,7 @@ def test_page_without_services_that_run_is_still_connected(
     expect(page.get_by_text("Connected")).to_be_visible()
     site.start("queue")
     expect(service(page, "queue").get_by_role("status")).to_have_text("Alive")
-    expect(service(page, "queue").get_by_role("form", name="Add")).to_be_visible()
+    expect(form_of(page, "queue")).to_be_visible()
 
 
 # Prefixes
@@ -566,7 +557,7 @@ def test_a_service_that_restarts_leaves_what_a_person_has_begun(
     page.goto(well_site.url)
     Client(well_site, "pool").add()
     expect(rows(page, "pool")).to_have_count(1)
-    field = service(page, "pool").get_by_role("form", name="Add").get_by_label("Arguments")
+    field = form_of(page, "pool").get_by_label("Arguments")
     field.fill('{"half')
     well_site.stop("pool")
     expect(service(page, "pool").get_by_role("status").first).to_have_text("Not answering")

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from chromium import needs_chromium
 from conftest import EXAMPLES
-from console import rows, service
+from console import form_of, rows, service
 from playwright.sync_api import Browser, Page, expect
 from support import PATIENCE, Client, Site, child
 
@@ -19,15 +19,15 @@ SCREENS = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "h
 WELL = {"modules": {"well": {"process": child("well")}}}
 
 
-@pytest.fixture
-def busy_site(make_site: Callable[..., Site]) -> Site:
+@pytest.fixture(scope="module")
+def busy_site(make_shared_site: Callable[..., Site]) -> Site:
     """A queue with everything that there can be, other services, and one that is down."""
     settings: dict[str, Any] = {
         "queue": {**WELL, "backgrounds": WELL["modules"]},
         "name": "A jukebox",
     }
     settings["pool"] = WELL
-    site = make_site(
+    site = make_shared_site(
         services=("wsgi", "queue", "pool", "vol", "radio"),
         settings=settings,
         programs={"vol": EXAMPLES["vol"]},
@@ -62,7 +62,7 @@ def open_all(page: Page, site: Site) -> None:
     for closed in page.locator("details:not([open]) > summary").all():
         if closed.is_visible():
             closed.click()
-    form = service(page, "queue").get_by_role("form", name="Add")
+    form = form_of(page, "queue")
     form.get_by_label("Arguments").fill("[")
     form.get_by_role("button").click()
     expect(form.get_by_role("alert")).to_be_visible()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES
-from console import add_countdowns, order, rows, service, shown_uids
+from console import add_countdowns, form_of, order, rows, service, shown_uids
 from playwright.sync_api import Browser, Locator, Page, expect
 from support import PATIENCE, Client, Site, child, wait_until
 
@@ -238,7 +238,7 @@ def test_the_last_arguments_are_at_hand_also_after_a_reload(site: Site, first_pa
         options = service(first_page, "queue").locator("datalist option")
         expect(options.filter(has_text=args)).to_have_count(1)
     first_page.reload()
-    form = service(first_page, "queue").get_by_role("form", name="Add")
+    form = form_of(first_page, "queue")
     expect(form.get_by_label("Arguments")).to_have_value('{"seconds": 2000}')
     options = form.locator("datalist.args option")
     expect(options).to_have_count(2)
@@ -276,7 +276,7 @@ def two_people(browser: Browser, site: Site) -> Iterator[list[Page]]:
     for page in pages:
         page.set_default_timeout(PATIENCE * 1000)
         page.goto(site.url)
-        expect(service(page, "queue").get_by_role("form", name="Add")).to_be_visible()
+        expect(form_of(page, "queue")).to_be_visible()
     yield pages
     for context in contexts:
         context.close()

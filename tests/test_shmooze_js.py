@@ -38,8 +38,8 @@ def open_bare(page: Page, site: Site, html: str = "", before: str = "") -> list[
 # Queries
 
 
-def test_what_is_asked_in_one_turn_goes_out_in_one_request(page: Page, site: Site) -> None:
-    posts = open_bare(page, site)
+def test_what_is_asked_in_one_turn_goes_out_in_one_request(page: Page, shared_site: Site) -> None:
+    posts = open_bare(page, shared_site)
     answers = page.evaluate("""() => new Promise((resolve) => {
         const answers = [];
         const keep = (answer) => answers.push(answer) === 3 && resolve(answers);
@@ -54,8 +54,8 @@ def test_what_is_asked_in_one_turn_goes_out_in_one_request(page: Page, site: Sit
     assert posts[0].headers["content-type"] == "application/json"
 
 
-def test_forced_query_takes_along_all_that_waits(page: Page, site: Site) -> None:
-    posts = open_bare(page, site)
+def test_forced_query_takes_along_all_that_waits(page: Page, shared_site: Site) -> None:
+    posts = open_bare(page, shared_site)
     order_of_answers = page.evaluate("""() => new Promise((resolve) => {
         const order = [];
         endpoints.queue.deferQuery({cmd: "queue"}, () => order.push("deferred"));
@@ -69,8 +69,8 @@ def test_forced_query_takes_along_all_that_waits(page: Page, site: Site) -> None
     ]
 
 
-def test_run_queries_tells_when_all_is_answered(page: Page, site: Site) -> None:
-    posts = open_bare(page, site)
+def test_run_queries_tells_when_all_is_answered(page: Page, shared_site: Site) -> None:
+    posts = open_bare(page, shared_site)
     assert page.evaluate("""() => new Promise((resolve) => {
         const order = [];
         endpoints.queue.deferQuery({cmd: "queue"}, () => order.push("answer"));
@@ -82,8 +82,8 @@ def test_run_queries_tells_when_all_is_answered(page: Page, site: Site) -> None:
     assert len(posts) == 1
 
 
-def test_error_callback_gets_the_words_of_the_service(page: Page, site: Site) -> None:
-    open_bare(page, site)
+def test_error_callback_gets_the_words_of_the_service(page: Page, shared_site: Site) -> None:
+    open_bare(page, shared_site)
     outcome = page.evaluate("""() => new Promise((resolve) => {
         const order = [], push = (what) => order.push(what);
         endpoints.queue.deferQuery({cmd: "dance"}, () => push("danced"), push);
@@ -129,8 +129,8 @@ def test_service_that_is_down_is_dead_but_the_connection_is_not_lost(
     assert seen == [True, True]
 
 
-def test_callback_that_throws_harms_no_other_and_is_reported(page: Page, site: Site) -> None:
-    open_bare(page, site)
+def test_callback_that_throws_harms_no_other_and_is_reported(page: Page, shared_site: Site) -> None:
+    open_bare(page, shared_site)
     with page.expect_event("pageerror") as reported:
         answers = page.evaluate("""() => new Promise((resolve) => {
             const answers = [];
@@ -149,8 +149,10 @@ def test_callback_that_throws_harms_no_other_and_is_reported(page: Page, site: S
     assert reported.value.message == "mine"
 
 
-def test_data_that_is_no_json_fails_at_once_and_harms_no_other(page: Page, site: Site) -> None:
-    open_bare(page, site)
+def test_data_that_is_no_json_fails_at_once_and_harms_no_other(
+    page: Page, shared_site: Site
+) -> None:
+    open_bare(page, shared_site)
     assert page.evaluate("""() => new Promise((resolve) => {
         const circle = {};
         circle.circle = circle;
@@ -160,8 +162,8 @@ def test_data_that_is_no_json_fails_at_once_and_harms_no_other(page: Page, site:
     })""") == ["TypeError", []]
 
 
-def test_slow_forced_query_holds_up_no_deferred_one(page: Page, site: Site) -> None:
-    open_bare(page, site)
+def test_slow_forced_query_holds_up_no_deferred_one(page: Page, shared_site: Site) -> None:
+    open_bare(page, shared_site)
     held: list[Route] = []
     page.route("**/pool", lambda route: held.append(route) if not held else route.continue_())
     page.evaluate("""() => {
@@ -175,8 +177,8 @@ def test_slow_forced_query_holds_up_no_deferred_one(page: Page, site: Site) -> N
     assert page.evaluate("order") == ["deferred", "forced"]
 
 
-def test_deferred_queries_keep_their_order_over_requests(page: Page, site: Site) -> None:
-    posts = open_bare(page, site)
+def test_deferred_queries_keep_their_order_over_requests(page: Page, shared_site: Site) -> None:
+    posts = open_bare(page, shared_site)
     held: list[Route] = []
     page.route("**/pool", lambda route: held.append(route))
     ask = "(name) => new Promise((done) => endpoints[name].deferQuery({cmd: name}, done))"
@@ -185,7 +187,9 @@ def test_deferred_queries_keep_their_order_over_requests(page: Page, site: Site)
         page.evaluate("() => { ask('pool').then(() => order.push('first')); }")
     page.evaluate("() => { ask('pool').then(() => order.push('second')); return ask('queue'); }")
     urls = [post.url for post in posts]
-    assert urls == [f"{site.url}pool", f"{site.url}queue"], "the second one waits for the first"
+    assert urls == [f"{shared_site.url}pool", f"{shared_site.url}queue"], (
+        "the second one waits for the first"
+    )
     page.unroute("**/pool")
     held[0].continue_()
     page.wait_for_function("() => order.length === 2")
@@ -203,8 +207,10 @@ LISTEN = """
 """
 
 
-def test_an_awaited_query_gives_its_result_or_throws_the_reason(page: Page, site: Site) -> None:
-    open_bare(page, site, before=LISTEN)
+def test_an_awaited_query_gives_its_result_or_throws_the_reason(
+    page: Page, shared_site: Site
+) -> None:
+    open_bare(page, shared_site, before=LISTEN)
     types, thrown, both = page.evaluate("""async () => {
         const {queue} = endpoints;
         const types = await queue.deferQuery({cmd: "modules_available"});
@@ -220,9 +226,9 @@ def test_an_awaited_query_gives_its_result_or_throws_the_reason(page: Page, site
 
 
 def test_a_failure_that_nobody_hears_is_said_in_the_console_and_harms_nothing(
-    page: Page, site: Site
+    page: Page, shared_site: Site
 ) -> None:
-    open_bare(page, site, before=LISTEN)
+    open_bare(page, shared_site, before=LISTEN)
     heard = page.evaluate("""async () => {
         const {queue} = endpoints, heard = [];
         queue.deferQuery({cmd: "dance"});
@@ -238,8 +244,8 @@ def test_a_failure_that_nobody_hears_is_said_in_the_console_and_harms_nothing(
     assert page.evaluate("unhandled") == []
 
 
-def test_a_promise_that_somebody_takes_up_is_his_to_handle(page: Page, site: Site) -> None:
-    open_bare(page, site, before=LISTEN)
+def test_a_promise_that_somebody_takes_up_is_his_to_handle(page: Page, shared_site: Site) -> None:
+    open_bare(page, shared_site, before=LISTEN)
     page.evaluate("() => { endpoints.queue.deferQuery({cmd: 'dance'}).then(() => {}); }")
     page.wait_for_function("() => unhandled.length === 1")
     assert page.evaluate("said") == []
@@ -305,8 +311,8 @@ def test_an_endpoint_decides_for_queries_that_say_nothing(page: Page, site: Site
     assert page.evaluate("outcomes") == ["the server is out of reach", 1001]
 
 
-def test_a_request_that_is_cut_off_is_sent_again(page: Page, site: Site) -> None:
-    posts = open_bare(page, site, before="window.outcomes = []")
+def test_a_request_that_is_cut_off_is_sent_again(page: Page, shared_site: Site) -> None:
+    posts = open_bare(page, shared_site, before="window.outcomes = []")
     page.route("**/queue", lambda route: route.abort(), times=1)
     page.evaluate(f"() => {{ {add(1001, '{retry: true}')} }}")
     page.wait_for_function("() => outcomes.length === 1")
@@ -328,8 +334,10 @@ def test_no_more_than_1000_queries_wait(page: Page, site: Site) -> None:
     page.wait_for_function("() => done === 1000")
 
 
-def test_more_than_a_request_may_hold_is_sent_in_several_in_order(page: Page, site: Site) -> None:
-    posts = open_bare(page, site)
+def test_more_than_a_request_may_hold_is_sent_in_several_in_order(
+    page: Page, shared_site: Site
+) -> None:
+    posts = open_bare(page, shared_site)
     assert page.evaluate("""async () => {
         const {queue} = endpoints, order = [];
         await Promise.all(Array.from({length: 2500}, (_, place) =>
@@ -394,14 +402,16 @@ def ask_slowly(page: Page, site: Site) -> list[Route]:
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_gateway_that_answers_anything_is_not_gone(page: Page, site: Site, times: int) -> None:
+def test_a_gateway_that_answers_anything_is_not_gone(
+    page: Page, shared_site: Site, times: int
+) -> None:
     probes: list[Route] = []
 
     def refuse(route: Route) -> None:
         probes.append(route)
         route.fulfill(status=503, json={"success": False, "error": "busy"})
 
-    held = ask_slowly(page, site)
+    held = ask_slowly(page, shared_site)
     page.route("**/settings.json", refuse, times=times)
     while len(probes) < times:
         page.wait_for_event("response")
@@ -410,8 +420,10 @@ def test_a_gateway_that_answers_anything_is_not_gone(page: Page, site: Site, tim
     assert page.evaluate("outcomes") == [1001]
 
 
-def test_one_slow_answer_does_not_mean_that_the_gateway_is_gone(page: Page, site: Site) -> None:
-    held = ask_slowly(page, site)
+def test_one_slow_answer_does_not_mean_that_the_gateway_is_gone(
+    page: Page, shared_site: Site
+) -> None:
+    held = ask_slowly(page, shared_site)
     page.route("**/settings.json", lambda route: None, times=1)
     page.wait_for_event("requestfailed")
     page.wait_for_event("requestfinished")
@@ -434,20 +446,21 @@ def test_a_gateway_that_just_falls_silent_is_lost(page: Page, site: Site) -> Non
 # Import
 
 
-def test_a_module_imports_it_from_anywhere(page: Page, site: Site) -> None:
-    imported = f"""import {{ endpoints, Endpoint, ready }} from "{site.url}static/shmooze.mjs";
+def test_a_module_imports_it_from_anywhere(page: Page, shared_site: Site) -> None:
+    url = f"{shared_site.url}static/shmooze.mjs"
+    imported = f"""import {{ endpoints, Endpoint, ready }} from "{url}";
         await ready;
         window.answer = await endpoints.queue.deferQuery({{cmd: "modules_available"}});
         window.same = endpoints === window.endpoints && endpoints.queue instanceof Endpoint;"""
     body = f'<!doctype html><script type="module">{imported}</script>'
     page.route("**/far/away/", lambda route: route.fulfill(body=body, content_type="text/html"))
-    page.goto(f"{site.url}far/away/")
+    page.goto(f"{shared_site.url}far/away/")
     page.wait_for_function("() => window.same")
     assert page.evaluate("answer") == ["countdown", "ticker"]
 
 
-def test_script_and_import_in_one_page_are_the_same(page: Page, site: Site) -> None:
-    open_bare(page, site)
+def test_script_and_import_in_one_page_are_the_same(page: Page, shared_site: Site) -> None:
+    open_bare(page, shared_site)
     assert page.evaluate("""async () => {
         const before = endpoints, {endpoints: imported, ready} = await import("./shmooze.mjs");
         return [imported === before, window.endpoints === before, await ready === settings_data];
@@ -530,10 +543,12 @@ def test_settings_dress_the_page(page: Page, make_site: Callable[..., Site]) -> 
     assert page.evaluate("Object.keys(endpoints)") == ["pool"]
 
 
-def test_elements_keep_their_own_display_and_later_ones_are_right(page: Page, site: Site) -> None:
+def test_elements_keep_their_own_display_and_later_ones_are_right(
+    page: Page, shared_site: Site
+) -> None:
     open_bare(
         page,
-        site,
+        shared_site,
         "<style>.old { display: none } .wide { display: flex }</style>"
         '<p id="hide" class="disconnect-hide wide">a<p id="old" class="disconnect-show old">b'
         '<p id="hidden" class="disconnect-show" hidden>c'
