@@ -31,26 +31,20 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator
 from functools import cache, partial
-from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 
 import bottle
-import gevent
 from bottle import request, response
-from gevent import monkey
-from geventhttpclient import HTTPClient
-from geventhttpclient.connectionpool import ConnectionPool
-from geventhttpclient.response import HTTPParseError
 
 from shmooze import settings
 from shmooze.errors import ShmoozeError
 from shmooze.lib import packet
 from shmooze.lib.answers import Refused, answer_error, json_body
+from shmooze.lib.backend import Answer, Backend
 from shmooze.lib.door import CLIENT, TOKEN, Door, warn_if_open
 from shmooze.lib.limits import Limits
 from shmooze.lib.login import Login
 from shmooze.lib.program import complain, run
-from shmooze.lib.request import peek
 from shmooze.lib.server import Server
 from shmooze.lib.workers import Supervisor
 
@@ -65,8 +59,6 @@ class Gateway:
 
     name = "wsgi"
 
-    #: Seconds that a service may take to accept a connection.
-    connect_timeout = 5.0
     #: Seconds that a service may take to answer; `wsgi_timeout` in the settings.
     timeout = 60.0
     #: Connections to one service that are used at the same time; further requests wait.
@@ -88,7 +80,12 @@ class Gateway:
         self.connections = _share(self.connections, workers)
         #: What a worker listens at, already; None: `start` listens.
         self.listener: Any = None
-        self._backends = {name: Backend(name, port, self) for name, port in source.services.items()}
+        host = source.host("service_host")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        self._backends = {
+            name: Backend(name, host, port, self.timeout, self.connections)
+            for name, port in source.services.items()
+        }
         self._server: Server | None = None
         self._routes = bottle.Bottle()
         self._routes.default_error_handler = answer_error
@@ -144,13 +141,18 @@ class Gateway:
             serve = self._serve_beside_services if folder == prefix else self._serve_file
             route(f"{folder}<path:path>", "GET", serve)
 
-    def _pass_on(self, service: str) -> bytes:
-        return self._backend(service).answer()
+    def _pass_on(self, service: str) -> bytes | Iterator[bytes]:
+        backend = self._backend(service)
+        return _pass_back(backend.ask(json_body(self.limits.max_body), _introduction()))
 
     def _pass_events_on(self, service: str) -> Any:
         if service not in self._backends:  # it may be a file of that name
             return self._serve_file(f"{service}/events")
-        return self._backends[service].events()
+        headers = _introduction()
+        if (last_id := request.get_header("Last-Event-ID")) is not None:
+            headers["Last-Event-ID"] = last_id
+        response.set_header("Cache-Control", "no-store")
+        return _pass_back(self._backends[service].follow(headers))
 
     def _backend(self, service: str) -> Backend:
         if service not in self._backends:
@@ -184,128 +186,20 @@ class Gateway:
         return found
 
 
-class Backend:
-    """One service, as the gateway reaches it, by connections that are kept."""
-
-    #: Seconds for which a stream of events may say nothing; services say something every 15.
-    silence = 60.0
-
-    def __init__(self, name: str, port: int, gateway: Gateway) -> None:
-        self.name = name
-        # The whole takes at most so long; a single read or write has a little less, since it is
-        # their end that gives the connection back.
-        self._timeout = gateway.timeout * 1.1
-        host = gateway.settings.host("service_host")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        self._connect = partial(HTTPConnection, host, port, timeout=gateway.connect_timeout)
-        self._new_client = partial(_client, host, port, gateway)
-        self._max_body = gateway.limits.max_body
-        self._client: HTTPClient | None = None
-
-    def answer(self) -> bytes:
-        """Pass the current request on and the service's answer back, both undecoded."""
-        body = json_body(self._max_body)
-        if monkey.is_module_patched("socket"):
-            if self._client is None:
-                self._client = self._new_client()
-            return self._ask(self._client, body)
-        # Another WSGI server, with threads perhaps: a connection belongs to the event loop of the
-        # thread that made it, and neither must outlive the request.
-        client = self._new_client()
-        try:
-            return self._ask(client, body)
-        finally:
-            client.close()
-            gevent.get_hub().destroy(destroy_loop=True)
-
-    def events(self) -> Iterator[bytes] | bytes:
-        """Pass the service's events on, as they come, for as long as the client listens."""
-        connection = self._connect()
-        headers = self._introduction()
-        if (last_id := request.get_header("Last-Event-ID")) is not None:
-            headers["Last-Event-ID"] = last_id
-        try:
-            connection.connect()
-            connection.sock.settimeout(self.silence)
-            connection.request("GET", "/events", headers=headers)
-            found = connection.getresponse()
-            response.status = found.status
-            response.content_type = found.getheader("Content-Type", "application/json")
-            response.set_header("Cache-Control", "no-store")
-            if found.status != 200:
-                answer = found.read()
-                connection.close()
-                return answer
-        except (OSError, HTTPException) as broken:
-            connection.close()
-            raise Refused(502, f"service {self.name!r} is not running") from broken
-        return _pieces(connection, found)
-
-    def _ask(self, client: HTTPClient, body: bytes) -> bytes:
-        limit = gevent.Timeout(self._timeout)
-        try:
-            with limit:
-                found = client.request("POST", "/", body, self._introduction())
-                answer: bytes = found.read()
-        except (TimeoutError, gevent.Timeout) as late:
-            if isinstance(late, gevent.Timeout) and late is not limit:
-                raise
-            log.warning("service %r did not answer within %g s", self.name, self._timeout)
-            raise Refused(504, f"service {self.name!r} did not answer in time") from late
-        except ConnectionRefusedError as refused:
-            raise Refused(502, f"service {self.name!r} is not running") from refused
-        except (OSError, HTTPParseError) as broken:
-            # The request may have been carried out: only the client can know whether to ask again.
-            log.warning("service %r broke off: %s", self.name, broken)
-            raise Refused(502, f"service {self.name!r} broke off without an answer") from broken
-        response.status = found.status_code
-        response.content_type = found.get("content-type", "application/json")
-        if (retry_after := found.get("retry-after")) is not None:
-            response.set_header("Retry-After", retry_after)
-        return answer
-
-    def _introduction(self) -> dict[str, str]:
-        """The headers by which the service knows for whom we ask."""
-        headers = {"X-Forwarded-For": request.environ[CLIENT]}
-        if (token := request.environ.get(TOKEN)) is not None:
-            headers["Authorization"] = f"Bearer {token}"
-        return headers
+def _introduction() -> dict[str, str]:
+    """The headers by which a service knows for whom we ask."""
+    headers = {"X-Forwarded-For": request.environ[CLIENT]}
+    if (token := request.environ.get(TOKEN)) is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    return headers
 
 
-class _Connections(ConnectionPool):
-    """Kept connections, of any number: select, by which geventhttpclient looks whether one has been
-    closed, knows no file beyond the 1,024th, and then every request would make a new one.
-    """
-
-    def _is_socket_alive(self, sock: Any) -> bool:
-        return sock is not None and peek(sock) is None
-
-
-def _client(host: str, port: int, gateway: Gateway) -> HTTPClient:
-    client = HTTPClient(
-        host, port, headers={"Content-Type": "application/json"}, block_size=1 << 16
-    )
-    assert isinstance(client._connection_pool, ConnectionPool)  # no name that all may rely on
-    client._connection_pool = _Connections(
-        host,
-        port,
-        host,
-        port,
-        size=gateway.connections,
-        connection_timeout=gateway.connect_timeout,
-        network_timeout=gateway.timeout,
-    )
-    return client
-
-
-def _pieces(connection: HTTPConnection, found: HTTPResponse) -> Iterator[bytes]:
-    try:
-        while piece := found.read1(1 << 16):
-            yield piece
-    except (OSError, HTTPException):
-        pass  # the service has gone: the client sees an end, and asks again
-    finally:
-        connection.close()
+def _pass_back(answer: Answer) -> bytes | Iterator[bytes]:
+    response.status = answer.status
+    response.content_type = answer.content_type
+    if answer.retry_after is not None:
+        response.set_header("Retry-After", answer.retry_after)
+    return answer.body
 
 
 def _share(whole: int, workers: int) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from shmooze.lib.limits import Limits
+from shmooze.lib.sockets import peek
 from shmooze.lib.turns import Turns
 
 #: Bytes that are taken from the network at once.
@@ -204,17 +205,6 @@ class Incoming:
 
     def _too_large(self) -> BadRequest:
         return BadRequest(413, f"the body is larger than {self._limits.max_body} bytes")
-
-
-def peek(connection: Any) -> bytes | None:
-    """The next byte, empty at the end; None where one would have to wait for it."""
-    try:
-        # The socket below gevent's, which would wait.
-        return bytes(connection._sock.recv(1, socket.MSG_PEEK))
-    except BlockingIOError:
-        return None
-    except OSError:
-        return b""
 
 
 def parse_head(text: bytes, limits: Limits) -> Head:

@@ -32,6 +32,7 @@ from shmooze.errors import ShmoozeError
 from shmooze.lib import packet
 from shmooze.lib.limits import Limits, allow_files
 from shmooze.lib.request import BadRequest, Head, HungUp, Incoming
+from shmooze.lib.sockets import send_all
 
 log = logging.getLogger(__name__)
 
@@ -234,7 +235,9 @@ class _Handler(WSGIHandler):
         self.socket.settimeout(self.server.limits.send_timeout)
         with _InLine(self, _LISTEN):
             for start in range(0, len(data), self.piece):
-                super()._sendall(data[start : start + self.piece])
+                piece = data[start : start + self.piece]
+                send_all(self.socket, piece)
+                self.response_length += len(piece)
 
     def log_request(self) -> None:
         """Say nothing: faults have been told by then, and pywsgi would make a line for nobody."""

@@ -1,0 +1,193 @@
+"""One service as the gateway reaches it: whole answers, and those without end.
+
+Requests are a few bytes that we know beforehand, sent over connections that are kept; answers are
+read by the parser of geventhttpclient. Its client would cost twice as much as all of that.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import Any
+
+import gevent
+from gevent import monkey, socket
+from gevent.lock import BoundedSemaphore
+from geventhttpclient.response import HTTPParseError
+from geventhttpclient.response import HTTPResponse as Parser
+
+from shmooze.lib.answers import Refused
+from shmooze.lib.sockets import peek, send_all
+
+log = logging.getLogger(__name__)
+
+#: Bytes that are taken from the network at once.
+_PIECE = 1 << 16
+
+
+@dataclass
+class Answer:
+    """What a service has said."""
+
+    status: int
+    content_type: str
+    #: Whole; or in pieces, as they come.
+    body: bytes | Iterator[bytes]
+    #: Seconds after which to ask again, as the service has put it.
+    retry_after: str | None = None
+
+
+class Backend:
+    """Asks the service `name`, which listens at `host` and `port`.
+
+    `timeout` is the seconds that an answer may take; `connections` is how many may be used at the
+    same time: further requests wait.
+    """
+
+    #: Seconds that a service may take to accept a connection.
+    connect_timeout = 5.0
+    #: Seconds for which a stream of events may say nothing; services say something every 15.
+    silence = 60.0
+
+    def __init__(self, name: str, host: str, port: int, timeout: float, connections: int) -> None:
+        self.name = name
+        self._host, self._port = host, port
+        self._timeout = timeout
+        self._places = BoundedSemaphore(connections)
+        self._idle: list[Any] = []
+        at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._head = f"POST / HTTP/1.1\r\nHost: {at}\r\nContent-Type: application/json\r\n"
+
+    def ask(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send commands, and wait for the whole answer; both are not decoded.
+
+        Raises Refused: 502 where there is no answer, 504 where it is late.
+        """
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"{self._head}{lines}Content-Length: {len(body)}\r\n\r\n"
+        request = head.encode("latin-1") + body
+        if monkey.is_module_patched("socket"):
+            return self._ask(request)
+        # Another WSGI server, with threads perhaps: a connection belongs to the event loop of the
+        # thread that made it, and neither must outlive the request.
+        alone = Backend(self.name, self._host, self._port, self._timeout, 1)
+        try:
+            return alone._ask(request)
+        finally:
+            alone.close()
+            gevent.get_hub().destroy(destroy_loop=True)
+
+    def _ask(self, request: bytes) -> Answer:
+        limit = gevent.Timeout(self._timeout)
+        try:
+            with limit, self._places:
+                found = self._exchange(request)
+        except (TimeoutError, gevent.Timeout) as late:
+            if isinstance(late, gevent.Timeout) and late is not limit:
+                raise
+            log.warning("service %r did not answer within %g s", self.name, self._timeout)
+            raise Refused(504, f"service {self.name!r} did not answer in time") from late
+        except ConnectionRefusedError as refused:
+            raise self._not_running() from refused
+        except (OSError, EOFError, HTTPParseError) as broken:
+            # The request may have been carried out: only the client can know whether to ask again.
+            log.warning("service %r broke off: %s", self.name, broken)
+            raise Refused(502, f"service {self.name!r} broke off without an answer") from broken
+        content_type = found.header("content-type") or "application/json"
+        return Answer(
+            found.status_code, content_type, bytes(found.body), found.header("retry-after")
+        )
+
+    def follow(self, headers: Mapping[str, str]) -> Answer:
+        """What the service's stream of events answers. Raises Refused: 502 for no answer."""
+        connection = HTTPConnection(self._host, self._port, timeout=self.connect_timeout)
+        try:
+            connection.connect()
+            connection.sock.settimeout(self.silence)
+            connection.request("GET", "/events", headers=dict(headers))
+            found = connection.getresponse()
+            content_type = found.getheader("Content-Type", "application/json")
+            if found.status == 200:
+                return Answer(200, content_type, _pieces(connection, found))
+            answer = Answer(found.status, content_type, found.read())
+        except (OSError, HTTPException) as broken:
+            connection.close()
+            raise self._not_running() from broken
+        connection.close()
+        return answer
+
+    def close(self) -> None:
+        """Close the connections that are not used."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _exchange(self, request: bytes) -> _Whole:
+        """Send a request over a kept connection, or a new one, and read what is answered."""
+        connection = self._take() or self._connect()
+        try:
+            found = _send(connection, request)
+        except BaseException:
+            connection.close()
+            raise
+        if found.should_close():
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return found
+
+    def _take(self) -> Any:
+        """The connection that was used last of those that the service has not closed."""
+        while self._idle:
+            connection = self._idle.pop()
+            if peek(connection) is None:
+                return connection
+            connection.close()
+        return None
+
+    def _connect(self) -> Any:
+        connection = socket.create_connection((self._host, self._port), self.connect_timeout)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(None)  # the whole has its time
+        return connection
+
+    def _not_running(self) -> Refused:
+        return Refused(502, f"service {self.name!r} is not running")
+
+
+class _Whole(Parser):
+    """An answer as it is put together by geventhttpclient."""
+
+    def __init__(self) -> None:
+        super().__init__("POST")
+        self.body = bytearray()
+
+    def header(self, name: str) -> str | None:
+        """A header that is there once."""
+        value = self.get(name)
+        return value if isinstance(value, str) else None
+
+    def _on_body(self, buf: bytearray) -> None:
+        self.body += buf
+
+
+def _send(connection: Any, request: bytes) -> _Whole:
+    send_all(connection, request)
+    found = _Whole()
+    while not found.message_complete:
+        data = connection.recv(_PIECE)
+        found.feed(data)  # empty at the end of the connection, which is that of some answers
+        if not data and not found.message_complete:
+            raise EOFError("the connection was closed")
+    return found
+
+
+def _pieces(connection: HTTPConnection, found: HTTPResponse) -> Iterator[bytes]:
+    try:
+        while piece := found.read1(_PIECE):
+            yield piece
+    except (OSError, HTTPException):
+        pass  # the service has gone: the client sees an end, and asks again
+    finally:
+        connection.close()
