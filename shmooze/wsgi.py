@@ -46,7 +46,6 @@ from shmooze.lib.limits import Limits
 from shmooze.lib.login import Login
 from shmooze.lib.program import complain, run
 from shmooze.lib.server import Server
-from shmooze.lib.workers import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -239,6 +238,8 @@ def _program() -> Gateway:
         )
     gateway = Gateway(source, workers)
     if workers > 1:
+        from shmooze.lib.workers import Supervisor  # most gateways start sooner without
+
         supervisor = Supervisor(workers, gateway.host, source.port("wsgi"))
         gateway.announce()
         gateway.listener = supervisor.split()
