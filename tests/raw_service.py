@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
-from support import PATIENCE
+from support import PATIENCE, wait_until
 
 
 def ok(body: bytes, head: bytes = b"Content-Type: application/json\r\n") -> bytes:
@@ -20,13 +21,16 @@ class RawService:
     hangs up without one. As a context it listens at `port`, and has ended when that is left.
     """
 
-    def __init__(self, port: int, answer: Callable[[bytes], bytes | None] = ok) -> None:
-        self.port, self._answer = port, answer
+    def __init__(
+        self, port: int, answer: Callable[[bytes], bytes | None] = ok, host: str = "127.0.0.1"
+    ) -> None:
+        self.port, self._answer, self._host = port, answer, host
         self.accepted = 0
         self.bodies: list[bytes] = []
 
     def __enter__(self) -> RawService:
-        self._listener = socket.create_server(("127.0.0.1", self.port))
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._listener = socket.create_server((self._host, self.port), family=family)
         self._connections: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
@@ -47,6 +51,21 @@ class RawService:
     def send(self, piece: bytes) -> None:
         """Send bytes over the connection that came last."""
         self._connections[-1].sendall(piece)
+
+    def send_apart(self, piece: bytes) -> None:
+        """The same, and wait until it has been read, so that what comes next comes alone."""
+        self.send(piece)
+        connection = self._connections[-1]
+        ports = [f"{end[1]:04X}" for end in (connection.getpeername(), connection.getsockname())]
+
+        def is_read() -> bool:
+            for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+                _, local, remote, _, queues, *_ = line.split()
+                if [local[-4:], remote[-4:]] == ports:
+                    return int(queues.partition(":")[2], 16) == 0
+            return False
+
+        wait_until(is_read, "it has been read")
 
     def _accept(self) -> None:
         try:

@@ -22,13 +22,15 @@ assert events.notify_and_call_entry_points is before
 print("importlib.metadata" in sys.modules)
 """
 
-FILES = {
-    "plugin.py": "def tell(event):\n    print(type(event).__name__)\n",
-    "plugin-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: plugin\nVersion: 1\n",
-    "plugin-1.dist-info/entry_points.txt": (
-        "[gevent.plugins.monkey.will_patch_all]\nx = plugin:tell\n"
-        "[gevent.plugins.monkey.did_patch_all]\nx = plugin:tell\n"
-    ),
+PLUGIN = "def tell(event):\n    print(type(event).__name__)\n"
+ENTRY_POINTS = (
+    "[gevent.plugins.monkey.will_patch_all]\nx = plugin : tell [more]\n"
+    "[gevent.plugins.monkey.did_patch_all]\nx = plugin:tell\n"
+)
+#: By what gevent knows a package.
+METADATA = {
+    "METADATA": "Metadata-Version: 2.1\nName: plugin\nVersion: 1\n",
+    "entry_points.txt": ENTRY_POINTS,
 }
 
 
@@ -45,22 +47,34 @@ def printed(path: Path) -> list[str]:
     return done.stdout.split()
 
 
-def test_everything_is_patched_and_no_metadata_is_read_for_that(
-    tmp_path: Path,
-) -> None:
+def test_everything_is_patched_and_nobodys_metadata_is_read_for_it(tmp_path: Path) -> None:
+    (tmp_path / "other-1.dist-info").mkdir()
+    (tmp_path / "other-1.dist-info" / "entry_points.txt").write_text("[console_scripts]\n")
+    (tmp_path / "old-1.egg-info").write_text("Name: old\n")
     assert printed(tmp_path) == ["False"]
 
 
-@pytest.mark.parametrize("kind", ["folder", "archive"])
-def test_a_plugin_of_gevent_hears_of_it(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "packages"
-    if kind == "archive":
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, text in FILES.items():
+@pytest.mark.parametrize(
+    ("place", "info"),
+    [
+        ("packages", "plugin-1.dist-info"),
+        ("packages", "plugin.egg-info"),
+        ("packages/plugin-1.egg", "EGG-INFO"),
+        ("packages.zip", "plugin-1.dist-info"),
+    ],
+)
+def test_a_plugin_of_gevent_hears_of_it(tmp_path: Path, place: str, info: str) -> None:
+    files = {"plugin.py": PLUGIN, **{f"{info}/{name}": text for name, text in METADATA.items()}}
+    if place.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / place, "w") as archive:
+            for name, text in files.items():
                 archive.writestr(name, text)
     else:
-        for name, text in FILES.items():
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            (path / name).write_text(text)
-    heard = ["GeventWillPatchAllEvent", "GeventDidPatchAllEvent"]
-    assert printed(path) == [*heard, str(kind == "archive")]
+        for name, text in files.items():
+            (tmp_path / place / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / place / name).write_text(text)
+    assert printed(tmp_path / place) == [
+        "GeventWillPatchAllEvent",
+        "GeventDidPatchAllEvent",
+        "True",
+    ]

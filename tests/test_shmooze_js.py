@@ -311,8 +311,8 @@ def test_an_endpoint_decides_for_queries_that_say_nothing(page: Page, site: Site
     assert page.evaluate("outcomes") == ["the server is out of reach", 1001]
 
 
-def test_a_request_that_is_cut_off_is_sent_again(page: Page, shared_site: Site) -> None:
-    posts = open_bare(page, shared_site, before="window.outcomes = []")
+def test_a_request_that_is_cut_off_is_sent_again(page: Page, site: Site) -> None:
+    posts = open_bare(page, site, before="window.outcomes = []")
     page.route("**/queue", lambda route: route.abort(), times=1)
     page.evaluate(f"() => {{ {add(1001, '{retry: true}')} }}")
     page.wait_for_function("() => outcomes.length === 1")
@@ -402,16 +402,14 @@ def ask_slowly(page: Page, site: Site) -> list[Route]:
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_gateway_that_answers_anything_is_not_gone(
-    page: Page, shared_site: Site, times: int
-) -> None:
+def test_a_gateway_that_answers_anything_is_not_gone(page: Page, site: Site, times: int) -> None:
     probes: list[Route] = []
 
     def refuse(route: Route) -> None:
         probes.append(route)
         route.fulfill(status=503, json={"success": False, "error": "busy"})
 
-    held = ask_slowly(page, shared_site)
+    held = ask_slowly(page, site)
     page.route("**/settings.json", refuse, times=times)
     while len(probes) < times:
         page.wait_for_event("response")
@@ -420,10 +418,8 @@ def test_a_gateway_that_answers_anything_is_not_gone(
     assert page.evaluate("outcomes") == [1001]
 
 
-def test_one_slow_answer_does_not_mean_that_the_gateway_is_gone(
-    page: Page, shared_site: Site
-) -> None:
-    held = ask_slowly(page, shared_site)
+def test_one_slow_answer_does_not_mean_that_the_gateway_is_gone(page: Page, site: Site) -> None:
+    held = ask_slowly(page, site)
     page.route("**/settings.json", lambda route: None, times=1)
     page.wait_for_event("requestfailed")
     page.wait_for_event("requestfinished")

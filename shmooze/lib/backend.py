@@ -111,7 +111,9 @@ class Backend:
             content_type = found.getheader("Content-Type", "application/json")
             if found.status == 200:
                 return Answer(200, content_type, _pieces(connection, found))
-            answer = Answer(found.status, content_type, found.read())
+            answer = Answer(
+                found.status, content_type, found.read(), found.getheader("Retry-After")
+            )
         except (OSError, HTTPException) as broken:
             connection.close()
             raise self._not_running() from broken
@@ -123,19 +125,23 @@ class Backend:
         while self._idle:
             self._idle.pop().close()
 
-    def _exchange(self, request: bytes) -> _Whole:
+    def _exchange(self, request: bytes) -> _Incoming:
         """Send a request over a kept connection, or a new one, and read what is answered."""
         connection = self._take() or self._connect()
+        keep = False
         try:
-            found = _send(connection, request)
-        except BaseException:
-            connection.close()
-            raise
-        if found.should_close():
-            connection.close()
-        else:
-            self._idle.append(connection)
-        return found
+            try:
+                send_all(connection, request)
+            except (BrokenPipeError, ConnectionResetError):
+                return _receive(connection)  # it has hung up, and may have said why
+            found = _receive(connection)
+            keep = not found.should_close()
+            return found
+        finally:
+            if keep:
+                self._idle.append(connection)
+            else:
+                connection.close()
 
     def _take(self) -> Any:
         """The connection that was used last of those that the service has not closed."""
@@ -156,29 +162,38 @@ class Backend:
         return Refused(502, f"service {self.name!r} is not running")
 
 
-class _Whole(Parser):
-    """An answer as it is put together by geventhttpclient."""
+class _Incoming(Parser):
+    """An answer to a POST, as geventhttpclient puts it together."""
 
     def __init__(self) -> None:
         super().__init__("POST")
         self.body = bytearray()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is to come any more; with a status below 200, the answer itself is."""
+        return self.message_complete and self.status_code >= 200
 
     def header(self, name: str) -> str | None:
         """A header that is there once."""
         value = self.get(name)
         return value if isinstance(value, str) else None
 
+    def _on_message_begin(self) -> None:
+        if self.is_whole:
+            raise HTTPParseError("more was sent than was asked for")
+        super()._on_message_begin()
+
     def _on_body(self, buf: bytearray) -> None:
         self.body += buf
 
 
-def _send(connection: Any, request: bytes) -> _Whole:
-    send_all(connection, request)
-    found = _Whole()
-    while not found.message_complete:
+def _receive(connection: Any) -> _Incoming:
+    found = _Incoming()
+    while not found.is_whole:
         data = connection.recv(_PIECE)
         found.feed(data)  # empty at the end of the connection, which is that of some answers
-        if not data and not found.message_complete:
+        if not data and not found.is_whole:
             raise EOFError("the connection was closed")
     return found
 

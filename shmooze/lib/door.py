@@ -298,7 +298,7 @@ def _is_loopback(name: str) -> bool:
 
 
 def _address(text: str) -> Address | None:
-    return _parse_address(text) if len(text) <= _LONGEST_ADDRESS else None
+    return _parse_address(text) if len(text) <= _LONGEST_ADDRESS and text.isprintable() else None
 
 
 @lru_cache(_REMEMBERED)

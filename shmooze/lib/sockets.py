@@ -1,4 +1,4 @@
-"""What gevent's sockets can do at once, without a word to the event loop."""
+"""What is tried with a socket of gevent at once, before its event loop has anything to do."""
 
 from __future__ import annotations
 

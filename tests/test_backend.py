@@ -1,0 +1,98 @@
+"""What the gateway makes of a service's answers, whatever they look like."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import pytest
+from raw_service import RawService, ok
+from support import free_ports
+
+from shmooze.lib.answers import Refused
+from shmooze.lib.backend import Answer, Backend
+
+
+def backend(port: int, host: str = "127.0.0.1") -> Backend:
+    return Backend("raw", host, port, timeout=20, connections=1)
+
+
+def refusal(asked: Backend) -> tuple[int, Any]:
+    with pytest.raises(Refused) as refused:
+        asked.ask(b"1", {})
+    return refused.value.status_code, refused.value.body
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "content_type", "body"),
+    [
+        (b"HTTP/1.0 200 OK\r\n\r\nto its end", 200, "application/json", b"to its end"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n\r\nto its end", 200, "a/b", b"to its end"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 204, "application/json", b""),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+            200,
+            "application/json",
+            b"abc",
+        ),
+        (b"HTTP/1.1 500 No\r\ncontent-TYPE: a/b\r\nContent-Length: 2\r\n\r\nno", 500, "a/b", b"no"),
+    ],
+    ids=["old", "no-length", "no-content", "chunked", "fault"],
+)
+def test_an_answer_is_whole_however_its_end_is_told(
+    sent: bytes, status: int, content_type: str, body: bytes
+) -> None:
+    (port,) = free_ports(1)
+
+    def answer(_: bytes) -> None:
+        service.send(sent)  # and hang up
+
+    with RawService(port, answer) as service:
+        assert backend(port).ask(b"1", {}) == Answer(status, content_type, body)
+
+
+def test_what_comes_ahead_of_an_answer_is_not_taken_for_it() -> None:
+    (port,) = free_ports(1)
+
+    def answer(body: bytes) -> bytes:
+        service.send_apart(b"HTTP/1.1 102 Processing\r\n\r\n")
+        return ok(body)
+
+    with RawService(port, answer) as service:
+        assert backend(port).ask(b"1", {}) == Answer(200, "application/json", b"1")
+
+
+def test_two_answers_to_one_request_are_none() -> None:
+    (port,) = free_ports(1)
+    with RawService(port, lambda body: ok(body) * 2):
+        status, body = refusal(backend(port))
+    assert (status, b"broke off" in body) == (502, True)
+
+
+def test_a_refusal_is_heard_though_the_service_hangs_up_on_a_large_request() -> None:
+    said = b"HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nno"
+
+    def refuse_early() -> None:
+        connection, _ = listener.accept()
+        connection.recv(1000)
+        connection.sendall(said)
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse_early)
+        thread.start()
+        answer = backend(listener.getsockname()[1]).ask(b"x" * (16 << 20), {})
+        thread.join()
+    assert answer == Answer(503, "application/json", b"no", retry_after="7")
+
+
+def test_a_service_is_asked_at_an_address_of_ipv6() -> None:
+    (port,) = free_ports(1)
+    with RawService(port, host="::1"):
+        assert backend(port, "::1").ask(b"[1]", {}).body == b"[1]"
+
+
+def test_a_service_that_is_not_there_is_said_not_to_run() -> None:
+    (port,) = free_ports(1)
+    assert refusal(backend(port))[0] == 502
