@@ -31,7 +31,9 @@ from support import (
 )
 
 from shmooze.errors import SettingsError
+from shmooze.lib.door import CLIENT, Door
 from shmooze.lib.tokens import Holder, TokenFile
+from shmooze.settings import Settings
 
 WELL = {"process": child("well")}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -44,6 +46,12 @@ def tokens(site: Site, *words: str) -> subprocess.CompletedProcess[str]:
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
+
+
+def curl(*words: str) -> str:
+    """What curl shows, header and all; it follows no redirects."""
+    argv = ["curl", "-sS", "-i", "-m", "20", *words]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout
 
 
 class Guarded:
@@ -224,12 +232,6 @@ def test_no_answer_and_no_log_shows_a_token(guarded: Guarded) -> None:
 
 
 # A browser
-
-
-def curl(*words: str) -> str:
-    """What curl shows, header and all; it follows no redirects."""
-    argv = ["curl", "-sS", "-i", "-m", "20", *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout
 
 
 def test_a_browser_is_led_to_the_form_and_comes_in_with_its_cookie(guarded: Guarded) -> None:
@@ -443,6 +445,21 @@ def test_tokens_that_are_added_at_the_same_time_are_all_there(
 
 
 # Other hosts, other pages, proxies
+
+
+@pytest.mark.parametrize("said", ["fe80::1%a\r\n b", "fe80::1%a\nX-More: 1", "192.0.2.1\r\n"])
+def test_no_proxy_can_break_the_line_in_which_a_client_is_passed_on(said: str) -> None:
+    """Not even under another server, which may leave a header in several lines."""
+    seen = {}
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.update(environ)
+        return []
+
+    source = Settings(Path("settings.json"), {"trusted_proxies": ["127.0.0.1"]})
+    environ = {"REQUEST_METHOD": "POST", "HTTP_HOST": "localhost", "REMOTE_ADDR": "127.0.0.1"}
+    Door(application, "127.0.0.1", source)({**environ, "HTTP_X_FORWARDED_FOR": said}, None)
+    assert seen[CLIENT] == "127.0.0.1"
 
 
 @pytest.fixture(scope="module")

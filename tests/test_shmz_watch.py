@@ -754,7 +754,7 @@ def is_plain(lines: Iterable[str]) -> bool:
     return all(line.isprintable() for line in lines)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=300)
 @given(live=LIVES, columns=st.integers(1, 200), height=st.integers(1, 40))
 def test_picture_fits_into_any_window_and_has_no_control_characters(
     live: Any, columns: int, height: int

@@ -125,23 +125,19 @@ class Backend:
         while self._idle:
             self._idle.pop().close()
 
-    def _exchange(self, request: bytes) -> _Incoming:
+    def _exchange(self, request: bytes) -> _Reply:
         """Send a request over a kept connection, or a new one, and read what is answered."""
         connection = self._take() or self._connect()
-        keep = False
         try:
-            try:
-                send_all(connection, request)
-            except (BrokenPipeError, ConnectionResetError):
-                return _receive(connection)  # it has hung up, and may have said why
-            found = _receive(connection)
-            keep = not found.should_close()
-            return found
-        finally:
-            if keep:
-                self._idle.append(connection)
-            else:
-                connection.close()
+            found = _converse(connection, request)
+        except BaseException:
+            connection.close()
+            raise
+        if found.should_close():
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return found
 
     def _take(self) -> Any:
         """The connection that was used last of those that the service has not closed."""
@@ -162,7 +158,7 @@ class Backend:
         return Refused(502, f"service {self.name!r} is not running")
 
 
-class _Incoming(Parser):
+class _Reply(Parser):
     """An answer to a POST, as geventhttpclient puts it together."""
 
     def __init__(self) -> None:
@@ -188,8 +184,12 @@ class _Incoming(Parser):
         self.body += buf
 
 
-def _receive(connection: Any) -> _Incoming:
-    found = _Incoming()
+def _converse(connection: Any, request: bytes) -> _Reply:
+    try:
+        send_all(connection, request)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it has hung up, and may have said why
+    found = _Reply()
     while not found.is_whole:
         data = connection.recv(_PIECE)
         found.feed(data)  # empty at the end of the connection, which is that of some answers
