@@ -260,6 +260,20 @@ class Client:
         """Add a module and return its uid; `args` are those of `init`."""
         return self("add", type=type, args=args)["uid"]
 
+    def add_settled(self, type: str = "well", **args: Any) -> str:
+        """Add a well-behaved module, and wait for all updates that it sends by itself.
+
+        They come by another way than the answers, so sooner or later than these.
+        """
+        uid = self.add(type, **args)
+        wait_until(lambda: self._has_settled(uid), "the module's own updates have come")
+        return uid
+
+    def _has_settled(self, uid: str) -> bool:
+        module = next(each for each in self.roster() if each["uid"] == uid)
+        awaited = {"pid", "playing"} if module["state"] == "playing" else {"pid"}
+        return awaited <= module["parameters"].keys()
+
     def roster(self) -> list[dict[str, Any]]:
         return self(self.kind, parameters=True)
 

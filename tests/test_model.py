@@ -216,8 +216,8 @@ class Cast:
         if hangs:
             self.hangs.add((name, hangs))
         args = {"name": name, "hangs": [hangs] if hangs else []}
-        self.uids[name] = self.queue("add", type="moody", args=args)["uid"]
-        self.pids[name] = self.queue.parameters(self.uids[name])["pid"]
+        uid = self.uids[name] = self.queue("add", type="moody", args=args)["uid"]
+        self.pids[name] = wait_until(lambda: self.queue.parameters(uid).get("pid"), "its pid")
         return name
 
     def new_name(self) -> str:

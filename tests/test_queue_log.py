@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Site, child, log_rows, wait_until
+from support import Client, Site, child, log_rows, wait_until
 
 GOOD = {"success": True, "result": None}
 
@@ -33,7 +33,7 @@ def make_queue(make_site: Callable[..., Site]) -> Callable[..., Site]:
 def test_rows_bear_namespace_and_uid_as_other_programs_know_them(make_queue: Any) -> None:
     site = make_queue()
     add = {"type": "well", "args": {"name": "a"}}
-    uid = site.ask("queue", "add", **add)["uid"]
+    uid = Client(site, "queue").add_settled("well", name="a")
     background = site.ask("queue", "set_bg", type="well")["uid"]
     site.ask("queue", "queue", parameters=True)
     site.ask("queue", "ask_module", uid=uid, parameters=["name"])
@@ -102,7 +102,7 @@ def test_queue_and_pool_share_a_file_and_have_a_table_each(make_queue: Any) -> N
 
 def test_a_stop_writes_the_last_rows_and_leaves_one_file(make_queue: Any) -> None:
     site = make_queue()
-    uid = site.ask("queue", "add", type="well")["uid"]
+    uid = Client(site, "queue").add_settled()
     site.stop("queue")
     assert log_rows(site.folder / "log.db")[-1] == (uid, "queue-module", {"cmd": "rm"}, GOOD)
     assert [file.name for file in site.folder.glob("log.db*")] == ["log.db"]

@@ -81,8 +81,9 @@ def test_a_crashed_module_comes_back_with_its_uid_place_and_arguments(site: Site
     first = add(site, "on-failure", name="a", song="x")
     second = add(site, "never")
     kill(site, first)
-    back = wait_restarted(site, first)
-    assert back["parameters"]["args"] == {"song": "x"}
+    wait_restarted(site, first)
+    args = wait_until(lambda: roster(site)[0]["parameters"].get("args"), "it tells its arguments")
+    assert args == {"song": "x"}
     assert [module["uid"] for module in roster(site)] == [first, second]
     kill(site, first)
     wait_restarted(site, first, times=2)
