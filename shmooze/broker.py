@@ -40,6 +40,7 @@ from shmooze.modules.module import LAZY, Module
 from shmooze.modules.nursery import Nursery
 from shmooze.modules.report import Wanted, entry, epitaph, explain, select, show
 from shmooze.modules.restart import NEVER, ON_FAILURE
+from shmooze.modules.starter import Starter
 from shmooze.modules.usage import Gauge
 
 log = logging.getLogger(__name__)
@@ -199,9 +200,10 @@ class Broker(JSONCommandProcessor, Service):
         filename = self._logfilename or settings.get("log_database_path")
         if filename:
             self.logger = Database(filename, log_table=f"{self.name}_log")
+        starter = Starter()
         super().start()
         # The port is ours, so nobody else can be this service now.
-        launcher = LocalLauncher(f"{self.host}:{self.port}")
+        launcher = LocalLauncher(f"{self.host}:{self.port}", starter)
         if swept := launcher.end_all():
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
         self._launcher = launcher

@@ -23,7 +23,6 @@ Where there is no /proc or no subreaper, the child's own session is what gets th
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import itertools
 import logging
@@ -36,12 +35,11 @@ from functools import partial
 from typing import Protocol
 
 import gevent
-from gevent import subprocess
 from gevent.event import Event
 
 from shmooze.errors import ModuleError
-from shmooze.lib.limits import FILES_AT_START
 from shmooze.modules import strays
+from shmooze.modules.starter import OnExit, Starter, libc
 from shmooze.modules.tree import Group, Look, Member, survey
 
 log = logging.getLogger(__name__)
@@ -51,8 +49,6 @@ _CHILD_BITS = 32
 #: Seconds that the kernel may take to carry out SIGKILL before we look again.
 _KILL_WAIT = 0.05
 
-_CLOSE_RANGE_CLOEXEC = 4
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -72,19 +68,6 @@ def _missing_means() -> str | None:
 _MISSING_MEANS = _missing_means()
 #: Whether processes that leave their parent can be followed here.
 CAN_FOLLOW_TREES = _MISSING_MEANS is None
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def _close_at_exec(first: int) -> bool:
-    """Have all open files from this number on closed at exec; whether that can be done here."""
-    if not hasattr(_libc, "close_range"):
-        return False
-    assert _libc is not None
-    return int(_libc.close_range(first, ctypes.c_uint(-1), _CLOSE_RANGE_CLOEXEC)) == 0
-
-
-#: Whether a child is rid of our files by one call. One by one, thousands take as long as its start.
-_CLOSES_AT_EXEC = _close_at_exec(1 << 30)  # of none, to try it
 
 
 def shortcomings() -> Iterator[str]:
@@ -143,10 +126,11 @@ class LocalLauncher:
     `identity` tells this service from all others on the machine, and is the same at its next start.
     """
 
-    def __init__(self, identity: str) -> None:
+    def __init__(self, identity: str, starter: Starter) -> None:
         if CAN_FOLLOW_TREES:
-            assert _libc is not None
-            _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            assert libc is not None
+            libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._starter = starter
         self._numbers = itertools.count(1)
         # Bit 62 makes it a limit that nobody reaches; below it the service, then the child.
         digest = hashlib.blake2b(f"{os.getuid()} {identity}".encode(), digest_size=4).digest()
@@ -154,23 +138,15 @@ class LocalLauncher:
 
     def launch(self, argv: Sequence[str], stdout: int, stderr: int) -> LocalProcess:
         mark = self._mark_base | next(self._numbers)
+        # Where it may not be set, the machine's owner uses this limit himself.
+        wanted = mark if CAN_FOLLOW_TREES and _can_mark() else None
         try:
-            popen = subprocess.Popen(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},  # output is of use when it is fresh
-                start_new_session=True,
-                close_fds=not _CLOSES_AT_EXEC,
-                preexec_fn=partial(_prepare_child, mark, os.getpid()),
-            )
+            return LocalProcess(partial(self._starter.start, argv, stdout, stderr, wanted), mark)
         except OSError as bad:
             what = bad.filename if isinstance(bad.filename, str) else argv[0]
             raise ModuleError(f"cannot be started: {what}: {bad.strerror}") from bad
         except ValueError as bad:
             raise ModuleError(f"cannot be started: {bad}") from bad
-        return LocalProcess(popen, mark)
 
     def end_all(self) -> int:
         """SIGKILL everything that this service has ever started, in this life or an earlier one.
@@ -206,22 +182,16 @@ class LocalProcess:
     #: Seconds until the next attempt when the system lacks the means to end it now.
     retry_delay = 0.5
 
-    def __init__(self, popen: subprocess.Popen[bytes], mark: int) -> None:
-        self._popen = popen
+    def __init__(self, start: Callable[[OnExit], int], mark: int) -> None:
         self._mark = mark
         self._exited = Event()
-        self.pid: int = popen.pid
+        self.exit_status: int | None = None
+        self.pid = start(self._on_exit)
         strays.started.add(self.pid)
-        popen.rawlink(self._on_exit)
 
     def __repr__(self) -> str:
         status = "running" if self.exit_status is None else f"ended with {self.exit_status}"
         return f"<LocalProcess {self.pid}: {status}>"
-
-    @property
-    def exit_status(self) -> int | None:
-        status: int | None = self._popen.returncode
-        return status
 
     def tree(self) -> list[int]:
         return [member.pid for member in self._members()]
@@ -261,7 +231,8 @@ class LocalProcess:
         pids = ", ".join(str(member.pid) for member in self._members())
         log.error("not even SIGKILL ends what %d left behind: %s", self.pid, pids)
 
-    def _on_exit(self, _popen: object) -> None:
+    def _on_exit(self, status: int) -> None:
+        self.exit_status = status
         strays.started.discard(self.pid)
         self._exited.set()
 
@@ -307,16 +278,3 @@ def _kill(members: Sequence[Member | Group]) -> None:
     with gevent.Timeout(_KILL_WAIT, False):
         for member in members:
             member.wait_dead()
-
-
-def _prepare_child(mark: int, parent: int) -> None:
-    """Runs in the child, between fork and exec."""
-    if _CLOSES_AT_EXEC:
-        _close_at_exec(3)
-    resource.setrlimit(resource.RLIMIT_NOFILE, FILES_AT_START)  # ours may be too many for it
-    if CAN_FOLLOW_TREES and _can_mark():  # otherwise the machine's owner uses this limit himself
-        resource.setrlimit(resource.RLIMIT_RTTIME, (mark, resource.RLIM_INFINITY))
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the signal was ordered
-            os.kill(os.getpid(), signal.SIGKILL)
