@@ -28,7 +28,7 @@ setup(
     install_requires=[
         "bottle>=0.13",
         "gevent>=24.10",
-        "geventhttpclient>=2.3",
+        "httptools>=0.6.4",
         "msgspec>=0.19",
         "psutil>=5.9",
     ],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -36,9 +38,16 @@ def refusal(asked: Backend) -> tuple[int, Any]:
             "application/json",
             b"abc",
         ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: a/b\r\n\r\n"
+            b"1\r\na\r\n0\r\nContent-Type: c/d\r\n\r\n",
+            200,
+            "a/b",
+            b"a",
+        ),
         (b"HTTP/1.1 500 No\r\ncontent-TYPE: a/b\r\nContent-Length: 2\r\n\r\nno", 500, "a/b", b"no"),
     ],
-    ids=["old", "no-length", "no-content", "chunked", "fault"],
+    ids=["old", "no-length", "no-content", "chunked", "trailer", "fault"],
 )
 def test_an_answer_is_whole_however_its_end_is_told(
     sent: bytes, status: int, content_type: str, body: bytes
@@ -56,18 +65,81 @@ def test_what_comes_ahead_of_an_answer_is_not_taken_for_it() -> None:
     (port,) = free_ports(1)
 
     def answer(body: bytes) -> bytes:
-        service.send_apart(b"HTTP/1.1 102 Processing\r\n\r\n")
+        service.send_apart(b"HTTP/1.1 103 Early\r\nContent-Type: a/b\r\nRetry-After: 1\r\n\r\n")
         return ok(body)
 
     with RawService(port, answer) as service:
         assert backend(port).ask(b"1", {}) == Answer(200, "application/json", b"1")
 
 
-def test_two_answers_to_one_request_are_none() -> None:
+def test_an_answer_is_read_in_whatever_pieces_it_comes() -> None:
     (port,) = free_ports(1)
-    with RawService(port, lambda body: ok(body) * 2):
+    pieces = [b"HTTP/1.1 20", b"0 OK\r\nRetry-", b"After: 1", b"7\r\nEmpty:", b"\r\nContent-Type:"]
+    pieces += [b" text/\xe4", b"; a=b\r\n", b"\r\nto", b" its", b" end"]
+
+    def answer(_: bytes) -> None:
+        for piece in pieces:
+            service.send_apart(piece)
+
+    with RawService(port, answer) as service:
+        found = backend(port).ask(b"1", {})
+    assert found == Answer(200, "text/\xe4; a=b", b"to its end", "17")
+
+
+def test_a_header_that_is_there_twice_is_not_believed() -> None:
+    (port,) = free_ports(1)
+    with RawService(port, lambda body: ok(body, b"Content-Type: a/b\r\n" * 2)):
+        assert backend(port).ask(b"1", {}) == Answer(200, "application/json", b"1")
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        (ok(b"1") * 2, "more was sent than was asked for"),
+        (ok(b"1") + b"HTTP/1.1 102 Processing\r\n\r\n", "more was sent than was asked for"),
+        (b"", "the connection was closed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Ty", "the connection was closed"),
+        (b"HTTP/1.1 102 Processing\r\n\r\n", "the connection was closed"),
+        (b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\n", "the connection was closed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", "the connection was closed"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
+            "the connection was closed",
+        ),
+        (
+            b"HTTP/1.1 101 Other\r\nConnection: upgrade\r\nUpgrade: own\r\n\r\nown",
+            "it went over to another protocol",
+        ),
+        (b"220 smtp.example.org ready\r\n", ""),
+    ],
+)
+def test_what_is_no_whole_answer_or_more_is_none(
+    sent: bytes, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (port,) = free_ports(1)
+
+    def answer(_: bytes) -> None:
+        service.send(sent)  # and hang up
+
+    with RawService(port, answer) as service:
         status, body = refusal(backend(port))
     assert (status, b"broke off" in body) == (502, True)
+    [entry] = caplog.records
+    assert entry.getMessage().startswith(f"service 'raw' broke off: {why}")
+    assert entry.exc_info is None
+
+
+def test_an_answer_does_not_wait_for_the_garbage_collector() -> None:
+    (port,) = free_ports(1)
+    asked = backend(port)
+    gc.disable()
+    try:
+        with RawService(port):
+            answer = weakref.ref(asked.exchange(b"1", {}))
+        assert answer() is None
+    finally:
+        gc.enable()
+        asked.close()
 
 
 def test_a_refusal_is_heard_though_the_service_hangs_up_on_a_large_request() -> None:

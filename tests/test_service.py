@@ -14,6 +14,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from support import (
     PATIENCE,
@@ -232,6 +233,18 @@ def test_json_query_says_who_did_not_answer_in_time() -> None:
 def test_json_query_tells_no_json_from_a_broken_connection(answer: bytes, error: type) -> None:
     with answering(answer) as port, pytest.raises(error, match=f"127.0.0.1:{port}"):
         json_query("127.0.0.1", port, {"cmd": "nothing"}, timeout=5)
+
+
+def test_json_query_leaves_the_deadline_of_its_caller_alone() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, gevent.Timeout(0.1) as own:
+        with pytest.raises(gevent.Timeout) as late:
+            json_query("127.0.0.1", silent.getsockname()[1], {"cmd": "nothing"}, timeout=PATIENCE)
+        assert late.value is own
+
+
+def test_json_query_sends_no_token_of_two_lines() -> None:
+    with pytest.raises(ValueError, match="a token is one line"):
+        json_query("127.0.0.1", 1, {"cmd": "nothing"}, token="a\r\nb: c")
 
 
 # Start and stop.

@@ -1,7 +1,7 @@
 """One service as the gateway reaches it: whole answers, and those without end.
 
 Requests are a few bytes that we know beforehand, sent over connections that are kept; answers are
-read by the parser of geventhttpclient. Its client would cost twice as much as all of that.
+read by the parser of httptools. A whole client would cost twice as much as all of that.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Any
 import gevent
 from gevent import monkey, socket
 from gevent.lock import BoundedSemaphore
-from geventhttpclient.response import HTTPParseError
-from geventhttpclient.response import HTTPResponse as Parser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from shmooze.lib.answers import Refused
 from shmooze.lib.sockets import peek, send_all
@@ -25,6 +24,9 @@ log = logging.getLogger(__name__)
 
 #: Bytes that are taken from the network at once.
 _PIECE = 1 << 16
+
+#: What `Backend.exchange` raises where there is no answer; a TimeoutError is among the first.
+BROKEN = (OSError, HttpParserError)
 
 
 @dataclass
@@ -65,33 +67,26 @@ class Backend:
 
         Raises Refused: 502 where there is no answer, 504 where it is late.
         """
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"{self._head}{lines}Content-Length: {len(body)}\r\n\r\n"
-        request = head.encode("latin-1") + body
         if monkey.is_module_patched("socket"):
-            return self._ask(request)
+            return self._ask(body, headers)
         # Another WSGI server, with threads perhaps: a connection belongs to the event loop of the
         # thread that made it, and neither must outlive the request.
         alone = Backend(self.name, self._host, self._port, self._timeout, 1)
         try:
-            return alone._ask(request)
+            return alone._ask(body, headers)
         finally:
             alone.close()
             gevent.get_hub().destroy(destroy_loop=True)
 
-    def _ask(self, request: bytes) -> Answer:
-        limit = gevent.Timeout(self._timeout)
+    def _ask(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         try:
-            with limit, self._places:
-                found = self._exchange(request)
-        except (TimeoutError, gevent.Timeout) as late:
-            if isinstance(late, gevent.Timeout) and late is not limit:
-                raise
+            found = self.exchange(body, headers)
+        except TimeoutError as late:
             log.warning("service %r did not answer within %g s", self.name, self._timeout)
             raise Refused(504, f"service {self.name!r} did not answer in time") from late
         except ConnectionRefusedError as refused:
             raise self._not_running() from refused
-        except (OSError, EOFError, HTTPParseError) as broken:
+        except BROKEN as broken:
             # The request may have been carried out: only the client can know whether to ask again.
             log.warning("service %r broke off: %s", self.name, broken)
             raise Refused(502, f"service {self.name!r} broke off without an answer") from broken
@@ -99,6 +94,23 @@ class Backend:
         return Answer(
             found.status_code, content_type, bytes(found.body), found.header("retry-after")
         )
+
+    def exchange(self, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """Send a POST over a kept connection, or a new one, and read what is answered.
+
+        Raises TimeoutError where that is late, and what BROKEN lists where there is no answer.
+        """
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"{self._head}{lines}Content-Length: {len(body)}\r\n\r\n"
+        request = head.encode("latin-1") + body
+        limit = gevent.Timeout(self._timeout)
+        try:
+            with limit, self._places:
+                return self._converse(request)
+        except gevent.Timeout as late:
+            if late is not limit:
+                raise
+            raise TimeoutError(str(late)) from late
 
     def follow(self, headers: Mapping[str, str]) -> Answer:
         """What the service's stream of events answers. Raises Refused: 502 for no answer."""
@@ -125,18 +137,22 @@ class Backend:
         while self._idle:
             self._idle.pop().close()
 
-    def _exchange(self, request: bytes) -> _Reply:
-        """Send a request over a kept connection, or a new one, and read what is answered."""
+    def _converse(self, request: bytes) -> Reply:
         connection = self._take() or self._connect()
+        found = Reply()
         try:
-            found = _converse(connection, request)
+            try:
+                send_all(connection, request)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it has hung up, and may have said why
+            found.read(connection)
         except BaseException:
             connection.close()
             raise
-        if found.should_close():
-            connection.close()
-        else:
+        if found.keeps_connection:
             self._idle.append(connection)
+        else:
+            connection.close()
         return found
 
     def _take(self) -> Any:
@@ -158,44 +174,70 @@ class Backend:
         return Refused(502, f"service {self.name!r} is not running")
 
 
-class _Reply(Parser):
-    """An answer to a POST, as geventhttpclient puts it together."""
+class Reply:
+    """An answer to a POST, put together from what comes over the connection.
+
+    The methods `on_...` are called by the parser. They raise nothing: the parser would only say
+    which of them did.
+    """
 
     def __init__(self) -> None:
-        super().__init__("POST")
+        #: Below 200 until all headers of the answer are there.
+        self.status_code = 0
         self.body = bytearray()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is to come any more; with a status below 200, the answer itself is."""
-        return self.message_complete and self.status_code >= 200
+        #: Whether nothing is to come any more.
+        self.is_whole = False
+        #: Whether the service takes another request over the connection.
+        self.keeps_connection = False
+        self._headers: dict[bytes, list[bytes]] = {}
+        self._is_surplus = False
 
     def header(self, name: str) -> str | None:
-        """A header that is there once."""
-        value = self.get(name)
-        return value if isinstance(value, str) else None
+        """A header that is there once; `name` is in small letters."""
+        values = self._headers.get(name.encode(), [])
+        return values[0].decode("latin-1") if len(values) == 1 else None
 
-    def _on_message_begin(self) -> None:
-        if self.is_whole:
-            raise HTTPParseError("more was sent than was asked for")
-        super()._on_message_begin()
+    def read(self, connection: Any) -> None:
+        """Read until the answer is whole. Raises what BROKEN lists where it never will be."""
+        self._parser = HttpResponseParser(self)
+        try:
+            while not self.is_whole:
+                self._feed(connection.recv(_PIECE))
+        finally:
+            del self._parser  # it holds us, and both would wait for the garbage collector
 
-    def _on_body(self, buf: bytearray) -> None:
-        self.body += buf
+    def _feed(self, data: bytes) -> None:
+        """Take a piece; an empty one is the end of the connection, and that of some answers."""
+        if not data:
+            told = self._headers.keys() & {b"content-length", b"transfer-encoding"}
+            if told or self.status_code < 200:
+                raise HttpParserError("the connection was closed")
+            self.is_whole = True
+            return
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as changed:
+            raise HttpParserError("it went over to another protocol") from changed
+        if self._is_surplus:
+            raise HttpParserError("more was sent than was asked for")
 
+    def on_message_begin(self) -> None:
+        self._is_surplus = self.is_whole
+        self._headers.clear()
 
-def _converse(connection: Any, request: bytes) -> _Reply:
-    try:
-        send_all(connection, request)
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # it has hung up, and may have said why
-    found = _Reply()
-    while not found.is_whole:
-        data = connection.recv(_PIECE)
-        found.feed(data)  # empty at the end of the connection, which is that of some answers
-        if not data and not found.is_whole:
-            raise EOFError("the connection was closed")
-    return found
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.status_code < 200:  # those that come after the body are none of the answer's
+            self._headers.setdefault(name.lower(), []).append(value)
+
+    def on_headers_complete(self) -> None:
+        self.status_code = self._parser.get_status_code()
+        self.keeps_connection = self._parser.should_keep_alive()
+
+    def on_body(self, piece: bytes) -> None:
+        self.body += piece
+
+    def on_message_complete(self) -> None:
+        self.is_whole = self.status_code >= 200
 
 
 def _pieces(connection: HTTPConnection, found: HTTPResponse) -> Iterator[bytes]:

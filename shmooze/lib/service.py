@@ -308,21 +308,24 @@ def json_query(
     JSON. A failure packet is an answer like others: see `packet.assert_success`.
     """
     # Not with the others: most services ask no other one, and start sooner without.
-    from geventhttpclient import HTTPClient
-    from geventhttpclient.response import HTTPParseError
+    from shmooze.lib.backend import BROKEN, Backend
 
-    client = HTTPClient(host, port, connection_timeout=timeout, network_timeout=timeout)
-    headers = {"Content-Type": "application/json"}
+    at = f"{host}:{port}"
+    headers = {}
     if token := token or os.environ.get("SHMOOZE_TOKEN"):
+        if not token.isprintable():
+            raise ValueError("a token is one line of printable characters")
         headers["Authorization"] = f"Bearer {token}"
+    service = Backend(at, host, port, timeout, connections=1)
+    service.connect_timeout = timeout
     try:
-        response = client.request("POST", "/", msgspec.json.encode(query), headers)
-        return msgspec.json.decode(response.read())
-    except (TimeoutError, gevent.Timeout) as late:
-        raise ServiceTimeout(f"{host}:{port} did not answer within {timeout:g} s") from late
-    except (OSError, HTTPParseError) as bad:
-        raise ServiceUnreachable(f"{host}:{port} cannot be reached: {bad}") from bad
+        found = service.exchange(msgspec.json.encode(query), headers)
+        return msgspec.json.decode(found.body)
+    except TimeoutError as late:
+        raise ServiceTimeout(f"{at} did not answer within {timeout:g} s") from late
+    except BROKEN as bad:
+        raise ServiceUnreachable(f"{at} cannot be reached: {bad}") from bad
     except (msgspec.DecodeError, UnicodeDecodeError) as bad:
-        raise PacketError(f"{host}:{port} answered something that is no JSON: {bad}") from bad
+        raise PacketError(f"{at} answered something that is no JSON: {bad}") from bad
     finally:
-        client.close()
+        service.close()

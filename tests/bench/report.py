@@ -21,7 +21,7 @@ LINEAR = 12.0
 
 def machine() -> Figures:
     """What figures depend on."""
-    packages = {name: version(name) for name in ("gevent", "msgspec", "geventhttpclient", "bottle")}
+    packages = {name: version(name) for name in ("gevent", "msgspec", "httptools", "bottle")}
     load = round(os.getloadavg()[0], 2)
     return {
         "cores": os.cpu_count(),
