@@ -6,7 +6,6 @@ A page's scripts cannot read the cookie (HttpOnly), and other sites' pages canno
 
 from __future__ import annotations
 
-import html
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
@@ -61,8 +60,8 @@ class Login:
     def _show(self, problem: str = "") -> str:
         response.content_type = "text/html; charset=utf-8"
         response.set_header("Cache-Control", "no-store")
-        alert = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
-        page = _PAGE.replace("{{name}}", html.escape(self._name))
+        alert = f'<p role="alert">{bottle.html_escape(problem)}</p>' if problem else ""
+        page = _PAGE.replace("{{name}}", bottle.html_escape(self._name))
         return page.replace("{{problem}}", alert)
 
     def _take(self) -> Any:
