@@ -242,9 +242,15 @@ def test_json_query_leaves_the_deadline_of_its_caller_alone() -> None:
         assert late.value is own
 
 
-def test_json_query_sends_no_token_of_two_lines() -> None:
+@pytest.mark.parametrize("token", ["a\r\nb: c", "€"])
+def test_json_query_sends_no_token_that_is_none(token: str) -> None:
     with pytest.raises(ValueError, match="a token is one line"):
-        json_query("127.0.0.1", 1, {"cmd": "nothing"}, token="a\r\nb: c")
+        json_query("127.0.0.1", 1, {"cmd": "nothing"}, token=token)
+
+
+def test_json_query_takes_no_name_that_no_host_can_have() -> None:
+    with pytest.raises(ServiceUnreachable, match=r"a\.\.b:1 cannot be reached"):
+        json_query("a..b", 1, {"cmd": "nothing"})
 
 
 # Start and stop.

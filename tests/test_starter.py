@@ -18,9 +18,20 @@ FILES = 200
 IGNORED_BY_PYTHON = sum(1 << number - 1 for number in (signal.SIGPIPE, signal.SIGXFSZ))
 
 #: What stands in PATH as setpriv, after a line that notes each call.
-SETPRIV = {"spawned": f'exec {shutil.which("setpriv")} "$@"', "forked": "exit 1"}
+SETPRIV = {
+    "spawned": f'exec {shutil.which("setpriv")} "$@"',
+    "forked": "exit 1",
+    "forked after a while": "exec sleep 1000",
+}
 
 BORN = ["bash", str(CHILDREN / "born.sh"), sys.executable, str(CHILDREN / "born.py")]
+
+BROKEN = {
+    "no-interpreter": (b"#!/no/such/shell\n", "No such file or directory"),
+    "other-lines": (b"#!/bin/sh\r\nexit\r\n", "No such file or directory"),
+    "no-program": (b"neither a script nor a binary", "Exec format error"),
+    "half-a-binary": (b"\x7fELF\2\1\1\n: > pwned\n", "Exec format error"),
+}
 
 
 @pytest.fixture(params=SETPRIV)
@@ -30,32 +41,28 @@ def way(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def site(way: str, make_site: Callable[..., Site], tmp_path: Path) -> Site:
-    """A pool that may have few files open, and does start its children in one way."""
-    programs = {
-        "setpriv": f'echo "$@" >> "$HERE/calls"\n{SETPRIV[way]}',
-        "no-interpreter": "",
-    }
-    for name, script in programs.items():
-        file = tmp_path / "bin" / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(f"#!{'/bin/sh' if script else '/no/such/shell'}\n{script}\n")
-        file.chmod(0o755)
-    (tmp_path / "bin" / "no-program").write_text("neither a script nor a binary")
-    (tmp_path / "bin" / "no-program").chmod(0o755)
-    kinds = {"born": BORN, **{name: [name] for name in ("no-interpreter", "no-program")}}
-    kinds["endless"] = ["true", "x" * 200_000]
+    """A pool that could have few files open at first, and starts its children in one way."""
+    noting = 'echo "$(ulimit -Sn) $@" >> "$HERE/calls"'
+    files = {name: content for name, (content, _) in BROKEN.items()}
+    files["setpriv"] = f"#!/bin/sh\n{noting}\n{SETPRIV[way]}\n".encode()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, content in files.items():
+        (programs / name).write_bytes(content)
+        (programs / name).chmod(0o755)
+    kinds = {"born": BORN, "endless": ["true", "x" * 200_000], **{name: [name] for name in BROKEN}}
     few = f"ulimit -Sn {FILES}; exec {sys.executable} -m shmooze.pool"
     return make_site(
         services=("pool",),
         settings={"pool": {"modules": {name: {"process": kinds[name]} for name in kinds}}},
         programs={"pool": ["bash", "-c", few]},
-        environ={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
+        environ={"PATH": f"{programs}:/usr/bin:/bin"},
     ).start()
 
 
-def calls(site: Site) -> str:
-    """What setpriv was called with, a line each; the first time it was only tried."""
-    return (site.folder / "calls").read_text()
+def calls(site: Site) -> list[str]:
+    """How many files setpriv could have, and what it was called with; at first it is tried."""
+    return (site.folder / "calls").read_text().splitlines()
 
 
 def birth(pool: Client) -> dict[str, Any]:
@@ -79,18 +86,21 @@ def test_a_child_is_born_free_and_marked(site: Site, way: str) -> None:
     service = parent_of(one["pid"])
     assert resource.prlimit(service, resource.RLIMIT_RTTIME) == 2 * (resource.RLIM_INFINITY,)
     assert resource.prlimit(service, resource.RLIMIT_NOFILE)[0] > FILES
-    assert calls(site).count("born.py") == (2 if way == "spawned" else 0)
+    limits, programs = zip(*(line.split(" ", 1) for line in calls(site)), strict=True)
+    assert set(limits) == {str(FILES)}
+    assert sum(BORN[-1] in each for each in programs) == (2 if way == "spawned" else 0)
+    assert ("started by fork" in site.log("pool")) == (way != "spawned")
+    pool.clear()
+    assert len(site.survivors()) == 2  # the service and its guardian, and not who was tried
 
 
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        ("no-interpreter", "no-interpreter: No such file or directory"),
-        ("no-program", "no-program: Exec format error"),
-        ("endless", "true: Argument list too long"),
-    ],
-)
-def test_what_exec_says_is_told(site: Site, kind: str, words: str) -> None:
-    with pytest.raises(Refusal) as refused:
-        Client(site, "pool").add(kind)
-    assert str(refused.value) == f"{kind} cannot be started: {words}"
+def test_what_exec_says_is_told(site: Site) -> None:
+    pool = Client(site, "pool")
+    faults = {f"{name} cannot be started: {name}: {words}" for name, (_, words) in BROKEN.items()}
+    faults.add("endless cannot be started: true: Argument list too long")
+    heard = set()
+    for kind in (*BROKEN, "endless"):
+        with pytest.raises(Refusal) as refused:
+            pool.add(kind)
+        heard.add(str(refused.value))
+    assert heard == faults

@@ -305,7 +305,8 @@ def json_query(
 
     `token` is needed where the service asks for one; the variable SHMOOZE_TOKEN stands in for it.
     Raises ServiceUnreachable or ServiceTimeout (seconds), PacketError for an answer that is no
-    JSON. A failure packet is an answer like others: see `packet.assert_success`.
+    JSON, ValueError for a token that cannot be one. A failure packet is an answer like others: see
+    `packet.assert_success`.
     """
     # Not with the others: most services ask no other one, and start sooner without.
     from shmooze.lib.backend import BROKEN, Backend
@@ -313,19 +314,20 @@ def json_query(
     at = f"{host}:{port}"
     headers = {}
     if token := token or os.environ.get("SHMOOZE_TOKEN"):
-        if not token.isprintable():
-            raise ValueError("a token is one line of printable characters")
+        if not (token.isascii() and token.isprintable()):
+            raise ValueError("a token is one line of printable ASCII characters")
         headers["Authorization"] = f"Bearer {token}"
     service = Backend(at, host, port, timeout, connections=1)
     service.connect_timeout = timeout
     try:
-        found = service.exchange(msgspec.json.encode(query), headers)
-        return msgspec.json.decode(found.body)
+        body = service.exchange(msgspec.json.encode(query), headers).body
     except TimeoutError as late:
         raise ServiceTimeout(f"{at} did not answer within {timeout:g} s") from late
-    except BROKEN as bad:
+    except (*BROKEN, UnicodeError) as bad:  # the latter for what is no name of a host
         raise ServiceUnreachable(f"{at} cannot be reached: {bad}") from bad
-    except (msgspec.DecodeError, UnicodeDecodeError) as bad:
-        raise PacketError(f"{at} answered something that is no JSON: {bad}") from bad
     finally:
         service.close()
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as bad:
+        raise PacketError(f"{at} answered something that is no JSON: {bad}") from bad

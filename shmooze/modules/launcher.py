@@ -123,7 +123,8 @@ class Launcher(Protocol):
 class LocalLauncher:
     """Starts children on this machine, each in a session of its own.
 
-    `identity` tells this service from all others on the machine, and is the same at its next start.
+    `identity` tells this service from all others of this network, and is the same at its next
+    start.
     """
 
     def __init__(self, identity: str, starter: Starter) -> None:
@@ -133,7 +134,8 @@ class LocalLauncher:
         self._starter = starter
         self._numbers = itertools.count(1)
         # Bit 62 makes it a limit that nobody reaches; below it the service, then the child.
-        digest = hashlib.blake2b(f"{os.getuid()} {identity}".encode(), digest_size=4).digest()
+        whose = f"{os.getuid()} {_network()} {identity}"
+        digest = hashlib.blake2b(whose.encode(), digest_size=4).digest()
         self._mark_base = 1 << 62 | int.from_bytes(digest, "big") >> 3 << _CHILD_BITS
 
     def launch(self, argv: Sequence[str], stdout: int, stderr: int) -> LocalProcess:
@@ -172,6 +174,14 @@ class LocalLauncher:
 
     def _is_ours(self, member: Member) -> bool:
         return (member.mark or 0) >> _CHILD_BITS == self._mark_base >> _CHILD_BITS
+
+
+def _network() -> int:
+    """The number of our network: an address is another's in another one, that of a container."""
+    try:
+        return os.stat("/proc/self/ns/net").st_ino
+    except OSError:
+        return 0
 
 
 class LocalProcess:

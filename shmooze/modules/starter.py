@@ -5,23 +5,27 @@ vfork takes a fraction of one. But after that nothing of ours can run in the chi
 hold before its program begins is then had in other ways (Linux):
 
 - The mark is a limit, and limits are inherited: we bear it ourselves for that moment.
-- Our files are flagged to be closed at exec.
-- setpriv(1) of util-linux orders the signal at our end, and becomes the program.
+- Our files are flagged to be closed at exec, and stay so.
+- setpriv(1) of util-linux orders the signal at our end, and becomes the program. Where we may have
+  more files open than we could at first, prlimit(1) takes that back before.
 
 Where one of these cannot be had, the child is forked and does it all by itself. So it is where
-exec will most likely fail, since only then we hear why.
+exec will most likely fail, since only then we hear why: behind setpriv a fault is just a status of
+126 or 127, and what is no binary would be run by a shell.
 """
 
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
+import re
 import resource
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 
 import gevent
@@ -30,6 +34,8 @@ from gevent.event import AsyncResult
 from gevent.os import fork_and_watch
 
 from shmooze.lib.limits import FILES_AT_START
+
+log = logging.getLogger(__name__)
 
 #: Is given a child's exit status, or minus the number of the signal that ended it.
 OnExit = Callable[[int], None]
@@ -59,11 +65,17 @@ class Starter:
     """
 
     #: Seconds that the trial may take.
-    trial_timeout = 5.0
+    trial_timeout = 2.0
 
     def __init__(self) -> None:
-        #: What stands before the arguments of a program; None: children are forked.
-        self._wrapper = self._find_wrapper()
+        most = FILES_AT_START[0]
+        limit = "unlimited" if most == resource.RLIM_INFINITY else most
+        #: What stands before the arguments of a program; and before that, if our files need it.
+        self._wrapper = [shutil.which("setpriv") or "", "--pdeathsig", "KILL", "--"]
+        self._limiter = [shutil.which("prlimit") or "", f"--nofile={limit}:", "--"]
+        self._can_spawn = self._try()
+        if not self._can_spawn:
+            log.info("modules are started by fork, which takes longer: setpriv does not work here")
 
     def start(
         self, argv: Sequence[str], stdout: int, stderr: int, mark: int | None, on_exit: OnExit
@@ -74,44 +86,62 @@ class Starter:
         """
         # Output is of use when it is fresh.
         environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        if self._wrapper and min(stdout, stderr) > 2 and _will_start(argv[0]):
-            with suppress(OSError):  # the other way knows better what to say
-                return _spawn([*self._wrapper, *argv], environ, stdout, stderr, mark, on_exit)
+        # An output in the place of a standard stream would have to be moved out of the way first.
+        if self._can_spawn and min(stdout, stderr) > 2 and _will_start(argv[0]):
+            raised = resource.getrlimit(resource.RLIMIT_NOFILE)[0] != FILES_AT_START[0]
+            whole = [*(self._limiter if raised else []), *self._wrapper, *argv]
+            try:
+                return _spawn(whole, environ, stdout, stderr, mark, on_exit)
+            except OSError as bad:  # the other way knows better what to say
+                log.info("%s: cannot be started by vfork: %s", argv[0], bad.strerror)
         return _fork(argv, environ, stdout, stderr, mark, on_exit)
 
-    def _find_wrapper(self) -> list[str] | None:
-        setpriv = shutil.which("setpriv")
-        if setpriv is None or not _CLOSES_AT_EXEC or not hasattr(os, "posix_spawn"):
-            return None
-        wrapper = [setpriv, "--pdeathsig", "KILL", "--"]
-        # There are others of that name, which know less; and it may be forbidden.
+    def _try(self) -> bool:
+        """Whether vfork can be used: there are other programs of these names, which know less."""
+        trial = [*self._limiter, *self._wrapper, self._wrapper[0], "--version"]
+        if "" in trial or not _CLOSES_AT_EXEC or not hasattr(os, "posix_spawn"):
+            return False
         status: AsyncResult[int] = AsyncResult()
-        trial = [*wrapper, setpriv, "--version"]
         try:
             with open(os.devnull, "wb") as nowhere:
                 output = nowhere.fileno()
-                _spawn(trial, os.environ, output, output, None, status.set)
+                pid = _spawn(trial, os.environ, output, output, None, status.set)
         except (OSError, NotImplementedError):
-            return None
+            return False
         with gevent.Timeout(self.trial_timeout, False):
-            return wrapper if status.get() == 0 else None
-        return None
+            return status.get() == 0
+        os.kill(pid, signal.SIGKILL)
+        status.get()
+        return False
 
 
 def _will_start(program: str) -> bool:
-    """Whether exec will hardly fail: it is a binary, or a script whose interpreter is there."""
+    """Whether exec will hardly fail: it is a binary, or a script whose interpreter is one."""
     path = shutil.which(program)
-    if path is None or not os.path.isfile(path):
+    if path is None:
         return False
+    interpreter = re.match(rb"#![ \t]*([^ \t\n\0]+)", _head(path))
+    return _is_binary(interpreter[1] if interpreter else path)
+
+
+def _is_binary(path: str | bytes) -> bool:
+    """Whether this is an executable file, and for the same machine as our own interpreter."""
+    head, ours = _head(path), _head("/proc/self/exe")
+    is_elf = head.startswith(b"\x7fELF")
+    # From elf(5): 32 or 64 bits and the order of bytes; the processor.
+    is_native = head[4:6] == ours[4:6] and head[18:20] == ours[18:20]
+    return is_elf and is_native and os.access(path, os.X_OK)
+
+
+def _head(path: str | bytes) -> bytes:
+    """The first bytes of a file; none where it cannot be read, or is no file."""
     try:
-        with open(path, "rb") as file:
-            head = file.read(256)
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                return file.read(256)
     except OSError:
-        return False
-    if not head.startswith(b"#!"):
-        return head.startswith(b"\x7fELF")
-    interpreter = head[2:].partition(b"\n")[0].split()[:1]
-    return bool(interpreter) and os.access(interpreter[0], os.X_OK)
+        pass
+    return b""
 
 
 def _spawn(
@@ -138,18 +168,16 @@ def _spawn(
                 argv[0], argv, environ, file_actions=files, setsid=True, setsigdef=ignored
             )
 
-    gevent.get_hub().loop.install_sigchld()
+    gevent.get_hub().loop.install_sigchld()  # before it can end
     pid: int = fork_and_watch(
         lambda watcher: on_exit(os.waitstatus_to_exitcode(watcher.rstatus)), ref=True, fork=spawn
     )
-    with suppress(OSError):  # it has ended already, or is another user's now
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, FILES_AT_START)  # see _prepare_child
     return pid
 
 
 @contextmanager
 def _bearing(mark: int | None) -> Iterator[None]:
-    """Bear the mark of a child. No thread of ours has realtime, so it limits nothing."""
+    """Bear the mark of a child, which is a limit that nobody reaches (see launcher)."""
     if mark is None:
         yield
         return
