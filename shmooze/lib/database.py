@@ -18,6 +18,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
+from itertools import chain
 from typing import Any, NamedTuple
 
 import gevent
@@ -69,6 +70,8 @@ class Database:
     max_rows = 10_000
     #: Bytes of JSON that wait in memory at the most.
     max_bytes = 64 << 20
+    #: Rows that one statement writes. After each, the writing thread has to wait for the loop.
+    rows_at_once = 100
     #: Seconds that `close` tries to get the last rows written.
     close_timeout = 2.0
 
@@ -224,11 +227,14 @@ class Database:
     def _write(self, batch: list[tuple[Any, ...]]) -> None:
         try:
             with self._connect() as connection:
-                connection.executemany(
-                    f"INSERT INTO {self._table}"
-                    " (uid, namespace, timestamp, input_json, output_json) VALUES (?, ?, ?, ?, ?)",
-                    batch,
-                )
+                for start in range(0, len(batch), self.rows_at_once):
+                    rows = batch[start : start + self.rows_at_once]
+                    connection.execute(
+                        f"INSERT INTO {self._table}"
+                        " (uid, namespace, timestamp, input_json, output_json)"
+                        f" VALUES {', '.join(len(rows) * ['(?, ?, ?, ?, ?)'])}",
+                        list(chain.from_iterable(rows)),
+                    )
         except sqlite3.Error:
             self._disconnect()  # the file may have been replaced; begin anew
             raise
