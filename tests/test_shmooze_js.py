@@ -735,6 +735,7 @@ class Streams:
     def __init__(self, context: BrowserContext) -> None:
         self.asked: list[Request] = []
         self._ended: list[Request] = []
+        self._context = context
         context.on("request", self._begin)
         context.on("requestfailed", self._end)
         context.on("requestfinished", self._end)
@@ -748,6 +749,7 @@ class Streams:
 
     @property
     def open(self) -> list[Request]:
+        self._context.cookies()  # what has happened is told while the browser is asked something
         running = [request for request in self.asked if request not in self._ended]
         return [request for request in running if not request.frame.page.is_closed()]
 
@@ -1017,14 +1019,14 @@ def test_tabs_without_locks_have_streams_of_their_own(
 ) -> None:
     streams = Streams(context)
     open_tabs(context, site, 2, before)
-    assert len(streams.open) == 2
+    wait_until(lambda: len(streams.open) == 2, "each has its own")
 
 
 def test_tabs_with_different_tokens_share_nothing(context: BrowserContext, site: Site) -> None:
     streams = Streams(context)
     open_tabs(context, site, 1, "shmooze_token = 'one'")
     open_tabs(context, site, 2, "shmooze_token = 'other'")
-    assert len(streams.open) == 2
+    wait_until(lambda: len(streams.open) == 2, "one for each token")
 
 
 def test_all_tabs_survive_restarts_and_show_only_that_of_the_gateway(
