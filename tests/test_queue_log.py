@@ -123,6 +123,11 @@ def has_table(file: Path) -> bool:
         return bool(reader.execute("SELECT name FROM sqlite_master").fetchall())
 
 
+def logged_uids(file: Path) -> list[list[str]]:
+    """The `uids` of each command."""
+    return [row[2]["args"]["uids"] for row in log_rows(file)]
+
+
 def answer_times(site: Site, word: str = "") -> list[float]:
     """Seconds that each of forty logged commands takes."""
     times = []
@@ -150,8 +155,10 @@ def test_a_locked_file_delays_rows_and_nobody_else(make_queue: Any) -> None:
         answer_times(site)
         other.execute("ROLLBACK")
     wait_until(lambda: "written again; 0 rows were lost" in site.log("queue"), "it says so")
-    last = [row[2]["args"]["uids"] for row in log_rows(file)[-40:]]
-    assert last == [[str(number)] for number in range(40)]
+    wait_until(  # those that have come last gather for a moment
+        lambda: logged_uids(file)[-40:] == [[str(number)] for number in range(40)],
+        "all rows, in their order",
+    )
     expect_said_once(site)
 
 
