@@ -200,7 +200,7 @@ class Broker(JSONCommandProcessor, Service):
         filename = self._logfilename or settings.get("log_database_path")
         if filename:
             self.logger = Database(filename, log_table=f"{self.name}_log")
-        starter = Starter()
+        starter = Starter()  # ahead of listening: it yields, and clients would find us half started
         super().start()
         # The port is ours, so nobody else can be this service now.
         launcher = LocalLauncher(f"{self.host}:{self.port}", starter)

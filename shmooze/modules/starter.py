@@ -27,6 +27,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import NamedTuple
 
 import gevent
 from gevent import monkey, subprocess
@@ -58,6 +59,18 @@ def _close_at_exec(first: int) -> bool:
 _CLOSES_AT_EXEC = _close_at_exec(1 << 30)  # of none, to try it
 
 
+class _Order(NamedTuple):
+    """What is to be started, and how."""
+
+    argv: Sequence[str]
+    environ: Mapping[str, str]
+    #: File descriptors.
+    stdout: int
+    stderr: int
+    mark: int | None
+    on_exit: OnExit
+
+
 class Starter:
     """Starts programs, each in a session of its own and with nothing to read.
 
@@ -86,15 +99,16 @@ class Starter:
         """
         # Output is of use when it is fresh.
         environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        order = _Order(argv, environ, stdout, stderr, mark, on_exit)
         # An output in the place of a standard stream would have to be moved out of the way first.
         if self._can_spawn and min(stdout, stderr) > 2 and _will_start(argv[0]):
             raised = resource.getrlimit(resource.RLIMIT_NOFILE)[0] != FILES_AT_START[0]
             whole = [*(self._limiter if raised else []), *self._wrapper, *argv]
             try:
-                return _spawn(whole, environ, stdout, stderr, mark, on_exit)
+                return _spawn(order._replace(argv=whole))
             except OSError as bad:  # the other way knows better what to say
                 log.info("%s: cannot be started by vfork: %s", argv[0], bad.strerror)
-        return _fork(argv, environ, stdout, stderr, mark, on_exit)
+        return _fork(order)
 
     def _try(self) -> bool:
         """Whether vfork can be used: there are other programs of these names, which know less."""
@@ -105,8 +119,8 @@ class Starter:
         try:
             with open(os.devnull, "wb") as nowhere:
                 output = nowhere.fileno()
-                pid = _spawn(trial, os.environ, output, output, None, status.set)
-        except (OSError, NotImplementedError):
+                pid = _spawn(_Order(trial, os.environ, output, output, None, status.set))
+        except (OSError, NotImplementedError):  # the latter where it cannot begin a session
             return False
         with gevent.Timeout(self.trial_timeout, False):
             return status.get() == 0
@@ -144,33 +158,33 @@ def _head(path: str | bytes) -> bytes:
     return b""
 
 
-def _spawn(
-    argv: Sequence[str],
-    environ: Mapping[str, str],
-    stdout: int,
-    stderr: int,
-    mark: int | None,
-    on_exit: OnExit,
-) -> int:
+def _spawn(order: _Order) -> int:
     # The plain one: gevent's own would watch the child as well.
     posix_spawn: Callable[..., int] = monkey.get_original("os", "posix_spawn")
     files = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_DUP2, stdout, 1),
-        (os.POSIX_SPAWN_DUP2, stderr, 2),
+        (os.POSIX_SPAWN_DUP2, order.stdout, 1),
+        (os.POSIX_SPAWN_DUP2, order.stderr, 2),
     ]
     ignored = [signal.SIGPIPE, signal.SIGXFSZ]  # by Python, and by nobody else
 
     def spawn() -> int:
         _close_at_exec(3)
-        with _bearing(mark):
+        with _bearing(order.mark):
             return posix_spawn(
-                argv[0], argv, environ, file_actions=files, setsid=True, setsigdef=ignored
+                order.argv[0],
+                order.argv,
+                order.environ,
+                file_actions=files,
+                setsid=True,
+                setsigdef=ignored,
             )
 
     gevent.get_hub().loop.install_sigchld()  # before it can end
     pid: int = fork_and_watch(
-        lambda watcher: on_exit(os.waitstatus_to_exitcode(watcher.rstatus)), ref=True, fork=spawn
+        lambda watcher: order.on_exit(os.waitstatus_to_exitcode(watcher.rstatus)),
+        ref=True,
+        fork=spawn,
     )
     return pid
 
@@ -189,25 +203,18 @@ def _bearing(mark: int | None) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_RTTIME, before)
 
 
-def _fork(
-    argv: Sequence[str],
-    environ: Mapping[str, str],
-    stdout: int,
-    stderr: int,
-    mark: int | None,
-    on_exit: OnExit,
-) -> int:
+def _fork(order: _Order) -> int:
     popen = subprocess.Popen(
-        list(argv),
+        list(order.argv),
         stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        env=environ,
+        stdout=order.stdout,
+        stderr=order.stderr,
+        env=order.environ,
         start_new_session=True,
         close_fds=not _CLOSES_AT_EXEC,
-        preexec_fn=partial(_prepare_child, mark, os.getpid()),
+        preexec_fn=partial(_prepare_child, order.mark, os.getpid()),
     )
-    popen.rawlink(lambda ended: on_exit(ended.returncode))
+    popen.rawlink(lambda ended: order.on_exit(ended.returncode))
     return int(popen.pid)
 
 
