@@ -30,6 +30,7 @@ import logging
 import os
 import posixpath
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from functools import cache, partial
 from typing import Any
 
@@ -45,7 +46,7 @@ from shmooze.lib.door import CLIENT, TOKEN, Door, warn_if_open
 from shmooze.lib.limits import Limits
 from shmooze.lib.login import Login
 from shmooze.lib.program import complain, run
-from shmooze.lib.server import Server
+from shmooze.lib.server import WHILE_IT_WAITS, Server
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,10 @@ class Gateway:
 
     def _pass_on(self, service: str) -> bytes | Iterator[bytes]:
         backend = self._backend(service)
-        return _pass_back(backend.ask(json_body(self.limits.max_body), _introduction()))
+        body = json_body(self.limits.max_body)
+        # When the client leaves, so do we: what still waits in line at the service is dropped.
+        with request.environ.get(WHILE_IT_WAITS, nullcontext)():
+            return _pass_back(backend.ask(body, _introduction()))
 
     def _pass_events_on(self, service: str) -> Any:
         if service not in self._backends:  # it may be a file of that name

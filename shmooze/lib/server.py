@@ -45,6 +45,12 @@ Application = Any
 #: seconds, in a connection that anybody else may have meanwhile.
 PENANCE = "shmooze.penance"
 
+#: In the WSGI environment: a function that tells whether the client has closed its side.
+HAS_LEFT = "shmooze.has_left"
+
+#: In the WSGI environment: a context in which the request is given up when its client leaves.
+WHILE_IT_WAITS = "shmooze.while_it_waits"
+
 
 #: What a connection in line waits for: that its client speaks, that it listens; that it has
 #: waited long enough for a no; nothing, it is told what happens.
@@ -164,6 +170,8 @@ class _Handler(WSGIHandler):
             "wsgi.input": io.BytesIO(body),
             "wsgi.input_terminated": True,
             PENANCE: self._penance,
+            HAS_LEFT: self.incoming.has_hung_up,
+            WHILE_IT_WAITS: self._watch,
         }
         return environ
 

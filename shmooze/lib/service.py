@@ -48,7 +48,7 @@ from shmooze.lib.answers import Refused, answer_error, json_body
 from shmooze.lib.door import CLIENT, ROLE, Door, warn_if_open
 from shmooze.lib.limits import Limits
 from shmooze.lib.program import run
-from shmooze.lib.server import Server, require_patched
+from shmooze.lib.server import HAS_LEFT, Server, require_patched
 from shmooze.lib.tokens import CONTROL
 from shmooze.lib.turns import Turns
 
@@ -67,10 +67,18 @@ class Caller:
     address: str
     #: Seconds after which it may try again what was too much now.
     retry_after: float | None = None
+    #: Whether it has closed its connection, so that nobody waits for the answer.
+    has_left: Callable[[], bool] = lambda: False
 
 
 #: The caller of the command that is being carried out; None: a program, not a client.
 caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
+
+
+def caller_has_left() -> bool:
+    """Whether nobody waits any more for the answer to the command that is being carried out."""
+    who = caller.get()
+    return who is not None and who.has_left()
 
 
 class JSONCommandProcessor:
@@ -134,7 +142,9 @@ class JSONCommandProcessor:
         size, turns = 0, Turns()
         for query in queries:
             turns.end_if_over()
-            if size > self.max_answer:
+            if answers and caller_has_left():
+                answer = packet.error("was not carried out: the client had left before its turn")
+            elif size > self.max_answer:
                 answer = packet.error("the answers before this one are too long already")
             else:
                 answer = self._answer_in_list(query)
@@ -283,6 +293,7 @@ class Service:
             raise Refused(400, f"the body is no JSON that can be used: {bad}") from bad
         environ = bottle.request.environ
         who = Caller(environ[ROLE], environ[CLIENT])
+        who.has_left = environ.get(HAS_LEFT, who.has_left)
         before = caller.set(who)
         try:
             answer = self.command(query)
