@@ -4,10 +4,11 @@ Queue and pool are brokers that differ in who plays.
 
 Strategy. A command changes the roster at once, under no lock: the greenlets of this process
 switch only where they wait, and a change never waits. `settle` then compares what each module
-does with what it should do and gives the orders that are missing: remove, suspend, play. Each
-order runs in a greenlet of its own and settles again when it is done. A module whose order fails
-is condemned and leaves the roster, so this comes to an end. A command waits until the modules
-that *it* moved have settled, and for nobody else's.
+does with what it should do and gives the orders that are missing: suspend, play. Each order runs
+in a greenlet of its own and settles again when it is done. A module whose order fails, by whatever
+fault, is condemned and leaves the roster, so this comes to an end. One that is removed is told so
+at once, and not behind the order that it is at. A command waits until the modules that *it* moved
+have settled, and for nobody else's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import bottle
@@ -26,12 +28,13 @@ from gevent.event import Event
 from gevent.socket import wait_read
 
 from shmooze import settings
-from shmooze.errors import CommandError, ModuleError
+from shmooze.errors import CommandError, ModuleError, ShmoozeError
 from shmooze.lib.database import Database
 from shmooze.lib.events import EventHub, View
 from shmooze.lib.limits import Admission
 from shmooze.lib.program import flush_log
 from shmooze.lib.service import JSONCommandProcessor, Service
+from shmooze.lib.stream import Superseded
 from shmooze.modules import guardian
 from shmooze.modules.catalog import by_type
 from shmooze.modules.launcher import Launcher, LocalLauncher, shortcomings
@@ -76,7 +79,7 @@ class Broker(JSONCommandProcessor, Service):
         self._launcher: LocalLauncher | None = None
         self._guardian: int | None = None
         self._nursery = Nursery(str(self.name), self._construct)
-        #: Those that lost their place and are to be told to go.
+        #: Those that lost their place and are being told to go.
         self._dismissed: list[Module] = []
         self._gone: deque[dict[str, Any]] = deque(maxlen=self.remembered)
         #: What browsers see live; whatever changes is told to it.
@@ -251,20 +254,20 @@ class Broker(JSONCommandProcessor, Service):
     def settle(self) -> None:
         """Give every order that is missing, and wake those who wait for one to be done."""
         self.events.touch()
-        for module in [*self._dismissed, *self.undecided()]:
-            if module not in self._orders and self._missing_order(module) is not None:
-                self._orders[module] = gevent.spawn(self._carry_out, module)
-        for module in self.due():
-            if self._nursery.begin(module):
-                gevent.spawn(self._start_in_place, module)
-        self._progress.set()
-        self._progress = Event()
+        try:
+            for module in self.undecided():
+                if module not in self._orders and self._missing_order(module) is not None:
+                    self._orders[module] = gevent.spawn(self._carry_out, module)
+            for module in self.due():
+                if self._nursery.begin(module):
+                    gevent.spawn(self._start_in_place, module)
+        finally:  # also where an application's own policy has failed
+            self._progress.set()
+            self._progress = Event()
 
     def _missing_order(self, module: Module) -> Callable[[], None] | None:
-        if module.state not in READY:
+        if module.state not in READY or module in self._dismissed:
             return None
-        if module in self._dismissed:
-            return module.remove
         if not self.should_play(module):
             return module.suspend if module.state is State.PLAYING else None
         if module.state is State.SUSPENDED and self.may_play(module):
@@ -272,15 +275,44 @@ class Broker(JSONCommandProcessor, Service):
         return None
 
     def _carry_out(self, module: Module) -> None:
-        order = self._missing_order(module)  # things may have changed since the spawn
         try:
+            order = self._missing_order(module)  # things may have changed since the spawn
             if order is not None:
-                order()
-        except ModuleError as bad:
-            module.condemn(bad)
+                before = module.state
+                self._attempt(module, order.__name__, order)
+                if module.state is before and module not in self._dismissed:
+                    # A subclass has not passed it on; it would be given for ever.
+                    words = f"is still {before.value} after `{order.__name__}`"
+                    module.condemn(ModuleError(words))
         finally:
             del self._orders[module]
             self.settle()
+
+    def _remove(self, module: Module) -> None:
+        """Have a module go that has no place any more, whatever it is at."""
+        self._attempt(module, "remove", module.remove)
+        module.condemn(ModuleError("was removed"))  # where a subclass has not done so
+        if (order := self._orders.get(module)) is not None:
+            order.kill(block=False)  # it waits for something else than its child
+
+    def _attempt(self, module: Module, action: str, act: Callable[[], None]) -> bool:
+        """Do something to a module; whether that went well.
+
+        Whatever fails here, faults of an application's subclass included, fails the module, and
+        neither the service nor those who wait for it.
+        """
+        try:
+            act()
+            return True
+        except Superseded:  # it is being removed
+            pass
+        except ModuleError as bad:
+            module.condemn(bad)
+        except BaseException as bug:
+            if module.state not in (State.ENDING, State.GONE):
+                log.exception("%s: %r: `%s` failed", self.name, module, action)
+            module.condemn(_fault_of(action, bug))
+        return False
 
     def settle_and_wait(self, modules: Iterable[Module]) -> None:
         """Settle, and wait until each of `modules` has been seen doing what it should."""
@@ -319,7 +351,14 @@ class Broker(JSONCommandProcessor, Service):
             module.start(args)
         except ModuleError as bad:
             raise CommandError(explain(module)) from bad
-        except BaseException:  # a fault of ours, or of the application's subclass
+        except Exception as bug:  # a fault of ours, or of the application's subclass
+            module.condemn(_fault_of("start", bug))
+            if isinstance(bug, CommandError):
+                raise
+            log.exception("%s: %r: `start` failed", self.name, module)
+            module.gone.wait()
+            raise CommandError(explain(module)) from bug
+        except BaseException:  # whoever wanted it has given it up
             module.condemn(ModuleError("was given up while it started"))
             raise
         finally:
@@ -327,11 +366,8 @@ class Broker(JSONCommandProcessor, Service):
 
     def _start_in_place(self, module: Module) -> None:
         """Start a module that has its place already."""
-        try:
-            module.start(module.args)
-        except ModuleError:
-            return  # its end has come through _on_change
-        self.settle()
+        if self._attempt(module, "start", lambda: module.start(module.args)):
+            self.settle()  # otherwise its end has come through _on_change
 
     def _refuse_failed(self, module: Module) -> None:
         """Make the command that brought a module fail if it failed at its first order."""
@@ -355,6 +391,7 @@ class Broker(JSONCommandProcessor, Service):
                 module.cancel()
             elif module.state in READY and module not in self._dismissed:
                 self._dismissed.append(module)
+                gevent.spawn(self._remove, module)
 
     def _on_change(self, module: Module) -> None:
         """Every change of a module's state comes through here."""
@@ -380,11 +417,16 @@ class Broker(JSONCommandProcessor, Service):
 
     def _succeed(self, module: Module) -> bool:
         """Let a successor wait in a module's place; whether there is such a place."""
-        successor = module.successor()
+        try:
+            successor = module.successor()
+        except Exception:  # a fault of the application's subclass
+            log.exception("%s: %r cannot be started again", self.name, module)
+            return False
         if not self.replace(module, successor):
             return False
         self._living[successor] = None
-        gevent.spawn(self._restart, module, successor)
+        restart = partial(self._restart, module, successor)
+        gevent.spawn(self._attempt, successor, "restart", restart)
         return True
 
     def _restart(self, ended: Module, successor: Module) -> None:
@@ -433,3 +475,10 @@ class Broker(JSONCommandProcessor, Service):
         "usage",
         "standby_available",
     )
+
+
+def _fault_of(action: str, bug: BaseException) -> ModuleError:
+    """What clients are told of a module for which something failed that should not fail."""
+    if isinstance(bug, ShmoozeError):
+        return ModuleError(f"failed to {action}: {bug}")
+    return ModuleError(f"hit an internal error in `{action}`; see the log")

@@ -14,8 +14,8 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -246,6 +246,18 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+@contextmanager
+def paused(*pids: int) -> Iterator[None]:
+    """Processes stand still meanwhile, as in a container that is frozen."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 class Client:
     """One queue or pool of a running site, asked in few words; `clear` empties it."""
 
@@ -259,6 +271,13 @@ class Client:
     def add(self, type: str = "well", **args: Any) -> str:
         """Add a module and return its uid; `args` are those of `init`."""
         return self("add", type=type, args=args)["uid"]
+
+    @property
+    def service(self) -> int:
+        """The pid of the service itself, which is the guardian's one child."""
+        guardian = self.site.processes[self.name].pid
+        (pid,) = (each for each in self.own_processes if each != guardian)
+        return pid
 
     def add_settled(self, type: str = "well", **args: Any) -> str:
         """Add a well-behaved module, and wait for all updates that it sends by itself.

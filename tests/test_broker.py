@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from support import Client, Refusal, Site, child, is_alive, wait_until
+from support import (
+    PATIENCE,
+    Client,
+    Refusal,
+    Site,
+    child,
+    connections_to,
+    is_alive,
+    paused,
+    wait_until,
+)
+
+from shmooze.lib.patience import Patience
 
 TYPES = {
     "well": {"process": child("well")},
@@ -123,6 +137,13 @@ def test_rm_ignores_unknown_uids_and_may_be_said_twice(client: Client) -> None:
     assert client("rm", uids=[one]) is None
     assert client("rm", uids=[]) is None
     assert client.uids() == [two]
+
+
+def test_child_that_refuses_to_go_is_told_so_once(client: Client) -> None:
+    uid = client.add("moody", name="stays", refuses={"rm": "I stay"})
+    client("rm", uids=[uid])
+    client.expect_no_children()
+    assert client.heard("stays").count("rm") == 1
 
 
 def test_rm_ends_the_process(client: Client) -> None:
@@ -240,6 +261,100 @@ def test_asking_does_not_wait_for_a_busy_child(client: Client) -> None:
         assert told.result() == {"a": 1}
 
 
+# a service that stands still
+
+#: Seconds that are too long for all answers of `hasty`.
+TOO_LONG = 0.5 + 0.3
+
+
+def test_answer_that_has_come_while_the_service_was_stopped_counts(client: Client) -> None:
+    uid = client.add("hasty", name="stopped", gates=["do_echo"])
+    with ThreadPoolExecutor(1) as threads:
+        told = threads.submit(client.tell, uid, "echo", a=1)
+        wait_until(lambda: client.parameters(uid).get("hears") == "do_echo", "it is under way")
+        with paused(client.service):
+            (client.site.folder / "go-stopped").touch()
+            wait_until(lambda: "do_echo" in times(client, "stopped"), "it is answered")
+            time.sleep(TOO_LONG)
+        assert told.result() == {"a": 1}
+    assert client.uids() == [uid]
+
+
+def test_time_in_which_service_and_child_are_stopped_does_not_count(client: Client) -> None:
+    uid = client.add("hasty", name="frozen", gates=["do_echo"])
+    pid = wait_until(lambda: client.parameters(uid).get("pid"), "its pid")
+    with ThreadPoolExecutor(1) as threads:
+        told = threads.submit(client.tell, uid, "echo", a=1)
+        wait_until(lambda: client.parameters(uid).get("hears") == "do_echo", "it is under way")
+        with paused(client.service, pid):
+            time.sleep(TOO_LONG + Patience.step + Patience.much_too_late)
+            (client.site.folder / "go-frozen").touch()
+        assert told.result() == {"a": 1}
+
+
+def times(client: Client, name: str) -> str:
+    file = client.site.folder / f"times-{name}"
+    return file.read_text() if file.exists() else ""
+
+
+# clients that leave
+
+
+def start_to_wait(
+    client: Client, packets: object, name: str | None = None, path: str = "/"
+) -> socket.socket:
+    """Send commands as a client that can leave before it is answered."""
+    port = client.site.ports[name or client.name]
+    body = json.dumps(packets).encode()
+    head = [f"POST {path} HTTP/1.1", f"Host: localhost:{port}", "Content-Type: application/json"]
+    lines = "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""])
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    connection.sendall(lines.encode() + body)
+    return connection
+
+
+def is_open(port: int, peers: int) -> bool:
+    """Whether the end of a connection at `port` of loopback is open, if only half."""
+    ends = f"0100007F:{port:04X} 0100007F:{peers:04X}"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(" ".join(line.split()[1:3]) == ends for line in lines)
+
+
+def telling(uid: str, cmd: str, **args: object) -> dict[str, object]:
+    return {"cmd": "tell_module", "args": {"uid": uid, "cmd": cmd, "args": args}}
+
+
+def test_command_whose_client_leaves_before_its_turn_is_not_carried_out(client: Client) -> None:
+    uid = client.add("moody", name="line", gates=["do_echo"])
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(client.tell, uid, "echo", a=1)
+        wait_until(lambda: client.parameters(uid).get("hears") == "do_echo", "it is under way")
+        start_to_wait(client, telling(uid, "set", left=True)).close()
+        with start_to_wait(client, telling(uid, "set", stays=True)):
+            (client.site.folder / "go-line").touch()
+            assert first.result() == {"a": 1}
+            wait_until(lambda: "stays" in client.parameters(uid), "the other one is carried out")
+    assert "left" not in client.parameters(uid)
+
+
+def test_rest_of_a_list_whose_client_leaves_is_not_carried_out(client: Client) -> None:
+    uid = client.add("moody", name="list", gates=["do_echo"])
+    packets = [
+        telling(uid, "echo"),
+        telling(uid, "set", left=True),
+        {"cmd": "rm", "args": {"uids": [uid]}},
+    ]
+    connection = start_to_wait(client, packets)
+    wait_until(lambda: client.parameters(uid).get("hears") == "do_echo", "it is under way")
+    service, ours = connection.getpeername()[1], connection.getsockname()[1]
+    connection.close()
+    (client.site.folder / "go-list").touch()
+    wait_until(lambda: not is_open(service, ours), "the service has done with the list")
+    assert client.tell(uid, "echo", a=1) == {"a": 1}
+    assert "left" not in client.parameters(uid)
+    assert client.uids() == [uid]
+
+
 # refusals
 
 BAD = [
@@ -323,3 +438,28 @@ def test_several_brokers_run_side_by_side_each_with_its_own_log(
             ).fetchall()
             assert [json.loads(row[0])["result"]["uid"] for row in adds] == [uids[name]]
     log.close()
+
+
+@pytest.mark.parametrize("how", ["its client leaves", "it is too slow"])
+def test_gateway_takes_back_what_waits_in_line(make_site: Callable[..., Site], how: str) -> None:
+    settings = {
+        "pool": {"modules": {"moody": {"process": child("moody"), "command_timeout": 100}}},
+        "wsgi_timeout": 1 if how == "it is too slow" else 100,
+    }
+    site = make_site(services=("wsgi", "pool"), settings=settings).start()
+    pool = Client(site, "pool")
+    uid = pool.add("moody", name="gated", gates=["do_echo"])
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(pool.tell, uid, "echo", a=1)
+        wait_until(lambda: pool.parameters(uid).get("hears") == "do_echo", "it is under way")
+        if how == "it is too slow":
+            assert site.post("pool", telling(uid, "set", late=True)).status == 504
+        else:
+            connection = start_to_wait(pool, telling(uid, "set", late=True), "wsgi", "/pool")
+            wait_until(lambda: connections_to(site.ports["pool"]) == 2, "it is passed on")
+            connection.close()
+        wait_until(lambda: connections_to(site.ports["pool"]) == 1, "the gateway has left")
+        (site.folder / "go-gated").touch()
+        assert first.result() == {"a": 1}
+    assert pool.tell(uid, "echo", a=2) == {"a": 2}
+    assert "late" not in pool.parameters(uid)

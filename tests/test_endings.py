@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ROOT, Refusal, Site, child, is_alive, wait_until
+from support import ROOT, Client, Refusal, Site, child, is_alive, wait_until
 from terminal import Terminal
 
 #: Those that come to play.
@@ -327,27 +327,73 @@ def test_no_zombie_is_kept(pool: Endings) -> None:
     wait_until(lambda: not zombies(), "all are reaped")
 
 
-def test_rm_does_not_wait_for_a_command_that_hangs(make_site: Callable[..., Site]) -> None:
-    kind = {"process": child("well"), "command_timeout": 1000, **PATIENCE}
-    site = make_site(services=("pool",), settings={"pool": {"modules": {"well": kind}}}).start()
-    uid = site.ask("pool", "add", type="well", args={"name": "hung"})["uid"]
-    refusals: list[str] = []
+class Hanging:
+    """A queue with a module that never answers one command, and a client that waits for it."""
 
-    def hang() -> None:
+    def __init__(self, make_site: Callable[..., Site]) -> None:
+        kind = {"process": child("moody"), "command_timeout": 1000, **PATIENCE}
+        kinds = {"moody": kind, "well": {"process": child("well")}}
+        self.site = make_site(services=("queue",), settings={"queue": {"modules": kinds}}).start()
+        self.client = Client(self.site, "queue")
+        self.outcome = ""
+
+    def hang(self, cmd: str) -> str:
+        """Have a module hang in `cmd`; its uid."""
+        self.waiting = threading.Thread(target=self._hang, args=[cmd])
+        self.waiting.start()
+        heard = self.site.folder / "times-hung"
+        wait_until(lambda: f"{cmd} " in _read(heard), "it hangs")
+        return next(each["uid"] for each in self.client("queue") if each["type"] == "moody")
+
+    def _hang(self, cmd: str) -> None:
         try:
-            site.ask("pool", "tell_module", uid=uid, cmd="hang")
+            uid = self.client.add("moody", name="hung", hangs=[cmd])
+            if cmd == "suspend":
+                self.client("mv", uids=[self.client.add("well")])
+            elif cmd.startswith("do_"):
+                self.client.tell(uid, cmd.removeprefix("do_"))
+            self.outcome = "done"
         except Refusal as refusal:
-            refusals.append(str(refusal))
+            self.outcome = str(refusal)
 
-    hanging = threading.Thread(target=hang)
-    hanging.start()
-    heard = site.folder / "heard-hung"
-    wait_until(lambda: "hang" in heard.read_text(), "it hangs")
-    begin = time.monotonic()
-    site.ask("pool", "rm", uids=[uid])
-    assert time.monotonic() - begin < LADDER
-    hanging.join(LADDER)
-    assert refusals == [f"well {uid} was removed"]
+
+def _read(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
+@pytest.fixture
+def hanging(make_site: Callable[..., Site]) -> Hanging:
+    return Hanging(make_site)
+
+
+#: Where a module may hang, and what those are told who have waited for it when it is removed.
+HANGS = {
+    "init": "moody was removed before it had started",
+    "play": "done",
+    "suspend": "done",
+    "do_echo": "moody UID was removed",
+}
+
+
+@pytest.mark.parametrize("cmd", HANGS)
+def test_rm_does_not_wait_for_a_command_that_hangs(hanging: Hanging, cmd: str) -> None:
+    uid = hanging.hang(cmd)
+    hanging.client("rm", uids=[uid])
+    hanging.waiting.join(LADDER)
+    assert hanging.outcome == HANGS[cmd].replace("UID", uid)
+    assert uid not in hanging.client.uids()
+    end = wait_until(lambda: [each for each in hanging.client("gone") if each["uid"] == uid], "end")
+    assert end[0]["reason"].startswith("was removed")
+
+
+@pytest.mark.parametrize("cmd", HANGS)
+def test_stop_does_not_wait_for_a_command_that_hangs(hanging: Hanging, cmd: str) -> None:
+    hanging.hang(cmd)
+    process = hanging.site.processes.pop("queue")
+    process.terminate()
+    assert process.wait(LADDER) == 0
+    assert hanging.site.survivors() == []
+    hanging.waiting.join(LADDER)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a pid namespace of one's own needs root here")

@@ -23,10 +23,12 @@ from support import (
     Refusal,
     Site,
     child,
+    connections_to,
     failure,
     has_ended,
     is_alive,
     parent_of,
+    paused,
     wait_until,
 )
 
@@ -86,6 +88,7 @@ TYPES = {
     **{behaviour: ill(behaviour) for behaviour in (*STUBBORN, *STILLBORN)},
     "lister": {"process": ["bash", "-c", LISTER, "lister"], **LADDER},
     "late": ill("late"),
+    "hurried": ill("late", connect_timeout=1),
     "never": ill("never", connect_timeout=1),
     "half": ill("half", connect_timeout=1.5),
     "missing": {"process": ["/no/such/program"]},
@@ -212,6 +215,18 @@ def test_stranger_that_connects_before_the_child_does_not_take_its_place(
         finally:
             for stranger in strangers:
                 stranger.close()
+
+
+def test_connections_that_were_made_while_the_service_was_stopped_count(pool: Client) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        adding = threads.submit(pool.add, "hurried")
+        (pid,) = wait_until(lambda: pool.pids("late"), "it has started")
+        ports = [int(port) for port in command_line(pid)[-2:]]
+        with paused(pool.service):
+            (pool.site.folder / "go-late").touch()
+            wait_until(lambda: all(map(connections_to, ports)), "it has connected")
+            time.sleep(1.3)  # longer than it may take to connect
+        assert adding.result() in pool.uids()
 
 
 def command_line(pid: int) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support import Client, Refusal, Site, child, wait_until
+from support import Client, Refusal, Site, child, paused, wait_until
 
 WELL = {"process": child("well")}
 #: Does what `well` does, as badly as it is told to; condemned soon.
@@ -185,6 +186,23 @@ def test_module_that_does_not_obey_leaves_and_the_next_one_plays(
     wait_until(lambda: queue.heard("b") == ["init", "play"], "b has heard it")
     reason = wait_until(lambda: reason_of(queue, culprit), "why it is gone")
     assert reason in (f"refused `{cmd}`: will not", f"did not answer `{cmd}` within 1 s")
+
+
+def test_answer_to_suspend_that_has_come_while_the_service_was_stopped_counts(
+    queue: Client,
+) -> None:
+    moved = queue.add("moody", name="moved", gates=["suspend"])
+    other = queue.add(name="other")
+    with ThreadPoolExecutor(1) as threads:
+        moving = threads.submit(queue, "mv", uids=[other])
+        wait_until(lambda: queue.parameters(moved).get("hears") == "suspend", "it is under way")
+        with paused(queue.service):
+            (queue.site.folder / "go-moved").touch()
+            wait_until(lambda: times(queue, "moved", "suspend"), "it is answered")
+            time.sleep(1.3)  # longer than it may take to answer
+        moving.result()
+    assert queue.uids() == [other, moved]
+    assert states(queue) == ["playing", "suspended"]
 
 
 def test_nobody_waits_for_a_neighbour_that_hangs(queue: Client) -> None:

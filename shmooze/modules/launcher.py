@@ -38,6 +38,7 @@ import gevent
 from gevent.event import Event
 
 from shmooze.errors import ModuleError
+from shmooze.lib.patience import Patience
 from shmooze.modules import strays
 from shmooze.modules.starter import OnExit, Starter, libc
 from shmooze.modules.tree import Group, Look, Member, survey
@@ -210,7 +211,10 @@ class LocalProcess:
         self._exited.rawlink(lambda _: gevent.spawn(call))
 
     def wait(self, timeout: float | None = None) -> int | None:
-        self._exited.wait(timeout)
+        if timeout is None:
+            self._exited.wait()
+        else:
+            Patience(timeout).wait(self._exited)
         return self.exit_status
 
     def end(self, patience: float) -> str | None:
@@ -248,13 +252,15 @@ class LocalProcess:
 
     def _wait_gone(self, timeout: float) -> bool:
         """Whether child and tree are gone within `timeout` seconds."""
-        with gevent.Timeout(timeout, False):
-            self._exited.wait()
+        patience = Patience(timeout)
+        if not patience.wait(self._exited):
+            return False
+        with gevent.Timeout(patience.left, False):
             while members := self._members():
                 for member in members:
                     member.wait_dead()
             return True
-        return self.exit_status is not None and not self._members()
+        return not self._members()
 
     def _signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole tree; a stopped process is woken to take it."""

@@ -17,6 +17,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import gevent
@@ -25,15 +26,19 @@ from gevent.event import Event
 from shmooze.errors import CommandError, Failure, ModuleError
 from shmooze.lib import packet
 from shmooze.lib.output import Outputs
+from shmooze.lib.patience import Patience
+from shmooze.lib.service import caller_has_left
 from shmooze.lib.stream import (
     Answer,
     CommandStream,
     Leaving,
     SetParameters,
     StreamEnded,
+    Superseded,
     UnsetParameters,
     Update,
     UpdateStream,
+    Withdrawn,
     encode,
 )
 from shmooze.modules.death import Death
@@ -121,6 +126,8 @@ class Module:
         self._on_update = on_update
         self._log = log
         self._process: Process | None = None
+        #: How long it may take to end, from the moment when `remove` began.
+        self._removal: Patience | None = None
         self._burial: gevent.Greenlet | None = None
         self._commands = CommandStream(self.listen_host, self._stream_ended)
         self._born = time.monotonic()
@@ -163,7 +170,8 @@ class Module:
     def prepare(self) -> None:
         """Launch the child and have it connect; it does nothing before `start`.
 
-        Raises ModuleError with a sentence on why that failed; nothing of the child is left then.
+        Raises ModuleError with a sentence on why that failed; nothing of the child is left then,
+        unless it was removed meanwhile: then its end has only begun.
         """
         self._come_up(self._connect)
 
@@ -173,8 +181,6 @@ class Module:
         Raises ModuleError as `prepare` does.
         """
         self.args = args
-        if self.state is State.WAITING:
-            self._move_to(State.STARTING)
         self._born = time.monotonic()
         if self._process is None:
             self._come_up(self._connect)
@@ -182,6 +188,8 @@ class Module:
         self._move_to(State.SUSPENDED)
 
     def _come_up(self, step: Callable[[], None]) -> None:
+        if self.state is State.WAITING:
+            self._move_to(State.STARTING)
         try:
             step()
         except ModuleError as bad:
@@ -189,7 +197,8 @@ class Module:
         except OSError as bad:  # no port or no file descriptor left
             self.condemn(ModuleError(f"cannot be started: {bad.strerror}"))
         if self.state is not State.STARTING:
-            self.gone.wait()
+            if self._removal is None:
+                self.gone.wait()  # only then it is known how it ended
             raise ModuleError(self.reason)
 
     def successor(self) -> Module:
@@ -212,21 +221,23 @@ class Module:
             self._move_to(State.SUSPENDED)
 
     def remove(self) -> None:
-        """Ask it to end, and see to it that it does. Returns once it has left the stage."""
-        deadline = time.monotonic() + self.natural_death_timeout
-        last_word: str | None = "rm"  # said without waiting where it could not be asked
-        with gevent.Timeout(self.natural_death_timeout, False):  # also for its turn behind others
-            try:
-                self._request("rm", None, self.natural_death_timeout)
-                last_word = None
-            except (ModuleError, Failure):
-                pass  # the ladder goes on without its consent
-        self._end("was removed", deadline - time.monotonic(), last_word=last_word, asked=True)
+        """Ask it to end, and see to it that it does. Returns once it has left the stage.
+
+        It does not wait for a command under way: whoever waits for that gets Superseded.
+        """
+        if self._removal is None:
+            self._removal = Patience(self.natural_death_timeout)
+        try:
+            self._request("rm", None, self._removal, self._commands.request_last)
+        except (ModuleError, Failure):
+            pass  # the ladder goes on without its consent
+        self._end("was removed", self.natural_death_timeout, last_word="rm")
 
     def tell(self, cmd: str, args: dict[str, Any]) -> Any:
         """Pass a command of the module's own on to the child; its result.
 
-        Raises CommandError with the child's words where it refuses.
+        Raises CommandError with the child's words where it refuses. Where it has to wait for
+        others, and its client has left when its turn comes, it is not carried out.
         """
         if self.state is State.WAITING:
             words = "is waiting: its process is started when its turn comes near"
@@ -234,11 +245,14 @@ class Module:
         if self.state not in READY:
             raise CommandError(f"{self.TYPE_STRING} {self.uid} is {self.state.value}")
         try:
-            return self._request(
-                f"do_{cmd}", args, self.command_timeout, self._commands.request_in_line
-            )
+            request = partial(self._commands.request_in_line, is_withdrawn=caller_has_left)
+            return self._request(f"do_{cmd}", args, Patience(self.command_timeout), request)
         except Failure as refusal:
             raise CommandError(str(refusal)) from refusal
+        except Withdrawn:
+            raise CommandError("was not carried out: the client had left before its turn") from None
+        except Superseded:
+            raise CommandError(f"{self.TYPE_STRING} {self.uid} was removed") from None
         except ModuleError as bad:
             self.condemn(bad)
             if isinstance(bad, StreamEnded):
@@ -259,9 +273,10 @@ class Module:
     def cancel(self) -> None:
         """End it before it has started."""
         if self.state in (State.WAITING, State.STARTING):
-            self._end(
-                "was removed before it had started", self.natural_death_timeout, last_word="rm"
-            )
+            self._removal = Patience(self.natural_death_timeout)
+            self._end("was removed", self.natural_death_timeout, last_word="rm")
+            for stream in (self._commands, self._updates):
+                stream.give_up(self.reason)
 
     def _connect(self) -> None:
         ports = self._commands.listen(), self._updates.listen()
@@ -274,12 +289,12 @@ class Module:
         for stream in (self._commands, self._updates):
             stream.accept(self._is_child)
         self._process.when_exited(self._child_ended)
-        with gevent.Timeout(self.connect_timeout, False):
-            self._commands.connected.get()
-            self._updates.connected.get()
-            return
-        missing = self._updates if self._commands.connected.ready() else self._commands
-        raise ModuleError(f"did not connect its {missing.name} within {self.connect_timeout:g} s")
+        patience = Patience(self.connect_timeout)
+        for stream in (self._commands, self._updates):
+            if not patience.wait(stream.connected):
+                late = f"did not connect its {stream.name} within {self.connect_timeout:g} s"
+                raise ModuleError(late)
+            stream.connected.get()
 
     def _is_child(self, connection: socket.socket) -> bool:
         """Whether a connection comes from our child, or from one that it has started."""
@@ -289,7 +304,7 @@ class Module:
     def _order(self, cmd: str, args: dict[str, Any] | None = None) -> None:
         """A command that the child may not refuse."""
         try:
-            self._request(cmd, args, self.command_timeout)
+            self._request(cmd, args, Patience(self.command_timeout))
         except Failure as refusal:
             raise ModuleError(f"refused `{cmd}`: {refusal}") from refusal
 
@@ -297,12 +312,12 @@ class Module:
         self,
         cmd: str,
         args: dict[str, Any] | None,
-        timeout: float,
+        patience: Patience,
         request: Callable[..., Answer] | None = None,
     ) -> Any:
         command = {"cmd": cmd} if args is None else {"cmd": cmd, "args": args}
         try:
-            answer = (request or self._commands.request)(cmd, args, timeout)
+            answer = (request or self._commands.request)(cmd, args, patience)
         except ModuleError:
             self._log(self.uid, "queue-module", command, None)
             raise
@@ -373,17 +388,20 @@ class Module:
         failed: bool = False,
         last_word: str | None = None,
         until_exit: bool = False,
-        asked: bool = False,
     ) -> None:
         """Take it off its place, for `reason`, and bring its processes to their end.
 
         `patience` is how many seconds it has before SIGTERM; `last_word` a command to send it
-        without waiting for the answer; with `until_exit` the child's exit within `patience`, and
-        not `reason`, is what explains the end; `asked` tells that it has got `rm` already.
+        without waiting for the answer, where it has not got it yet; with `until_exit` the child's
+        exit within `patience`, and not `reason`, is what explains the end.
         """
         if self.state in (State.ENDING, State.GONE):
             return
-        ladder = "rm" if asked else None
+        if self._removal is not None:  # whatever came of it, that is why it ends
+            too_early = self.state in (State.WAITING, State.STARTING)
+            reason = "was removed before it had started" if too_early else "was removed"
+            failed, until_exit, patience = False, False, self._removal.left
+        ladder = "rm" if self._commands.last_is_sent else None
         self.death = Death(reason, failed, self.state.value, by_exit=until_exit, ladder=ladder)
         self._burial = gevent.spawn(self._bury, self.death, patience, last_word)
         self._move_to(State.ENDING)

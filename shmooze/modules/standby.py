@@ -16,7 +16,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from shmooze.errors import ShmoozeError
+from shmooze.errors import ModuleError, ShmoozeError
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
 
@@ -135,7 +135,7 @@ class Standby:
         begun = time.monotonic()
         try:
             module = self._coming = self._make(kind)
-            module.prepare()
+            self._prepare(module)
         except ShmoozeError as bad:
             delay = self._later.get(kind, (0.0, self.first_delay))[1]
             self._later[kind] = begun + delay, min(2 * delay, self.longest_delay)
@@ -145,6 +145,16 @@ class Standby:
             self._coming = None
         self._later.pop(kind, None)
         self._ready[kind].append((begun, module))
+
+    def _prepare(self, module: Module) -> None:
+        try:
+            module.prepare()
+        except ShmoozeError:
+            raise
+        except Exception:  # a fault of the application's subclass, at most
+            log.exception("%r: `prepare` failed", module)
+            module.condemn(ModuleError("hit an internal error in `prepare`; see the log"))
+            raise ShmoozeError(module.reason) from None
 
     def _forget_the_dead(self) -> None:
         for kind, ready in self._ready.items():

@@ -3,7 +3,7 @@
 `delays`: {command: seconds that it takes}; `gates`: [commands that it answers when there is a
 file HERE/go-NAME]; `refuses`: {command: its words}; `hangs`: [commands that it never answers].
 Its parameter `hears` says what it is busy with. It writes "COMMAND BEGIN END", in seconds of the
-monotonic clock, for each command that it answers to HERE/times-NAME.
+monotonic clock, for each command that it answers, or hangs in, to HERE/times-NAME.
 """
 
 import os
@@ -33,13 +33,17 @@ class Moody(Well):
         while cmd in self.gates and not self.gate.exists():
             time.sleep(0.01)
         if cmd in self.hangs:
+            self.write_times(cmd, begin)
             self.do_hang()
         if cmd in self.refuses:
             raise ValueError(self.refuses[cmd])
+        self.write_times(cmd, begin)
+        return result
+
+    def write_times(self, cmd, begin):
         if self.times:
             with self.times.open("a") as out:
                 out.write(f"{cmd} {begin} {time.monotonic()}\n")
-        return result
 
 
 def moody(cmd, function):
