@@ -469,7 +469,11 @@ def open_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         ("wsgi", "pool"),
         {
             "allowed_hosts": ["Jukebox.example", "[2001:db8::1]"],
-            "allowed_origins": ["https://page.example", "http://other.example:8000"],
+            "allowed_origins": [
+                "https://page.example",
+                "http://other.example:8000",
+                "http://plain.example:80",
+            ],
             "trusted_proxies": ["127.0.0.0/8"],
             "pool": {"modules": {"quick": quick}, "max_adds_per_minute": 3, "max_modules": 20},
         },
@@ -480,7 +484,17 @@ def open_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site.close()
 
 
-@pytest.mark.parametrize("host", ["jukebox.example", "JUKEBOX.example:99", "jukebox.example."])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "jukebox.example",
+        "JUKEBOX.example:99",
+        "jukebox.example.",
+        "jukebox.example.:99",
+        "[2001:db8::1]",
+        "[2001:DB8:0:0::1]:99",
+    ],
+)
 def test_a_host_that_the_settings_allow_is_ours(open_site: Site, host: str) -> None:
     assert open_site.post("pool", {"cmd": "pool"}, headers={"Host": host}).status == 200
     assert open_site.direct("pool", {"cmd": "pool"}, headers={"Host": host}).status == 200
@@ -496,6 +510,9 @@ def test_a_host_that_just_looks_like_it_is_not(open_site: Site, host: str) -> No
     [
         ("https://page.example", 200),
         ("http://other.example:8000", 200),
+        ("https://page.example:443", 200),
+        ("https://PAGE.example.", 200),
+        ("http://plain.example", 200),
         ("http://page.example", 403),
         ("https://page.example:444", 403),
         ("https://page.example.evil", 403),
@@ -515,6 +532,26 @@ def test_only_the_pages_that_the_settings_allow_may_talk_to_us(
     assert before.status == (204 if status == 200 else 403)
     if status == 200:
         assert "Content-Type" in before.headers["Access-Control-Allow-Headers"]
+
+
+@pytest.mark.parametrize(
+    ("proto", "host", "origin", "status"),
+    [
+        ("https", "jukebox.example", "https://jukebox.example", 200),
+        ("https", "jukebox.example:443", "https://jukebox.example", 200),
+        ("https", "jukebox.example", "https://jukebox.example:443", 200),
+        ("HTTPS , http", "jukebox.example", "https://jukebox.example", 200),
+        ("https, http", "jukebox.example", "http://jukebox.example", 403),
+        ("https", "jukebox.example:80", "https://jukebox.example", 403),
+        ("http, https", "jukebox.example", "https://jukebox.example", 403),
+        ("nonsense", "jukebox.example", "http://jukebox.example", 200),
+    ],
+)
+def test_the_scheme_of_our_pages_is_what_the_first_proxy_has_heard(
+    open_site: Site, proto: str, host: str, origin: str, status: int
+) -> None:
+    headers = {"Host": host, "Origin": origin, "X-Forwarded-Proto": proto}
+    assert open_site.post("pool", {"cmd": "pool"}, headers=headers).status == status
 
 
 def add(site: Site, forwarded: str | None = None, direct: bool = False) -> Reply:

@@ -21,10 +21,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from shmooze.errors import SettingsError
 from shmooze.lib import packet
+from shmooze.lib.hosts import (
+    address_of,
+    is_loopback,
+    normal_host,
+    normal_origin,
+    origin_at,
+    split_authority,
+)
 from shmooze.lib.server import PENANCE
 from shmooze.lib.tokens import CONTROL, Holder, TokenFile
 from shmooze.settings import Settings
@@ -38,12 +45,9 @@ CLIENT = "shmooze.client"
 
 _HOST_NAME = re.compile(r"[0-9a-z_-]+(\.[0-9a-z_-]+)*\.?|\[[0-9a-f:.]+\]")
 
-#: Addresses of which we know what they are without looking, since most requests come from a few.
+#: Addresses of which we know whether they are a proxy's, since most requests come from a few.
 _REMEMBERED = 1000
-#: Letters that an address may have, so that nobody fills our memory with them.
-_LONGEST_ADDRESS = 64
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -70,7 +74,7 @@ class Door:
         proxies: Iterable[str] = (),
     ) -> None:
         self._application = application
-        self._hosts = {_bare(host), *_hosts(source)}
+        self._hosts = {normal_host(host), *_hosts(source)}
         self._origins = _origins(source)
         self._headers = self._headers_for_all()
         self._proxies = [*_networks(source), *map(ipaddress.ip_network, proxies)]
@@ -88,6 +92,7 @@ class Door:
         try:
             self._check_host(environ)
             self._check_origin(environ, origin)
+            _check_path(environ)
             environ[CLIENT] = self._client(environ)
             if environ["REQUEST_METHOD"] == "OPTIONS" and origin is not None:
                 start_response("204 No Content", [*extra, *_PREFLIGHT])
@@ -99,7 +104,7 @@ class Door:
             start_response(
                 bad.status, [("Content-Type", "application/json"), length, *bad.headers, *extra]
             )
-            return [body]
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
         endless = False
 
@@ -141,15 +146,21 @@ class Door:
         return holder
 
     def _check_host(self, environ: dict[str, Any]) -> None:
-        host = _without_port(environ.get("HTTP_HOST", ""))
-        if not (_is_loopback(host) or host in self._hosts):
-            words = f"this server is not called {host!r}; if it is, add that to `allowed_hosts`"
+        said = environ.get("HTTP_HOST", "")
+        host, _ = split_authority(said) or (None, None)
+        if host is None or not (is_loopback(host) or host in self._hosts):
+            words = (
+                f"this server is not called {host or said!r}; if it is, add that to `allowed_hosts`"
+            )
             raise Unwelcome("403 Forbidden", words)
 
     def _check_origin(self, environ: dict[str, Any], origin: str | None) -> None:
-        if origin is None or origin in self._origins:
+        if origin is None:
             return
-        if origin.lower() == f"{self._scheme(environ)}://{environ['HTTP_HOST'].lower()}":
+        page = normal_origin(origin)
+        if page is not None and (
+            page in self._origins or page == origin_at(self._scheme(environ), environ["HTTP_HOST"])
+        ):
             return
         words = f"pages of {origin!r} may not talk to this server; see `allowed_origins`"
         raise Unwelcome("403 Forbidden", words)
@@ -186,14 +197,15 @@ class Door:
         """The client's address: the last one that no trusted proxy has."""
         address = str(environ.get("REMOTE_ADDR", ""))
         for each in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-            if not self._is_proxy(address) or _address(each) is None:
+            if not self._is_proxy(address) or address_of(each) is None:
                 break
             address = each.strip()
         return address
 
     def _scheme(self, environ: dict[str, Any]) -> str:
         if self._is_proxy(environ.get("REMOTE_ADDR", "")):
-            said = environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower()
+            # The first of several is what the client speaks, the others are between proxies.
+            said = environ.get("HTTP_X_FORWARDED_PROTO", "").partition(",")[0].strip().lower()
             if said in ("http", "https"):
                 return said
         return str(environ.get("wsgi.url_scheme", "http"))
@@ -203,7 +215,7 @@ class Door:
         return self._scheme(environ) == "https"
 
     def _is_in_proxies(self, address: str) -> bool:
-        parsed = _address(address)
+        parsed = address_of(address)
         return parsed is not None and any(parsed in network for network in self._proxies)
 
     def _headers_for_all(self) -> list[tuple[str, str]]:
@@ -218,7 +230,7 @@ class Door:
         return headers
 
     def _headers_for(self, origin: str | None) -> list[tuple[str, str]]:
-        if origin is not None and origin in self._origins:
+        if origin is not None and normal_origin(origin) in self._origins:
             return [*self._headers, ("Access-Control-Allow-Origin", origin)]
         return self._headers
 
@@ -268,7 +280,7 @@ def token_file(source: Settings) -> TokenFile | None:
 
 def warn_if_open(host: str, source: Settings, who: str) -> None:
     """Say it loudly where anybody on the network may command us."""
-    if not _is_loopback(_bare(host)) and source.get("tokens_path") is None:
+    if not is_loopback(normal_host(host)) and source.get("tokens_path") is None:
         log.warning(
             "%s listens on %s with no tokens: EVERYBODY who can reach it may send any command; "
             "see `tokens_path`",
@@ -281,34 +293,13 @@ def _no_token(words: str) -> Unwelcome:
     return Unwelcome("401 Unauthorized", words, ("WWW-Authenticate", 'Bearer realm="shmooze"'))
 
 
-def _bare(host: str) -> str:
-    """An address to listen on, as it stands in a Host header."""
-    return f"[{host.lower()}]" if ":" in host else host.lower()
-
-
-def _without_port(host: str) -> str:
-    host = host.lower()
-    name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host
-    return name.partition(":")[0].removesuffix(".") if name is host else name
-
-
-def _is_loopback(name: str) -> bool:
-    address = _address(name.strip("[]"))
-    return name == "localhost" or (address is not None and address.is_loopback)
-
-
-def _address(text: str) -> Address | None:
-    return _parse_address(text) if len(text) <= _LONGEST_ADDRESS and text.isprintable() else None
-
-
-@lru_cache(_REMEMBERED)
-def _parse_address(text: str) -> Address | None:
+def _check_path(environ: dict[str, Any]) -> None:
+    """Refuse bytes that are not UTF-8, which Bottle drops: the path would name something else."""
+    path = environ.get("PATH_INFO", "")
     try:
-        found = ipaddress.ip_address(text.strip())
-    except ValueError:
-        return None
-    # An IPv4 client of a server that listens on IPv6 as well is told as ::ffff:a.b.c.d.
-    return getattr(found, "ipv4_mapped", None) or found
+        path.isascii() or path.encode("latin-1").decode()
+    except UnicodeError:
+        raise Unwelcome("400 Bad Request", "the path is not UTF-8") from None
 
 
 def _list(source: Settings, key: str, kind: str) -> list[str]:
@@ -319,23 +310,23 @@ def _list(source: Settings, key: str, kind: str) -> list[str]:
 
 
 def _hosts(source: Settings) -> list[str]:
-    names = [name.lower() for name in _list(source, "allowed_hosts", "host names")]
+    names = _list(source, "allowed_hosts", "host names")
     for name in names:
-        if not _HOST_NAME.fullmatch(name):
+        if not _HOST_NAME.fullmatch(name.lower()):
             raise source.error("allowed_hosts", f"needs bare host names, not {name!r}")
-    return [name.removesuffix(".") for name in names]
+    return [normal_host(name) for name in names]
 
 
 def _origins(source: Settings) -> set[str]:
-    origins = _list(source, "allowed_origins", 'origins such as "https://example.org"')
-    for origin in origins:
-        parts = urlsplit(origin)
-        bare = f"{parts.scheme}://{parts.netloc}"
-        if parts.scheme not in ("http", "https") or not parts.hostname or bare != origin.lower():
+    origins = set()
+    for text in _list(source, "allowed_origins", 'origins such as "https://example.org"'):
+        origin = normal_origin(text)
+        if origin is None:
             raise source.error(
-                "allowed_origins", f"needs scheme, host and port alone, not {origin!r}"
+                "allowed_origins", f"needs scheme, host and port alone, not {text!r}"
             )
-    return {origin.lower() for origin in origins}
+        origins.add(origin)
+    return origins
 
 
 def _networks(source: Settings) -> list[Network]:
