@@ -29,7 +29,8 @@ _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/(\d)\.(\d)")
 _HEADER = re.compile(rf"({_TOKEN}):([\t -~\x80-\xff]*)")
 _LONE_LF = re.compile(rb"(?<!\r)\n")
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:\d{1,5})?")
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{0,5})?")
 _LENGTH = re.compile(r"\d{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?")
 
@@ -57,7 +58,7 @@ class Head:
     """The first part of a request."""
 
     method: str
-    #: As it was sent, with its query.
+    #: Path and query, as they were sent.
     target: str
     #: "HTTP/1.0" or "HTTP/1.1".
     version: str
@@ -212,7 +213,7 @@ def parse_head(text: bytes, limits: Limits) -> Head:
     if _LONE_LF.search(text):
         raise BadRequest(400, "a line of the header does not end with CR LF")
     first, *lines = text.decode("latin-1").split("\r\n")
-    method, target, version = _parse_request_line(first, limits)
+    method, authority, target, version = _parse_request_line(first, limits)
     if len(lines) > _MAX_HEADERS:
         raise BadRequest(431, f"the request has more than {_MAX_HEADERS} headers")
     headers: dict[str, str] = {}
@@ -228,12 +229,17 @@ def parse_head(text: bytes, limits: Limits) -> Head:
                 raise BadRequest(400, f"the header {match[1]} is there more than once")
             value = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}"
         headers[name] = value
+    if authority is not None:
+        if version == "HTTP/1.1":
+            _check_host(headers.get("host"))  # it must be there, though it does not count
+        headers["host"] = authority
     head = Head(method, target, version, headers)
     _check(head)
     return head
 
 
-def _parse_request_line(line: str, limits: Limits) -> tuple[str, str, str]:
+def _parse_request_line(line: str, limits: Limits) -> tuple[str, str | None, str, str]:
+    """Method, host (None where the target does not name one), path with query, and version."""
     if len(line) > limits.max_url:
         raise BadRequest(414, f"the URL is longer than {limits.max_url} bytes")
     match = _REQUEST_LINE.fullmatch(line)
@@ -242,16 +248,30 @@ def _parse_request_line(line: str, limits: Limits) -> tuple[str, str, str]:
     method, target, major, minor = match.groups()
     if major != "1" or minor not in "01":
         raise BadRequest(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
-    if not target.startswith("/"):
-        raise BadRequest(400, "the URL in the first line must begin with /")
-    return method, target, f"HTTP/{major}.{minor}"
+    authority, target = _split_target(method, target)
+    return method, authority, target, f"HTTP/{major}.{minor}"
+
+
+def _split_target(method: str, target: str) -> tuple[str | None, str]:
+    """Host, where the target names one, and path with query (RFC 9112, section 3.2)."""
+    if target.startswith("/"):
+        return None, target
+    if method == "CONNECT":
+        raise BadRequest(501, "this server is not a proxy: it has no CONNECT")
+    if target == "*":
+        raise BadRequest(400, "the URL in the first line must name a path: `*` has no meaning here")
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
+        raise BadRequest(400, "the URL in the first line must begin with /, http:// or https://")
+    authority, rest = match.groups()
+    if not _HOST.fullmatch(authority):
+        raise BadRequest(400, "the URL in the first line needs one valid host, and no user")
+    return authority, rest if rest.startswith("/") else f"/{rest}"
 
 
 def _check(head: Head) -> None:
     headers = head.headers
-    host = headers.get("host")
-    if host is None or not _HOST.fullmatch(host):
-        raise BadRequest(400, "the request needs one valid Host header")
+    _check_host(headers.get("host"))
     encoding = headers.get("transfer-encoding")
     length = headers.get("content-length")
     if encoding is not None:
@@ -265,6 +285,11 @@ def _check(head: Head) -> None:
         raise BadRequest(400, f"the Content-Length {length[:40]!r} is no number")
     if headers.get("expect", "100-continue").lower() != "100-continue":
         raise BadRequest(417, "no other Expect than 100-continue is known here")
+
+
+def _check_host(host: str | None) -> None:
+    if host is None or not _HOST.fullmatch(host):
+        raise BadRequest(400, "the request needs one valid Host header")
 
 
 def _too_long(text: bytes, limits: Limits) -> BadRequest:
