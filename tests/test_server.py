@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import (
+    PATIENCE,
     ROOT,
     Site,
     failure,
@@ -40,29 +42,85 @@ import gevent
 from shmooze.lib.limits import Limits
 from shmooze.lib.server import Server
 
-ANSWERS = {"/text": ["text"], "/number": [7], "/good": [b"good"]}
+ANSWERS = {
+    "/text": ["text"],
+    "/number": [7],
+    "/good": [b"good"],
+    "/longer": [b"goodness"],
+    "/later": [b"good", b"HTTP/1.1 200 Forged"],
+    "/shorter": [b"goo"],
+}
 
 def application(environ, start_response):
     start_response("200 OK", [("Content-Length", "4")])
     return ANSWERS[environ["PATH_INFO"]]
 
+def application_without_length(environ, start_response):
+    start_response("200 OK", [])
+    return iter([b"good"])
+
+Server("127.0.0.1", OTHER, application_without_length, Limits()).start()
 Server("127.0.0.1", PORT, application, Limits()).start()
 gevent.get_hub().join()
 """
 
 
-def test_an_application_whose_answer_is_none_costs_one_request(tmp_path: Path) -> None:
-    (port,) = free_ports(1)
-    program = FOREIGN.replace("PORT", str(port))
+@pytest.fixture(scope="module")
+def foreign() -> Iterator[tuple[int, int]]:
+    """Two servers with applications that make mistakes; the second one tells no length."""
+    ports = free_ports(2)
+    program = FOREIGN.replace("PORT", str(ports[0])).replace("OTHER", str(ports[1]))
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE)
     try:
-        wait_until(lambda: is_listening(port), "it listens")
-        for path, status in {"text": 500, "number": 500, "good": 200}.items():
-            sent = f"GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
-            assert raw_http(port, sent.encode())[0].status == status
+        wait_until(lambda: is_listening(ports[0]), "it listens")
+        yield ports[0], ports[1]
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("text", 500), ("number", 500), ("longer", 500), ("good", 200)]
+)
+def test_an_application_whose_answer_is_none_costs_one_request(
+    foreign: tuple[int, int], path: str, status: int
+) -> None:
+    sent = f"GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert raw_http(foreign[0], sent.encode())[0].status == status
+
+
+def answers(port: int, *requests: str) -> bytes:
+    """All that comes over one connection for these, which are sent at once."""
+    end = ["GET /good HTTP/1.1\r\nConnection: close"]
+    sent = "".join(f"{each}\r\nHost: localhost\r\n\r\n" for each in [*requests, *end])
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+        connection.sendall(sent.encode())
+        received = b""
+        try:
+            while data := connection.recv(4096):
+                received += data
+        except ConnectionResetError:
+            pass  # of the requests that nobody has read
+        return received
+
+
+@pytest.mark.parametrize(("path", "body"), [("later", b"good"), ("shorter", b"goo")])
+def test_an_answer_of_another_length_than_announced_is_the_last_one(
+    foreign: tuple[int, int], path: str, body: bytes
+) -> None:
+    """Or the client would take the surplus, or the next answer, for what it is not."""
+    received = answers(foreign[0], f"GET /{path} HTTP/1.1")
+    assert received.count(b"HTTP/1.1") == 1
+    assert received.endswith(b"\r\n\r\n" + body)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_head_is_answered_without_a_body_whatever_the_application_gives(
+    foreign: tuple[int, int], which: int
+) -> None:
+    received = answers(foreign[which], "HEAD /good HTTP/1.1")
+    assert received.count(b"HTTP/1.1 200 OK\r\n") == 2
+    assert received.count(b"good") == 1
 
 
 NOTHING = b'{"cmd":"nothing"}'

@@ -93,6 +93,8 @@ class _Handler(WSGIHandler):
     server: _Server
     #: What goes out together with what comes next; None: nothing waits for that.
     _held: bytearray | None = None
+    #: Bytes that the announced length of the answer leaves to be sent; None: none is announced.
+    _left: int | None = None
 
     def handle(self) -> None:
         self.incoming = Incoming(self.socket, self.server.limits)
@@ -180,12 +182,22 @@ class _Handler(WSGIHandler):
             self.close_connection = True
         if self.close_connection and not any(name.lower() == "connection" for name, _ in headers):
             headers = [*headers, ("Connection", "close")]
-        return super().start_response(status, headers, exc_info)
+        write = super().start_response(status, headers, exc_info)
+        length = self.provided_content_length
+        self._left = None if length is None or self.command == "HEAD" else int(length)
+        return write
 
     def process_result(self) -> None:
-        """Send the answer. One without end is over when its client has left, or when we stop."""
+        """Send the answer. One without end is over when its client has left, or when we stop.
+
+        One that ends before its announced length ends the connection: the client would take the
+        next answer for the rest of it.
+        """
         if not any(value == b"text/event-stream" for _, value in self.response_headers):
             super().process_result()
+            if self._left and self.code not in (204, 304):
+                log.error("the answer to %s is shorter than announced", self.requestline)
+                self.close_connection = True
             return
         with _InLine(self, _STREAM), self._watch():
             super().process_result()
@@ -230,6 +242,13 @@ class _Handler(WSGIHandler):
             self._sendall(held)
 
     def _write(self, data: bytes) -> None:
+        if self.command == "HEAD":
+            self.response_use_chunked = False
+            return  # the client expects the header only
+        if self._left is not None:
+            if len(data) > self._left:  # the rest would pass for the next answer
+                raise self.ApplicationError("the answer is longer than announced")
+            self._left -= len(data)
         # Each chunk is copied once more, and kept until it is taken; events are shared by many.
         for start in range(0, len(data), self.piece):
             super()._write(data[start : start + self.piece])
