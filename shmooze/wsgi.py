@@ -43,6 +43,7 @@ from shmooze.lib import packet
 from shmooze.lib.answers import Refused, answer_error, json_body
 from shmooze.lib.backend import Answer, Backend
 from shmooze.lib.door import CLIENT, TOKEN, Door, warn_if_open
+from shmooze.lib.files import StaticFiles
 from shmooze.lib.limits import Limits
 from shmooze.lib.login import Login
 from shmooze.lib.program import complain, run
@@ -86,6 +87,7 @@ class Gateway:
             name: Backend(name, host, port, self.timeout, self.connections)
             for name, port in source.services.items()
         }
+        self._files = StaticFiles(source.get("static_path"))
         self._server: Server | None = None
         self._routes = bottle.Bottle()
         self._routes.default_error_handler = answer_error
@@ -177,14 +179,8 @@ class Gateway:
         return packet.encode(self.settings.public_settings)
 
     def _serve_file(self, path: str) -> bottle.HTTPResponse:
-        root = os.path.realpath(self.settings.get("static_path"))
-        try:
-            real = os.path.realpath(os.path.join(root, path.lstrip("/")))
-            inside = os.path.commonpath([root, real]) == root  # a link may lead out of it
-        except ValueError:  # no path: it has a NUL in it
-            inside = False
-        found = bottle.static_file(path, root=root) if inside else None
-        if found is None or found.status_code in (403, 404):
+        found = self._files.answer(path, request.environ)
+        if found is None:
             raise Refused(404, f"nothing is at {request.path}")
         return found
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import statistics
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection, IncompleteRead
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import pytest
-from support import Reply, Site, failure, http, keep_alive, probe_site
+from support import PATIENCE, Reply, Site, failure, http, keep_alive, probe_site
 
 FILES = {
     "index.html": "<h1>hello</h1>",
@@ -95,13 +98,123 @@ def test_files_come_with_their_types(site: Site, path: str, name: str, kind: str
     assert head.headers["Content-Length"] == str(len(FILES[name].encode()))
 
 
-def test_a_file_that_has_not_changed_is_304(site: Site) -> None:
-    changed = get(site, "/static/app.js").headers["Last-Modified"]
-    reply = get(site, "/static/app.js", **{"If-Modified-Since": changed})
-    assert (reply.status, reply.body) == (304, b"")
-    long_ago = "Thu, 01 Jan 1970 00:00:00 GMT"
-    reply = get(site, "/static/app.js", **{"If-Modified-Since": long_ago})
-    assert (reply.status, reply.body.decode()) == (200, FILES["app.js"])
+@pytest.fixture
+def folder(site: Site) -> Path:
+    """The folder of the static files."""
+    return Path(site.settings["static_path"].replace("$HERE", str(site.folder)))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("module.mjs", "text/javascript; charset=UTF-8"),
+        ("PAGE.HTML", "text/html; charset=UTF-8"),
+        ("code.wasm", "application/wasm"),
+        ("site.webmanifest", "application/manifest+json"),
+        ("picture.svg", "image/svg+xml"),
+        ("pack.tar.gz", "application/gzip"),
+        ("data:text.unheard-of", "application/octet-stream"),
+        ("LICENSE", "application/octet-stream"),
+        (".html", "application/octet-stream"),
+    ],
+)
+def test_no_file_passes_for_a_page_that_is_not_called_one(
+    site: Site, folder: Path, name: str, kind: str
+) -> None:
+    (folder / name).write_text("<script>alert(1)</script>")
+    reply = get(site, f"/static/{name}")
+    assert (reply.status, reply.headers["Content-Type"]) == (200, kind)
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
+LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
+LATER = "Fri, 01 Jan 2100 00:00:00 GMT"
+
+
+@pytest.mark.parametrize("path", ["/", "/app.js", "/static/index.html"])
+def test_browsers_ask_each_time_whether_a_file_is_still_good(site: Site, path: str) -> None:
+    first = get(site, path)
+    assert first.headers["Cache-Control"] == "no-cache"
+    again = get(site, path, **{"If-None-Match": first.headers["ETag"]})
+    assert (again.status, again.body) == (304, b"")
+    assert again.headers["Cache-Control"] == "no-cache"
+    assert again.headers["ETag"] == first.headers["ETag"]
+
+
+def test_no_cache_keeps_settings_or_what_is_not_there(site: Site) -> None:
+    assert get(site, "/settings.json").headers["Cache-Control"] == "no-cache"
+    for path, status in (("/missing.js", 404), ("/probe", 405)):
+        reply = get(site, path)
+        assert (reply.status, reply.headers["Cache-Control"]) == (status, "no-store")
+
+
+@pytest.mark.parametrize("size", [10, 3 << 20], ids=["small", "large"])
+@pytest.mark.parametrize("way", ["in place", "by another file"])
+@pytest.mark.parametrize("seconds", [0, -1000, 1000], ids=["equal", "older", "newer"])
+def test_another_version_is_sent_whatever_its_time_says(
+    site: Site, folder: Path, size: int, way: str, seconds: int
+) -> None:
+    file = folder / "version.js"
+    file.write_bytes(b"1" * size)
+    os.utime(file, (1_600_000_000, 1_600_000_000))
+    first = get(site, "/version.js")
+    known = {
+        "If-None-Match": first.headers["ETag"],
+        "If-Modified-Since": first.headers["Last-Modified"],
+    }
+    assert get(site, "/version.js", **known).status == 304
+    written = file if way == "in place" else folder / "next"
+    written.write_bytes(b"2" * size)
+    os.utime(written, (1_600_000_000 + seconds, 1_600_000_000 + seconds))
+    written.rename(file)
+    second = get(site, "/version.js", **known)
+    assert (second.status, second.body) == (200, b"2" * size)
+    if seconds:
+        del known["If-None-Match"]
+        assert get(site, "/version.js", **known).status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"If-None-Match": "*"}, 304),
+        ({"If-None-Match": "TAG"}, 304),
+        ({"If-None-Match": "W/TAG"}, 304),
+        ({"If-None-Match": '"a", W/"b" ,TAG'}, 304),
+        ({"If-None-Match": '"a,b"'}, 200),
+        ({"If-None-Match": "nonsense"}, 200),
+        ({"If-None-Match": '"other"', "If-Modified-Since": "TIME"}, 200),
+        ({"If-None-Match": "TAG", "If-Modified-Since": LONG_AGO}, 304),
+        ({"If-Modified-Since": "TIME"}, 304),
+        ({"If-Modified-Since": LONG_AGO}, 200),
+        ({"If-Modified-Since": "yesterday"}, 200),
+        ({"If-Match": "*"}, 200),
+        ({"If-Match": '"a", TAG'}, 200),
+        ({"If-Match": "W/TAG"}, 412),
+        ({"If-Match": '"other"'}, 412),
+        ({"If-Match": '"other"', "If-None-Match": "TAG"}, 412),
+        ({"If-Match": "TAG", "If-None-Match": "TAG"}, 304),
+        ({"If-Unmodified-Since": "TIME"}, 200),
+        ({"If-Unmodified-Since": LONG_AGO}, 412),
+        ({"If-Unmodified-Since": LONG_AGO, "If-Match": "TAG"}, 200),
+    ],
+    ids=str,
+)
+def test_conditions_are_those_of_http(site: Site, headers: dict[str, str], status: int) -> None:
+    known = get(site, "/static/app.js").headers
+    assert known["ETag"].startswith('"')
+    assert known["ETag"].endswith('"')
+    sent = {
+        name: value.replace("TAG", known["ETag"]).replace("TIME", known["Last-Modified"])
+        for name, value in headers.items()
+    }
+    for method in ("GET", "HEAD"):
+        reply = get(site, "/static/app.js", method, **sent)
+        assert reply.status == status
+        if status == 200:
+            assert reply.body.decode() == (FILES["app.js"] if method == "GET" else "")
+    if status == 412:
+        assert failure(get(site, "/static/app.js", **sent))
 
 
 @pytest.mark.parametrize(
@@ -109,12 +222,110 @@ def test_a_file_that_has_not_changed_is_304(site: Site) -> None:
     [
         ("2-4", "bytes 2-4/10", b"234"),
         ("7-", "bytes 7-9/10", b"789"),
+        ("7-99", "bytes 7-9/10", b"789"),
+        ("0-0", "bytes 0-0/10", b"0"),
         ("-2", "bytes 8-9/10", b"89"),
+        ("-99", "bytes 0-9/10", b"0123456789"),
     ],
 )
 def test_a_range_of_a_file_is_206(site: Site, wanted: str, got: str, body: bytes) -> None:
     reply = get(site, "/static/deep/er/note.txt", Range=f"bytes={wanted}")
     assert (reply.status, reply.headers["Content-Range"], reply.body) == (206, got, body)
+    assert reply.headers["Content-Length"] == str(len(body))
+
+
+@pytest.mark.parametrize("wanted", ["4-2", "0-1,3-4", "x-", "-", "", f"{'9' * 20}-"])
+def test_what_is_not_one_range_gets_the_whole_file(site: Site, wanted: str) -> None:
+    reply = get(site, "/static/deep/er/note.txt", Range=f"bytes={wanted}")
+    assert (reply.status, reply.body) == (200, b"0123456789")
+    assert get(site, "/static/deep/er/note.txt", Range=f"lines={wanted}").status == 200
+
+
+@pytest.mark.parametrize("wanted", ["10-", "99-100", "-0"])
+def test_a_range_beyond_the_end_is_416(site: Site, wanted: str) -> None:
+    reply = get(site, "/static/deep/er/note.txt", Range=f"bytes={wanted}")
+    assert (reply.status, reply.headers["Content-Range"]) == (416, "bytes */10")
+    assert failure(reply)
+    head = get(site, "/static/deep/er/note.txt", "HEAD", Range=f"bytes={wanted}")
+    assert (head.status, head.headers["Content-Length"]) == (200, "10")
+
+
+@pytest.mark.parametrize(
+    ("same", "status"),
+    [
+        ("TAG", 206),
+        ("TIME", 206),
+        ("W/TAG", 200),
+        ('"other"', 200),
+        (LONG_AGO, 200),
+        (LATER, 200),
+        ("nonsense", 200),
+    ],
+)
+def test_a_range_is_sent_only_of_the_version_of_which_the_client_has_a_part(
+    site: Site, same: str, status: int
+) -> None:
+    path = "/static/deep/er/note.txt"
+    known = get(site, path).headers
+    same = same.replace("TAG", known["ETag"]).replace("TIME", known["Last-Modified"])
+    reply = get(site, path, **{"If-Range": same, "Range": "bytes=2-4"})
+    assert (reply.status, reply.body) == (status, b"234" if status == 206 else b"0123456789")
+
+
+def test_an_empty_file_has_no_range(site: Site, folder: Path) -> None:
+    (folder / "empty.txt").touch()
+    reply = get(site, "/static/empty.txt")
+    assert (reply.status, reply.body, reply.headers["Content-Length"]) == (200, b"", "0")
+    assert get(site, "/static/empty.txt", Range="bytes=0-").status == 416
+    assert get(site, "/static/empty.txt", Range="bytes=-5").status == 200
+
+
+LARGE = 16 << 20
+
+
+def begin_download(site: Site) -> HTTPConnection:
+    """A client that takes little of an answer at a time, so that most of it is still to be sent."""
+    client = keep_alive(site.ports["wsgi"])
+    client.sock = socket.socket()
+    client.sock.settimeout(PATIENCE)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    client.sock.connect(("127.0.0.1", client.port))
+    client.request("GET", "/static/large.bin")
+    return client
+
+
+def test_a_file_that_grows_while_it_is_sent_ends_where_it_was_said_to(
+    site: Site, folder: Path
+) -> None:
+    with (folder / "large.bin").open("wb") as file:
+        file.truncate(LARGE)
+        client = begin_download(site)
+        answer = client.getresponse()
+        file.seek(LARGE)
+        file.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+        file.flush()
+        assert len(answer.read()) == LARGE
+        client.request("GET", "/static/app.js")
+        assert client.getresponse().read().decode() == FILES["app.js"]
+        client.close()
+
+
+def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(site: Site, folder: Path) -> None:
+    with (folder / "large.bin").open("wb") as file:
+        file.truncate(LARGE)
+        client = begin_download(site)
+        answer = client.getresponse()
+        file.truncate(0)
+        with pytest.raises(IncompleteRead):
+            answer.read()
+        client.close()
+
+
+def test_what_is_no_file_is_404_at_once(site: Site, folder: Path) -> None:
+    os.mkfifo(folder / "pipe.txt")
+    (folder / "circle.txt").symlink_to("circle.txt")
+    for name in ("pipe.txt", "circle.txt", "app.js/", "app.js/x", "x" * 300):
+        assert get(site, f"/static/{name}").status == 404
 
 
 def test_a_link_leads_nowhere_outside_and_to_places_inside(site: Site) -> None:

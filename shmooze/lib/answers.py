@@ -10,6 +10,9 @@ from shmooze.lib import packet
 
 log = logging.getLogger(__name__)
 
+#: Of a refusal. No cache may keep one: what is missing now may be there in a moment.
+_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+
 JSON_TYPES = ("application/json", "text/json")
 
 
@@ -18,7 +21,7 @@ class Refused(HTTPResponse):
 
     def __init__(self, status: int, message: str, **headers: str) -> None:
         body = packet.encode(packet.error(message))
-        super().__init__(body, status, {"Content-Type": "application/json", **headers})
+        super().__init__(body, status, {**_HEADERS, **headers})
 
 
 def json_body(largest: int) -> bytes:
@@ -54,7 +57,8 @@ def answer_error(error: HTTPError) -> bytes:
             error.exception,
             error.traceback,
         )
-    response.content_type = "application/json"
+    for name, value in _HEADERS.items():
+        response.set_header(name, value)
     method = request.method
     words = {
         404: f"nothing is at {request.path}",
