@@ -84,7 +84,7 @@ class Gateway:
         host = source.host("service_host")
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         self._backends = {
-            name: Backend(name, host, port, self.timeout, self.connections)
+            name: Backend(name, host, port, self.timeout, self.connections, limits.idle_timeout)
             for name, port in source.services.items()
         }
         self._files = StaticFiles(source.get("static_path"))
@@ -116,6 +116,8 @@ class Gateway:
         """Stop serving; answers under way are finished."""
         if self._server is not None:
             self._server.stop()
+        for backend in self._backends.values():
+            backend.close()
 
     def _route(self) -> None:
         prefix, static = self.settings.get("wsgi_prefix"), self.settings.get("static_prefix")

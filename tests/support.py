@@ -63,11 +63,15 @@ def is_listening(port: int) -> bool:
     return True
 
 
-def connections_to(port: int) -> int:
-    """Established connections to a port of loopback."""
+#: States of a connection in /proc/net/tcp.
+ESTABLISHED, CLOSE_WAIT = "01", "08"
+
+
+def connections_to(port: int, state: str = ESTABLISHED) -> int:
+    """Connections to a port of loopback, as the side has them that has made them."""
     there = f"0100007F:{port:04X}"
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    return sum(line.split()[2] == there and line.split()[3] == "01" for line in lines)
+    return sum(line.split()[2] == there and line.split()[3] == state for line in lines)
 
 
 def is_alive(pid: int) -> bool:

@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 from raw_service import RawService, ok
-from support import PATIENCE, Site, child, failure, http, keep_alive, probe_site, wait_until
+from support import (
+    CLOSE_WAIT,
+    PATIENCE,
+    Site,
+    child,
+    connections_to,
+    failure,
+    http,
+    keep_alive,
+    probe_site,
+    wait_until,
+)
 
 JSON = {"Content-Type": "application/json"}
 
@@ -142,6 +153,38 @@ def test_clients_that_come_and_go_share_a_kept_connection(site: Site) -> None:
         for number in range(5):
             assert site.post("raw", [number]).json == [number]
         assert service.accepted == 1
+
+
+def test_connections_of_a_burst_are_closed_once_the_service_has_closed_them(site: Site) -> None:
+    many = 30
+    all_asked = threading.Barrier(many)
+
+    def wait_for_the_others(body: bytes) -> bytes:
+        all_asked.wait(PATIENCE)
+        return ok(body)
+
+    port = site.ports["raw"]
+    with RawService(port, wait_for_the_others), ThreadPoolExecutor(many) as pool:
+        assert [reply.status for reply in pool.map(lambda n: site.post("raw", n), range(many))] == (
+            [200] * many
+        )
+        assert connections_to(port) == many
+    wait_until(lambda: not connections_to(port), "the service has closed them")
+    wait_until(lambda: not connections_to(port, CLOSE_WAIT), "and so has the gateway")
+
+
+def test_a_connection_without_use_is_closed_before_the_service_would_do_it(tmp_path: Path) -> None:
+    site = probe_site(tmp_path / "idle", "wsgi", "raw", idle_timeout=2)
+    port = site.ports["raw"]
+    try:
+        site.start("wsgi")
+        with RawService(port) as service:  # which closes none by itself
+            assert site.post("raw", 1).json == 1
+            wait_until(lambda: not connections_to(port), "the connection is closed")
+            assert site.post("raw", 2).json == 2
+            assert service.accepted == 2
+    finally:
+        site.close()
 
 
 def test_concurrent_requests_never_get_each_others_answers(site: Site) -> None:

@@ -2,11 +2,16 @@
 
 Requests are a few bytes that we know beforehand, sent over connections that are kept; answers are
 read by the parser of httptools. A whole client would cost twice as much as all of that.
+
+A kept connection that is not used is closed well before the service would do it. So a request does
+not meet a connection that is just being closed, and after a burst nothing is held open for long.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
@@ -18,6 +23,7 @@ from gevent.lock import BoundedSemaphore
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from shmooze.lib.answers import Refused
+from shmooze.lib.limits import Limits
 from shmooze.lib.sockets import peek, send_all
 
 log = logging.getLogger(__name__)
@@ -45,20 +51,39 @@ class Backend:
     """Asks the service `name`, which listens at `host` and `port`.
 
     `timeout` is the seconds that an answer may take; `connections` is how many may be used at the
-    same time: further requests wait.
+    same time: further requests wait. `idle_timeout` is the seconds after which the service closes
+    a connection that is not used; ours are closed in half of that.
     """
 
+    #: Seconds for which a connection is kept unused at the most.
+    longest_idle = 30.0
+    #: Seconds between two looks for connections that are unused for too long, or closed by the
+    #: service.
+    sweep_interval = 2.0
     #: Seconds that a service may take to accept a connection.
     connect_timeout = 5.0
     #: Seconds for which a stream of events may say nothing; services say something every 15.
     silence = 60.0
 
-    def __init__(self, name: str, host: str, port: int, timeout: float, connections: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        timeout: float,
+        connections: int,
+        idle_timeout: float = Limits.idle_timeout,
+    ) -> None:
         self.name = name
         self._host, self._port = host, port
         self._timeout = timeout
         self._places = BoundedSemaphore(connections)
-        self._idle: list[Any] = []
+        self._longest_idle = min(self.longest_idle, idle_timeout / 2)
+        #: Connections that are not used, each after the time since when; the one that was used
+        #: last at the end. There are never more than `connections`.
+        self._idle: deque[tuple[float, Any]] = deque()
+        #: Calls `_sweep` again and again, as long as there are such connections.
+        self._sweeper: Any = None
         at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._head = f"POST / HTTP/1.1\r\nHost: {at}\r\nContent-Type: application/json\r\n"
 
@@ -135,7 +160,8 @@ class Backend:
     def close(self) -> None:
         """Close the connections that are not used."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[1].close()
+        self._stop_sweeping()
 
     def _converse(self, request: bytes) -> Reply:
         connection = self._take() or self._connect()
@@ -150,16 +176,42 @@ class Backend:
             connection.close()
             raise
         if found.keeps_connection:
-            self._idle.append(connection)
+            self._keep(connection)
         else:
             connection.close()
         return found
 
+    def _keep(self, connection: Any) -> None:
+        self._idle.append((time.monotonic(), connection))
+        if self._sweeper is None:
+            seconds = min(self.sweep_interval, self._longest_idle)
+            self._sweeper = gevent.get_hub().loop.timer(seconds, seconds, ref=False)
+            self._sweeper.start(self._sweep)
+
+    def _sweep(self) -> None:
+        """Close what has been unused for too long, and what the service has closed."""
+        for _ in range(len(self._idle)):
+            since, connection = self._idle.popleft()
+            if self._is_good(since, connection):
+                self._idle.append((since, connection))
+            else:
+                connection.close()
+        if not self._idle:
+            self._stop_sweeping()
+
+    def _stop_sweeping(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.close()
+            self._sweeper = None
+
+    def _is_good(self, since: float, connection: Any) -> bool:
+        return time.monotonic() - since < self._longest_idle and peek(connection) is None
+
     def _take(self) -> Any:
-        """The connection that was used last of those that the service has not closed."""
+        """The connection that was used last of those that are good."""
         while self._idle:
-            connection = self._idle.pop()
-            if peek(connection) is None:
+            since, connection = self._idle.pop()
+            if self._is_good(since, connection):
                 return connection
             connection.close()
         return None
