@@ -16,8 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 from events import Watcher
 from raw_service import RawService, ok
@@ -34,6 +36,9 @@ from support import (
 )
 from terminal import Terminal, Window
 
+from shmooze.lib import heartbeats
+from shmooze.lib.heartbeats import Heartbeats
+from shmooze.lib.workers import Supervisor
 from shmooze.modules.tree import children
 from shmooze.settings import Settings
 from shmooze.wsgi import Gateway
@@ -268,6 +273,64 @@ def test_clients_that_wait_at_a_dead_worker_are_answered_by_the_next(
         assert json.load(client.getresponse())["success"]
         client.close()
     assert "killed by signal 9; another one at once" in site.log("wsgi")
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced(make_gateway: Callable[..., Site]) -> None:
+    site = make_gateway(2, "probe")
+    site.programs["wsgi"] = child("svc_workers", "strict")
+    site.start()
+    hung, other = workers_of(site)
+    os.kill(hung, signal.SIGSTOP)
+    assert other in workers_of(site, besides={hung})
+    with connections(site):
+        assert set(spread(site)) == set(workers_of(site))
+    log = site.log("wsgi")
+    assert re.search(rf"worker [12] \(pid {hung}\) has been hanging for [\d.]+ s: it is kill", log)
+    assert f"(pid {hung}) was killed by signal 9; another one at once" in log
+    assert log.count("hanging") == 1
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The time on the supervisor's clock, in a list of one."""
+    times = [1000.0]
+    monkeypatch.setattr(heartbeats, "time", SimpleNamespace(monotonic=lambda: times[0]))
+    yield times
+
+
+def beat(beats: Heartbeats, worker: int) -> None:
+    greenlet = gevent.spawn(beats.beat_forever, worker)
+    gevent.sleep(0)
+    greenlet.kill()
+
+
+def test_silence_grows_with_each_look_until_a_beat(now: list[float]) -> None:
+    beats = Heartbeats(2)
+    for _ in range(4):
+        beat(beats, 0)
+        beats.look()
+        beats.look()  # too early to tell
+        now[0] += beats.look_interval
+    assert (beats.silence(0), beats.silence(1)) == (0, 4 * beats.look_interval)
+    beat(beats, 1)
+    beats.look()
+    assert beats.silence(1) == 0
+    assert beats.silence(0) == beats.look_interval
+    beats.forget(0)
+    assert beats.silence(0) == 0
+
+
+def test_nobody_is_blamed_for_a_time_in_which_all_were_stopped(now: list[float]) -> None:
+    beats = Heartbeats(1)
+    beat(beats, 0)
+    beats.look()
+    now[0] += 3600
+    beats.look()
+    assert beats.silence(0) < Supervisor.hang_timeout / 2
+    beat(beats, 0)
+    now[0] += beats.look_interval
+    beats.look()
+    assert beats.silence(0) == 0
 
 
 def test_nobody_has_to_read_the_log_for_a_worker_to_be_replaced(

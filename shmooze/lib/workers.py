@@ -10,6 +10,8 @@
   young is not replaced at once: until then its listener is closed, and the others get its share.
 - It does nothing but plain system calls and waits for signals only, which are blocked and taken
   one by one. gevent has not begun anything in it, so a fork of it can begin anew.
+- A worker whose event loop does not turn serves nobody, and clients would wait in its listener for
+  ever. It is killed, and replaced like any other that has ended.
 - A worker is killed by the system when the supervisor dies; where there is no parent-death signal
   it ends itself when a pipe says so.
 """
@@ -32,6 +34,7 @@ from gevent import monkey
 from gevent.socket import wait_read
 
 from shmooze.errors import ShmoozeError
+from shmooze.lib.heartbeats import Heartbeats
 from shmooze.lib.program import ENDING, log_to
 from shmooze.lib.server import listen
 from shmooze.lib.stderr import PlainStderrHandler, StderrHandler
@@ -64,6 +67,9 @@ class Supervisor:
     first_delay = 0.25
     #: The longest delay, in seconds.
     longest_delay = 30.0
+    #: Seconds for which a worker's event loop may stand still before the worker is killed. What is
+    #: stopped together with the supervisor does not count.
+    hang_timeout = 30.0
     #: Seconds that workers may take to end before they are killed.
     stop_timeout = 5.0
 
@@ -71,6 +77,7 @@ class Supervisor:
         listen(host, port).close()  # finds others there, even those that would share it
         self._listen = partial(listen, host, port, shared=True)
         self._places = [_Place(number + 1, self._listen()) for number in range(count)]
+        self._heartbeats = Heartbeats(count)
         self._pid = os.getpid()
         #: Reads as ended in the workers when the supervisor has gone.
         self._alive, self._held = os.pipe()
@@ -92,8 +99,9 @@ class Supervisor:
                     set_handler(signal.SIGCHLD, signal.SIG_DFL)
                     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD, signal.SIGALRM))
                     return place.listener
+            self._kill_hung()
             dues = [place.due for place in self._places if not place.pid]
-            _set_alarm(min(dues) if dues else None)
+            _set_alarm(min([*dues, self._heartbeats.next_look]))
             number = signal.sigwait(_AWAITED)
             if number in ENDING:
                 self._end(number)
@@ -112,6 +120,7 @@ class Supervisor:
             return False
         if pid:
             place.pid = pid
+            self._heartbeats.forget(place.number - 1)
             log.info("worker %d has pid %d", place.number, pid)
             return False
         for other in self._places:
@@ -120,7 +129,20 @@ class Supervisor:
         gevent.reinit()  # in case that somebody has waited for something already
         log_to(StderrHandler(), f"worker {place.number}: ")
         self._die_with_supervisor()
+        gevent.spawn(self._heartbeats.beat_forever, place.number - 1)
         return True
+
+    def _kill_hung(self) -> None:
+        self._heartbeats.look()
+        for place in self._places:
+            silence = self._heartbeats.silence(place.number - 1)
+            if place.pid and silence >= self.hang_timeout:
+                log.error(
+                    "worker %d (pid %d) has been hanging for %g s: it is killed",
+                    *(place.number, place.pid, silence),
+                )
+                os.kill(place.pid, signal.SIGKILL)
+                self._heartbeats.forget(place.number - 1)
 
     def _die_with_supervisor(self) -> None:
         os.close(self._held)
@@ -187,6 +209,5 @@ def _is_killed_with_parent() -> bool:
     return ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0
 
 
-def _set_alarm(due: float | None) -> None:
-    seconds = 0.0 if due is None else max(0.001, due - time.monotonic())
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+def _set_alarm(due: float) -> None:
+    signal.setitimer(signal.ITIMER_REAL, max(0.001, due - time.monotonic()))
