@@ -203,6 +203,7 @@ class Broker(JSONCommandProcessor, Service):
         filename = self._logfilename or settings.get("log_database_path")
         if filename:
             self.logger = Database(filename, log_table=f"{self.name}_log")
+            self.logger.open()  # programs that read it may start with us
         starter = Starter()  # ahead of listening: it yields, and clients would find us half started
         super().start()
         # The port is ours, so nobody else can be this service now.

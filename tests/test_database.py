@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
+import gevent.threadpool
 import pytest
-from support import log_rows
+from support import PATIENCE, log_rows
 
 from shmooze.lib import database
 from shmooze.lib.database import Database
+from shmooze.lib.logfile import LogFile
 
 #: The table as shmooze 1.2.4 makes it.
 OLD_TABLE = """CREATE TABLE own_log (pk INTEGER PRIMARY KEY, uid TEXT, namespace TEXT,
@@ -30,6 +34,7 @@ class Quick(Database):
     lock_timeout = 0.05
     retry_delay = 0.05
     close_timeout = 0.3
+    gather = hang_timeout = 0.05
     max_rows = 5
     max_bytes = 2000
 
@@ -46,6 +51,13 @@ def make_log(tmp_path: Path) -> Iterator[Callable[..., Database]]:
     yield make
     for each in made:
         each.close()
+
+
+def run_until(condition: Callable[[], Any], what: str) -> None:
+    """Have the loop run until something is so."""
+    with gevent.Timeout(PATIENCE, AssertionError(f"waited in vain: {what}")):
+        while not condition():
+            gevent.sleep(0.01)
 
 
 def update(kind: str, parameters: Any) -> dict[str, Any]:
@@ -84,7 +96,9 @@ def test_parameters_are_not_moved_past_another_entry_of_their_module(make_log: A
 
 def test_the_time_of_a_row_is_when_it_happened(make_log: Any, monkeypatch: Any) -> None:
     now = 1_000_000_000.0
-    clock = SimpleNamespace(strftime=time.strftime, gmtime=lambda: time.gmtime(now))
+    clock = SimpleNamespace(
+        strftime=time.strftime, gmtime=lambda: time.gmtime(now), monotonic=time.monotonic
+    )
     monkeypatch.setattr(database, "time", clock)
     log = make_log()
     log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
@@ -204,3 +218,184 @@ def test_an_answer_that_is_no_json_does_not_end_the_log(make_log: Any, tmp_path:
     log.log(None, "client", {"cmd": "rm"}, GOOD)
     log.close()
     assert log_rows(tmp_path / "log.db", "own_log")[-1] == (None, "client", {"cmd": "rm"}, GOOD)
+
+
+@pytest.mark.parametrize("log_first", [True, False])
+def test_a_thread_that_cannot_be_started_delays_rows_and_loses_none(
+    make_log: Any, monkeypatch: Any, caplog: Any, log_first: bool
+) -> None:
+    attempts = []
+
+    def refuse(*args: Any) -> None:
+        attempts.append(args)
+        raise RuntimeError("can't start new thread")
+
+    log = make_log(Quick)
+    with monkeypatch.context() as patch:
+        patch.setattr(gevent.threadpool, "start_new_thread", refuse)
+        if not log_first:
+            log.open()
+        log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
+        run_until(lambda: "can't start new thread" in caplog.text, "it is said")
+        log.log(None, "client-queue", {"cmd": "mv"}, GOOD)
+        run_until(lambda: len(attempts) > 3, "it is tried again")
+    run_until(lambda: "written again; 0 rows were lost" in caplog.text, "it is written")
+    assert logged(log) == ["rm", "mv"]
+    assert caplog.text.count("cannot be written") == 1
+
+
+def test_rows_dropped_without_an_outage_are_told(make_log: Any, caplog: Any) -> None:
+    log = make_log(Quick)
+    for number in range(20):
+        log.log(None, f"{number}", {"cmd": "rm"}, GOOD)
+    assert len(logged(log)) == Quick.max_rows
+    assert f"{20 - Quick.max_rows} rows were lost" in caplog.text
+    log.close()
+    assert caplog.text.count("lost") == 1
+
+
+@pytest.fixture
+def hanging(monkeypatch: Any) -> Iterator[Callable[[], None]]:
+    """A disk that hangs until the function is called: the thread waits, as in a system call."""
+    read_end, write_end = os.pipe()
+    write, at_work = LogFile.write, []
+
+    def hang(self: LogFile, batch: Any) -> None:
+        at_work.append(self)
+        os.read(read_end, 1)
+        at_work.remove(self)
+        write(self, batch)
+
+    monkeypatch.setattr(LogFile, "write", hang)
+    with ExitStack() as release:
+        release.callback(os.close, write_end)
+        yield release.close
+    run_until(lambda: not at_work, "no thread waits any more")
+    os.close(read_end)
+
+
+def test_closing_while_the_disk_hangs_ends_in_time_and_counts_the_rows(
+    make_log: Any, caplog: Any, hanging: Any
+) -> None:
+    log = make_log(Quick)
+    log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
+    run_until(lambda: log._job is not None, "it is being written")
+    log.log(None, "client-queue", {"cmd": "mv"}, GOOD)
+    with gevent.Timeout(10):
+        log.close()
+        log.close()
+    assert caplog.text.count("2 rows lost") == 1
+    assert caplog.text.count("the file is not closed") == 1
+
+
+def test_a_disk_that_hangs_is_told_and_rows_wait_within_the_limits(
+    make_log: Any, caplog: Any, hanging: Any
+) -> None:
+    log = make_log(Quick)
+    log.log(None, "first", {"cmd": "rm"}, GOOD)
+    run_until(lambda: "the disk does not answer" in caplog.text, "it is said")
+    for number in range(20):
+        log.log(None, f"{number}", {"cmd": "x" * 700}, GOOD)
+    run_until(lambda: not log._pending, "what waits is text")
+    assert log._bytes <= Quick.max_bytes
+    hanging()
+    run_until(lambda: "written again" in caplog.text, "it is over")
+    rows = [row[0] for row in log.execute("SELECT namespace FROM own_log")]
+    assert rows == ["first", "18", "19"]
+
+
+def test_who_reads_and_gives_up_leaves_the_rows_to_be_written_once(
+    make_log: Any, hanging: Any
+) -> None:
+    log = make_log(Quick)
+    log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
+    with gevent.Timeout(0.1, False):
+        log.execute("SELECT 1")
+    hanging()
+    assert logged(log) == ["rm"]
+
+
+def test_the_table_is_there_once_the_log_is_open(make_log: Any, tmp_path: Path) -> None:
+    log = make_log()
+    log.open()
+    assert log_rows(tmp_path / "log.db", "own_log") == []
+    log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
+    assert logged(log) == ["rm"]
+
+
+def test_a_table_that_could_not_be_made_is_made_later_though_nothing_is_logged(
+    make_log: Any, tmp_path: Path, caplog: Any
+) -> None:
+    make_log(Quick, "later/log.db").open()
+    assert "cannot be written" in caplog.text
+    (tmp_path / "later").mkdir()
+    run_until(lambda: "written again; 0 rows were lost" in caplog.text, "the table is made")
+    assert log_rows(tmp_path / "later/log.db", "own_log") == []
+
+
+def rename(file: Path) -> None:
+    file.rename(f"{file}.1")
+
+
+def remove_all(file: Path) -> None:
+    for each in file.parent.glob(f"{file.name}*"):
+        each.unlink()
+
+
+def rotate(file: Path) -> None:
+    """As logrotate does it with `create`."""
+    rename(file)
+    file.touch()
+
+
+def put_another(file: Path) -> None:
+    """Another database takes its place, as a backup that is restored."""
+    remove_all(file)
+    with closing(sqlite3.connect(file)) as other:
+        other.execute(OLD_TABLE)
+
+
+def empty(file: Path) -> None:
+    """As logrotate does it with `copytruncate`."""
+    os.truncate(file, 0)
+
+
+@pytest.mark.parametrize("take_away", [rename, Path.unlink, remove_all, rotate, put_another, empty])
+def test_a_file_that_was_taken_away_is_made_anew(
+    make_log: Any, tmp_path: Path, caplog: Any, take_away: Callable[[Path], None]
+) -> None:
+    file = tmp_path / "log.db"
+    ours, others = make_log(), make_log()  # two services that share it
+    for log in (ours, others):
+        log.log(None, "client-queue", {"cmd": "before"}, GOOD)
+        log.execute("SELECT 1")
+    take_away(file)
+    for cmd in ("ours", "others"):
+        log = ours if cmd == "ours" else others
+        log.log(None, "client-queue", {"cmd": cmd}, GOOD)
+        log.execute("SELECT 1")
+        ours.log(None, "client-queue", {"cmd": "again"}, GOOD)
+        ours.execute("SELECT 1")
+    assert [row[2]["cmd"] for row in log_rows(file, "own_log")] == [
+        *("ours", "again", "others", "again")
+    ]
+    assert caplog.text.count("was moved, removed or emptied") == 2  # by each
+    if take_away in (rename, rotate):
+        assert [row[2]["cmd"] for row in log_rows(Path(f"{file}.1"), "own_log")] == 2 * ["before"]
+    for log in (ours, others):
+        log.close()
+    with closing(sqlite3.connect(file)) as reader:
+        assert reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert len(log_rows(file, "own_log")) == 4
+
+
+def test_two_that_make_a_file_anew_at_once_share_it(make_log: Any, tmp_path: Path) -> None:
+    file = tmp_path / "log.db"
+    logs = [make_log() for _ in range(4)]
+    for turn in range(5):
+        for number, log in enumerate(logs):
+            log.log(None, f"{turn} {number}", {"cmd": "rm"}, GOOD)
+        gevent.joinall([gevent.spawn(log.execute, "SELECT 1") for log in logs], raise_error=True)
+        names = {row[1] for row in log_rows(file, "own_log")}
+        assert names == {f"{turn} {number}" for number in range(len(logs))}
+        rotate(file)

@@ -3,13 +3,13 @@
     pk, uid, namespace, timestamp, input_json, output_json
 
 Strategy. `log` only puts a row in memory. One greenlet lets rows gather for a moment and hands
-them, as one transaction, to one thread that owns the connection; the event loop never waits for
-a disk. Rows that set parameters of one module and follow each other become one row with the
-merged parameters.
+them, as one transaction, to one thread that owns the file (see lib.logfile); the event loop never
+waits for a disk. Rows that set parameters of one module and follow each other become one row with
+the merged parameters.
 
-A disk that is locked, full or read-only stops nobody: rows wait in memory, up to a limit. It is
-said once in the program's log when that begins and once when it is over, with the number of
-rows that had to be dropped.
+A disk that is locked, full, read-only or hangs stops nobody, and neither does a thread that cannot
+be started: rows wait in memory, up to a limit. It is said once in the program's log when that
+begins and once when it is over, with the number of rows that had to be dropped.
 """
 
 from __future__ import annotations
@@ -18,33 +18,25 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from itertools import chain
 from typing import Any, NamedTuple
 
 import gevent
 import msgspec
-from gevent.event import Event
+from gevent.event import AsyncResult, Event
 from gevent.lock import Semaphore
 from gevent.threadpool import ThreadPool
 
 from shmooze import settings
+from shmooze.lib.logfile import LogFile, Values
+from shmooze.lib.turns import Turns
 
 log = logging.getLogger(__name__)
 
 _encode = msgspec.json.encode
 
-_COLUMNS = """(
-    pk INTEGER PRIMARY KEY,
-    uid TEXT,
-    namespace TEXT,
-    timestamp DATETIME DEFAULT CURRENT_TIMESTAMP,
-    input_json TEXT,
-    output_json TEXT
-)"""
-
 
 class Row(NamedTuple):
-    """One entry; `input` and `output` are JSON values until the writer turns them to text."""
+    """One entry; `input` and `output` are JSON values until they are turned to text."""
 
     uid: str | None
     namespace: str
@@ -57,7 +49,7 @@ class Database:
     """A log table in an SQLite file.
 
     `filename` is the file (None: `log_database_path` of the settings, or else memory),
-    `log_table` the table's name. Nothing is opened before the first write.
+    `log_table` the table's name. Nothing is opened before `open`, or the first write.
     """
 
     #: Seconds that rows may gather before they are written.
@@ -66,22 +58,29 @@ class Database:
     lock_timeout = 1.0
     #: Seconds between attempts while the disk does not take rows.
     retry_delay = 1.0
+    #: Seconds after which a write that is not done is told of.
+    hang_timeout = 5.0
     #: Rows that wait in memory at the most; the oldest are dropped for newer ones.
     max_rows = 10_000
     #: Bytes of JSON that wait in memory at the most.
     max_bytes = 64 << 20
-    #: Rows that one statement writes. After each, the writing thread has to wait for the loop.
-    rows_at_once = 100
-    #: Seconds that `close` tries to get the last rows written.
+    #: Seconds that `open` waits for the disk.
+    open_timeout = 1.5
+    #: Seconds that `close` tries to get the last rows written, and then the file closed.
     close_timeout = 2.0
 
     def __init__(self, filename: str | None = None, log_table: str | None = None) -> None:
         self.filename = filename or settings.get("log_database_path") or ":memory:"
         self.log_table = log_table
+        self._file = LogFile(self.filename, log_table, self.lock_timeout)
         self._pending: deque[Row] = deque()
         self._merge: dict[str, dict[str, Any]] = {}
-        self._backlog: deque[tuple[Any, ...]] = deque()
-        self._backlog_bytes = 0
+        self._backlog: deque[Values] = deque()
+        #: What the thread is writing, and the job that tells when it is done.
+        self._in_flight: deque[Values] = deque()
+        self._job: AsyncResult | None = None
+        #: Bytes of JSON in both.
+        self._bytes = 0
         self._dropped = 0
         self._outage: str | None = None
         self._wake = Event()
@@ -89,7 +88,16 @@ class Database:
         self._flushing = Semaphore()
         self._writer: gevent.Greenlet | None = None
         self._thread: ThreadPool | None = None
-        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Make the file and the table now, so that readers find them.
+
+        Never fails for the disk's sake: what is wrong is logged, and tried again.
+        """
+        with gevent.Timeout(self.open_timeout, False):
+            self._flush(even_nothing=True)
+        if self._outage is not None or self._job is not None:
+            self._wake_writer()
 
     def log(self, uid: str | None, namespace: str, command: Any, response: Any) -> None:
         """Take one entry. Never waits, never fails for the disk's sake."""
@@ -100,33 +108,46 @@ class Database:
         if len(self._pending) > self.max_rows:
             self._merge.pop(self._pending.popleft().uid or "", None)
             self._dropped += 1
-        if self._writer is None:
-            self._writer = gevent.spawn(self._write_forever)
-        self._wake.set()
+        self._wake_writer()
 
     def execute(self, sql: str, **params: Any) -> list[sqlite3.Row]:
         """Run one statement after all rows logged so far; its rows. Raises sqlite3.Error."""
         self._flush()
-        rows: list[sqlite3.Row] = self._in_thread(self._execute, sql, params)
+        rows: list[sqlite3.Row] = _result(self._start(self._file.execute, sql, params).get())
         return rows
 
     #: The name under which 1.2.4 offered reading.
     execute_select = execute
 
     def close(self) -> None:
-        """Write what waits, as far as the disk takes it now, and close the file."""
+        """Write what waits, as far as the disk takes it now, and close the file.
+
+        Takes `close_timeout` twice at the most, however the disk behaves.
+        """
         self._closing.set()
         self._wake.set()
         if self._writer is not None:
             self._writer.join(self.close_timeout)
             self._writer.kill()
-        left = len(self._pending) + len(self._backlog)
-        if left or self._dropped:
-            log.error("log %s: %d rows lost", self.filename, left + self._dropped)
-        if self._thread is not None:
-            self._in_thread(self._disconnect)
-            self._thread.kill()
+        with gevent.Timeout(self.close_timeout, False):
+            if self._thread is not None:
+                self._start(self._file.close).get()
+                self._thread.kill()
+                self._thread = None
+        if self._job is not None and self._job.ready():
+            self._finish()
+        lost = len(self._pending) + len(self._backlog) + len(self._in_flight) + self._dropped
+        if lost:
+            log.error("log %s: %d rows lost", self.filename, lost)
+        if self._thread is not None:  # it ends with the program
+            log.error("log %s: the disk does not answer, the file is not closed", self.filename)
             self._thread = None
+        self._forget_all()
+
+    def _wake_writer(self) -> None:
+        if not self._writer and not self._closing.is_set():
+            self._writer = gevent.spawn(self._write_forever)
+        self._wake.set()
 
     def _merged(self, uid: str, namespace: str, command: Any) -> bool:
         """Whether an entry could be merged into the module's last one, which still waits."""
@@ -147,109 +168,124 @@ class Database:
             self._wake.wait()
             self._wake.clear()
             self._closing.wait(self.gather if self._outage is None else self.retry_delay)
-            self._flush()
-            if self._backlog:
+            self._flush(even_nothing=self._outage is not None)
+            if self._backlog or self._outage is not None:
                 self._wake.set()
                 if self._closing.is_set():
                     gevent.sleep(self.gather)
 
-    def _flush(self) -> None:
-        """Try once to get all rows written."""
-        with self._flushing:
-            rows, self._pending = self._pending, deque()
-            self._merge.clear()
-            for row in rows:
-                self._keep(row)
-            if self._backlog:
-                self._write_backlog()
+    def _flush(self, even_nothing: bool = False) -> None:
+        """Try once to get all rows written; with `even_nothing` the file is opened at least.
 
-    def _write_backlog(self) -> None:
-        batch = list(self._backlog)
+        Whoever waits here may be interrupted: who comes next waits for the same write.
+        """
+        with self._flushing:
+            if self._job is not None:
+                self._await_job()
+            self._encode_pending()
+            if self._backlog or even_nothing:
+                self._in_flight, self._backlog = self._backlog, deque()
+                try:
+                    self._job = self._start(self._file.write, list(self._in_flight))
+                except Exception as bad:
+                    self._put_back(bad)
+                else:
+                    self._await_job()
+
+    def _await_job(self) -> None:
+        assert self._job is not None
+        began = time.monotonic()
+        while not self._job.wait(self.gather):
+            self._encode_pending()  # so that what waits is bounded in bytes, too
+            if time.monotonic() - began > self.hang_timeout:
+                self._say_outage("the disk does not answer")
+        self._finish()
+
+    def _finish(self) -> None:
+        assert self._job is not None
+        job, self._job = self._job, None
         try:
-            self._in_thread(self._write, batch)
-        except (sqlite3.Error, OSError) as bad:
-            self._say_outage(bad)
+            _result(job.get())
+        except Exception as bad:
+            self._put_back(bad)
             return
-        for values in batch:
-            self._backlog.popleft()
-            self._backlog_bytes -= _size(values)
+        for values in self._in_flight:
+            self._bytes -= _size(values)
+        self._in_flight.clear()
+        if self._file.replaced:
+            log.warning("log %s: was moved, removed or emptied, and is made anew", self.filename)
+            self._file.replaced = 0
         if self._outage is not None:
             log.warning("log %s: written again; %d rows were lost", self.filename, self._dropped)
-            self._outage, self._dropped = None, 0
+        elif self._dropped:
+            log.error("log %s: %d rows were lost, too many came", self.filename, self._dropped)
+        self._outage, self._dropped = None, 0
 
-    def _keep(self, row: Row) -> None:
-        """Put a row, as text, at the end of the backlog; drop from its front what is too much."""
-        try:
-            values = (*row[:3], _encode(row.input).decode(), _encode(row.output).decode())
-        except (TypeError, ValueError, RecursionError) as bad:
-            log.error("log %s: an entry is no JSON and is left out: %s", self.filename, bad)
-            return
-        self._backlog.append(values)
-        self._backlog_bytes += _size(values)
-        while len(self._backlog) > self.max_rows or self._backlog_bytes > self.max_bytes:
-            self._backlog_bytes -= _size(self._backlog.popleft())
+    def _put_back(self, bad: Exception) -> None:
+        self._in_flight.extend(self._backlog)
+        self._backlog, self._in_flight = self._in_flight, deque()
+        self._drop_surplus()
+        self._say_outage(str(bad))
+
+    def _encode_pending(self) -> None:
+        """Turn rows to text, at the end of the backlog; others have their turn in between."""
+        turns = Turns()
+        for _ in range(len(self._pending)):
+            turns.end_if_over()
+            if not self._pending:
+                break
+            row = self._pending.popleft()
+            self._merge.pop(row.uid or "", None)
+            try:
+                values = (*row[:3], _encode(row.input).decode(), _encode(row.output).decode())
+            except (TypeError, ValueError, RecursionError) as bad:
+                log.error("log %s: an entry is no JSON and is left out: %s", self.filename, bad)
+                continue
+            except MemoryError:
+                self._dropped += 1
+                continue
+            self._backlog.append(values)
+            self._bytes += _size(values)
+            self._drop_surplus()
+
+    def _drop_surplus(self) -> None:
+        """Drop the oldest of those that wait until they are within the limits."""
+        while self._backlog and (
+            len(self._backlog) + len(self._in_flight) > self.max_rows
+            or self._bytes > self.max_bytes
+        ):
+            self._bytes -= _size(self._backlog.popleft())
             self._dropped += 1
 
-    def _say_outage(self, bad: Exception) -> None:
-        if self._outage is None:
-            self._outage = str(bad)
-            log.error("log %s: cannot be written, rows wait in memory: %s", self.filename, bad)
+    def _forget_all(self) -> None:
+        for rows in (self._pending, self._backlog, self._in_flight):
+            rows.clear()
+        self._merge.clear()
+        self._job = None
+        self._bytes = self._dropped = 0
 
-    def _in_thread(self, function: Any, *args: Any) -> Any:
+    def _say_outage(self, reason: str) -> None:
+        if self._outage is None:
+            self._outage = reason
+            log.error("log %s: cannot be written, rows wait in memory: %s", self.filename, reason)
+
+    def _start(self, function: Any, *args: Any) -> AsyncResult:
+        """Have the thread do something; its outcome, for `_result`.
+
+        sqlite3.OperationalError where the thread cannot be started.
+        """
         if self._thread is None:
             self._thread = ThreadPool(1)
-        # A pool's thread prints what is raised in it; so it is brought out as a value.
-        result, error = self._thread.apply(_outcome, (function, *args))
-        if error is not None:
-            raise error
-        return result
-
-    # What follows runs in the thread.
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._connection is None:
-            connection = sqlite3.connect(self.filename, timeout=self.lock_timeout)
-            try:
-                connection.row_factory = sqlite3.Row
-                connection.execute("PRAGMA journal_mode=WAL")
-                if self.log_table is not None:
-                    connection.execute(f"CREATE TABLE IF NOT EXISTS {self._table} {_COLUMNS}")
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection
-
-    @property
-    def _table(self) -> str:
-        return '"' + str(self.log_table).replace('"', '""') + '"'
-
-    def _write(self, batch: list[tuple[Any, ...]]) -> None:
         try:
-            with self._connect() as connection:
-                for start in range(0, len(batch), self.rows_at_once):
-                    rows = batch[start : start + self.rows_at_once]
-                    connection.execute(
-                        f"INSERT INTO {self._table}"
-                        " (uid, namespace, timestamp, input_json, output_json)"
-                        f" VALUES {', '.join(len(rows) * ['(?, ?, ?, ?, ?)'])}",
-                        list(chain.from_iterable(rows)),
-                    )
-        except sqlite3.Error:
-            self._disconnect()  # the file may have been replaced; begin anew
-            raise
-
-    def _execute(self, sql: str, params: dict[str, Any]) -> list[sqlite3.Row]:
-        with self._connect() as connection:
-            return connection.execute(sql, params).fetchall()
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+            # A pool's thread prints what is raised in it; so it is brought out as a value.
+            return self._thread.spawn(_outcome, function, *args)
+        except RuntimeError as bad:
+            # The pool keeps what it could not begin, and would do it when nobody expects it.
+            self._thread = None
+            raise sqlite3.OperationalError(f"no thread: {bad}") from bad
 
 
-def _size(values: tuple[Any, ...]) -> int:
+def _size(values: Values) -> int:
     return len(values[3]) + len(values[4])
 
 
@@ -258,3 +294,10 @@ def _outcome(function: Any, *args: Any) -> tuple[Any, Exception | None]:
         return function(*args), None
     except Exception as error:
         return None, error
+
+
+def _result(outcome: tuple[Any, Exception | None]) -> Any:
+    result, error = outcome
+    if error is not None:
+        raise error
+    return result
