@@ -25,6 +25,7 @@ GROUND = {
     "shmooze.errors",
     "shmooze.settings",
     "shmooze.lib",  # a docstring only
+    "shmooze.lib.printable",
     "shmooze.lib.packet",
     "shmooze.modules",  # lazy names only
     "shmooze.modules.lifecycle",
@@ -45,6 +46,7 @@ LOADED_BY_CHILD = [
     "shmooze.errors",
     "shmooze.lib",
     "shmooze.lib.packet",
+    "shmooze.lib.printable",
     "shmooze.modules",
     "shmooze.modules.pymodule",
 ]

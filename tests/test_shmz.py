@@ -450,6 +450,10 @@ def test_table_is_no_wider_than_the_terminal(shmz_on_terminal: Run, peer: Peer) 
     assert [len(line) for line in narrow] == [10, 10, 10]
 
 
+#: A wide space, an emoji of several persons, a private letter, Persian with a joiner.
+SCRIPTS = "日本　語 👩\u200d👩\u200d👧 ❤\ufe0f \ue0b0 \u0645\u06cc\u200c\u062e e\u0301"
+
+
 @pytest.mark.parametrize(
     ("result", "shown"),
     [
@@ -463,6 +467,7 @@ def test_table_is_no_wider_than_the_terminal(shmz_on_terminal: Run, peer: Peer) 
         (30, "30\n"),
         ([1, {"a": 1}], "1\na=1\n"),
         ([{"a": 1}, {}], "a\n1\n\n"),
+        (SCRIPTS, f"{SCRIPTS}\n"),
     ],
     ids=json.dumps,
 )

@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unicodedata import bidirectional, category
 
 import pytest
 from events import asked
@@ -750,8 +751,14 @@ LIVES = st.builds(
 )
 
 
+#: Control characters, halves of letters, ends of lines and paragraphs.
+UNFIT = {"Cc", "Cs", "Zl", "Zp"}
+REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
 def is_plain(lines: Iterable[str]) -> bool:
-    return all(line.isprintable() for line in lines)
+    """Whether there is nothing that a terminal obeys, breaks a line at or is reordered by."""
+    return not any(category(c) in UNFIT or bidirectional(c) in REORDERING for c in "".join(lines))
 
 
 @settings(deadline=None, max_examples=300)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 
 from shmooze.errors import Failure, PacketError
+from shmooze.lib.printable import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,12 +30,7 @@ def error(message: str) -> dict[str, Any]:
 
     Line breaks become spaces, and what a terminal would obey is shown escaped.
     """
-    words = " ".join(str(message).split())
-    if not words.isprintable():
-        words = "".join(
-            each if each.isprintable() else each.encode("unicode_escape").decode() for each in words
-        )
-    return {"success": False, "error": words}
+    return {"success": False, "error": printable(" ".join(str(message).split()))}
 
 
 def assert_success(packet: Any) -> Any:
