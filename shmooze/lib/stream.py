@@ -71,9 +71,17 @@ class Leaving(msgspec.Struct, tag_field="cmd", tag="rm"):
     args: Any = None
 
 
+class FailureText(msgspec.Struct):
+    text: str
+
+
+class Failing(msgspec.Struct, tag_field="cmd", tag="fail"):
+    args: FailureText
+
+
 OnEnd = Callable[[str, bool], None]
 
-Update = SetParameters | UnsetParameters | Leaving
+Update = SetParameters | UnsetParameters | Leaving | Failing
 
 OnUpdate = Callable[[Update, int, int], None]
 

@@ -19,6 +19,8 @@ class Death:
     state: str
     #: Whether the exit, once it has come, is the better reason.
     by_exit: bool = False
+    #: Whether the reason is the module's own, and its output need not explain it.
+    in_own_words: bool = False
     #: The child's exit status, or minus the number of the signal that ended it.
     status: int | None = None
     #: The strongest means that we used: "rm", "SIGTERM", "SIGKILL"; None: it ended by itself.
@@ -26,10 +28,10 @@ class Death:
     #: Seconds from its launch to the end of its last process.
     seconds: float = 0.0
 
-    def explain_by_goodbye(self) -> None:
-        """Make the module's own goodbye the reason, where we saw it hang up before."""
+    def explain_by_own_words(self, reason: str, failed: bool) -> None:
+        """Make what the module says of its end the reason, where we saw it hang up before."""
         if self.by_exit:
-            self.reason, self.failed, self.by_exit = "left by itself", False, False
+            self.reason, self.failed, self.by_exit = reason, failed, False
 
     def explain_by_exit(self, status: int) -> None:
         """Make the exit itself the reason, where it came before any of our means."""

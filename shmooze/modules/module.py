@@ -31,6 +31,7 @@ from shmooze.lib.service import caller_has_left
 from shmooze.lib.stream import (
     Answer,
     CommandStream,
+    Failing,
     Leaving,
     SetParameters,
     StreamEnded,
@@ -53,6 +54,10 @@ log = logging.getLogger(__name__)
 
 #: log(uid, namespace, input, output), as lib.database.Database.log
 LogFunction = Callable[[str, str, Any, Any], None]
+
+
+class InOwnWords(ModuleError):
+    """The child has refused an order, or given up, and has said why."""
 
 
 class Module:
@@ -268,6 +273,7 @@ class Module:
             failed=True,
             last_word="rm",
             until_exit=isinstance(fault, StreamEnded),
+            in_own_words=isinstance(fault, InOwnWords),
         )
 
     def cancel(self) -> None:
@@ -306,7 +312,7 @@ class Module:
         try:
             self._request(cmd, args, Patience(self.command_timeout))
         except Failure as refusal:
-            raise ModuleError(f"refused `{cmd}`: {refusal}") from refusal
+            raise InOwnWords(f"refused `{cmd}`: {refusal}") from refusal
 
     def _request(
         self,
@@ -343,12 +349,19 @@ class Module:
             command = {"cmd": "unset_parameters", "args": {"parameters": names}}
         elif isinstance(update, Leaving):
             command = {"cmd": "rm"}
+        elif isinstance(update, Failing):
+            command = {"cmd": "fail", "args": {"text": update.args.text}}
         self._log(self.uid, "module-instance", command, packet.good())
         self._on_update(self)
         if isinstance(update, Leaving):
             self._end("left by itself", self.natural_death_timeout)
             if self.death is not None:
-                self.death.explain_by_goodbye()
+                self.death.explain_by_own_words("left by itself", failed=False)
+        elif isinstance(update, Failing):
+            fault = InOwnWords(packet.error(f"failed: {update.args.text}")["error"])
+            self.condemn(fault)
+            if self.death is not None:
+                self.death.explain_by_own_words(str(fault), failed=True)
 
     def _make_room(self, parameters: dict[str, Any], size: int, count: int) -> None:
         """Count new parameters, which came in `size` bytes.
@@ -388,21 +401,26 @@ class Module:
         failed: bool = False,
         last_word: str | None = None,
         until_exit: bool = False,
+        in_own_words: bool = False,
     ) -> None:
         """Take it off its place, for `reason`, and bring its processes to their end.
 
         `patience` is how many seconds it has before SIGTERM; `last_word` a command to send it
-        without waiting for the answer, where it has not got it yet; with `until_exit` the child's
-        exit within `patience`, and not `reason`, is what explains the end.
+        without waiting for the answer, where it has accepted `init` and has not got it yet; with
+        `until_exit` the child's exit within `patience`, and not `reason`, is what explains the
+        end; with `in_own_words` nothing explains it better than `reason`.
         """
         if self.state in (State.ENDING, State.GONE):
             return
+        starting = self.state in (State.WAITING, State.STARTING)
         if self._removal is not None:  # whatever came of it, that is why it ends
-            too_early = self.state in (State.WAITING, State.STARTING)
-            reason = "was removed before it had started" if too_early else "was removed"
+            reason = "was removed before it had started" if starting else "was removed"
             failed, until_exit, patience = False, False, self._removal.left
+        if starting:
+            last_word = None  # what has not got through `init` may not be fit for it
         ladder = "rm" if self._commands.last_is_sent else None
-        self.death = Death(reason, failed, self.state.value, by_exit=until_exit, ladder=ladder)
+        state = self.state.value
+        self.death = Death(reason, failed, state, until_exit, in_own_words, ladder=ladder)
         self._burial = gevent.spawn(self._bury, self.death, patience, last_word)
         self._move_to(State.ENDING)
 

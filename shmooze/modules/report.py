@@ -8,6 +8,9 @@ from typing import Any
 from shmooze.lib.events import Entry
 from shmooze.modules.module import Module
 
+#: Begins a traceback of Python; its other lines are indented.
+_TRACEBACK = "Traceback (most recent call last):"
+
 #: Which parameters a client wants to see: {type: [names]}, or true for all of all types.
 Wanted = dict[str, list[str]] | bool
 
@@ -45,11 +48,13 @@ def select(module: Module, names: list[str]) -> dict[str, Any]:
 
 
 def explain(module: Module) -> str:
-    """Why a module failed, with the last words on its standard error: one line."""
+    """Why a module failed, with the last words on its standard error unless it has said itself
+    why: one line.
+    """
     words = f"{module.TYPE_STRING} {module.reason}"
-    last_words = module.errors[-3:]
-    # A refusal stands on standard error as well, most often, and need not be said twice.
-    if not last_words or last_words[-1].endswith(module.reason.partition(": ")[2] or "\n"):
+    # The listing of a traceback, which is indented, means nothing to a client.
+    last_words = [line for line in module.errors if line[:1].strip() and line != _TRACEBACK][-3:]
+    if not last_words or (module.death is not None and module.death.in_own_words):
         return words
     return f"{words}; its last words: {' | '.join(last_words)}"
 
