@@ -48,13 +48,19 @@ def python(version: str) -> str:
 class Parent:
     """A parent of the test's own: two listening sockets, a child, and what passes between them."""
 
-    def __init__(self, here: Path, way: str = "main", python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        here: Path,
+        way: str = "main",
+        python: str = sys.executable,
+        program: str = "poller.py",
+    ) -> None:
         listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
         ports = [str(listener.getsockname()[1]) for listener in listeners]
         self.here, self.stderr = here, here / "stderr"
         with self.stderr.open("wb") as stderr:
             self.child = subprocess.Popen(
-                [python, str(CHILDREN / "poller.py"), way, "127.0.0.1", *ports],
+                [python, str(CHILDREN / program), way, "127.0.0.1", *ports],
                 env={**os.environ, "PYTHONPATH": str(ROOT), "HERE": str(here)},
                 stderr=stderr,
             )
@@ -69,8 +75,11 @@ class Parent:
 
     def ask(self, cmd: str, **args: Any) -> dict[str, Any]:
         """Send a command; the child's answer, success or failure."""
-        self.commands.sendall(json.dumps({"cmd": cmd, "args": args}).encode() + b"\n")
+        self.send(cmd, **args)
         return json.loads(self.answers.readline())
+
+    def send(self, cmd: str, **args: Any) -> None:
+        self.commands.sendall(json.dumps({"cmd": cmd, "args": args}).encode() + b"\n")
 
     def next_update(self) -> dict[str, Any]:
         return json.loads(self.updates_in.readline())
@@ -123,9 +132,8 @@ def expect_good_service(parent: Parent) -> None:
     assert parent.next_update() == {"cmd": "unset_parameters", "args": {"parameters": ["nothing"]}}
     assert parent.ask("do_add", a=[1], b=[None]) == {"success": True, "result": [1, None]}
     assert parent.ask("do_fail", words="no\nway") == {"success": False, "error": "no way"}
-    unknown = parent.ask("do_dance")
-    assert unknown == {"success": False, "error": "this module has no command 'do_dance'"}
-    assert "argument" in parent.ask("do_add", a=1)["error"]
+    assert parent.ask("do_dance")["error"].startswith("unknown command `dance`; known: `add`, ")
+    assert "argument `b` is missing" in parent.ask("do_add", a=1)["error"]
     assert parent.ask("do_add", a=1, b=2)["result"] == 3
 
 
@@ -187,6 +195,211 @@ def test_close_from_another_thread_wakes_the_one_that_waits_for_a_command(
     assert parent.last_words() == ["finally", *joined, "atexit"]
 
 
+# tidying up after rm
+
+#: Shapes in which another thread than the reader tidies up, see children/tidy.py.
+TIDY = ["player", "download", "joined", "greenlet", "reader"]
+
+
+def expect_hung_up(parent: Parent) -> None:
+    """Wait until the child has read the end of its command stream."""
+
+    def has_read() -> bool:
+        return "hung-up" in parent.last_words() or parent.child.poll() is not None
+
+    wait_until(has_read, "it has read the end of its command stream")
+
+
+@pytest.mark.parametrize("shape", TIDY)
+def test_module_may_tidy_up_in_another_thread_after_rm(
+    shape: str, make_parent: Callable[..., Parent]
+) -> None:
+    parent = make_parent(way=shape, program="tidy.py")
+    parent.ask("init")
+    assert parent.ask("rm") == {"success": True, "result": None}
+    parent.hang_up()
+    expect_hung_up(parent)
+    (parent.here / "go").touch()
+    assert parent.child.wait(PROMPTLY) == 0
+    assert sorted(parent.last_words()) == ["atexit", "hung-up", "tidied"]
+    assert not (parent.here / "download").exists()
+    assert parent.stderr.read_text() == ""
+
+
+def test_module_whose_main_thread_closes_the_streams_and_joins_the_reader_ends(
+    make_parent: Callable[..., Parent],
+) -> None:
+    parent = make_parent(way="screen", program="tidy.py")
+    parent.ask("init")
+    parent.ask("rm")
+    parent.hang_up()
+    (parent.here / "go").touch()
+    assert parent.child.wait(PROMPTLY) == 0
+    assert parent.last_words() == ["tidied", "atexit"]
+
+
+@pytest.mark.parametrize("shape", TIDY)
+def test_module_that_loses_its_parent_without_rm_ends_at_once(
+    shape: str, make_parent: Callable[..., Parent]
+) -> None:
+    parent = make_parent(way=shape, program="tidy.py")
+    parent.ask("init")
+    parent.vanish()
+    parent.child.wait(PROMPTLY)
+    assert "tidied" not in parent.last_words()
+    assert "Traceback" not in parent.stderr.read_text()
+
+
+@pytest.mark.parametrize("shape, status", [("endless", 0), ("endless-reader", -signal.SIGTERM)])
+def test_module_whose_threads_never_end_ends_at_once_after_rm(
+    shape: str, status: int, make_parent: Callable[..., Parent]
+) -> None:
+    parent = make_parent(way=shape, program="tidy.py")
+    parent.ask("init")
+    assert parent.ask("rm")["success"] is True
+    parent.hang_up()
+    assert parent.child.wait(PROMPTLY) == status
+
+
+@pytest.mark.parametrize("shape", [*TIDY, "screen"])
+def test_module_that_ends_by_itself_says_nothing_on_standard_error(
+    shape: str, make_parent: Callable[..., Parent]
+) -> None:
+    parent = make_parent(way=shape, program="tidy.py")
+    parent.ask("init")
+    parent.next_update()
+    parent.send("do_end")  # it may close the streams before it can answer
+    assert parent.next_update() == {"cmd": "rm"}
+    parent.hang_up()
+    assert parent.child.wait(PROMPTLY) == 0
+    assert {"tidied", "atexit"} <= set(parent.last_words())
+    assert parent.stderr.read_text() == ""
+
+
+# threads that fail
+
+#: What may fail in which way of running.
+FAILS = [("main", "thread"), ("thread", "thread"), ("gevent", "thread"), ("gevent", "greenlet")]
+
+
+@pytest.mark.parametrize("way, what", FAILS)
+def test_exception_that_ends_a_thread_is_told_to_the_parent(
+    way: str, what: str, make_parent: Callable[..., Parent]
+) -> None:
+    parent = make_parent(way=way)
+    assert parent.ask("do_fail_in", what=what, words="no sound")["success"] is True
+    assert parent.next_update() == {"cmd": "fail", "args": {"text": "no sound"}}
+    lines = parent.stderr.read_text().splitlines()
+    assert "RuntimeError: no sound" in lines, "the operator has the traceback"
+
+
+def test_mistake_that_ends_a_thread_is_told_without_words_of_python(parent: Parent) -> None:
+    parent.ask("do_fail_in", what="thread", words="x", kind="mistake")
+    text = parent.next_update()["args"]["text"]
+    assert text == "internal error; see the output of the module"
+    assert "AttributeError: 'str' object" in parent.stderr.read_text()
+
+
+def test_excepthook_of_the_program_is_called_as_well(make_parent: Callable[..., Parent]) -> None:
+    parent = make_parent(way="hooked")
+    parent.ask("do_fail_in", what="thread", words="oops")
+    assert parent.next_update() == {"cmd": "fail", "args": {"text": "oops"}}
+    assert parent.last_words() == ["oops"]
+    assert parent.stderr.read_text() == ""
+
+
+def test_thread_that_leaves_and_greenlet_that_somebody_waits_for_have_not_failed(
+    make_parent: Callable[..., Parent],
+) -> None:
+    parent = make_parent(way="gevent")
+    parent.ask("do_fail_in", what="thread", words="x", kind="SystemExit")
+    assert parent.ask("do_fail_in", what="awaited", words="x")["result"] == "caught"
+    parent.ask("do_update")
+    assert parent.next_update()["cmd"] == "set_parameters"
+
+
+def test_thread_that_fails_while_the_module_tidies_up_is_nobodys_concern(parent: Parent) -> None:
+    parent.ask("init")
+    parent.ask("do_fail_in", what="thread", words="no sound")
+    for _ in range(2):
+        parent.next_update()
+    assert parent.next_update()["cmd"] == "fail"
+    parent.ask("rm")
+    parent.ask("do_fail_in", what="thread", words="no sound")
+    wait_until(lambda: parent.stderr.read_text().count("Traceback") == 2, "it has failed")
+    parent.hang_up()
+    assert parent.updates_in.read() == b""
+
+
+# in a queue
+
+
+@pytest.fixture(scope="module")
+def shared_queue(make_shared_site: Callable[..., Site]) -> Client:
+    modules = {
+        "poller": {"process": [sys.executable, str(CHILDREN / "poller.py"), "main"]},
+        "player": {"process": [sys.executable, str(CHILDREN / "tidy.py"), "player"]},
+    }
+    site = make_shared_site(services=("queue",), settings={"queue": {"modules": modules}})
+    return Client(site.start(), "queue")
+
+
+@pytest.fixture
+def queue(shared_queue: Client) -> Iterator[Client]:
+    yield shared_queue
+    shared_queue.clear()
+
+
+def end_of(queue: Client, uid: str) -> dict[str, Any]:
+    """What is told of a module that has ended; waits until it is gone."""
+
+    def find() -> dict[str, Any] | None:
+        return next((each for each in queue("gone") if each["uid"] == uid), None)
+
+    return wait_until(find, "it is gone")
+
+
+def test_module_whose_thread_has_failed_ends_with_its_reason_and_the_next_one_plays(
+    queue: Client,
+) -> None:
+    first, second = queue.add("poller"), queue.add("poller")
+    queue.tell(first, "fail_in", what="thread", words="no\nsound")
+    end = end_of(queue, first)
+    assert (end["reason"], end["state_at_end"]) == ("failed: no sound", "playing")
+    assert end["ladder"] == "rm", "it could stop what it had begun"
+    assert "RuntimeError: no" in end["stderr_tail"]
+    assert [(each["uid"], each["state"]) for each in queue.roster()] == [(second, "playing")]
+
+
+def test_module_of_a_queue_may_tidy_up_after_rm(queue: Client) -> None:
+    uid = queue.add("player")
+    queue("rm", uids=[uid])
+    (queue.site.folder / "go").touch()
+    end = end_of(queue, uid)
+    assert (end["reason"], end["ladder"], end["exit_status"]) == ("was removed", "rm", 0)
+    assert not (queue.site.folder / "download").exists()
+    assert end["stderr_tail"] == []
+
+
+REFUSALS = {
+    "words of its own": ({"words": "there is\nno sound"}, "there is no sound"),
+    "a mistake": (
+        {"words": "x", "kind": "mistake"},
+        "internal error; see the output of the module",
+    ),
+    "a call that does not fit": ({"word": "x"}, "internal error; see the output of the module"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_client_sees_the_words_of_a_refused_init_and_nothing_else(queue: Client, what: str) -> None:
+    args, words = REFUSALS[what]
+    with pytest.raises(Refusal) as refused:
+        queue.add("poller", fail_with=args)
+    assert str(refused.value) == f"poller refused `init`: {words}"
+    assert "cmd_rm" not in queue.site.log("queue"), "`rm` is not for what is half made"
+
+
 # answers and updates
 
 
@@ -195,8 +408,9 @@ def test_result_that_is_no_json_is_a_failure_and_the_module_lives_on(
     parent: Parent, kind: str
 ) -> None:
     answer = parent.ask("do_result", kind=kind)
-    assert answer["success"] is False
-    assert answer["error"].startswith("the result is no JSON: ")
+    words = "the result is no JSON: see the output of the module"
+    assert answer == {"success": False, "error": words}
+    assert parent.stderr.read_text().startswith("the result of `do_result` is no JSON: ")
     assert parent.ask("do_result", kind="tuple") == {"success": True, "result": [1, "ü"]}
 
 
@@ -244,10 +458,9 @@ def test_refusal_is_one_line_on_standard_error_that_names_its_place(
 def test_arguments_that_a_function_does_not_take_are_one_line_on_standard_error(
     parent: Parent,
 ) -> None:
-    error = parent.ask("do_add", c=1)["error"]
-    (line,) = parent.stderr.read_text().splitlines()
-    assert line.startswith("refused `do_add` (pymodule.py, line ")
-    assert line.endswith(f"): {error}")
+    words = "arguments `a`, `b` are missing, argument `c` is unknown; known: `a`, `b`"
+    assert parent.ask("do_add", c=1)["error"] == f"add: {words}"
+    assert parent.stderr.read_text() == f"refused `do_add`: {words}\n"
 
 
 def test_value_error_from_elsewhere_leaves_a_traceback_on_standard_error(parent: Parent) -> None:

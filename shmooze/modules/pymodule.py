@@ -8,9 +8,11 @@ Standard library only, and no gevent: this is imported by every child, at every 
 in plain scripts, from several threads at once, and in scripts that gevent has patched; Python
 3.8 and later.
 
-When the parent is gone there is nobody left to play for, so the program ends: in the main
-thread by `ParentGone` (a SystemExit, so that `finally` and `atexit` run), from any other thread
-by SIGTERM to the program itself.
+When the parent hangs up there is nobody left to play for, so the program ends: in the main
+thread by SystemExit, so that `finally` and `atexit` run, from any other thread by SIGTERM to the
+program itself. After `rm`, whoever has said it, other threads may have to tidy up. Then only the
+thread that reads commands ends, and the program with the last of the others; the parent's patience
+is the limit.
 """
 
 from __future__ import annotations
@@ -21,14 +23,16 @@ import sys
 import threading
 
 from shmooze.lib import packet
+from shmooze.modules import threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Mapping, NoReturn, Sequence
 
 
-class ParentGone(SystemExit):
-    """The queue or pool has hung up; the module has to end."""
+#: How a connection stands. `OPEN`: when the parent hangs up the program ends at once. `REMOVED`:
+#: one side has said `rm`, and threads may tidy up. `CLOSED`: this program has hung up itself.
+OPEN, REMOVED, CLOSED = "open", "removed", "closed"
 
 
 class ParentConnection:
@@ -45,7 +49,7 @@ class ParentConnection:
         self._commands = self.cs.makefile("rb")
         self._answers = b""
         self._update_lock = threading.Lock()
-        self._closed = False
+        self.state = OPEN
 
     def recv_cmd(self) -> Any:
         """Wait for the next command; its shape is `{"cmd": NAME, "args"?: {…}}`."""
@@ -55,7 +59,10 @@ class ParentConnection:
             line = b""
         if not line.endswith(b"\n"):
             self._end_program()
-        return packet.decode(line)
+        command = packet.decode(line)
+        if _is_rm(command) and self.state == OPEN:
+            self.state = REMOVED
+        return command
 
     def send_resp(self, response: Mapping[str, Any]) -> None:
         """Answer the command that came last."""
@@ -68,16 +75,20 @@ class ParentConnection:
     def send_update(self, update: Mapping[str, Any]) -> None:
         """Send one update. Does not wait for its answer; answers that have come are dropped."""
         line = packet.encode(update)
+        if _is_rm(update) and self.state == OPEN:
+            self.state = REMOVED
         with self._update_lock:
             try:
                 self.us.sendall(line)
                 self._drop_answers()
             except OSError:
-                self._end_program()
+                if self.state != REMOVED:  # tidying up goes on, even if nobody hears of it
+                    self._end_program()
 
     def close(self) -> None:
         """Close both streams. A thread that waits for a command is woken; may be called twice."""
-        self._closed = True
+        self.state = CLOSED
+        threads.wait_at_exit(False)
         for stream in (self.cs, self.us):
             try:
                 stream.shutdown(socket.SHUT_RDWR)
@@ -104,11 +115,14 @@ class ParentConnection:
                 sys.stderr.write(f"update refused: {answer.get('error')}\n")
 
     def _end_program(self) -> NoReturn:
-        if not self._closed and threading.current_thread() is not threading.main_thread():
+        """The parent has hung up, or we have: end this thread, and the program if it is time."""
+        if self.state == REMOVED:
+            threads.wait_at_exit(True)
+        elif self.state == OPEN and threading.current_thread() is not threading.main_thread():
             import signal  # which takes a millisecond that few have to spend
 
             os.kill(os.getpid(), signal.SIGTERM)
-        raise ParentGone(0)
+        threads.leave()
 
 
 class JSONParentPoller:
@@ -116,7 +130,11 @@ class JSONParentPoller:
 
     A subclass fills `commands` with functions that take self and the command's args by name.
     What a function returns is the answer's result; what it raises is the answer's error. Standard
-    error gets a line of it too, or a traceback where it was no refusal: see `_tell_operator`.
+    error gets a line of it too, or a traceback where it was no refusal: see `mistakes`.
+
+    An exception that nobody catches ends its thread, and so what the module is there for: the
+    parent is told, and ends the module. What the program has installed as `threading.excepthook`
+    and `sys.excepthook` is called as well; what it installs later takes the place of ours.
 
         class Hello(JSONParentPoller):
             def cmd_init(self, name): ...
@@ -127,15 +145,21 @@ class JSONParentPoller:
 
     def __init__(self) -> None:
         self.connection = ParentConnection()
+        threads.on_uncaught(self._thread_failed)
         super().__init__()  # for modules that inherit from a toolkit's class as well
 
     def handle_one_command(self) -> None:
         """Wait for one command, carry it out and answer it."""
-        answer = self._answer(self.connection.recv_cmd())
+        command = self.connection.recv_cmd()
+        answer = self._answer(command)
+        if _is_rm(command) and not _can_tell(self.commands.get("rm")):
+            self.connection.state = OPEN  # no thread has heard of it, so none tidies up
         try:
             self.connection.send_resp(answer)
         except (TypeError, ValueError) as bad:  # nothing was sent: the line was not even made
-            self.connection.send_resp(packet.error(f"the result is no JSON: {bad}"))
+            sys.stderr.write(f"the result of `{command['cmd']}` is no JSON: {bad}\n")
+            words = "the result is no JSON: see the output of the module"
+            self.connection.send_resp(packet.error(words))
 
     def set_parameters(self, params: Mapping[str, Any]) -> None:
         """Merge `params` into the parameters that clients see."""
@@ -146,8 +170,12 @@ class JSONParentPoller:
         self._update("unset_parameters", {"parameters": list(params)})
 
     def rm(self) -> None:
-        """Say that this module is leaving. It then has a moment to end by itself."""
+        """Say that this module is leaving. It then has a while to tidy up and to end by itself."""
         self.connection.send_update({"cmd": "rm"})
+
+    def fail(self, text: str) -> None:
+        """Say that this module cannot go on, and why. The parent ends it: `rm`, and so on."""
+        self.connection.send_update({"cmd": "fail", "args": {"text": text}})
 
     def close(self) -> None:
         """Close both streams to the parent."""
@@ -158,39 +186,35 @@ class JSONParentPoller:
 
     def _answer(self, command: Any) -> dict[str, Any]:
         try:
-            function = self.commands[command["cmd"]]
+            cmd, function = command["cmd"], self.commands[command["cmd"]]
         except (KeyError, TypeError):
-            name = command.get("cmd") if isinstance(command, dict) else command
-            return packet.error(f"this module has no command {name!r}")
+            from shmooze.modules import mistakes  # here and below: only if something is wrong
+
+            cmd = command.get("cmd") if isinstance(command, dict) else command
+            return packet.error(mistakes.unknown_command(cmd, self.commands))
+        args = command.get("args", {})
         try:
-            return packet.good(function(self, **command.get("args", {})))
+            return packet.good(function(self, **args))
         except Exception as bad:
-            answer = packet.error(str(bad) or type(bad).__name__)
-            _tell_operator(command["cmd"], function, bad, answer["error"])
-            return answer
+            from shmooze.modules import mistakes
+
+            return packet.error(mistakes.answer_to(cmd, function, args, bad))
+
+    def _thread_failed(self, bad: BaseException) -> None:
+        if self.connection.state == OPEN:
+            from shmooze.modules import mistakes
+
+            self.fail(mistakes.explain(bad))
 
 
-def _tell_operator(cmd: str, function: Any, bad: Exception, words: str) -> None:
-    """Say on standard error why a command failed: in one line, if it was refused on purpose.
+def _is_rm(message: Any) -> bool:
+    return isinstance(message, dict) and message.get("cmd") == "rm"
 
-    What was raised elsewhere than in the module's own file was not, most likely.
-    """
-    from shmooze.errors import CommandError
 
-    place = bad.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    assert place is not None
-    file = place.tb_frame.f_code.co_filename
-    own = getattr(getattr(function, "__code__", None), "co_filename", None)
-    on_purpose = isinstance(bad, (ValueError, TypeError)) and file in (own, __file__)
-    if on_purpose or isinstance(bad, CommandError):
-        name = os.path.basename(file)
-        sys.stderr.write(f"refused `{cmd}` ({name}, line {place.tb_lineno}): {words}\n")
-        return
-    import traceback  # rarely needed, and a third of this module's import time
-
-    traceback.print_exc()
+def _can_tell(function: Callable[..., Any] | None) -> bool:
+    """Whether a function can tell anybody that it was called: it names something to do so with."""
+    code = getattr(function, "__code__", None)
+    return function is not None and (code is None or bool(code.co_names or code.co_freevars))
 
 
 def _addresses(argv: Sequence[str]) -> tuple[str, int, int]:

@@ -1,7 +1,8 @@
 """A module on JSONParentPoller, run in one of several ways: `poller.py WAY HOST PORT PORT`.
 
 `main`: commands are handled in the main thread; `thread`: in a thread; `gevent`: the same as main
-in a script that gevent has patched; `greenlet`: in a greenlet of such a script.
+in a script that gevent has patched; `greenlet`: in a greenlet of such a script; `hooked`: as main,
+with a `threading.excepthook` of its own.
 
 What its `finally` and `atexit` say is written to HERE/last-words. Runs on Python 3.8 as well.
 """
@@ -15,6 +16,7 @@ if way in ("gevent", "greenlet"):
     monkey.patch_all()
 
 import atexit
+import io
 import json
 import os
 import threading
@@ -29,17 +31,45 @@ def say(words):
         out.write(words + "\n")
 
 
+def fail(words, kind="RuntimeError"):
+    if kind == "mistake":
+        words.play()  # which text cannot
+    kinds = {each.__name__: each for each in (RuntimeError, ValueError, TypeError, SystemExit)}
+    raise {**kinds, "CommandError": CommandError}[kind](words)
+
+
 class Poller(JSONParentPoller):
-    def cmd_init(self, **args):
+    def cmd_init(self, fail_with=None, **args):
+        if fail_with:
+            fail(**fail_with)
+        self.player = io.StringIO()
         self.set_parameters({"way": way, "args": args})
         self.unset_parameters(("nothing",))
 
     def do_add(self, a, b):
         return a + b
 
+    def nothing(self):
+        pass
+
+    def cmd_rm(self):
+        self.player.close()  # which is there if `init` was accepted
+
     def do_fail(self, words, kind="RuntimeError"):
-        kinds = {each.__name__: each for each in (RuntimeError, ValueError, TypeError)}
-        raise {**kinds, "CommandError": CommandError}[kind](words)
+        fail(words, kind)
+
+    def do_fail_in(self, what, words, kind="RuntimeError"):
+        """Fail in a thread or greenlet; `awaited`: in a greenlet for which somebody waits."""
+        if what == "thread":
+            threading.Thread(target=fail, args=(words, kind)).start()
+            return None
+        import gevent
+
+        greenlet = gevent.spawn(fail, words, kind)
+        try:
+            return greenlet.get() if what == "awaited" else None
+        except RuntimeError:
+            return "caught"
 
     def do_parse(self, text):
         return json.loads(text)
@@ -72,8 +102,12 @@ class Poller(JSONParentPoller):
 
     commands = {
         "init": cmd_init,
+        "play": nothing,
+        "suspend": nothing,
+        "rm": cmd_rm,
         "do_add": do_add,
         "do_fail": do_fail,
+        "do_fail_in": do_fail_in,
         "do_parse": do_parse,
         "do_result": do_result,
         "do_nan": do_nan,
@@ -93,6 +127,8 @@ def handle_commands(poller):
 
 if __name__ == "__main__":
     atexit.register(say, "atexit")
+    if way == "hooked":
+        threading.excepthook = lambda args: say(str(args.exc_value))
     poller = Poller()
     if way in ("thread", "greenlet"):
         thread = threading.Thread(target=handle_commands, args=(poller,))
