@@ -339,6 +339,7 @@ def shared_queue(make_shared_site: Callable[..., Site]) -> Client:
     modules = {
         "poller": {"process": [sys.executable, str(CHILDREN / "poller.py"), "main"]},
         "player": {"process": [sys.executable, str(CHILDREN / "tidy.py"), "player"]},
+        "broken": {"process": [sys.executable, "-c", "import no_such_library"]},
     }
     site = make_shared_site(services=("queue",), settings={"queue": {"modules": modules}})
     return Client(site.start(), "queue")
@@ -398,6 +399,14 @@ def test_client_sees_the_words_of_a_refused_init_and_nothing_else(queue: Client,
         queue.add("poller", fail_with=args)
     assert str(refused.value) == f"poller refused `init`: {words}"
     assert "cmd_rm" not in queue.site.log("queue"), "`rm` is not for what is half made"
+
+
+def test_client_sees_no_listing_of_a_program_that_crashes_at_its_start(queue: Client) -> None:
+    with pytest.raises(Refusal) as refused:
+        queue.add("broken")
+    last_words = "ModuleNotFoundError: No module named 'no_such_library'"
+    expected = f"broken exited with status 1 before `init`; its last words: {last_words}"
+    assert str(refused.value) == expected
 
 
 # answers and updates
