@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -119,6 +119,21 @@ def test_lazy_module_whose_class_fails_to_start_leaves_the_queue(client: Client)
     assert client.uids() == far[:1]
 
 
+def test_type_whose_class_fails_to_prepare_is_on_standby_later(
+    make_site: Callable[..., Site],
+) -> None:
+    program = [sys.executable, str(CHILDREN / "faulty_pool.py"), "standby"]
+    pool = Client(make_site(services=("pool",), programs={"pool": program}).start(), "pool")
+
+    def available() -> int:
+        return pool("standby_available")["prepare-fails"]["available"]
+
+    wait_until(lambda: available() == 1, "one is ready")
+    assert [each["reason"] for each in pool("gone")] == [
+        "hit an internal error in `prepare`; see the log"
+    ]
+
+
 def test_command_that_the_application_gives_up_ends_the_module_and_answers_nobody_else(
     client: Client,
 ) -> None:
@@ -127,6 +142,7 @@ def test_command_that_the_application_gives_up_ends_the_module_and_answers_nobod
         given_up = threads.submit(client, "tell_impatiently", uid=uid, cmd="echo")
         wait_until(lambda: client.parameters(uid).get("hears") == "do_echo", "it is under way")
         second = threads.submit(client.tell, uid, "set", a=1)
+        client("give_up")
         assert given_up.result() == "gave up"
         (client.site.folder / f"go-{client.name}").touch()
         with pytest.raises(Refusal, match=uid):

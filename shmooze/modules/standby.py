@@ -135,26 +135,25 @@ class Standby:
         begun = time.monotonic()
         try:
             module = self._coming = self._make(kind)
-            self._prepare(module)
+            module.prepare()
         except ShmoozeError as bad:
-            delay = self._later.get(kind, (0.0, self.first_delay))[1]
-            self._later[kind] = begun + delay, min(2 * delay, self.longest_delay)
-            log.warning("no %s on standby: %s; again in %g s", kind.TYPE_STRING, bad, delay)
+            self._put_off(kind, begun, str(bad))
+            return
+        except Exception:  # a fault of the application's subclass
+            log.exception("%s: `prepare` failed", kind.TYPE_STRING)
+            if self._coming is not None:
+                self._coming.condemn(ModuleError("hit an internal error in `prepare`; see the log"))
+            self._put_off(kind, begun, "internal error")
             return
         finally:
             self._coming = None
         self._later.pop(kind, None)
         self._ready[kind].append((begun, module))
 
-    def _prepare(self, module: Module) -> None:
-        try:
-            module.prepare()
-        except ShmoozeError:
-            raise
-        except Exception:  # a fault of the application's subclass, at most
-            log.exception("%r: `prepare` failed", module)
-            module.condemn(ModuleError("hit an internal error in `prepare`; see the log"))
-            raise ShmoozeError(module.reason) from None
+    def _put_off(self, kind: type[Module], begun: float, why: str) -> None:
+        delay = self._later.get(kind, (0.0, self.first_delay))[1]
+        self._later[kind] = begun + delay, min(2 * delay, self.longest_delay)
+        log.warning("no %s on standby: %s; again in %g s", kind.TYPE_STRING, why, delay)
 
     def _forget_the_dead(self) -> None:
         for kind, ready in self._ready.items():

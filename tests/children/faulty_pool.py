@@ -1,7 +1,7 @@
-"""A pool or queue (its name is the argument) of module classes with faults of the application.
+"""A pool or queue, as the argument says, of module classes with faults of the application.
 
-What each class does wrong is its type's name. `impatient` gives a command of its own so little
-time that it gives up first, `tell_impatiently` of the service does so from outside.
+What each class does wrong is its type's name. With the argument `standby` it is a pool with one on
+standby. The command `tell_impatiently` is one that `give_up` interrupts.
 """
 
 from gevent import monkey
@@ -119,6 +119,20 @@ class SuccessorFails(Plain):
         raise KeyError("a fault in the application")
 
 
+class PrepareFails(Plain):
+    """The first time, when it is to be on standby."""
+
+    TYPE_STRING = "prepare-fails"
+    standby = 1
+    failures = 0
+
+    def prepare(self):
+        super().prepare()
+        if not PrepareFails.failures:
+            PrepareFails.failures += 1
+            raise KeyError("a fault in the application")
+
+
 class PlayHangs(Plain):
     """In a place of its own, and not because of its child."""
 
@@ -138,24 +152,32 @@ TYPES = [
 
 
 class Impatient:
-    """Its clients are told things for a tenth of a second only."""
+    """Its clients can be given up while they are told something."""
 
     def tell_impatiently(self, uid: str, cmd: str) -> str:
-        with gevent.Timeout(0.1, False):
+        self.teller, self.limit = gevent.getcurrent(), gevent.Timeout(1000, False)
+        with self.limit:
             return self.tell_module(uid, cmd)
         return "gave up"
 
+    def give_up(self) -> None:
+        self.teller.kill(self.limit, block=False)
+
+    own = {"tell_impatiently": tell_impatiently, "give_up": give_up}
+
 
 class FaultyPool(Impatient, Pool):
-    commands = {**Pool.commands, "tell_impatiently": Impatient.tell_impatiently}
+    commands = {**Pool.commands, **Impatient.own}
 
 
 class FaultyQueue(Impatient, Queue):
-    commands = {**Queue.commands, "tell_impatiently": Impatient.tell_impatiently}
+    commands = {**Queue.commands, **Impatient.own}
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "pool":
+    if sys.argv[1] == "standby":
+        FaultyPool([PrepareFails]).serve_forever()
+    elif sys.argv[1] == "pool":
         FaultyPool(TYPES).serve_forever()
     else:
         FaultyQueue(TYPES, backgrounds=[Plain]).serve_forever()
