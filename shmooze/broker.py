@@ -29,12 +29,12 @@ from gevent.socket import wait_read
 
 from shmooze import settings
 from shmooze.errors import CommandError, ModuleError, ShmoozeError
+from shmooze.lib.command_stream import Superseded
 from shmooze.lib.database import Database
 from shmooze.lib.events import EventHub, View
 from shmooze.lib.limits import Admission
 from shmooze.lib.program import flush_log
 from shmooze.lib.service import JSONCommandProcessor, Service
-from shmooze.lib.stream import Superseded
 from shmooze.modules import guardian
 from shmooze.modules.catalog import by_type
 from shmooze.modules.launcher import Launcher, LocalLauncher, shortcomings

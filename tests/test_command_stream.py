@@ -11,8 +11,9 @@ import pytest
 from gevent import socket
 
 from shmooze.errors import ModuleError
+from shmooze.lib.command_stream import Answer, CommandStream, Superseded, Withdrawn
 from shmooze.lib.patience import Patience
-from shmooze.lib.stream import Answer, CommandStream, StreamEnded, Superseded, Withdrawn
+from shmooze.lib.stream import StreamEnded
 
 #: Seconds that nothing here takes, unless it hangs.
 LONG = 20.0

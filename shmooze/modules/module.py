@@ -25,21 +25,18 @@ from gevent.event import Event
 
 from shmooze.errors import CommandError, Failure, ModuleError
 from shmooze.lib import packet
+from shmooze.lib.command_stream import Answer, CommandStream, Superseded, Withdrawn
 from shmooze.lib.output import Outputs
 from shmooze.lib.patience import Patience
 from shmooze.lib.service import caller_has_left
 from shmooze.lib.stream import (
-    Answer,
-    CommandStream,
     Failing,
     Leaving,
     SetParameters,
     StreamEnded,
-    Superseded,
     UnsetParameters,
     Update,
     UpdateStream,
-    Withdrawn,
     encode,
 )
 from shmooze.modules.death import Death
