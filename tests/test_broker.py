@@ -25,13 +25,12 @@ from support import (
     wait_until,
 )
 
-from shmooze.lib.patience import Patience
-
 TYPES = {
     "well": {"process": child("well")},
     "other": {"process": child("well")},
     "moody": {"process": child("moody"), "natural_death_timeout": 0.3, "sigterm_timeout": 0.3},
     "hasty": {"process": child("moody"), "command_timeout": 0.5, "natural_death_timeout": 0.3},
+    "steady": {"process": child("moody"), "command_timeout": 1.5},
 }
 
 
@@ -76,7 +75,7 @@ def test_add_works_without_args(client: Client) -> None:
 
 def test_unknown_type_is_refused_by_name(client: Client) -> None:
     words = refusal(client, "add", type="nosuch")
-    assert words == "unknown module type 'nosuch'; known: well, other, moody, hasty"
+    assert words == "unknown module type 'nosuch'; known: well, other, moody, hasty, steady"
 
 
 def test_refused_init_gives_the_childs_words_and_leaves_nothing(client: Client) -> None:
@@ -264,12 +263,12 @@ def test_asking_does_not_wait_for_a_busy_child(client: Client) -> None:
 
 # a service that stands still
 
-#: Seconds that are too long for all answers of `hasty`.
-TOO_LONG = 0.5 + 0.3
+#: Seconds that are too long for an answer of `steady`, and for a pause of the service.
+TOO_LONG = 2.0
 
 
 def test_answer_that_has_come_while_the_service_was_stopped_counts(client: Client) -> None:
-    uid = client.add("hasty", name="stopped", gates=["do_echo"])
+    uid = client.add("steady", name="stopped", gates=["do_echo"])
     with ThreadPoolExecutor(1) as threads:
         told = threads.submit(client.tell, uid, "echo", a=1)
         wait_until(lambda: client.parameters(uid).get("hears") == "do_echo", "it is under way")
@@ -282,13 +281,13 @@ def test_answer_that_has_come_while_the_service_was_stopped_counts(client: Clien
 
 
 def test_time_in_which_service_and_child_are_stopped_does_not_count(client: Client) -> None:
-    uid = client.add("hasty", name="frozen", gates=["do_echo"])
+    uid = client.add("steady", name="frozen", gates=["do_echo"])
     pid = wait_until(lambda: client.parameters(uid).get("pid"), "its pid")
     with ThreadPoolExecutor(1) as threads:
         told = threads.submit(client.tell, uid, "echo", a=1)
         wait_until(lambda: client.parameters(uid).get("hears") == "do_echo", "it is under way")
         with paused(client.service, pid):
-            time.sleep(TOO_LONG + Patience.step + Patience.much_too_late)
+            time.sleep(TOO_LONG)
             (client.site.folder / "go-frozen").touch()
         assert told.result() == {"a": 1}
 

@@ -88,7 +88,7 @@ TYPES = {
     **{behaviour: ill(behaviour) for behaviour in (*STUBBORN, *STILLBORN)},
     "lister": {"process": ["bash", "-c", LISTER, "lister"], **LADDER},
     "late": ill("late"),
-    "hurried": ill("late", connect_timeout=1),
+    "hurried": ill("late", connect_timeout=2),
     "never": ill("never", connect_timeout=1),
     "half": ill("half", connect_timeout=1.5),
     "missing": {"process": ["/no/such/program"]},
@@ -225,7 +225,7 @@ def test_connections_that_were_made_while_the_service_was_stopped_count(pool: Cl
         with paused(pool.service):
             (pool.site.folder / "go-late").touch()
             wait_until(lambda: all(map(connections_to, ports)), "it has connected")
-            time.sleep(1.3)  # longer than it may take to connect
+            time.sleep(2.3)  # longer than it may take to connect
         assert adding.result() in pool.uids()
 
 
