@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
 import subprocess
 import sys
 import termios
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from support import CHILDREN, PATIENCE, Site, is_listening, wait_until
 
 #: A module that never stops to print.
@@ -45,25 +48,162 @@ def test_service_whose_output_nobody_reads_goes_on_and_ends(make_site: Callable[
         os.close(screen)
 
 
-def test_lines_come_in_order_and_those_that_do_not_fit_are_counted() -> None:
-    code = """
+#: How a program logs; the words of its lines follow.
+LOGGING = """
 from gevent import monkey; monkey.patch_all()
-import logging
-from shmooze.lib.stderr import StderrHandler
-StderrHandler.max_lines = 3
-logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[StderrHandler()])
-for number in range(10):
-    logging.info("line %d", number)
-logging.getLogger().handlers[0].flush()
+import logging, sys, gevent
+from shmooze.lib.stderr import PlainStderrHandler, StderrHandler
+StderrHandler.flush_timeout = 30
+StderrHandler.max_lines = 100
+handler = {handler}()
+logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+def go_on(): return sys.stdin.readline()
+def tell(what): print(what, flush=True)
+"""
+
+#: What fills a pipe, with much to spare.
+FLOOD = 900
+
+
+class Logger:
+    """A program that logs to a pipe; it goes on when it is told so, and tells what it has done."""
+
+    def __init__(self, code: str, handler: str = "StderrHandler", blocks: bool = True) -> None:
+        self._output, output = os.pipe()
+        os.set_blocking(output, blocks)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", LOGGING.format(handler=handler) + code],
+            env={**os.environ, "PYTHONPATH": str(CHILDREN.parent.parent)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+        )
+        os.close(output)
+        self._data = b""
+
+    def told(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().rstrip("\n")
+
+    def go_on(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def read_until(self, words: bytes) -> None:
+        while words not in self._data:
+            self._data += os.read(self._output, 1 << 16)
+
+    def end(self) -> list[str]:
+        """All lines that have come."""
+        while more := os.read(self._output, 1 << 16):
+            self._data += more
+        os.close(self._output)
+        self._process.communicate(timeout=PATIENCE)
+        assert self._process.returncode == 0, self._data
+        return self._data.decode().splitlines()
+
+
+def lost_in(lines: list[str]) -> int:
+    """How many lines are missing, as the log itself says."""
+    found = [re.fullmatch(r"\((\d+) lines of the log left out\)", line) for line in lines]
+    return sum(int(each[1]) for each in found if each)
+
+
+@pytest.mark.parametrize("blocks", [True, False], ids=["blocks", "does not block"])
+def test_lines_come_whole_and_in_order_and_those_that_do_not_fit_are_counted(blocks: bool) -> None:
+    code = f"""
+for number in range({FLOOD}):
+    logging.info("line %d %s", number, "x" * 200)
+    gevent.sleep(0)
+tell("done")
+go_on()
+handler.flush()
 logging.info("later")
 """
-    environ = {**os.environ, "PYTHONPATH": str(CHILDREN.parent.parent)}
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    expected = ["line 0", "line 1", "line 2", "(7 lines of the log left out)", "later"]
-    assert ended.stderr.splitlines() == expected
+    logger = Logger(code, blocks=blocks)
+    assert logger.told() == "done"
+    # Told as soon as there is room, and not only with the next line.
+    logger.read_until(b"lines of the log left out)\n")
+    logger.go_on()
+    lines = logger.end()
+    numbers = [int(line.split()[1]) for line in lines if line.startswith("line")]
+    assert {line for line in lines if line.startswith("line")} == {
+        f"line {number} {'x' * 200}" for number in numbers
+    }
+    assert numbers == sorted(numbers)
+    assert 0 < lost_in(lines) == FLOOD - len(numbers)
+    assert lines[-1] == "later"
+
+
+@pytest.mark.parametrize("blocks", [True, False], ids=["blocks", "does not block"])
+def test_a_process_without_threads_counts_what_it_cannot_write(blocks: bool) -> None:
+    code = f"""
+for number in range({FLOOD}):
+    logging.info("line %d %s", number, "x" * 200)
+tell("done")
+go_on()
+logging.info("later")
+"""
+    logger = Logger(code, "PlainStderrHandler", blocks)
+    assert logger.told() == "done"
+    logger.read_until(b"line 0 ")
+    logger.read_until(b"line 200 ")
+    logger.go_on()
+    *lines, told, last = logger.end()
+    assert lines == [f"line {number} {'x' * 200}" for number in range(len(lines))]
+    assert lost_in([told]) == FLOOD - len(lines)
+    assert last == "later"
+
+
+def test_threads_of_the_system_may_log_as_well() -> None:
+    code = """
+StderrHandler.max_lines = 10_000
+start = monkey.get_original("_thread", "start_new_thread")
+lock = monkey.get_original("_thread", "allocate_lock")
+ended = []
+def log_much(name, done):
+    for number in range(100):
+        logging.info("%s %d", name, number)
+    done.release()
+for name in "abcdefgh":
+    ended.append(lock())
+    ended[-1].acquire()
+    start(log_much, (name, ended[-1]))
+for number in range(100):
+    logging.info("loop %d", number)
+    gevent.sleep(0)
+for each in ended:
+    each.acquire()
+logging.info("later")
+"""
+    *lines, last = Logger(code).end()
+    expected = {f"{name} {number}" for name in (*"abcdefgh", "loop") for number in range(100)}
+    assert (len(lines), set(lines)) == (900, expected)
+    assert last == "later"
+
+
+def test_a_full_disk_loses_lines_and_tells_how_many(tmp_path: Path) -> None:
+    code = """
+import resource
+for limit in (100, resource.RLIM_INFINITY):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    for number in range(100):
+        logging.info("line %d of %d", number, limit)
+        handler.flush()
+"""
+    log = tmp_path / "log"
+    with log.open("ab") as file:
+        subprocess.run(
+            [sys.executable, "-c", LOGGING.format(handler="StderrHandler") + code],
+            env={**os.environ, "PYTHONPATH": str(CHILDREN.parent.parent)},
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            check=True,
+            timeout=PATIENCE,
+        )
+    lines = log.read_text().splitlines()
+    whole = [line for line in lines if re.fullmatch(r"line \d+ of -?\d+", line)]
+    assert lost_in(lines) == 200 - len(whole)
+    assert len(lines) == len(whole) + 1
