@@ -41,6 +41,16 @@ print(f"http://localhost:{port}{source.get('wsgi_prefix')}")
 PYTHON
 ) || exit 2
 
+# Log files are for where nobody watches: here, a copy of the configuration has all on the screen.
+shown=$(mktemp)
+trap 'rm -f "$shown"' EXIT
+folder=$(dirname "$conf")
+text=$(<"$conf")
+sed -E -e '/^(stdout_)?logfile_maxbytes *=/d' \
+    -e 's|^stdout_logfile *=.*|stdout_logfile=/dev/stdout\nstdout_logfile_maxbytes=0|' \
+    -e 's|^logfile *=.*|logfile=/dev/null\nlogfile_maxbytes=0|' \
+    <<<"${text//'%(here)s'/"${folder//%/%%}"}" >"$shown"
+
 echo "shmooze: $url  (settings: $settings; Ctrl-C ends it)"
 
 # Two things that supervisord does not expect of a terminal: that it goes away (it would take the
@@ -48,7 +58,7 @@ echo "shmooze: $url  (settings: $settings; Ctrl-C ends it)"
 exec {screen}> >(trap '' INT TERM HUP; cat 2>/dev/null || cat >/dev/null)
 pump=$! supervisord='' over=''
 trap 'over=yes; kill -TERM $supervisord 2>/dev/null' INT TERM HUP
-supervisord -n -c "$conf" >&$screen 2>&1 {screen}>&- &
+supervisord -n -c "$shown" >&$screen 2>&1 {screen}>&- &
 supervisord=$!
 exec {screen}>&-
 [ -z "$over" ] || kill -TERM $supervisord 2>/dev/null || true

@@ -6,10 +6,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from configparser import RawConfigParser
 from pathlib import Path
 
 import pytest
-from support import PATIENCE, ROOT, Site, http, wait_until
+from support import PATIENCE, ROOT, Site, http, is_listening, wait_until
 from terminal import Terminal
 
 
@@ -44,6 +45,14 @@ def test_run_shmooze_brings_up_the_page_says_its_url_and_ctrl_c_leaves_nothing(
     site.ask("pool", "add", type="job", args={"name": "sleep"})
     assert terminal.press_ctrl_c() == 0
     assert site.survivors() == []
+    for words in (
+        "gateway: http://",
+        "queue: listening on",
+        "pool: listening on",
+        "pool: stopping",
+    ):
+        assert words in terminal.text
+    assert not list(ROOT.glob("*.log"))
 
 
 def test_supervisorctl_stops_one_service_with_all_its_children(terminal: Terminal) -> None:
@@ -91,6 +100,52 @@ def test_a_token_file_that_cannot_be_used_is_one_line(
     expected = "shmooze: token file /nowhere/tokens.json: cannot be read: No such file or directory"
     hint = "; `python -m shmooze.tokens add NAME` makes it"
     assert terminal.text.splitlines()[-1] == expected + hint
+
+
+def test_under_supervisord_all_starts_whose_standard_output_is_a_socket_and_no_line_is_lost(
+    make_site: Callable[..., Site],
+) -> None:
+    """As systemd's journal has it."""
+    site = make_site(settings={"jobs": {}})
+    conf = site.folder / "supervisord.conf"
+    examples = str(ROOT / "examples").replace("%", "%%")
+    conf.write_text((ROOT / "supervisord.conf").read_text().replace("examples/", f"{examples}/"))
+    path = f"{Path(sys.executable).parent}:{site.environ['PATH']}"
+    ours, theirs = socket.socketpair()
+    supervisord = subprocess.Popen(
+        ["supervisord", "-c", conf],
+        env={**site.environ, "PATH": path},
+        stdout=theirs,
+        stderr=theirs,
+    )
+    theirs.close()
+    with ours, ours.makefile() as said:
+        for name, port in site.ports.items():
+            wait_until(lambda p=port: is_listening(p), f"{name} listens")
+        supervisord.terminate()
+        assert supervisord.wait(PATIENCE) == 0
+        assert "stopped: pool (exit status 0)" in said.read()
+    assert site.survivors() == []
+    for name in ("gateway", "queue", "pool"):
+        first, *_, last = site.log(name).splitlines()
+        assert str(site.ports["wsgi" if name == "gateway" else name]) in first
+        assert last.endswith(": stopping")
+
+
+def test_supervisord_conf_rotates_each_log_and_shares_none() -> None:
+    conf = RawConfigParser(inline_comment_prefixes=(" ;",))
+    conf.read_string((ROOT / "supervisord.conf").read_text())
+    logs = {
+        section: conf[section].get("stdout_logfile") or conf[section].get("logfile")
+        for section in conf.sections()
+        if section.startswith("program:") or section == "supervisord"
+    }
+    assert len(set(logs.values())) == len(logs) == 4
+    for section, log in logs.items():
+        key = "logfile" if section == "supervisord" else "stdout_logfile"
+        assert log is not None and log.startswith("%(here)s/") and log.endswith(".log")
+        assert conf[section][f"{key}_maxbytes"] == "10MB"
+        assert conf[section].getint(f"{key}_backups") > 0
 
 
 def test_supervisord_conf_opens_no_port_and_knows_no_password() -> None:
