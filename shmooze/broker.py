@@ -190,7 +190,7 @@ class Broker(JSONCommandProcessor, Service):
     # Life of the service.
 
     def serve_forever(self) -> None:
-        """Serve until SIGTERM, SIGINT or SIGHUP; returns when every child is gone.
+        """Serve until SIGTERM, SIGINT, SIGQUIT or SIGHUP; returns when every child is gone.
 
         The process splits in two here: what was started before, a thread say, is lost.
         """

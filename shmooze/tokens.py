@@ -14,10 +14,12 @@ import sys
 
 from shmooze import settings
 from shmooze.errors import SettingsError
+from shmooze.lib.inherited import open_missing_streams
 from shmooze.lib.tokens import CONTROL, ROLES, TokenFile
 
 
 def main(argv: list[str] | None = None) -> int:
+    open_missing_streams()
     parser = argparse.ArgumentParser(
         prog="python -m shmooze.tokens", description="Say who may come in, by token."
     )

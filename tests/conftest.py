@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -29,6 +30,12 @@ JOBS = {
     "fail": ["sh", "-c", "echo oops; exit 3"],
     "forever": ["sleep", "1000"],
 }
+
+
+# Tests that run in the background of a script inherit these ignored, and would hand that on.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 
 def _sites(folder: Path) -> Iterator[Callable[..., Site]]:

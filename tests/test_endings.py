@@ -224,7 +224,7 @@ def test_the_childs_own_end_leaves_nothing(pool: Endings, how: str) -> None:
     assert pool.refusals["never-connects"] == f"never-connects killed by {number} before `init`"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
 def test_a_signal_to_end_leaves_nothing_and_status_0(pool: Endings, number: signal.Signals) -> None:
     pool.fill()
     assert pool.end_service(pool.guardian, with_signal=number) == 0
@@ -238,6 +238,52 @@ def test_two_sigterms_are_as_one(pool: Endings) -> None:
     guardian = pool.guardian
     assert pool.end_service(guardian, guardian, with_signal=signal.SIGTERM) == 0
     assert pool.survivors() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGABRT])
+def test_a_signal_to_the_process_group_leaves_nothing(
+    make_site: Callable[..., Site], number: signal.Signals
+) -> None:
+    """Both have it, service and guardian: by the second the service ends, the first it takes."""
+    pool = make_pool(make_site, ["setsid"])
+    pool.fill()
+    process = pool.site.processes.pop("pool")
+    os.killpg(process.pid, number)
+    assert process.wait(LADDER) == (0 if number == signal.SIGQUIT else -number)
+    assert pool.survivors() == []
+    pool.join_adds()
+
+
+#: How a service may be started: what whoever starts it hands on to it.
+INHERITED = {
+    "SIGCHLD ignored": ["env", "--ignore-signal=CHLD"],
+    "SIGCHLD blocked": ["env", "--block-signal=CHLD"],
+    "standard output closed": ["sh", "-c", 'exec "$@" >&-', "sh"],
+}
+
+
+@pytest.mark.parametrize("state", INHERITED)
+def test_rm_and_sigterm_leave_nothing_whatever_is_inherited(
+    make_site: Callable[..., Site], state: str
+) -> None:
+    pool = make_pool(make_site, INHERITED[state])
+    pool.fill()
+    pool.site.ask("pool", "rm", uids=list(pool.uids.values()))
+    assert pool.end_service(pool.guardian, with_signal=signal.SIGTERM) == 0
+    assert pool.survivors() == []
+    assert "Traceback" not in pool.site.log("pool")
+    pool.join_adds()
+
+
+@pytest.mark.parametrize("state", INHERITED)
+def test_sigkill_of_the_service_leaves_nothing_whatever_is_inherited(
+    make_site: Callable[..., Site], state: str
+) -> None:
+    pool = make_pool(make_site, INHERITED[state])
+    pool.fill()
+    status = pool.end_service(pool.service, with_signal=signal.SIGKILL)
+    assert (status, pool.survivors()) == (-signal.SIGKILL, [])
+    assert "Traceback" not in pool.site.log("pool")
 
 
 def test_sigkill_of_the_service_leaves_nothing(pool: Endings) -> None:

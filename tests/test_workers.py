@@ -357,7 +357,7 @@ def test_nobody_has_to_read_the_log_for_a_worker_to_be_replaced(
 # The end.
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
 def test_an_answer_under_way_is_finished_before_the_end(
     make_gateway: Callable[..., Site], number: signal.Signals
 ) -> None:

@@ -15,13 +15,17 @@ import gevent
 from gevent.event import Event
 
 from shmooze.errors import ShmoozeError
+from shmooze.lib import inherited
 from shmooze.lib.server import require_patched
 from shmooze.lib.stderr import StderrHandler
 
 log = logging.getLogger(__name__)
 
 #: Signals that ask a program to end.
-ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+
+# The first thing that happens when a program imports us, before any file is opened for good.
+inherited.open_missing_streams()
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s {}%(name)s: %(message)s"
 
@@ -36,7 +40,7 @@ class _Runnable(typing.Protocol):
 
 
 def run(program: _Runnable) -> None:
-    """Start `program`, wait for SIGTERM, SIGINT or SIGHUP, stop it.
+    """Start `program`, wait for a signal of ENDING, stop it.
 
     A ShmoozeError at the start becomes one line on standard error and exit status 2.
     """
@@ -45,9 +49,10 @@ def run(program: _Runnable) -> None:
     told = Event()
     try:
         require_patched()
-        for number in ENDING:
+        inherited.reset_dispositions()
+        for number in ending_signals():
             gevent.signal_handler(number, told.set)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # see lib.workers
+        inherited.unblock_all()  # those of ENDING may have been blocked until here, see lib.workers
         program.start()
     except ShmoozeError as bad:
         complain(bad)
@@ -59,6 +64,11 @@ def run(program: _Runnable) -> None:
     log.info("%s: stopping", _name_of(program))
     program.stop()
     flush_log()
+
+
+def ending_signals() -> list[signal.Signals]:
+    """The signals of ENDING that do end this program: all that it was not told to ignore."""
+    return [number for number in ENDING if not inherited.stays_ignored(number)]
 
 
 def log_to(handler: logging.Handler, who: str = "") -> None:

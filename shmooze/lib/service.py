@@ -274,7 +274,7 @@ class Service:
             self._server.stop()
 
     def serve_forever(self) -> None:
-        """Serve until SIGTERM, SIGINT or SIGHUP, then stop.
+        """Serve until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then stop.
 
         Where it cannot start it says why in one line and ends the program with status 2.
         """

@@ -34,8 +34,9 @@ from gevent import monkey
 from gevent.socket import wait_read
 
 from shmooze.errors import ShmoozeError
+from shmooze.lib import inherited
 from shmooze.lib.heartbeats import Heartbeats
-from shmooze.lib.program import ENDING, log_to
+from shmooze.lib.program import ENDING, ending_signals, log_to
 from shmooze.lib.server import listen
 from shmooze.lib.stderr import PlainStderrHandler, StderrHandler
 
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 
-_AWAITED = (*ENDING, signal.SIGCHLD, signal.SIGALRM)
+_AWAITED = (*ending_signals(), signal.SIGCHLD, signal.SIGALRM)
 
 
 @dataclass(eq=False)
@@ -91,8 +92,9 @@ class Supervisor:
         """
         # With a handler, since the system may keep no news of children from those without.
         set_handler = monkey.get_original("signal", "signal")
+        inherited.reset_dispositions()
         set_handler(signal.SIGCHLD, lambda *_: None)
-        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+        signal.pthread_sigmask(signal.SIG_SETMASK, _AWAITED)
         while True:
             for place in self._places:
                 if not place.pid and place.due <= time.monotonic() and self._start(place):

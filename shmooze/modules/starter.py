@@ -58,6 +58,9 @@ def _close_at_exec(first: int) -> bool:
 #: Whether a child is rid of our files by one call. One by one, thousands take as long as its start.
 _CLOSES_AT_EXEC = _close_at_exec(1 << 30)  # of none, to try it
 
+#: Signals whose disposition can be set.
+_CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
 
 class _Order(NamedTuple):
     """What is to be started, and how."""
@@ -166,7 +169,6 @@ def _spawn(order: _Order) -> int:
         (os.POSIX_SPAWN_DUP2, order.stdout, 1),
         (os.POSIX_SPAWN_DUP2, order.stderr, 2),
     ]
-    ignored = [signal.SIGPIPE, signal.SIGXFSZ]  # by Python, and by nobody else
 
     def spawn() -> int:
         _close_at_exec(3)
@@ -177,7 +179,8 @@ def _spawn(order: _Order) -> int:
                 order.environ,
                 file_actions=files,
                 setsid=True,
-                setsigdef=ignored,
+                setsigmask=(),
+                setsigdef=_CATCHABLE,
             )
 
     gevent.get_hub().loop.install_sigchld()  # before it can end
@@ -220,6 +223,10 @@ def _fork(order: _Order) -> int:
 
 def _prepare_child(mark: int | None, parent: int) -> None:
     """Runs in the child, between fork and exec."""
+    set_handler = monkey.get_original("signal", "signal")
+    for number in _CATCHABLE:
+        set_handler(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if _CLOSES_AT_EXEC:
         _close_at_exec(3)
     resource.setrlimit(resource.RLIMIT_NOFILE, FILES_AT_START)  # ours may be too many for it

@@ -15,6 +15,7 @@ well.set_parameters(
         "pid": os.getpid(),
         "session": os.getsid(0),
         "ignored": int(os.environ["IGNORED"], 16),
+        "blocked": int(os.environ["BLOCKED"], 16),
         "input": os.readlink("/proc/self/fd/0"),
         "unbuffered": os.environ["PYTHONUNBUFFERED"],
         "files": resource.getrlimit(resource.RLIMIT_NOFILE),

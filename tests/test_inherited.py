@@ -1,0 +1,211 @@
+"""What a program inherits from whoever starts it makes no difference, or the one that was meant."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import PATIENCE, ROOT, Site, child, is_alive, wait_until
+
+from shmooze.modules.tree import children
+
+#: Runs what follows with all standard streams closed.
+CLOSED = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+#: Runs what follows with all signals ignored and blocked.
+DEAF = ["env", "--ignore-signal", "--block-signal"]
+#: Runs what follows as nohup does, and as a script in the background.
+UNDISTURBED = ["env", "--ignore-signal=HUP", "--ignore-signal=INT", "--ignore-signal=QUIT"]
+
+
+@pytest.fixture
+def make_all(make_site: Callable[..., Site]) -> Callable[..., Site]:
+    """A function that runs a pool and a gateway of two workers, each started by `wrapper`."""
+
+    def make(*wrapper: str) -> Site:
+        kinds = {"modules": {"well": {"process": child("well")}}}
+        programs = {
+            name: [*wrapper, sys.executable, "-m", f"shmooze.{name}"] for name in ("wsgi", "pool")
+        }
+        settings = {"wsgi_workers": 2, "pool": kinds}
+        return make_site(services=("wsgi", "pool"), settings=settings, programs=programs).start()
+
+    return make
+
+
+def processes(site: Site) -> list[int]:
+    """Supervisor and workers of the gateway; guardian and service of the pool."""
+    found = []
+    for name, count in (("wsgi", 2), ("pool", 1)):
+        parent = site.processes[name].pid
+        wait_until(lambda p=parent, n=count: len(children(p)) == n, f"{name} is complete")
+        found += [parent, *children(parent)]
+    return found
+
+
+def mask(pid: int, name: str) -> set[int]:
+    """Signals that a process blocks (SigBlk) or ignores (SigIgn)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    lines = dict(line.split(":", 1) for line in status.splitlines())
+    bits = int(lines[name], 16)
+    return {number for number in signal.valid_signals() if bits >> number - 1 & 1}
+
+
+def test_programs_that_are_started_deaf_serve_notice_ends_of_children_and_end(
+    make_all: Callable[..., Site],
+) -> None:
+    site = make_all(*DEAF)
+    *_, worker, guardian, service = processes(site)
+    assert mask(service, "SigBlk") == set()
+    assert mask(worker, "SigBlk") == set()
+    meant = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT}
+    assert {signal.SIGUSR1, signal.SIGTERM, signal.SIGCHLD} & mask(service, "SigIgn") == set()
+    assert meant < mask(service, "SigIgn")
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: worker not in processes(site), "it is replaced")
+    uid = site.post("pool", {"cmd": "add", "args": {"type": "well"}}).json["result"]["uid"]
+    site.ask("pool", "rm", uids=[uid])
+    wait_until(lambda: len(children(service)) == 0, "the child is reaped")
+    assert is_alive(guardian)
+    assert site.stop() == {"wsgi": 0, "pool": 0}
+
+
+def test_who_ignores_the_signals_of_a_terminal_for_us_is_heeded(
+    make_all: Callable[..., Site],
+) -> None:
+    site = make_all(*UNDISTURBED)
+    everyone = processes(site)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        for pid in everyone:
+            os.kill(pid, number)
+    assert site.post("pool", {"cmd": "pool"}).json["success"]
+    assert processes(site) == everyone
+    for name in ("wsgi", "pool"):
+        assert "stopping" not in site.log(name)
+    assert site.stop() == {"wsgi": 0, "pool": 0}
+
+
+def test_closed_standard_streams_are_nobodys_and_end_with_status_0(
+    make_all: Callable[..., Site],
+) -> None:
+    site = make_all(*CLOSED)
+    for pid in processes(site):
+        streams = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
+        assert streams == ["/dev/null"] * 3
+    assert site.post("pool", {"cmd": "add", "args": {"type": "well"}}).json["success"]
+    assert site.stop() == {"wsgi": 0, "pool": 0}
+
+
+def run(code: str, site: Site, wrapper: list[str] = []) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*wrapper, sys.executable, "-c", code],
+        env={**site.environ, "PYTHONUNBUFFERED": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+SERVICE = """
+from gevent import monkey; monkey.patch_all()
+import os
+{before}
+from shmooze.pool import Pool
+class Brief(Pool):
+    def start(self):
+        super().start()
+        {started}
+{later}
+Brief([], name="pool").serve_forever()
+"""
+#: Has the service end as soon as it has started.
+END = "os.kill(os.getpid(), 15)"
+
+
+def test_the_log_never_goes_into_a_file_that_was_there_before_us(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(services=("pool",))
+    mine = site.folder / "mine"
+    before = f"file = open({str(mine)!r}, 'w'); assert file.fileno() == 2"
+    code = SERVICE.format(before=before, started=END, later="file.write('mine'); file.flush()")
+    program = run(code, site, ["sh", "-c", 'exec "$@" 2>&-', "sh"])
+    program.communicate(timeout=PATIENCE)
+    assert (program.returncode, mine.read_text()) == (0, "mine")
+
+
+def test_what_a_program_has_printed_before_it_serves_comes_once(
+    make_site: Callable[..., Site],
+) -> None:
+    """Though it becomes two processes, and may not have been written by then."""
+    site = make_site(services=("pool",))
+    program = run(SERVICE.format(before="print('hello')", started=END, later=""), site)
+    out, _ = program.communicate(timeout=PATIENCE)
+    assert (program.returncode, out.count("hello")) == (0, 1), out
+
+
+def test_a_signal_that_the_program_itself_ignores_stays_so(make_site: Callable[..., Site]) -> None:
+    site = make_site(services=("pool",))
+    later = "import signal; signal.signal(signal.SIGUSR1, signal.SIG_IGN)"
+    started = "os.kill(os.getpid(), 10); os.kill(os.getppid(), 10); os.kill(os.getpid(), 15)"
+    program = run(SERVICE.format(before="", started=started, later=later), site)
+    out, _ = program.communicate(timeout=PATIENCE)
+    assert (program.returncode, "stopping" in out) == (0, True), out
+
+
+#: A guardian, and in place of a service a process with a child that cannot be told to end.
+GUARDED = """
+from gevent import monkey; monkey.patch_all()
+import os, signal, sys, time
+from shmooze.modules.guardian import stand_guard
+stand_guard()
+child = os.fork()
+if child == 0:
+    os.setsid()
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    time.sleep(1000)
+print(child, flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGUSR1", "SIGALRM", "SIGSEGV", "SIGXCPU", "SIGRTMIN"])
+def test_the_guardian_outlives_any_signal_to_the_group_and_ends_as_the_service_has(
+    number: str,
+) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-c", GUARDED],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert program.stdout is not None
+    deaf = int(program.stdout.readline())
+    os.killpg(program.pid, getattr(signal, number))
+    program.communicate(timeout=PATIENCE)
+    assert program.returncode == -getattr(signal, number)
+    assert not is_alive(deaf)
+
+
+@pytest.mark.parametrize(
+    ("argv", "status"),
+    [
+        ([ROOT / "scripts" / "shmz", "-e", "http://127.0.0.1:1/queue", "queue"], 3),
+        ([ROOT / "scripts" / "shmz", "--help"], 0),
+        ([ROOT / "scripts" / "shmz-watch", "-e", "http://127.0.0.1:1/queue"], 3),
+        (["-m", "shmooze.tokens", "--file", "tokens.json", "add", "ada"], 0),
+        (["-m", "shmooze.tokens", "--file", "/nowhere/tokens.json", "list"], 2),
+        (["-m", "shmooze.pool"], 2),
+        (["-m", "shmooze.wsgi"], 2),
+    ],
+)
+def test_short_programs_with_closed_streams_have_the_same_status(
+    argv: list[str], status: int, tmp_path: Path
+) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "SHMOOZE_SETTINGS": "/nowhere/settings.json"}
+    whole = [*CLOSED, sys.executable, *argv]
+    assert subprocess.run(whole, env=environ, cwd=tmp_path, timeout=PATIENCE).returncode == status
