@@ -45,7 +45,7 @@ def stack() -> Iterator[ExitStack]:
 def narrow(make_site: Callable[..., Site]) -> Site:
     """A service and a gateway that take ten connections each."""
     programs = {"probe": [sys.executable, str(CHILDREN / "svc_probe.py"), "probe"]}
-    settings = {"max_connections": 10}
+    settings = {"max_connections": 10, "allowed_origins": ["https://page.example"]}
     return make_site(services=("probe", "wsgi"), programs=programs, settings=settings).start()
 
 
@@ -167,8 +167,10 @@ def test_a_client_that_finds_all_at_work_is_told_to_come_again(
         thread.start()
     # Until then they only wait for what their clients say, and could be closed for a new one.
     wait_until(lambda: len(list(narrow.folder.glob("begun-w*"))) == 10, "all are at work")
-    reply = narrow.direct("probe", {"cmd": "nothing"})
+    origin = "https://page.example"
+    reply = narrow.direct("probe", {"cmd": "nothing"}, headers={"Origin": origin})
     assert reply.status == 503
+    assert reply.headers["Access-Control-Allow-Origin"] == origin
     assert failure(reply) == "too many connections; try again in a moment"
     assert reply.headers["Retry-After"] == "1"
     for each in range(10):

@@ -6,10 +6,12 @@ import errno
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -25,6 +27,8 @@ from support import (
     child,
     failure,
     http,
+    probe_site,
+    raw_http,
     refusals,
     wait_for_log,
     wait_until,
@@ -552,6 +556,56 @@ def test_the_scheme_of_our_pages_is_what_the_first_proxy_has_heard(
 ) -> None:
     headers = {"Host": host, "Origin": origin, "X-Forwarded-Proto": proto}
     assert open_site.post("pool", {"cmd": "pool"}, headers=headers).status == status
+
+
+#: Refused by the server itself: the application, and so the access gate, sees none of them.
+REFUSED = {
+    400: b"POST /pool HTTP/1.1\r\n%s\r\nContent-Length: many\r\n\r\n",
+    413: b"POST /pool HTTP/1.1\r\n%s\r\nContent-Length: 99999999\r\n\r\n",
+    414: b"POST /" + 9000 * b"x" + b" HTTP/1.1\r\n%s\r\n\r\n",
+    417: b"POST /pool HTTP/1.1\r\n%s\r\nExpect: nothing\r\n\r\n",
+    431: b"POST /pool HTTP/1.1\r\n%s\r\nX: " + 40_000 * b"x",
+    501: b"POST /pool HTTP/1.1\r\n%s\r\nTransfer-Encoding: gzip\r\n\r\n",
+    505: b"POST /pool HTTP/3.0\r\n%s\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("service", ["wsgi", "pool"])
+@pytest.mark.parametrize("status", REFUSED)
+def test_a_page_that_may_talk_to_us_can_read_why_its_request_is_refused(
+    open_site: Site, status: int, service: str
+) -> None:
+    port = open_site.ports[service]
+    for origin, allowed in (("https://page.example", True), ("https://evil.example", False)):
+        headers = f"Host: localhost\r\nOrigin: {origin}".encode()
+        reply, ends = raw_http(port, REFUSED[status] % headers)
+        assert (reply.status, ends) == (status, True)
+        assert reply.headers["Access-Control-Allow-Origin"] == (origin if allowed else None)
+        assert reply.headers["Vary"] == "Origin"
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_refusal_goes_by_the_origin_of_its_own_request(open_site: Site) -> None:
+    good = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\nOrigin: https://page.example\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", open_site.ports["wsgi"])) as connection:
+        connection.sendall(good + b"nonsense\r\n\r\n")
+        answers = b"".join(iter(partial(connection.recv, 65536), b""))
+    allowed = [b"Access-Control-Allow-Origin" in each for each in answers.split(b"HTTP/1.1 ")[1:]]
+    assert allowed == [True, False]
+
+
+def test_a_request_that_ends_too_late_is_refused_so_that_a_page_can_read_it(tmp_path: Path) -> None:
+    origin = "https://page.example"
+    site = probe_site(tmp_path, allowed_origins=[origin], header_timeout=0.2, body_timeout=0.2)
+    head = f"POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n".encode()
+    try:
+        site.start()
+        for begun in (head, head + b"Content-Length: 1\r\n\r\n"):
+            reply, _ = raw_http(site.ports["probe"], begun)
+            assert reply.status == 408
+            assert reply.headers["Access-Control-Allow-Origin"] == origin
+    finally:
+        site.close()
 
 
 def add(site: Site, forwarded: str | None = None, direct: bool = False) -> Reply:

@@ -88,7 +88,7 @@ class Door:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         origin = environ.get("HTTP_ORIGIN")
-        extra = self._headers_for(origin)
+        extra = self.headers_for(origin)
         try:
             self._check_host(environ)
             self._check_origin(environ, origin)
@@ -229,7 +229,8 @@ class Door:
             headers.append(("Vary", "Origin"))
         return headers
 
-    def _headers_for(self, origin: str | None) -> list[tuple[str, str]]:
+    def headers_for(self, origin: str | None) -> list[tuple[str, str]]:
+        """What is added to each answer, to one by the server itself too."""
         if origin is not None and normal_origin(origin) in self._origins:
             return [*self._headers, ("Access-Control-Allow-Origin", origin)]
         return self._headers

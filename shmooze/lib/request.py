@@ -28,6 +28,7 @@ _MAX_CHUNK_LINE = 4096
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/(\d)\.(\d)")
 _HEADER = re.compile(rf"({_TOKEN}):([\t -~\x80-\xff]*)")
+_ORIGIN = re.compile(rb"\r\norigin:[ \t]*([!-~]+)[ \t]*(?=\r\n)", re.IGNORECASE)
 _LONE_LF = re.compile(rb"(?<!\r)\n")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{0,5})?")
@@ -88,6 +89,8 @@ class Incoming:
         self._connection: Any = connection
         self._limits = limits
         self._buffer = bytearray()
+        #: The head of the current request, once it is complete.
+        self._head = b""
         self._turns = Turns()
 
     def wait(self) -> None:
@@ -111,18 +114,33 @@ class Incoming:
         """Whether the client has closed its side, as far as one can tell without waiting."""
         return peek(self._connection) == b""
 
+    @property
+    def origin(self) -> str | None:
+        """The Origin of a request that is being refused, as far as its head has come."""
+        found = _ORIGIN.findall((self._head or bytes(self._buffer)) + b"\r\n")
+        return found[0].decode() if len(found) == 1 else None
+
+    def glance(self, seconds: float) -> None:
+        """Read what comes first, for `origin`; wait at most `seconds` for it."""
+        self._connection.settimeout(seconds)
+        try:
+            self._receive()
+        except (OSError, EOFError):
+            pass  # then it is not known
+
     def head(self) -> Head:
         """The head of the next request. Raises BadRequest, or HungUp in the middle of it."""
         most, deadline = self._limits.max_header, time.monotonic() + self._limits.header_timeout
         searched = 0
+        self._head = b""
         while True:
             if self._buffer.startswith(b"\r\n"):
                 del self._buffer[:2]  # an empty line before a request is overlooked
             end = self._buffer.find(b"\r\n\r\n", max(0, searched - 3))
             if 0 <= end <= most:
-                text = self._buffer[:end]
+                self._head = bytes(self._buffer[:end])
                 del self._buffer[: end + 4]
-                return parse_head(bytes(text), self._limits)
+                return parse_head(self._head, self._limits)
             if _LONE_LF.search(self._buffer, max(0, searched - 1)):
                 raise BadRequest(400, "a line of the header does not end with CR LF")
             if len(self._buffer) > most:

@@ -20,7 +20,7 @@ import io
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -111,11 +111,11 @@ class _Handler(WSGIHandler):
     def _turn_away(self) -> None:
         server = self.server
         server.turned_away += 1
+        linger = self.linger if server.turned_away <= self.most_turned_away else 0
         try:
-            self._refuse(
-                BadRequest(503, "too many connections; try again in a moment"),
-                self.linger if server.turned_away <= self.most_turned_away else 0,
-            )
+            if linger:
+                self.incoming.glance(linger)
+            self._refuse(BadRequest(503, "too many connections; try again in a moment"), linger)
         finally:
             server.turned_away -= 1
             self.socket.close()
@@ -281,10 +281,13 @@ class _Handler(WSGIHandler):
         log.info("%s: refused with %d: %s", self.client_address[0], bad.status, bad)
         body = packet.encode(packet.error(str(bad)))
         phrase = http.HTTPStatus(bad.status).phrase
-        retry = "Retry-After: 1\r\n" if bad.status == 503 else ""
+        headers = self.server.refusal_headers(self.incoming.origin)
+        if bad.status == 503:
+            headers = [*headers, ("Retry-After", "1")]
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         head = (
             f"HTTP/1.1 {bad.status} {phrase}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n"
+            f"Content-Length: {len(body)}\r\n{lines}Connection: close\r\n\r\n"
         )
         self.socket.settimeout(self.linger)
         deadline = time.monotonic() + linger
@@ -319,6 +322,11 @@ class _Server(WSGIServer):
             environ={"SERVER_NAME": host},  # or it would be looked up, and DNS waited for
         )
         self.limits = limits
+        #: The headers of a refusal that the application never sees, for the request's Origin.
+        #: Without those of CORS, a browser would tell a page of another site nothing of it.
+        self.refusal_headers: Callable[[str | None], list[tuple[str, str]]] = getattr(
+            application, "headers_for", lambda _: []
+        )
         self.connections: dict[_Handler, gevent.Greenlet] = {}
         #: The handlers in line, and what each waits for; the one that waits longest first.
         self.waiting: dict[_Handler, str] = {}
