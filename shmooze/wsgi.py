@@ -10,7 +10,7 @@
 A page at `/` or at `{wsgi_prefix}` refers to its own files by relative URLs, so files of
 static_path are found there too, behind the services' names. And because a script knows where it
 came from but not where the gateway's prefix is, `settings.json` beside any of those files
-redirects to the real one.
+redirects to the real one, unless static_path has a file of that name there.
 
 `python -m shmooze.wsgi` serves it; `shmooze.wsgi:application` is the same for other WSGI servers.
 """
@@ -183,6 +183,11 @@ class Gateway:
     def _serve_file(self, path: str) -> bottle.HTTPResponse:
         found = self._files.answer(path, request.environ)
         if found is None:
+            folder, name = posixpath.split(request.path)
+            if name == "settings.json" and ".." not in folder:
+                # As a script in a deeper folder asks for it.
+                prefix = self.settings.get("wsgi_prefix")
+                return _redirect(posixpath.relpath(f"{prefix}{name}", folder))
             raise Refused(404, f"nothing is at {request.path}")
         return found
 

@@ -68,10 +68,11 @@ def test_settings_json_shows_the_public_keys_and_nothing_else(site: Site) -> Non
     assert reply.json == {"name": "ours", "ports": site.ports}
 
 
-def test_settings_json_beside_static_files_leads_to_the_real_one(site: Site) -> None:
-    reply = get(site, "/static/settings.json")
+@pytest.mark.parametrize("folder", ["static/", "static/deep/er/", "static/no/such/", "deep/"])
+def test_settings_json_beside_static_files_leads_to_the_real_one(site: Site, folder: str) -> None:
+    reply = get(site, f"/{folder}settings.json")
     assert reply.status == 307
-    assert http(f"{site.url}static/settings.json").json["name"] == "ours"
+    assert http(f"{site.url}{folder}settings.json").json["name"] == "ours"
 
 
 # Files.
