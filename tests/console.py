@@ -18,6 +18,11 @@ def shown_uids(page: Page) -> list[str]:
     return rows(page).locator(".uid").evaluate_all("codes => codes.map(code => code.title)")
 
 
+def order_of(page: Page) -> Locator:
+    """The list of the queue's modules, busy while the service has not confirmed its order."""
+    return service(page, "queue").locator(".roster .modules")
+
+
 def form_of(page: Page, name: str, button: str = "Add") -> Locator:
     """One of a service's forms: not one of a module whose uid has the same letters in it."""
     return service(page, name).get_by_role("form", name=f"{button} in {name}", exact=True)

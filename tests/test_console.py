@@ -10,9 +10,9 @@ from functools import partial
 import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES
-from console import add_countdowns, form_of, order, rows, service, shown_uids
+from console import add_countdowns, form_of, order, order_of, rows, service, shown_uids
 from events import Watcher
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from support import CHILDREN, ROOT, Client, Refusal, Site, child, wait_until
 
 from shmooze.lib.tokens import TokenFile
@@ -104,11 +104,9 @@ def test_reordering_by_keyboard_keeps_the_focus(site: Site, first_page: Page) ->
     handle = up.element_handle()
     for expected in ([first, third, second], [third, first, second]):
         first_page.keyboard.press("Enter")
-        first_page.wait_for_function(
-            "uids => [...document.querySelectorAll('.roster .uid')]"
-            ".map(code => code.title).slice(0, uids.length).join() === uids.join()",
-            arg=expected,
-        )
+        expect(rows(first_page).nth(expected.index(third))).to_contain_text(third[:8])
+        expect(order_of(first_page)).to_have_attribute("aria-busy", "false")
+        assert shown_uids(first_page) == expected
         assert [module["uid"] for module in site.ask("queue", "queue")] == expected
         assert handle.evaluate("button => button === document.activeElement")
     expect(first_page.locator("#announcer")).to_have_text("countdown is now 1 of 3")
@@ -117,6 +115,68 @@ def test_reordering_by_keyboard_keeps_the_focus(site: Site, first_page: Page) ->
     first_page.keyboard.press("Enter")
     expect(first_page.locator("#announcer")).to_have_text("countdown is now 2 of 3")
     assert [module["uid"] for module in site.ask("queue", "queue")] == [first, third, second]
+
+
+def test_an_order_that_the_service_has_not_confirmed_is_shown_as_such(
+    site: Site, first_page: Page
+) -> None:
+    first, second = add_countdowns(site, first_page, 2)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if '"mv"' in (route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    first_page.route("**/queue", hold)
+    rows(first_page).first.get_by_role("button", name="Move down countdown").click()
+    expect(rows(first_page).nth(1)).to_contain_text(first[:8])
+    expect(rows(first_page).nth(1)).to_have_attribute("data-moving", "")
+    expect(order_of(first_page)).to_have_attribute("aria-busy", "true")
+    assert Client(site, "queue").uids() == [first, second]
+    wait_until(lambda: first_page.title() and held, "the page has asked for it")
+    held[0].continue_()
+    expect(order_of(first_page)).to_have_attribute("aria-busy", "false")
+    assert Client(site, "queue").uids() == shown_uids(first_page) == [second, first]
+    expect(rows(first_page).nth(1)).not_to_have_attribute("data-moving", "")
+
+
+#: Two rows, one moved, and what is seen of it. The service is played by the test.
+ROSTER = """async () => {
+  const { Roster } = await import("./console/roster.js");
+  const module = (uid) => ({ uid, type: "x", state: "playing", parameters: {} });
+  window.say = (...uids) => roster.show(uids.map(module));
+  window.seen = () => roster.rows.map((row) => row.uid).join("") + " " + roster.list.ariaBusy;
+  const mv = () => new Promise((done) => { window.answer = done; });
+  window.roster = new Roster("roster", { actions: {} }, mv);
+  document.getElementById("services").append(roster.element);
+  say("a", "b", "c");
+  roster.move(roster.rows[0], 1);
+}"""
+
+
+def test_no_row_jumps_back_though_the_event_is_late(page: Page, shared_site: Site) -> None:
+    page.clock.install()  # so its timers and frames go on only as they are told to
+    page.goto(shared_site.url)
+    page.evaluate(ROSTER)
+    seen = partial(page.evaluate, "seen()")
+    wait_until(lambda: page.evaluate("Boolean(window.answer)"), "the service is asked")
+    page.evaluate("answer(true)")
+    page.clock.run_for(2_000)
+    assert seen() == "bac true"
+    page.evaluate("say('a', 'b', 'c', 'd')")  # an event that was under way already
+    page.clock.run_for(100)
+    assert seen() == "bacd true"
+    page.evaluate("say('b', 'a', 'c', 'd')")
+    wait_until(lambda: seen() == "bacd false", "the order is confirmed")
+    # Where somebody else has moved it again, the order of the service holds in the end.
+    page.evaluate("() => { delete window.answer; roster.move(roster.rows[0], 1); }")
+    wait_until(lambda: page.evaluate("Boolean(window.answer)"), "the service is asked")
+    page.evaluate("answer(true)")
+    page.evaluate("say('d', 'c', 'b', 'a')")
+    page.clock.run_for(6_000)
+    wait_until(lambda: seen() == "dcba false", "the order is that of the service")
 
 
 def test_removing_passes_the_focus_on(site: Site, first_page: Page) -> None:

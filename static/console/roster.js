@@ -5,7 +5,7 @@ import { Row } from "./row.js";
 import { dragging } from "./drag.js";
 
 const SHIFT = 500; // ms after a row has gone in which a click at its place is not meant for the next one
-const EVENT = 200; // ms after an answer in which the event about it comes
+const EVENT = 5000; // ms after an answer by which the event about it has come, if nobody else has moved something
 
 export class Roster {
   /**
@@ -20,15 +20,17 @@ export class Roster {
     this.modules = []; // as the service says
     this.shifted = -Infinity; // when a row has gone and the others have moved up
     this.rows = []; // as they are shown: in advance of the service's word while a person moves them
-    this.moves = 0; // that are under way
-    this.moved = Promise.resolve(); // the last of them is answered
+    this.wanted = null; // the order that the last move asks for, until it is what the service says
+    this.moved = Promise.resolve(); // the last move is answered
+    this.compare = null; // whether it is what the service says; while a move waits for that
     if (mv) dragging(this);
   }
 
   show(modules) {
     this.modules = modules;
+    this.compare?.();
     const known = new Map(this.rows.map((row) => [row.uid, row]));
-    if (this.moves) {
+    if (this.wanted) {
       const places = new Map(this.rows.map((row, place) => [row.uid, place]));
       const place = ({ uid }) => places.get(uid) ?? Infinity;
       modules = [...modules].sort((a, b) => place(a) - place(b) || 0);
@@ -55,13 +57,29 @@ export class Roster {
     this.rows = old.filter((each) => each !== row);
     this.rows.splice(place, 0, row);
     this.reorder(old);
-    const uids = this.rows.slice(0, Math.max(place, before) + 1).map((each) => each.uid);
+    const wanted = this.wanted = this.rows.slice(0, Math.max(place, before) + 1).map((each) => each.uid);
     const said = `${row.type} is now ${place + 1} of ${old.length}`;
-    this.moves++;
-    this.moved = this.moved.then(() => this.mv(uids, said)); // requests may overtake each other
-    if (await this.moved) await new Promise((resume) => setTimeout(resume, EVENT));
-    this.moves--;
+    row.element.dataset.moving = "";
+    this.list.ariaBusy = "true";
+    const answered = this.moved = this.moved.then(() => this.mv(wanted, said)); // requests may overtake each other
+    if (await answered && wanted === this.wanted) await this.confirmed();
+    if (wanted !== this.wanted) return; // a later move waits
+    this.wanted = this.compare = null;
     this.show(this.modules); // as the service says, whether that worked or not
+    for (const each of this.list.children) delete each.dataset.moving;
+    this.list.ariaBusy = "false";
+  }
+
+  /** Wait until events say what is wanted; not forever, since others may have changed the order again. */
+  confirmed() {
+    return new Promise((resolve) => {
+      setTimeout(resolve, EVENT);
+      this.compare = () => {
+        const uids = this.modules.map(({ uid }) => uid), wanted = this.wanted.filter((uid) => uids.includes(uid));
+        if (wanted.every((uid, place) => uid === uids[place])) resolve();
+      };
+      this.compare();
+    });
   }
 
   reorder(old) {
