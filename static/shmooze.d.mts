@@ -20,6 +20,7 @@ export interface Module {
   readonly uid: string;
   readonly type: string;
   readonly state: "starting" | "suspended" | "playing" | "ending";
+  /** Integers beyond Number.MAX_SAFE_INTEGER are BigInts. */
   readonly parameters: Readonly<Record<string, any>>;
 }
 
@@ -53,18 +54,24 @@ export class Endpoint {
 
   url: string;
 
-  /** Did the service answer last time? */
+  /** Did the service answer last time, a query or the stream of a subscription? */
   readonly alive: boolean;
 
-  /** Called at each answer, with true if `alive` has changed. */
+  /** Called at each answer, with true if `alive` has changed; for a stream only then. */
   onAlive: ((changed: boolean) => void) | null;
 
-  /** Called at each failed request, likewise. */
+  /** Called at each failed request, also where a stream is refused or falls silent, likewise. */
   onDead: ((changed: boolean) => void) | null;
 
   /**
+   * Whether integers beyond Number.MAX_SAFE_INTEGER are BigInts in results, too, which are then frozen. Default:
+   * false, they are rounded. In what `subscribe` gives they always are BigInts.
+   */
+  exact: boolean;
+
+  /**
    * Whether queries wait for the gateway while it is out of reach, 1,000 at the most, and are sent in order when
-   * it is back. One that was cut off may then be carried out twice. Default: false.
+   * it is back. One that was cut off may then be carried out twice; after five times it fails. Default: false.
    */
   retry: boolean;
 
@@ -126,7 +133,10 @@ declare global {
   /** A token to show, where no login has set a cookie. A page may set it before the script. */
   var shmooze_token: string;
 
-  /** Show `.disconnect-show`, hide `.disconnect-hide`. Called when the gateway is lost; may be replaced. */
+  /**
+   * Show `.disconnect-show`, hide `.disconnect-hide`. Called when the gateway is lost; may be replaced. A page may
+   * call it: it is taken back when the gateway answers.
+   */
   var lostConnection: () => void;
 
   /** The reverse. */

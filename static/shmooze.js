@@ -2,24 +2,24 @@
 (() => {
 "use strict";
 
-const MOST = 1000; // queries in a request, and of an endpoint that wait for a lost gateway
+const MOST = 1000; // queries in a request
 const STREAMS = 3; // of six connections
 const { freeze } = Object;
 const html = document.documentElement;
 const fixed = window.BASE_URL;
-const beside = document.currentScript?.src || window.shmooze_source || document.baseURI;
-const home = fixed ? fixed + "/settings.json" : new URL("settings.json", beside);
-const inLine = []; // streams that wait for others to give way
+const script = document.currentScript?.src || window.shmooze_source || html.baseURI;
+const homes = fixed ? [fixed + "/settings.json"] : [new URL("settings.json", script), "settings.json"];
+const inLine = []; // streams that wait
 let ready, probe, delay, cut = new AbortController(), asked = 0, wanted = 0;
-let lost, found; // while the gateway is lost: a promise, and what fulfils it
+let lost, found; // while the gateway is lost: a promise of its return
 
 window.BASE_URL ||= "";
 window.shmooze_token ||= "";
 window.settings_data = {};
-window.endpoints = Object.create(null);
+window.endpoints = { __proto__: null };
 ({ promise: window.shmooze_ready, resolve: ready } = Promise.withResolvers());
 
-/** Knows whether anybody waits for it: `await` calls `then`. */
+/** Knows whether it is awaited. */
 class Answer extends Promise {
 	then(...callbacks) {
 		this.awaited = true;
@@ -55,14 +55,15 @@ window.Endpoint = class Endpoint {
 
 	constructor(url) {
 		this.url = url;
-		this.alive = this.retry = false;
+		this.alive = this.retry = this.exact = false;
 		this.onAlive = this.onDead = null;
 	}
 
 	deferQuery(data, cb, err, options) {
-		const text = JSON.stringify([data]).slice(1, -1); // now: bad data harms nobody else
+		const text = JSON.stringify([data], raw).slice(1, -1); // now: bad data harms nobody else
 		const { answer, settle } = answerTo(cb, err);
 		const query = { text, settle, number: ++asked, retry: this.retry, deferred: true, ...options };
+		query.retry *= 5; // times
 		this.#waiting.push(query);
 		if (query.deferred) this.#schedule();
 		else this.runQueries();
@@ -87,9 +88,9 @@ window.Endpoint = class Endpoint {
 	}
 
 	subscribe(listener) {
-		const own = (state, gone = {}) => this.#listeners.has(own) && call(listener, state, gone);
+		const own = (state, gone = {}) => call(() => this.#listeners.has(own) && listener(state, gone));
 		this.#listeners.add(own);
-		if (this.#state) queueMicrotask(() => own(this.#state));
+		if (this.#state) own(this.#state);
 		if (!this.#watch) follow(this, (this.#watch = new AbortController()).signal, (state, gone) => {
 			this.#state = state;
 			for (const own of this.#listeners) own(state, gone);
@@ -116,10 +117,9 @@ window.Endpoint = class Endpoint {
 		const { packets, error, alive } = await this.#post(batch);
 		this.#busy -= ordered;
 		this.#schedule(alive ? 0 : Endpoint.pause);
-		const changed = this.alive !== alive;
-		this.alive = alive;
-		call(alive ? this.onAlive : this.onDead, changed);
+		mark(this, alive);
 		batch.forEach((query, i) => {
+			query.retry &&= query.retry - 1;
 			if (alive || !this.#keep(query)) query.settle(packets?.[i] || { error });
 		});
 		settle({ success: packets, error });
@@ -127,12 +127,11 @@ window.Endpoint = class Endpoint {
 
 	async #post(batch) {
 		let status, answer;
-		const timer = setInterval(load, Endpoint.slow); // slow, or gone?
+		const timer = setInterval(load, Endpoint.slow); // gone?
 		try {
-			const type = { "Content-Type": "application/json" };
-			const response = await request(this.url, cut.signal, type, `[${batch.map((query) => query.text)}]`);
+			const response = await request(this.url, cut.signal, 0, `[${batch.map((query) => query.text)}]`);
 			status = response.status;
-			answer = await response.json();
+			answer = JSON.parse(await response.text(), this.exact && exact);
 		} catch (error) {
 			if (error.name !== "SyntaxError" || status >= 500) { // by a proxy
 				lose();
@@ -141,23 +140,20 @@ window.Endpoint = class Endpoint {
 		} finally {
 			clearInterval(timer);
 		}
-		if (status === 401 || lost) load(); // log in; or a sign of life
+		if (status === 401 || lost) load(); // log in?
 		if (answer?.length === batch.length) return { packets: answer, alive: true };
 		const error = answer?.error || `${this.url}: no valid answer (status ${status})`;
 		return { error, alive: status < 500 && status !== 404 };
 	}
 };
 
-/**
- * Show what `/events` add up to. The tab that has the lock leads: it has the stream, and tells the others. One that
- * hears nothing for long takes the lock, and begins anew.
- */
+/** Show what `/events` add up to. The tab with the lock has the stream, and tells others. */
 async function follow(endpoint, signal, show) {
 	await shmooze_ready;
-	const url = new URL(endpoint.url + "/events", document.baseURI), name = `${url} ${shmooze_token}`;
+	const url = new URL(endpoint.url + "/events", html.baseURI), name = `${url} ${shmooze_token}`;
 	const channel = new BroadcastChannel(name);
 	const tell = (event) => channel.postMessage(event);
-	const tellState = () => tell({ event: "snapshot", id, data: JSON.stringify(state) });
+	const tellState = () => tell({ event: "snapshot", id, data: JSON.stringify(state, raw) });
 	let state, id = "", term, leading, silent, timer;
 
 	const heard = () => {
@@ -165,20 +161,22 @@ async function follow(endpoint, signal, show) {
 		timer = setTimeout(() => {
 			silent = true;
 			term.abort();
+			mark(endpoint, false);
 			load();
 		}, Endpoint.silence);
 	};
 
-	const take = ({ event, id: next, data }) => {
+	const take = ({ event, id: next, data, broken, dead }) => {
 		if (signal.aborted) return;
 		if (event === "ask") return leading && tellState();
 		heard();
-		if (event === "broken") load();
+		if (dead || !(endpoint.alive || broken)) mark(endpoint, !dead);
+		if (broken) return load();
 		if (!data) return;
 		const [instance, number] = next.split("-"), [before, last] = id.split("-");
 		const step = instance === before ? number - last : NaN;
 		if (step <= 0) return;
-		const news = JSON.parse(data, (key, value) => freeze(value));
+		const news = JSON.parse(data, /\d{16}/.test(data) ? exact : (key, value) => freeze(value));
 		if (event === "snapshot") state = news;
 		else if (step === 1) state = changed(state, news);
 		else return tell({ event: "ask" });
@@ -187,15 +185,15 @@ async function follow(endpoint, signal, show) {
 	};
 
 	const lead = async () => {
-		const { signal: over } = term;
+		const over = term.signal;
 		let pause;
 		leading = true;
 		tellState();
 		while (!over.aborted) {
 			if (++wanted > STREAMS) await new Promise((resume) => inLine.push(resume));
 			const stream = new AbortController();
-			let event = {};
-			const turn = setInterval(() => wanted > STREAMS && !event.part && stream.abort(), Endpoint.turn);
+			let event;
+			const turn = setInterval(() => id && event && !event.part && wanted > STREAMS && stream.abort(), Endpoint.turn);
 			try {
 				const response = await request(url, AbortSignal.any([over, stream.signal]), id && { "Last-Event-ID": id });
 				if (!response.ok) throw response;
@@ -204,16 +202,17 @@ async function follow(endpoint, signal, show) {
 					tell(event);
 					take(event);
 				}
-			} catch {
+			} catch ({ status = 500 }) {
 				if (over.aborted || stream.signal.aborted) continue;
-				tell({ event: "broken" });
-				await load(); // or a token?
+				const end = { broken: true, dead: !event && status >= 500 };
+				tell(end);
+				await take(end);
 			} finally {
 				clearInterval(turn);
 				wanted--;
 				inLine.shift()?.();
 			}
-			pause = Math.min(2 * pause || Endpoint.pause, Endpoint.slow);
+			pause = longer(pause);
 			await (lost || new Promise((resume) => setTimeout(resume, pause)));
 		}
 	};
@@ -229,15 +228,15 @@ async function follow(endpoint, signal, show) {
 		try {
 			await navigator.locks.request(name, options, lead);
 		} catch (error) {
-			if (error.name !== "AbortError") await lead(); // there are no locks
+			if (error.name !== "AbortError") await lead(); // no locks
 		}
-		term.abort(); // the lock may have been stolen
+		term.abort();
 	}
 	clearTimeout(timer);
 	channel.close();
 }
 
-/** Server-sent events. One without data is a sign of life; `part`: amid another. */
+/** Server-sent events; `part`: amid one. */
 async function* events(body) {
 	let text = "";
 	for (const reader = body.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
@@ -263,19 +262,28 @@ function changed(state, { modules = {}, order = state.modules.map(({ uid }) => u
 }
 
 function request(url, signal, headers, body) {
-	const token = shmooze_token && { Authorization: "Bearer " + shmooze_token };
-	return fetch(url, { method: body && "POST", headers: { ...headers, ...token }, body, signal, cache: "no-store" });
+	url = Object.assign(new URL(url, html.baseURI), { username: "", password: "" }); // or fetch refuses
+	headers = body ? { "Content-Type": "application/json" } : { ...headers };
+	if (shmooze_token) headers.Authorization = "Bearer " + shmooze_token;
+	return fetch(url, { method: body && "POST", headers, body, signal, cache: "no-store" });
 }
 
-function call(callback, ...values) {
-	try {
-		callback?.(...values);
-	} catch (error) {
-		reportError(error);
-	}
+// With BigInts.
+const exact = (key, value, { source } = {}) =>
+	freeze(/^-?\d{16,}$/.test(source) && !Number.isSafeInteger(value) ? BigInt(source) : value);
+const raw = (key, value) => typeof value === "bigint" ? JSON.rawJSON(value) : value;
+
+function mark(endpoint, alive) {
+	const changed = endpoint.alive !== alive;
+	endpoint.alive = alive;
+	call(endpoint[alive ? "onAlive" : "onDead"], changed);
 }
 
-// [data-shown]: hidden by the page itself; each keeps its own display.
+const longer = (time) => Math.min(2 * time || Endpoint.pause, Endpoint.slow);
+// What it throws is reported, and harms nobody.
+const call = (callback, ...values) => queueMicrotask(() => callback?.(...values));
+
+// [data-shown]: hidden by the page
 const rules = new CSSStyleSheet();
 rules.replaceSync(`
 	:root:not([data-lost]) .disconnect-show, [data-lost] .disconnect-hide { display: none !important }
@@ -287,29 +295,31 @@ new MutationObserver(() => {
 		if (getComputedStyle(element).display === "none") element.dataset.shown = "";
 }).observe(html, { attributeFilter: ["data-lost"], childList: true, subtree: true });
 
-window.lostConnection = () => { html.dataset.lost = ""; };
+window.lostConnection = () => { html.dataset.lost = ""; lose(); };
 window.regainConnection = () => { delete html.dataset.lost; };
 
 function lose() {
-	probe ||= setTimeout(load, (delay = Math.min(2 * delay || Endpoint.pause, Endpoint.slow)));
+	probe ||= setTimeout(load, delay = longer(delay));
 	if (lost) return;
 	({ promise: lost, resolve: found } = Promise.withResolvers());
-	call(window.lostConnection);
+	if (html.dataset.lost == null) call(window.lostConnection);
 }
 
-/** Load the settings; also a probe of the gateway. */
+/** Also a probe of the gateway. */
 async function load(again) {
 	probe = clearTimeout(probe);
 	let response;
 	try {
-		response = await request(home, AbortSignal.timeout(Endpoint.slow));
-		if (response.status === 401 && !shmooze_token && !fixed) location.assign(new URL("login", response.url));
+		response = await request(homes[0], AbortSignal.timeout(Endpoint.slow));
+		const asks = response.headers.get("WWW-Authenticate"); // ours?
+		if (asks === 'Bearer realm="shmooze"' && !shmooze_token) location.assign(new URL("login", response.url));
 		if (!response.ok) throw response;
 		Object.assign(settings_data, await response.json());
+		homes.length = 1;
 		BASE_URL = fixed || new URL(".", response.url).href.replace(location.origin + "/", "/").slice(0, -1);
 	} catch (error) {
-		if (!response) { // any status is a sign of life, and one slow answer no end
-			if (error.name === "TimeoutError" && !again) return load(true);
+		if (!again && (homes.reverse()[1] || error.name === "TimeoutError")) return load(true);
+		if (!response) { // any status is a sign of life
 			cut.abort();
 			cut = new AbortController();
 		}
@@ -318,7 +328,7 @@ async function load(again) {
 	for (const name in settings_data.ports)
 		if (name !== "wsgi") (endpoints[name] ||= new Endpoint()).url = BASE_URL + "/" + encodeURIComponent(name);
 	dress();
-	document.addEventListener("DOMContentLoaded", dress);
+	addEventListener("DOMContentLoaded", dress);
 	ready(settings_data);
 	delay = 0;
 	if (!lost) return;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -320,6 +321,17 @@ def test_a_request_that_is_cut_off_is_sent_again(page: Page, site: Site) -> None
     assert len(posts) == 2
 
 
+def test_a_query_that_is_cut_off_each_time_fails_in_the_end(page: Page, site: Site) -> None:
+    # As a browser reports any answer that it may not show to the page.
+    posts = open_bare(page, site, before="window.outcomes = []")
+    page.evaluate("() => { Endpoint.pause = 50; }")
+    page.route("**/queue", lambda route: route.abort())
+    page.evaluate(f"() => {{ {add(1001, '{retry: true}')} }}")
+    page.wait_for_function("() => outcomes.length === 1")
+    assert page.evaluate("outcomes") == ["the server is out of reach"]
+    assert len(posts) == 5
+
+
 def test_no_more_than_1000_queries_wait(page: Page, site: Site) -> None:
     open_bare(page, site)
     site.stop("wsgi")
@@ -388,6 +400,22 @@ def test_functions_of_the_page_that_throw_break_nothing(page: Page, site: Site) 
     queue.add("countdown", seconds=1000)
     wait_for_state(page, queue)
     assert len(page.evaluate(asked)) == 1
+
+
+def test_a_page_that_says_itself_that_the_connection_is_lost_gets_it_back(
+    page: Page, shared_site: Site
+) -> None:
+    wrapped = """
+      window.calls = [];
+      const { lostConnection: lose, regainConnection: regain } = window;
+      lostConnection = () => { calls.push("lost"); lose(); };
+      regainConnection = () => { calls.push("back"); regain(); };"""
+    open_bare(page, shared_site, f"<script>{wrapped}</script>")
+    assert page.evaluate(
+        "() => { lostConnection(); return {...document.documentElement.dataset}; }"
+    )
+    page.wait_for_function("() => !('lost' in document.documentElement.dataset)")
+    assert page.evaluate("calls") == ["lost", "back"]
 
 
 def ask_slowly(page: Page, site: Site) -> list[Route]:
@@ -527,6 +555,48 @@ def test_page_can_name_the_base_url_itself(page: Page, make_site: Callable[..., 
     assert page.evaluate("[BASE_URL, endpoints['a/b'].url]") == ["/elsewhere", "/elsewhere/a%2Fb"]
 
 
+def test_a_password_in_the_address_of_a_page_is_no_hindrance(page: Page, site: Site) -> None:
+    body = '<!doctype html><script src="shmooze.js"></script>'
+    page.route("**/bare.html", lambda route: route.fulfill(body=body, content_type="text/html"))
+    page.goto(f"{site.url}bare.html".replace("//", "//ada:secret@"))
+    page.evaluate("() => shmooze_ready")
+    page.evaluate(SUBSCRIBE)
+    page.evaluate(ADD)
+    wait_for_state(page, Client(site, "queue"))
+
+
+@pytest.mark.parametrize("behind", [None, 404, 200])
+def test_the_script_may_lie_in_a_folder_of_its_own(
+    page: Page, make_site: Callable[..., Site], tmp_path: Path, behind: int | None
+) -> None:
+    """`behind`: another server has the files, and this to say of settings beside the script."""
+    (tmp_path / "js").mkdir()
+    shutil.copy(ROOT / "static" / "shmooze.js", tmp_path / "js")
+    (tmp_path / "index.html").write_text('<!doctype html><script src="js/shmooze.js"></script>')
+    settings = {"static_path": str(tmp_path), "wsgi_prefix": "/app/"}
+    site = make_site(settings=settings, services=("wsgi", "queue"), programs=EXAMPLES).start()
+    if behind:
+        answer = {"status": behind, "body": "<!doctype html>"}
+        page.route("**/js/settings.json", lambda route: route.fulfill(**answer))
+    page.goto(site.url if behind else f"{site.url.removesuffix('app/')}static/index.html")
+    page.evaluate("() => shmooze_ready")
+    assert page.evaluate("[BASE_URL, endpoints.queue.url]") == ["/app", "/app/queue"]
+    assert page.evaluate("endpoints.queue.deferQuery({cmd: 'queue'})") == []
+    assert "lost" not in page.evaluate("({...document.documentElement.dataset})")
+
+
+def test_a_401_that_is_not_ours_leads_to_no_login_of_ours(page: Page, shared_site: Site) -> None:
+    open_bare(page, shared_site, '<p class="disconnect-show">lost</p>')
+    refusal = {"status": 401, "headers": {"WWW-Authenticate": 'Bearer realm="proxy"'}, "body": "no"}
+    page.route(re.compile("/(queue|settings.json)$"), lambda route: route.fulfill(**refusal))
+    reason = "() => endpoints.queue.deferQuery({cmd: 'queue'}).catch((error) => error.message)"
+    assert page.evaluate(reason) == "/queue: no valid answer (status 401)"
+    expect(page.get_by_text("lost")).to_be_visible()
+    expect(page).to_have_url(f"{shared_site.url}bare.html")
+    page.unroute_all()
+    expect(page.get_by_text("lost")).to_be_hidden()
+
+
 def test_settings_dress_the_page(page: Page, make_site: Callable[..., Site]) -> None:
     look = {"name": "Zoo <b>1</b>", "bg_color": "#675098", "fg_color": "#ebebeb", "secret": "s"}
     public = {"public": ["name", "ports", "bg_color", "fg_color"]}
@@ -554,6 +624,7 @@ def test_elements_keep_their_own_display_and_later_ones_are_right(
         .map((p) => [p.id, getComputedStyle(p).display]))"""
     calm = {"hide": "flex", "old": "none", "hidden": "none", "show": "none"}
     assert page.evaluate(shown) == calm
+    page.route("**/settings.json", lambda route: route.abort())
     page.evaluate("lostConnection()")
     page.evaluate("""() => document.body.insertAdjacentHTML("beforeend",
         '<p id="later" class="disconnect-hide"><p id="newer" class="disconnect-show old">')""")
@@ -619,6 +690,84 @@ def test_a_subscription_survives_restarts_of_service_and_gateway(page: Page, sit
         site.start(name)
         queue.add("countdown", seconds=1000)
         page.wait_for_function("(n) => states.at(-1).modules.length === n", arg=len(queue.uids()))
+
+
+def test_a_service_that_is_down_is_told_to_those_who_watch_it(
+    context: BrowserContext, site: Site
+) -> None:
+    watch = """() => {
+        window.heard = [];
+        endpoints.queue.onDead = (changed) => changed && heard.push("dead");
+        endpoints.queue.onAlive = (changed) => changed && heard.push("alive");
+    }"""
+    tabs = open_tabs(context, site, 2)  # of which one has the stream
+    for tab in tabs:
+        tab.evaluate(watch)
+    site.stop("queue")
+    for tab in tabs:
+        tab.wait_for_function("() => heard.length === 1 && !endpoints.queue.alive")
+    site.start("queue")
+    for tab in tabs:
+        tab.wait_for_function("() => heard.length === 2 && endpoints.queue.alive")
+        assert tab.evaluate("heard") == ["dead", "alive"]
+        assert "lost" not in tab.evaluate("({...document.documentElement.dataset})")
+
+
+def test_a_stream_that_is_refused_for_a_while_is_told_though_nothing_changes(
+    page: Page, site: Site
+) -> None:
+    open_bare(page, site)
+    page.evaluate(SUBSCRIBE)
+    wait_for_state(page, Client(site, "queue"))
+    refusal = {"success": False, "error": "no answer"}
+    page.route("**/queue/events", lambda route: route.fulfill(status=504, json=refusal))
+    page.evaluate(
+        "() => { Endpoint.silence = 300; return endpoints.queue.deferQuery({cmd: 'bg'}) }"
+    )
+    page.wait_for_function("() => !endpoints.queue.alive")
+    page.evaluate("() => { Endpoint.silence = 35000; }")
+    page.unroute_all()
+    page.wait_for_function("() => endpoints.queue.alive")
+
+
+def test_integers_that_a_number_cannot_hold_are_bigints(
+    context: BrowserContext, make_site: Callable[..., Site]
+) -> None:
+    types = {"modules": {"well": {"process": child("well")}}}
+    site = make_site(services=("wsgi", "queue"), settings={"queue": types}).start()
+    queue = Client(site, "queue")
+    uid = queue.add()
+    values = {
+        "big": 9007199254740993, "least": -(2**63), "most": 2**63 - 1, "deep": [{"x": 2**53}],
+        "safe": 2**53 - 1, "float": 1e300, "text": "9007199254740993", "12345678901234567890": 1,
+    }  # fmt: skip
+    queue.tell(uid, "set", **values)
+    shown = "() => states.at(-1)?.modules[0].parameters"
+    said = """() => {
+        const { pid, name, playing, ...rest } = states.at(-1).modules[0].parameters;
+        return JSON.stringify(rest, (key, value) =>
+            typeof value === "bigint" ? `bigint ${value}` : value);
+    }"""
+    for _ in range(2):  # the second one is told the state by the first
+        page = context.new_page()
+        open_bare(page, site)
+        page.evaluate(SUBSCRIBE)
+        page.wait_for_function(shown)
+        got = json.loads(page.evaluate(said))
+        assert {name: got[name] for name in values} == {
+            **values,
+            **{name: f"bigint {values[name]}" for name in ("big", "least", "most")},
+            "deep": [{"x": f"bigint {2**53}"}],
+        }
+    # It can be sent as it came; how an answer has it is for the page to choose.
+    echo = """async (uid) => {
+        const { queue } = endpoints, big = states.at(-1).modules[0].parameters.big;
+        const data = { cmd: "tell_module", args: { uid, cmd: "echo", args: { big } } };
+        const plain = await queue.deferQuery(data);
+        queue.exact = true;
+        return [plain.big, typeof plain.big, String((await queue.deferQuery(data)).big)];
+    }"""
+    assert page.evaluate(echo, uid) == [9007199254740992, "number", "9007199254740993"]
 
 
 def test_an_ended_subscription_hears_nothing_and_a_second_one_hears_at_once(
@@ -808,6 +957,22 @@ def test_streams_of_many_services_take_turns_and_leave_room_for_commands(
     again = streams.asked[6:]
     assert all("last-event-id" in request.headers for request in again), "nothing is missed"
     assert "lost" not in page.evaluate("({...document.documentElement.dataset})")
+
+
+def test_a_stream_gives_way_only_when_it_knows_where_to_go_on(page: Page, pools: Site) -> None:
+    streams = Streams(page.context)
+    slow: list[Route] = []
+    page.route("**/pool0/events", lambda route: slow.append(route), times=1)
+    open_bare(page, pools)
+    page.evaluate(WATCH, 6)
+    page.wait_for_function("() => Object.keys(states).length === 5")  # by turns of the two others
+    slow[0].continue_()
+    page.wait_for_function(ALL_HAVE, arg=[6, 0])
+    page.evaluate("() => new Promise((done) => setTimeout(done, 3 * Endpoint.turn))")
+    first: set[str] = set()
+    for request in streams.asked:
+        assert ("last-event-id" in request.headers) == (request.url in first)
+        first.add(request.url)
 
 
 def test_streams_of_three_services_stay(page: Page, pools: Site) -> None:
