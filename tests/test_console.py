@@ -317,6 +317,33 @@ def test_page_without_services_that_run_is_still_connected(
     expect(form_of(page, "queue")).to_be_visible()
 
 
+def test_a_password_in_the_address_of_the_page_is_no_hindrance(site: Site, page: Page) -> None:
+    page.goto(site.url.replace("//", "//ada:secret@"))
+    order(page, "queue", "Add", "countdown", '{"seconds": 1000}')
+    expect(rows(page).first.locator(".state")).to_have_text("playing")
+    expect(page.get_by_text("Connected")).to_be_visible()
+
+
+@pytest.mark.parametrize("name", ["queue", "vol"])
+def test_a_service_that_refuses_us_is_not_alive_and_the_reason_is_shown(
+    make_site: Callable[..., Site], page: Page, name: str
+) -> None:
+    site = make_site(services=("wsgi", name), programs=EXAMPLES).start()
+    refusal = {"success": False, "error": "pages of 'http://x' may not talk to this server"}
+    refuse = partial(Route.fulfill, status=403, json=refusal)
+    page.route(f"**/{name}", refuse)
+    page.goto(site.url)
+    status = service(page, name).get_by_role("status").first
+    alert = service(page, name).get_by_role("alert").first
+    expect(status).to_have_text("Refused")
+    expect(alert).to_have_text(refusal["error"])
+    page.unroute(f"**/{name}")
+    expect(status).to_have_text("Alive")
+    expect(alert).to_be_hidden()
+    page.route(f"**/{name}", refuse)
+    expect(status).to_have_text("Refused")
+
+
 # Prefixes
 
 
@@ -642,6 +669,30 @@ def test_names_that_every_object_has_and_values_that_are_huge(well_site: Site, p
     expect(row.locator(".parameters > div")).to_have_count(200)
     pool.tell(uid, "set", stamp=1764000000123456, lines=["z"] * 600)
     expect(row.locator(".rest")).to_contain_text("more parameters")
+
+
+def test_integers_beyond_the_exact_ones_of_javascript_have_all_their_digits(
+    well_site: Site, page: Page
+) -> None:
+    pool = Client(well_site, "pool")
+    uid = pool.add()
+    page.goto(well_site.url)
+    row = rows(page, "pool").first
+    big, small = 9007199254740993, -9223372036854775807
+    pool.tell(uid, "set", big=big, nested={"a": [small, 1]}, exact=9007199254740991)
+    expect(parameter(row, "big")).to_have_text(str(big))
+    expect(parameter(row, "nested")).to_have_text(f'{{"a":[{small},1]}}')
+    expect(parameter(row, "exact")).to_have_text("9007199254740991")
+    pool.tell(uid, "set", big=big + 2)
+    expect(parameter(row, "big")).to_have_text(str(big + 2))
+    expect(parameter(row, "big").get_by_role("img")).to_be_visible()
+    service(page, "pool").get_by_text("Send any command").click()
+    form = service(page, "pool").get_by_role("form", name="Send to pool")
+    form.get_by_label("Command").fill("pool")
+    form.get_by_label("Arguments").fill('{"parameters": {"well": ["big", "nested"]}}')
+    form.get_by_role("button").click()
+    expect(form.locator(".answer")).to_contain_text(f'"big": {big + 2}')
+    expect(form.locator(".answer")).to_contain_text(f"{small},")
 
 
 def test_numbers_that_cannot_be_sent_exactly_are_refused(well_site: Site, page: Page) -> None:

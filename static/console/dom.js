@@ -13,6 +13,10 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** JSON in which integers that only a BigInt can be have all their digits. */
+export const toJSON = (value, space) =>
+  JSON.stringify(value, (key, each) => typeof each === "bigint" ? JSON.rawJSON(each) : each, space);
+
 /** A new element with a class and a text. */
 export function make(tag, name, text = "") {
   const element = document.createElement(tag);

@@ -1,6 +1,6 @@
 /** Forms that send a command with arguments; the last ones used are at hand. */
 
-import { announce, copy, write } from "./dom.js";
+import { announce, copy, toJSON, write } from "./dom.js";
 
 const REMEMBERED = 8;
 const LONG = 100000; // characters of an answer that are shown
@@ -151,7 +151,7 @@ export class Form {
     const { key } = this, text = this.args.value.trim();
     try {
       const answer = await this.send(this.what.value, args);
-      if (this.answer) this.show(JSON.stringify(answer, null, 2) ?? "null");
+      if (this.answer) this.show(toJSON(answer, 2) ?? "null");
       remember(key, text);
       if (key === this.key) {
         this.filled = text;

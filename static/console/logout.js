@@ -3,7 +3,8 @@
 import { announce, byId } from "./dom.js";
 
 export async function offerLogout() {
-  const answer = await fetch(`${BASE_URL}/settings.json`, { cache: "no-store" });
+  const { origin } = location; // the page's own address may hold a password, which fetch refuses
+  const answer = await fetch(new URL(`${BASE_URL}/settings.json`, origin), { cache: "no-store" });
   const place = answer.headers.get("Shmooze-Logout");
   if (!place) return;
   const button = byId("logout");

@@ -1,32 +1,34 @@
 /** A parameter of a module, shown as what it is: a progress, a number with its past, a link, an image, a text. */
 
-import { make, write } from "./dom.js";
+import { make, toJSON, write } from "./dom.js";
 import { Plot } from "./plot.js";
 
 const SHORT = 40; // characters that fit beside others
 const LONG = 20000; // characters that are shown
 const MANY = 500; // lines, likewise
 
+const isNumber = (value) => typeof value === "number" || typeof value === "bigint";
+
 /** A number to six digits, or more where there are more before the point. */
 export function number(value) {
-  if (Number.isInteger(value)) return String(value);
+  if (typeof value === "bigint" || Number.isInteger(value)) return String(value);
   return String(Number(value.toPrecision(Math.abs(value) < 1e6 ? 6 : 15)));
 }
 
 /** A value for people: text as it is, lines as lines, the beginning of what is very long. */
 export function readable(value) {
-  if (typeof value === "number") return number(value);
+  if (isNumber(value)) return number(value);
   let text = value;
   if (Array.isArray(value) && value.length && value.slice(0, MANY).every((line) => typeof line === "string")) {
     text = value.slice(0, MANY).join("\n");
     if (value.length > MANY) text += `\n… ${value.length - MANY} more lines`;
-  } else if (typeof value !== "string") text = JSON.stringify(value);
+  } else if (typeof value !== "string") text = toJSON(value);
   return text.length > LONG ? `${text.slice(0, LONG)}… ${text.length - LONG} more characters` : text;
 }
 
 /** Which of the kinds below a value is. */
 function kindOf(name, value) {
-  if (typeof value === "number") return name === "progress" && value >= 0 && value <= 1 ? "progress" : "number";
+  if (isNumber(value)) return name === "progress" && value >= 0 && value <= 1 ? "progress" : "number";
   if (typeof value !== "string") return "text";
   if (/^data:image\//i.test(value)) return "image";
   const isPlace = name === "image" || name === "url"; // so a path will do
@@ -53,7 +55,7 @@ const KINDS = {
     place.replaceChildren(text, plot.element);
     return (value) => {
       write(text, number(value));
-      plot.add(value);
+      plot.add(Number(value));
       plot.draw();
     };
   },

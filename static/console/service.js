@@ -16,6 +16,7 @@ export class Service {
   constructor(name, endpoint) {
     this.name = name;
     this.endpoint = endpoint;
+    endpoint.exact = true;
     this.kind = null; // "queue", "pool", "other"; null while that is not known
     this.next = 0; // when to look again
     this.misses = 0; // times in a row that it has not answered
@@ -67,10 +68,17 @@ export class Service {
     return this.roster && !this.misses;
   }
 
+  /** Ask these, in a request of their own: their outcomes, and `refused`, the error of a request that got no answers. */
+  async askAll(...cmds) {
+    const asked = [...cmds.map((cmd) => this.ask(cmd)), this.endpoint.runQueries()];
+    const outcomes = await Promise.allSettled(asked);
+    return { outcomes, refused: outcomes.pop().reason };
+  }
+
   /** Find out what it is, by what it answers. */
   async recognise() {
-    const [queue, pool] = await Promise.allSettled([this.ask("queue"), this.ask("pool")]);
-    if (!this.endpoint.alive) return this.dead(queue.reason);
+    const { outcomes: [queue, pool], refused } = await this.askAll("queue", "pool");
+    if (refused) return this.dead(refused);
     const kind = Array.isArray(queue.value) ? "queue" : Array.isArray(pool.value) ? "pool" : "other";
     const back = this.misses > 1;
     this.misses = 0;
@@ -83,7 +91,7 @@ export class Service {
   /** What was there stays to be seen, for it may be back in a moment. */
   dead(error) {
     if ("lost" in document.documentElement.dataset || ++this.misses < 2) return; // the former is said elsewhere
-    this.status("dead", "Not answering");
+    this.status("dead", this.endpoint.alive ? "Refused" : "Not answering");
     write(this.problem, error.message);
   }
 
@@ -176,12 +184,8 @@ export class Service {
 
   /** Ask what the modules use; the answer also tells that the service lives. */
   async measure() {
-    let usage = null;
-    try {
-      usage = await this.ask("usage");
-    } catch (error) {
-      if (!this.endpoint.alive) return this.dead(error);
-    }
+    const { outcomes: [{ value: usage }], refused } = await this.askAll("usage");
+    if (refused) return this.dead(refused);
     this.misses = 0;
     if (!this.roster || !usage) return;
     const { at, modules } = usage, before = this.usage;
