@@ -223,6 +223,8 @@ class Broker(JSONCommandProcessor, Service):
         self._nursery.close()
         if self._server is not None:
             self._server.stop_listening()
+        for module in self._living:
+            module.removal = "was stopped with the service"
         self._dismiss(list(self._living))
         self.settle()
         for module in list(self._living):
@@ -292,7 +294,7 @@ class Broker(JSONCommandProcessor, Service):
     def _remove(self, module: Module) -> None:
         """Have a module go that has no place any more, whatever it is at."""
         self._attempt(module, "remove", module.remove)
-        module.condemn(ModuleError("was removed"))  # where a subclass has not done so
+        module.condemn(ModuleError(module.removal))  # where a subclass has not done so
         if (order := self._orders.get(module)) is not None:
             order.kill(block=False)  # it waits for something else than its child
 
@@ -411,10 +413,10 @@ class Broker(JSONCommandProcessor, Service):
             self.settle()
             self._nursery.standby.look()
         elif module.state is State.GONE:
-            log.info("%s: %r %s", self.name, module, module.reason)
+            log.log(_severity(module), "%s: %r %s", self.name, module, module.reason)
             self._nursery.forget(module)
-            self._gone.append(epitaph(module))
-            self.events.tell_gone(module.uid, module.reason)
+            self._gone.append(record := epitaph(module))
+            self.events.tell_gone(module.uid, record["reason"], record["ended"])
 
     def _succeed(self, module: Module) -> bool:
         """Let a successor wait in a module's place; whether there is such a place."""
@@ -483,3 +485,10 @@ def _fault_of(action: str, bug: BaseException) -> ModuleError:
     if isinstance(bug, ShmoozeError):
         return ModuleError(f"failed to {action}: {bug}")
     return ModuleError(f"hit an internal error in `{action}`; see the log")
+
+
+def _severity(ended: Module) -> int:
+    """The level at which the end of a module is logged."""
+    if ended.restarts.given_up:
+        return logging.ERROR
+    return logging.WARNING if ended.failed else logging.INFO

@@ -30,8 +30,8 @@ export interface State {
   readonly background: Module | null;
 }
 
-/** Why modules have ended, by uid. */
-export type Gone = Readonly<Record<string, { readonly reason: string }>>;
+/** Why modules have ended, and when (ISO 8601, UTC), by uid. */
+export type Gone = Readonly<Record<string, { readonly reason: string; readonly ended: string }>>;
 
 /** Public settings. */
 export type Settings = Record<string, any>;

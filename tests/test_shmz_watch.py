@@ -157,7 +157,8 @@ def test_table_shows_what_others_do_and_ctrl_c_restores_the_terminal(
     assert [row for row in window.rows if "background" in row] == [window.rows[-2]]
     assert background[:8] in window.rows[-1]
     queue("rm", uids=[first])
-    assert window.wait_for("gone:") == f"gone: well {first[:8]} was removed"
+    gone = window.wait_for("gone:")
+    assert re.fullmatch(rf"gone: \d\d:\d\d:\d\d well {first[:8]} was removed", gone)
     wait_until(lambda: window.rows[1].startswith(f"▶ {second[:8]}"), "the next one plays")
     assert window.press_ctrl_c() == 0
     assert window.modes == {"25", "7"}

@@ -3,7 +3,8 @@
     event: snapshot   {"modules": [{"uid", "type", "state", "parameters"}, …],
                        "background": {…} | null}
     event: change     {"modules"?: {uid: {"type"?, "state"?, "set"?: {…}, "unset"?: […]}},
-                       "order"?: [uid, …], "background"?: uid | null, "gone"?: {uid: {"reason"}}}
+                       "order"?: [uid, …], "background"?: uid | null,
+                       "gone"?: {uid: {"reason", "ended"}}}
 
 Strategy. Whoever changes something just says so (`touch`). Some thirty times a second at the
 most, what was touched is compared with what was last told, and the difference becomes one event:
@@ -102,10 +103,10 @@ class EventHub:
         if self._publisher is None:
             self._publisher = gevent.spawn(self._publish_soon)
 
-    def tell_gone(self, uid: str, reason: str) -> None:
-        """A module has gone, for this reason."""
+    def tell_gone(self, uid: str, reason: str, ended: str) -> None:
+        """A module has gone, for this reason and at this time."""
         if self._awake:
-            self._gone[uid] = {"reason": reason}
+            self._gone[uid] = {"reason": reason, "ended": ended}
             self.touch()
 
     def watch(self, last_id: str | None) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 
@@ -27,6 +28,8 @@ class Death:
     ladder: str | None = None
     #: Seconds from its launch to the end of its last process.
     seconds: float = 0.0
+    #: When its last process had ended, in seconds since 1970.
+    ended: float = 0.0
 
     def explain_by_own_words(self, reason: str, failed: bool) -> None:
         """Make what the module says of its end the reason, where we saw it hang up before."""
@@ -42,6 +45,17 @@ class Death:
         else:
             self.reason = describe_exit(status)
 
+    def exited(self, status: int | None) -> None:
+        """Take down how the process ended."""
+        self.status = status
+        if self.failed and self.ladder == "rm" and status:
+            self.ladder = None  # it crashed while it was told to go: `rm` is nothing to crash at
+
+    def ended_at(self) -> str:
+        """When it had ended, as clients see it: ISO 8601, UTC, to the millisecond."""
+        moment = datetime.fromtimestamp(self.ended, timezone.utc)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
     def record(self) -> dict[str, Any]:
         """The part of the answer to `gone` that is about the end."""
         how: dict[str, Any] = {}
@@ -54,6 +68,7 @@ class Death:
             "reason": self.reason,
             **how,
             "ladder": self.ladder,
+            "ended": self.ended_at(),
             "seconds": round(self.seconds, 3),
         }
 

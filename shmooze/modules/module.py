@@ -120,6 +120,8 @@ class Module:
         )
         #: When it is started again, in the seconds of time.monotonic; None: it is not waiting.
         self.next_attempt: float | None = None
+        #: The reason that is given when it is told to go.
+        self.removal = "was removed"
         #: How and why it ended; None while it lives.
         self.death: Death | None = None
         self.gone = Event()
@@ -233,7 +235,7 @@ class Module:
             self._request("rm", None, self._removal, self._commands.request_last)
         except (ModuleError, Failure):
             pass  # the ladder goes on without its consent
-        self._end("was removed", self.natural_death_timeout, last_word="rm")
+        self._end(self.removal, self.natural_death_timeout, last_word="rm")
 
     def tell(self, cmd: str, args: dict[str, Any]) -> Any:
         """Pass a command of the module's own on to the child; its result.
@@ -277,7 +279,7 @@ class Module:
         """End it before it has started."""
         if self.state in (State.WAITING, State.STARTING):
             self._removal = Patience(self.natural_death_timeout)
-            self._end("was removed", self.natural_death_timeout, last_word="rm")
+            self._end(self.removal, self.natural_death_timeout, last_word="rm")
             for stream in (self._commands, self._updates):
                 stream.give_up(self.reason)
 
@@ -411,7 +413,7 @@ class Module:
             return
         starting = self.state in (State.WAITING, State.STARTING)
         if self._removal is not None:  # whatever came of it, that is why it ends
-            reason = "was removed before it had started" if starting else "was removed"
+            reason = f"{self.removal} before it had started" if starting else self.removal
             failed, until_exit, patience = False, False, self._removal.left
         if starting:
             last_word = None  # what has not got through `init` may not be fit for it
@@ -433,12 +435,12 @@ class Module:
             if signal_used:
                 death.ladder = signal_used
                 log.warning("%r %s; it took %s to end it", self, death.reason, signal_used)
-            death.status = self._process.exit_status
+            death.exited(self._process.exit_status)
         self._commands.close()
         self._updates.close()
         if self._outputs is not None:
             self._outputs.close(self.output_timeout)
-        death.seconds = time.monotonic() - self._born
+        death.seconds, death.ended = time.monotonic() - self._born, time.time()
         self._move_to(State.GONE)
         self.gone.set()
 

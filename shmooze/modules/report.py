@@ -61,7 +61,7 @@ def explain(module: Module) -> str:
 
 def epitaph(module: Module) -> dict[str, Any]:
     """What `gone` shows: {"uid", "type", "state_at_end", "reason", "exit_status" or "signal",
-    "ladder", "seconds", "stderr_tail"}.
+    "ladder", "ended", "seconds", "stderr_tail"}.
     """
     assert module.death is not None
     return {

@@ -28,6 +28,8 @@ class Restarts:
         self._times: deque[float] = deque()
         #: Restarts so far.
         self.count = 0
+        #: Whether there will be no more.
+        self.given_up = False
 
     def delay_after(self, lived: float) -> float | None:
         """Seconds to wait after a life of `lived` seconds; None: give up."""
@@ -35,6 +37,7 @@ class Restarts:
         while self._times and self._times[0] < now - self._period:
             self._times.popleft()
         if len(self._times) >= self._limit:
+            self.given_up = True
             return None
         self._times.append(now)
         self.count += 1

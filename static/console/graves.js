@@ -3,7 +3,7 @@
 import { announce, copy, make, write } from "./dom.js";
 
 const SHOWN = 50;
-const EXPECTED = /^(was removed|left by itself|ended by itself)/;
+const EXPECTED = /^(was removed|was stopped with|left by itself|ended by itself)/;
 
 export class Graves {
   constructor() {
@@ -34,12 +34,14 @@ export class Graves {
 
 const key = (each) => `${each.uid} ${each.seconds} ${each.reason}`;
 
-function grave({ uid, type, reason, state_at_end, seconds, ladder, stderr_tail = [] }) {
+function grave({ uid, type, reason, state_at_end, ended, seconds, ladder, stderr_tail = [] }) {
   const item = make("li", "grave");
   const code = make("code", "uid", uid.slice(0, 8));
   code.title = uid;
   const means = ladder ? `, ended by ${ladder}` : "";
-  item.append(make("span", "type", type), " ", code, make("p", "reason", reason),
+  const time = make("time", "hint", new Date(ended).toLocaleString());
+  time.dateTime = ended;
+  item.append(make("span", "type", type), " ", code, " ", time, make("p", "reason", reason),
     make("p", "hint", `${state_at_end} at its end, after ${seconds.toFixed(1)} s${means}`));
   if (stderr_tail.length) {
     const tail = make("pre", "output", stderr_tail.join("\n"));
