@@ -173,9 +173,10 @@ async function follow(endpoint, signal, show) {
 		if (dead || !(endpoint.alive || broken)) mark(endpoint, !dead);
 		if (broken) return load();
 		if (!data) return;
-		const [instance, number] = next.split("-"), [before, last] = id.split("-");
-		const step = instance === before ? number - last : NaN;
-		if (step <= 0) return;
+		// Of a snapshot in parts, all but the last one's id has a third number: how many are missing.
+		const [instance, number, left = 0] = next.split("-"), [before, last, missing = 0] = id.split("-");
+		const step = instance === before ? number - left - last + +missing : NaN;
+		if (step <= 0 && !(missing && event === "snapshot")) return;
 		const news = JSON.parse(data, /\d{16}/.test(data) ? exact : (key, value) => freeze(value));
 		if (event === "snapshot") state = news;
 		else if (step === 1) state = changed(state, news);

@@ -23,7 +23,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gevent
@@ -72,6 +72,8 @@ class EventHub:
     kept = 1000
     #: Bytes of those at the most.
     kept_bytes = 4 << 20
+    #: Bytes of a snapshot after which parameters of further modules become events of their own.
+    max_event = 4 << 20
     #: Seconds for which events are kept when the last watcher has gone.
     linger = 60.0
 
@@ -80,8 +82,8 @@ class EventHub:
         #: Tells this life of the program from others: their numbers mean nothing here.
         self._instance = secrets.token_hex(4)
         self._number = 0
-        #: The last snapshot that was made, and its number.
-        self._snapshot: tuple[int, bytes] = (-1, b"")
+        #: The last snapshot that was made, its number, and those whose parameters it lacks.
+        self._snapshot: tuple[int, bytes, list[str]] = (-1, b"", [])
         self._history: deque[bytes] = deque()
         self._history_bytes = 0
         self._watchers = 0
@@ -121,7 +123,7 @@ class EventHub:
                 if missing > len(self._history):
                     self._publish()
                     number = self._number
-                    yield self._current_snapshot()
+                    yield from self._snapshot_events()
                 elif missing:
                     number += 1
                     yield self._history[-missing]
@@ -146,7 +148,7 @@ class EventHub:
         self._touched.clear()
         self._gone.clear()
         self._told = View()
-        self._snapshot = (-1, b"")
+        self._snapshot = (-1, b"", [])
 
     def _number_of(self, last_id: str | None) -> int:
         """The number of an event of this hub; for any other text one that nobody remembers."""
@@ -173,9 +175,14 @@ class EventHub:
         if not change:
             return False
         self._number += 1
-        event = self._event("change", change)
-        self._history.append(event)
-        self._history_bytes += len(event)
+        data = _encode_change(change, self.kept_bytes)
+        if data is None:  # nobody gets it: a snapshot is made in parts
+            self._history.clear()
+            self._history_bytes = 0
+        else:
+            event = self._event("change", data, self._id(self._number))
+            self._history.append(event)
+            self._history_bytes += len(event)
         while len(self._history) > self.kept or self._history_bytes > self.kept_bytes:
             self._history_bytes -= len(self._history.popleft())
         self._next.set()
@@ -220,18 +227,57 @@ class EventHub:
         background = view.background
         return View(modules, background and (background[0], copy(*background)))
 
-    def _current_snapshot(self) -> bytes:
-        if self._snapshot[0] != self._number:
-            view = self._look()
-            modules = [entry.show(uid) for uid, entry in view.modules.items()]
-            background = view.background[1].show(view.background[0]) if view.background else None
-            snapshot = self._event("snapshot", {"modules": modules, "background": background})
-            self._snapshot = self._number, snapshot
-        return self._snapshot[1]
+    def _snapshot_events(self) -> Iterator[bytes]:
+        """A snapshot; where it is too long for one event, changes that complete it.
 
-    def _event(self, kind: str, data: dict[str, Any]) -> bytes:
-        head = f"id: {self._instance}-{self._number}\nevent: {kind}\ndata: "
-        return b"".join([head.encode(), _encode(data), b"\n\n"])
+        The parameters of those are the present ones: what comes after repeats what has changed.
+        """
+        number = self._number
+        if self._snapshot[0] != number:
+            self._snapshot = number, *self._make_snapshot()
+        _, snapshot, missing = self._snapshot
+        yield snapshot
+        for left, uid in zip(reversed(range(len(missing))), missing, strict=True):
+            entry = self._told.everyone.get(uid)
+            change = {"modules": {uid: {"set": entry.parameters}}} if entry else {}
+            yield self._event("change", _encode(change), self._id(number, left))
+
+    def _make_snapshot(self) -> tuple[bytes, list[str]]:
+        """A snapshot, and the uids of those whose parameters were too long for it."""
+        told, size = self._told, 0
+        shown: dict[str, bytes] = {}
+        missing: list[str] = []
+        for uid, entry in told.everyone.items():
+            if size < self.max_event:
+                shown[uid] = _encode(entry.show(uid))
+                size += len(shown[uid])
+            else:
+                shown[uid] = _encode(replace(entry, parameters={}).show(uid))
+                if entry.parameters:
+                    missing.append(uid)
+        background = shown[told.background[0]] if told.background else b"null"
+        modules = b",".join(shown[uid] for uid in told.modules)
+        data = b'{"modules":[%b],"background":%b}' % (modules, background)
+        return self._event("snapshot", data, self._id(self._number, len(missing))), missing
+
+    def _id(self, number: int, left: int = 0) -> str:
+        """What a client comes back with; while parts of a snapshot are left, nothing we know."""
+        return f"{self._instance}-{number}" + (f"-{left}" if left else "")
+
+    def _event(self, kind: str, data: bytes, id: str) -> bytes:
+        return b"".join([f"id: {id}\nevent: {kind}\ndata: ".encode(), data, b"\n\n"])
+
+
+def _encode_change(change: dict[str, Any], most: int) -> bytes | None:
+    """A change as JSON; None where it is longer than `most` bytes."""
+    modules: dict[str, msgspec.Raw] = {}
+    size = 0
+    for uid, difference in change.get("modules", {}).items():
+        modules[uid] = msgspec.Raw(_encode(difference))
+        size += len(modules[uid])
+        if size > most:
+            return None
+    return _encode({**change, "modules": modules} if modules else change)
 
 
 def _compare(before: Entry | None, now: Entry) -> dict[str, Any]:

@@ -57,6 +57,9 @@ log = logging.getLogger(__name__)
 #: Whose word on a client's address a service takes: the gateway's, which is on this machine.
 LOOPBACK = ("127.0.0.0/8", "::1")
 
+#: Bytes that the result of one command may take as JSON.
+MAX_RESULT = 64 << 20
+
 
 @dataclass
 class Caller:
@@ -148,8 +151,12 @@ class JSONCommandProcessor:
                 answer = packet.error("the answers before this one are too long already")
             else:
                 answer = self._answer_in_list(query)
-            answers.append(msgspec.Raw(_encode(query, answer)))
-            size += len(answers[-1])
+            try:
+                answers.append(msgspec.Raw(_encode_result(query, answer)))
+                size += len(answers[-1])
+            except TooLong:
+                answers.append(msgspec.Raw(_refuse_result(query)))
+                size += MAX_RESULT  # as much work as if it had been sent
         return answers
 
     def _answer_in_list(self, query: Any) -> dict[str, Any]:
@@ -211,13 +218,46 @@ def _parameters(function: Callable[..., Any]) -> tuple[dict[str, bool], dict[str
 
 
 def _encode(query: Any, answer: Any) -> bytes:
-    """An answer as JSON; our apology, where a result is none."""
+    """An answer as JSON; a refusal, where it is too long."""
     try:
+        return _encode_result(query, answer)
+    except TooLong:
+        return _refuse_result(query)
+
+
+def _encode_result(query: Any, answer: Any) -> bytes:
+    """An answer as JSON; our apology, where a result is none. Raises TooLong."""
+    try:
+        if isinstance(answer, dict) and isinstance(answer.get("result"), list):
+            answer = {**answer, "result": _encode_list(answer["result"])}
         return msgspec.json.encode(answer)
     except (TypeError, ValueError, RecursionError) as bug:
         cmd = query["cmd"] if isinstance(query, dict) else "?"
         log.exception("the result of command %r is no JSON", cmd)
         return msgspec.json.encode(internal_error(cmd, bug))
+
+
+def _encode_list(result: list[Any]) -> msgspec.Raw:
+    """A list as JSON; others have their turn in between. TooLong before it takes more memory."""
+    pieces: list[bytes] = []
+    size, turns = 0, Turns()
+    for each in result:
+        turns.end_if_over()
+        pieces.append(msgspec.json.encode(each))
+        size += len(pieces[-1]) + 1
+        if size > MAX_RESULT:
+            raise TooLong
+    return msgspec.Raw(b"[%b]" % b",".join(pieces))
+
+
+def _refuse_result(query: dict[str, Any]) -> bytes:
+    words = f"{query['cmd']}: the result would be longer than {MAX_RESULT} bytes"
+    hint = "ask for fewer names of parameters, or one module at a time"
+    return msgspec.json.encode(packet.error(f"{words}; {hint}"))
+
+
+class TooLong(Exception):
+    """A result takes more bytes than one may."""
 
 
 def internal_error(cmd: str, bug: BaseException) -> dict[str, Any]:
