@@ -305,3 +305,30 @@ def test_a_queue_refuses_a_bad_type_and_a_pool_its_own(write: Write) -> None:
         "`queue.backgrounds.t.process` ",
         "queue",
     )
+
+
+@pytest.mark.parametrize(
+    ("process", "words"),
+    [
+        ("sleep 5", "must be a list of strings, program first"),
+        ([], "must name a program first"),
+        (["sleep", "a\0b"], "has a null character in 'a\\x00b'"),
+        (["\ud800"], "has '\\ud800' in it, which cannot be written in this locale's utf-8"),
+    ],
+)
+def test_what_is_wrong_with_a_program_is_told(
+    load: Any, fresh: Any, process: Any, words: str
+) -> None:
+    settings.use(load({"queue": {"modules": {"t": {"process": process}}}}))
+    with pytest.raises(SettingsError) as bad:
+        types_from_settings("queue", "modules")
+    assert words in str(bad.value)
+
+
+def test_a_program_that_the_locale_cannot_write_is_named(write: Write) -> None:
+    types = {"modules": {"t": {"process": ["caf\xe9"]}}}
+    file = write({"ports": {"queue": free_ports(1)[0]}, "queue": types})
+    plain = ["env", "LC_ALL=C", "PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0"]
+    (line,) = refusals([*plain, sys.executable, "-m", "shmooze.queue"], settings_file=file)
+    assert "`queue.modules.t.process` has 'caf\\xe9' in it" in line
+    assert "this locale's ascii" in line

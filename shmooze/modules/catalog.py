@@ -6,6 +6,7 @@ They come as classes from a program, or as descriptions from the settings.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -41,10 +42,8 @@ def by_type(modules: Iterable[type[Module]]) -> dict[str, type[Module]]:
         process = getattr(module, "process", None)
         if not isinstance(name, str) or not _is_name(name):
             raise SettingsError(f"{module.__name__} has no TYPE_STRING that could be shown")
-        if not _is_argv(process):
-            raise SettingsError(
-                f"{module.__name__}: `process` must be a list of program and arguments"
-            )
+        if fault := _fault_of_argv(process):
+            raise SettingsError(f"{module.__name__}: `process` {fault}")
         if name in table:
             raise SettingsError(
                 f"{module.__name__}: another module has the TYPE_STRING {name!r} too"
@@ -57,15 +56,21 @@ def _is_name(name: str) -> bool:
     return bool(name) and name.isprintable()
 
 
-def _is_argv(value: object) -> bool:
-    """Whether a value is a program and its arguments, as the system takes them."""
+def _fault_of_argv(value: object) -> str | None:
+    """Why the system cannot take a value for a program and its arguments; None where it can."""
     if not isinstance(value, (list, tuple)) or not all(isinstance(word, str) for word in value):
-        return False
-    try:
-        words = [os.fsencode(word) for word in value]
-    except UnicodeEncodeError:
-        return False
-    return bool(words) and bool(words[0]) and not any(b"\0" in word for word in words)
+        return "must be a list of strings, program first"
+    if not value or not value[0]:
+        return "must name a program first"
+    for word in value:
+        if "\0" in word:
+            return f"has a null character in {word!a}, which no program can be given"
+        try:
+            os.fsencode(word)
+        except UnicodeEncodeError:
+            coding = sys.getfilesystemencoding()
+            return f"has {word!a} in it, which cannot be written in this locale's {coding}"
+    return None
 
 
 def types_from_settings(
@@ -105,8 +110,8 @@ def _type_from_settings(
         key = unknown[0]
         meant = "".join(f"did you mean `{each}`? " for each in get_close_matches(key, _KEYS, 1))
         raise source.error(f"{path}.{key}", f"is unknown; {meant}known: {', '.join(_KEYS)}")
-    if not _is_argv(description.get("process")):
-        raise source.error(f"{path}.process", "must be a list of strings, program first")
+    if fault := _fault_of_argv(description.get("process")):
+        raise source.error(f"{path}.process", fault)
     for key, value in description.items():
         if key in _NUMBERS and (type(value) not in (int, float) or value <= 0):
             raise source.error(f"{path}.{key}", f"must be a number above 0, not {value!r}")
