@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import signal
@@ -10,8 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
-from support import CHILDREN, Client, Refusal, Site, parent_of, wait_until
+from gevent.event import AsyncResult
+from support import CHILDREN, PATIENCE, Client, Refusal, Site, parent_of, wait_until
+
+from shmooze.modules import starter
 
 FILES = 200
 
@@ -109,3 +114,44 @@ def test_what_exec_says_is_told(site: Site) -> None:
             pool.add(kind)
         heard.add(str(refused.value))
     assert heard == faults
+
+
+@pytest.mark.parametrize("launch", [starter._fork, starter._spawn])
+def test_nobody_else_has_a_turn_before_a_child_has_its_owner(
+    launch: Callable[[starter._Order], int],
+) -> None:
+    others: list[str] = []
+    other = gevent.spawn(others.append, "ran")
+    status: AsyncResult[int] = AsyncResult()
+    long_search = {"PATH": "/no:" * 30_000 + os.environ["PATH"]}
+    program = "false" if launch is starter._fork else shutil.which("false")
+    with open(os.devnull, "wb") as nowhere:
+        output = nowhere.fileno()
+        launch(starter._Order([program], long_search, output, output, None, status.set))
+    assert others == []
+    assert status.get(timeout=PATIENCE) == 1
+    other.join()
+
+
+#: A pool that would rather wait for an output's end than close it.
+PATIENT_POOL = """
+from shmooze.lib.patch import patch_all
+patch_all()
+import runpy
+from shmooze.modules import Module
+Module.output_timeout = 1000
+runpy.run_module("shmooze.pool", run_name="__main__")
+"""
+
+
+def test_a_missing_program_is_refused_without_waiting_for_its_output(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(
+        services=("pool",),
+        settings={"pool": {"modules": {"missing": {"process": ["/no/such/program"]}}}},
+        programs={"pool": [sys.executable, "-c", PATIENT_POOL]},
+    ).start()
+    with pytest.raises(Refusal, match="/no/such/program: No such file or directory"):
+        site.ask("pool", "add", type="missing")
+    assert site.ask("pool", "gone")[0]["reason"].startswith("cannot be started")

@@ -17,6 +17,8 @@ exec will most likely fail, since only then we hear why: behind setpriv a fault 
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import gc
 import logging
 import os
 import re
@@ -26,11 +28,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import gevent
-from gevent import monkey, subprocess
+from gevent import monkey
 from gevent.event import AsyncResult
 from gevent.os import fork_and_watch
 
@@ -40,6 +41,11 @@ log = logging.getLogger(__name__)
 
 #: Is given a child's exit status, or minus the number of the signal that ended it.
 OnExit = Callable[[int], None]
+
+#: Signals that a program starts with the default action of, whatever we or our parent ignore.
+_DEFAULTS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
+_close_now: Callable[[int], None] = monkey.get_original("os", "close")
 
 _CLOSE_RANGE_CLOEXEC = 4
 _PR_SET_PDEATHSIG = 1
@@ -57,9 +63,6 @@ def _close_at_exec(first: int) -> bool:
 
 #: Whether a child is rid of our files by one call. One by one, thousands take as long as its start.
 _CLOSES_AT_EXEC = _close_at_exec(1 << 30)  # of none, to try it
-
-#: Signals whose disposition can be set.
-_CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 class _Order(NamedTuple):
@@ -125,11 +128,13 @@ class Starter:
                 pid = _spawn(_Order(trial, os.environ, output, output, None, status.set))
         except (OSError, NotImplementedError):  # the latter where it cannot begin a session
             return False
-        with gevent.Timeout(self.trial_timeout, False):
-            return status.get() == 0
-        os.kill(pid, signal.SIGKILL)
-        status.get()
-        return False
+        try:
+            with gevent.Timeout(self.trial_timeout, False):
+                return status.get() == 0
+            return False
+        finally:
+            if not status.ready():
+                os.kill(pid, signal.SIGKILL)
 
 
 def _will_start(program: str) -> bool:
@@ -143,7 +148,7 @@ def _will_start(program: str) -> bool:
 
 def _is_binary(path: str | bytes) -> bool:
     """Whether this is an executable file, and for the same machine as our own interpreter."""
-    head, ours = _head(path), _head("/proc/self/exe")
+    head, ours = _head(path), _head("/proc/self/exe") or _head(sys.executable)
     is_elf = head.startswith(b"\x7fELF")
     # From elf(5): 32 or 64 bits and the order of bytes; the processor.
     is_native = head[4:6] == ours[4:6] and head[18:20] == ours[18:20]
@@ -179,17 +184,11 @@ def _spawn(order: _Order) -> int:
                 order.environ,
                 file_actions=files,
                 setsid=True,
+                setsigdef=_DEFAULTS,
                 setsigmask=(),
-                setsigdef=_CATCHABLE,
             )
 
-    gevent.get_hub().loop.install_sigchld()  # before it can end
-    pid: int = fork_and_watch(
-        lambda watcher: order.on_exit(os.waitstatus_to_exitcode(watcher.rstatus)),
-        ref=True,
-        fork=spawn,
-    )
-    return pid
+    return _watch(spawn, order.on_exit)
 
 
 @contextmanager
@@ -207,32 +206,79 @@ def _bearing(mark: int | None) -> Iterator[None]:
 
 
 def _fork(order: _Order) -> int:
-    popen = subprocess.Popen(
-        list(order.argv),
-        stdin=subprocess.DEVNULL,
-        stdout=order.stdout,
-        stderr=order.stderr,
-        env=order.environ,
-        start_new_session=True,
-        close_fds=not _CLOSES_AT_EXEC,
-        preexec_fn=partial(_prepare_child, order.mark, os.getpid()),
+    """Fork, and wait until the child has become the program or tells why it cannot.
+
+    Nothing switches to another greenlet between the fork and the return: whoever waits for the pid
+    could be ended meanwhile, and the child would belong to nobody. To wait for an exec takes a
+    small part of the time that the fork has taken.
+    """
+    reader, writer = os.pipe()
+    fork: Callable[[], int] = monkey.get_original("os", "fork")
+    parent = os.getpid()
+
+    def fork_child() -> int:
+        pid = fork()
+        if pid == 0:
+            _become(order, parent, writer)
+        return pid
+
+    collected = gc.isenabled()
+    gc.disable()  # in the child no finalizer may run that knows of the event loop
+    try:
+        pid = _watch(fork_child, order.on_exit)
+    except BaseException:
+        _close_now(reader)
+        raise
+    finally:
+        _close_now(writer)
+        if collected:
+            gc.enable()
+    with open(reader, "rb") as report:
+        failure = report.read().decode()
+    if failure.isdigit():
+        raise OSError(int(failure), os.strerror(int(failure)), order.argv[0])
+    if failure:
+        raise ValueError(failure)
+    return pid
+
+
+def _watch(start: Callable[[], int], on_exit: OnExit) -> int:
+    """Have `start` make a child, whose exit status `on_exit` is given; its pid."""
+    gevent.get_hub().loop.install_sigchld()  # before it can end
+    pid: int = fork_and_watch(
+        lambda watcher: on_exit(os.waitstatus_to_exitcode(watcher.rstatus)), ref=True, fork=start
     )
-    popen.rawlink(lambda ended: order.on_exit(ended.returncode))
-    return int(popen.pid)
+    return pid
 
 
-def _prepare_child(mark: int | None, parent: int) -> None:
-    """Runs in the child, between fork and exec."""
-    set_handler = monkey.get_original("signal", "signal")
-    for number in _CATCHABLE:
-        set_handler(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    if _CLOSES_AT_EXEC:
-        _close_at_exec(3)
-    resource.setrlimit(resource.RLIMIT_NOFILE, FILES_AT_START)  # ours may be too many for it
-    if mark is not None:
-        resource.setrlimit(resource.RLIMIT_RTTIME, (mark, resource.RLIM_INFINITY))
-    if libc is not None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the signal was ordered
-            os.kill(os.getpid(), signal.SIGKILL)
+def _become(order: _Order, parent: int, writer: int) -> NoReturn:
+    """In the forked child: become the program, or write the error's number and exit."""
+    try:
+        set_handler: Callable[[int, int], object] = monkey.get_original("signal", "signal")
+        for each in _DEFAULTS:
+            set_handler(each, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDONLY)
+        # Out of the way of the standard streams first.
+        fds = (null, order.stdout, order.stderr, writer)
+        *streams, writer = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in fds)
+        for number, fd in enumerate(streams):
+            os.dup2(fd, number)
+        if not _close_at_exec(3):
+            os.closerange(3, writer)
+            os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, FILES_AT_START)  # ours may be too many for it
+        if order.mark is not None:
+            resource.setrlimit(resource.RLIMIT_RTTIME, (order.mark, resource.RLIM_INFINITY))
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:  # it died before the signal was ordered
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.execvpe(order.argv[0], list(order.argv), order.environ)
+    except OSError as bad:
+        os.write(writer, str(bad.errno).encode())
+    except BaseException as bad:
+        os.write(writer, str(bad).encode(errors="replace") or b"unknown error")
+    finally:
+        os._exit(1)
