@@ -208,7 +208,7 @@ class Broker(JSONCommandProcessor, Service):
         super().start()
         # The port is ours, so nobody else can be this service now.
         launcher = LocalLauncher(f"{self.host}:{self.port}", starter)
-        if swept := launcher.end_all():
+        if swept := launcher.sweep():
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
         self._launcher = launcher
         self._nursery.open(launcher, admission, self.kinds())

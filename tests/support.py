@@ -88,6 +88,13 @@ def child(name: str, *arguments: str) -> list[str]:
     return [sys.executable, str(CHILDREN / f"{name}.py"), *arguments]
 
 
+#: Makes a program an ordinary user's, who may read the checkout wherever root has put it.
+AS_ORDINARY_USER = [
+    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+    *(f"--{which}=-all,+dac_read_search" for which in ("inh-caps", "ambient-caps", "bounding-set")),
+]
+
+
 class Reply:
     """An HTTP answer: status, headers, body; `json` decoded."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import sqlite3
 import sys
@@ -21,6 +23,7 @@ from support import (
     child,
     connections_to,
     is_alive,
+    parent_of,
     paused,
     wait_until,
 )
@@ -463,3 +466,28 @@ def test_gateway_takes_back_what_waits_in_line(make_site: Callable[..., Site], h
         assert first.result() == {"a": 1}
     assert pool.tell(uid, "echo", a=2) == {"a": 2}
     assert "late" not in pool.parameters(uid)
+
+
+def test_helpers_that_an_application_has_started_itself_are_left_alone(
+    make_site: Callable[..., Site],
+) -> None:
+    program = {"queue": child("helping_queue")}
+    queue = Client(make_site(services=("queue",), programs=program).start(), "queue")
+    helpers = wait_until(lambda: len(p := queue.pids("helpers")) == 3 and p, "all are started")
+    uid = wait_until(lambda: queue.add_settled(), "it can be used, so it has tidied up")
+    pid = queue.parameters(uid)["pid"]
+    queue("rm", uids=[uid])
+    wait_until(lambda: queue("gone"), "its processes were ended")
+    assert [is_alive(each) for each in (*helpers, pid)] == [True, True, True, False]
+    assert "earlier crash" not in queue.site.log("queue")
+    service = parent_of(helpers[1])
+    guardian = queue.site.processes["queue"].pid
+    os.kill(guardian, signal.SIGSTOP)  # or it would end what the service leaves
+    os.kill(service, signal.SIGKILL)
+    queue.site.stop("queue", signal_number=signal.SIGKILL)
+    queue.site.start("queue")
+    later = wait_until(lambda: len(p := queue.pids("helpers")) == 6 and p, "all are started anew")
+    assert queue.add_settled()
+    assert all(map(is_alive, later[3:]))
+    for pid in filter(is_alive, helpers):  # nobody could end them
+        os.kill(pid, signal.SIGKILL)

@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ROOT, Client, Refusal, Site, child, is_alive, wait_until
+from support import (
+    AS_ORDINARY_USER,
+    ROOT,
+    Client,
+    Refusal,
+    Site,
+    child,
+    is_alive,
+    wait_until,
+)
 from terminal import Terminal
 
 #: Those that come to play.
@@ -152,13 +161,6 @@ def _started(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     except OSError:
         return None
-
-
-#: Makes a program an ordinary user's, who may read the checkout wherever root has put it.
-AS_ORDINARY_USER = [
-    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
-    *(f"--{which}=-all,+dac_read_search" for which in ("inh-caps", "ambient-caps", "bounding-set")),
-]
 
 
 def make_pool(make_site: Callable[..., Site], wrapper: Sequence[str] = ()) -> Endings:
@@ -458,6 +460,63 @@ def test_pid_1_of_a_container_leaves_nothing(make_site: Callable[..., Site]) -> 
     os.kill(guardian, signal.SIGTERM)
     assert unshared.wait(LADDER) == 0
     assert site.survivors() == []
+
+
+#: A pool that soon tells what holds a process, and soon gives up.
+HASTY_POOL = """
+from shmooze.lib.patch import patch_all
+patch_all()
+import runpy
+from shmooze.modules.launcher import LocalProcess
+LocalProcess.held_interval, LocalProcess.held_timeout = 0.1, 0.5
+runpy.run_module("shmooze.pool", run_name="__main__")
+"""
+
+
+def test_a_debugger_that_keeps_a_module_is_named_and_holds_nobody_up(
+    make_site: Callable[..., Site],
+) -> None:
+    types = {"well": {"process": child("well"), **PATIENCE}}
+    programs = {"pool": [sys.executable, "-c", HASTY_POOL]}
+    site = make_site(
+        services=("pool",), settings={"pool": {"modules": types}}, programs=programs
+    ).start()
+    pool = Client(site, "pool")
+    pid = pool.parameters(pool.add_settled())["pid"]
+    tracer = subprocess.Popen(child("tracer", str(pid)), stdout=subprocess.PIPE)
+    with tracer:
+        assert tracer.stdout
+        try:
+            if tracer.stdout.readline() != b"traced\n":
+                pytest.skip("tracing is not permitted here")
+            assert site.stop() == {"pool": 0}
+        finally:
+            tracer.kill()
+    log = site.log("pool")
+    held = f"pid {pid}, state "
+    assert log.index("has got SIGKILL and is held: " + held) < log.index("is left to the system")
+    assert f"is traced by pid {tracer.pid} (python" in log
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a pid namespace of one's own needs root here")
+def test_with_a_foreign_proc_modules_play_and_end_and_one_line_says_what_is_weaker(
+    make_site: Callable[..., Site],
+) -> None:
+    """As in a container that has been given no /proc of its own."""
+    site = make_pool(make_site, ["unshare", "--pid", "--fork", "--kill-child"]).site
+    pool = Client(site, "pool")
+    for kind in ("ignores-rm", "ignores-sigterm", "stopped", "has-children"):
+        pool.add(kind)
+    with pytest.raises(Refusal, match="usage is not known here"):
+        pool("usage")
+    pool.clear()
+    warnings = [line for line in site.log("pool").splitlines() if "shows another pid" in line]
+    assert len(warnings) == 1
+    assert "any process of this user may connect in the place of a module" in warnings[0]
+    unshared = site.processes.pop("pool")
+    (service,) = (pid for pid, parent in _parents().items() if parent == unshared.pid)
+    os.kill(service, signal.SIGTERM)
+    assert unshared.wait(LADDER) == 0
 
 
 def test_without_pidfds_it_says_what_is_not_guaranteed_and_ends_process_groups(

@@ -118,7 +118,7 @@ def _guard(service: int) -> int:
         except ChildProcessError:
             return status
         monkey.get_original("time", "sleep")(0.002)
-    pids = ", ".join(map(str, left))
+    pids = ", ".join(map(str, left)) or "dead processes that a debugger holds"
     with suppress(OSError):  # nobody reads it any more
         os.write(2, f"shmooze: SIGKILL does not end what the service left: {pids}\n".encode())
     return status

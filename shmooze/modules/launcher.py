@@ -18,7 +18,8 @@ group, its session, and their parent. What still holds them together (Linux, no 
 5. The mark tells the service as well. What an earlier life of the same service left, because it
    was killed together with its guardian, is found and ended at the next start.
 
-Where there is no /proc or no subreaper, the child's own session is what gets the signals.
+Where there is no /proc or no subreaper, the child's own session is what gets the signals. So it
+does where /proc hides the child, as the mount option hidepid hides another user's.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
@@ -41,7 +43,7 @@ from shmooze.errors import ModuleError
 from shmooze.lib.patience import Patience
 from shmooze.modules import strays
 from shmooze.modules.starter import OnExit, Starter, libc
-from shmooze.modules.tree import Group, Look, Member, survey
+from shmooze.modules.tree import Group, Look, Member, explain_held, shows_our_processes, survey
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +61,12 @@ def _missing_means() -> str | None:
         return "this system has no pidfds and no child subreaper"
     try:
         os.close(os.pidfd_open(os.getpid()))
-        if os.readlink("/proc/self") != str(os.getpid()):
-            return "/proc shows another pid namespace than ours"
     except OSError as bad:
-        return f"no pidfd, or no /proc: {bad.strerror}"
+        return f"there are no pidfds: {bad.strerror}"
+    if not os.path.exists("/proc/self"):
+        return "/proc is not mounted"
+    if not shows_our_processes():
+        return "/proc shows another pid namespace than ours"
     return None
 
 
@@ -74,9 +78,15 @@ CAN_FOLLOW_TREES = _MISSING_MEANS is None
 def shortcomings() -> Iterator[str]:
     """What cannot be promised on this machine, a sentence each; none where all can be."""
     if not CAN_FOLLOW_TREES:
+        if sys.platform != "linux":
+            peers = "the first who connects is taken for the module"
+        elif not shows_our_processes():
+            peers = "any process of this user may connect in the place of a module"
+        else:
+            peers = ""
         yield (
-            "a daemon that leaves its module's process group may be left behind, and everything "
-            f"if this service is killed: {_MISSING_MEANS}"
+            "a daemon that leaves its module's process group may be left behind, and what modules "
+            f"have started if this service is killed{peers and '; '}{peers}: {_MISSING_MEANS}"
         )
     elif not _can_mark():
         yield (
@@ -107,10 +117,12 @@ class Process(Protocol):
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for the child itself; its exit status, or None when the time is over first."""
 
-    def end(self, patience: float) -> str | None:
+    def end(self, patience: float | None) -> str | None:
         """End it and all that it started; the strongest signal that was needed, or None.
 
-        SIGTERM, `patience` seconds, SIGKILL. Returns when nothing is left.
+        SIGTERM, `patience` seconds, SIGKILL; with None SIGKILL at once. Returns when nothing is
+        left, or when what is left is kept by the system, or by a debugger, for long after SIGKILL:
+        it does not run any further.
         """
 
 
@@ -128,12 +140,16 @@ class LocalLauncher:
     start.
     """
 
+    #: How often SIGKILL goes to those that are left.
+    kill_attempts = 200
+
     def __init__(self, identity: str, starter: Starter) -> None:
         if CAN_FOLLOW_TREES:
             assert libc is not None
             libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._starter = starter
         self._numbers = itertools.count(1)
+        self._own_mark = resource.getrlimit(resource.RLIMIT_RTTIME)[0]
         # Bit 62 makes it a limit that nobody reaches; below it the service, then the child.
         whose = f"{os.getuid()} {_network()} {identity}"
         digest = hashlib.blake2b(whose.encode(), digest_size=4).digest()
@@ -151,30 +167,41 @@ class LocalLauncher:
         except ValueError as bad:
             raise ModuleError(f"cannot be started: {bad}") from bad
 
-    def end_all(self) -> int:
-        """SIGKILL everything that this service has ever started, in this life or an earlier one.
+    def sweep(self) -> int:
+        """SIGKILL what an earlier life of this service has left; the number of processes.
 
-        Returns the number of processes. Takes no longer than that; nothing is left to go on.
+        To be called before anything is launched: what bears our mark then is from earlier. What
+        the application itself has started bears none, and goes on.
         """
+        return self._kill_until_none(lambda seen: [])
+
+    def end_all(self) -> None:
+        """SIGKILL every process that this service and its application have started."""
+        self._kill_until_none(lambda seen: seen.below(seen.children(os.getpid())))
+
+    def _kill_until_none(self, find_more: Callable[[Look], list[Member]]) -> int:
+        """SIGKILL what bears our mark, and what `find_more` finds; the number of processes."""
+
+        def find(seen: Look) -> list[Member]:
+            return [*find_more(seen), *(each for each in seen.living if self._is_ours(each))]
+
         ended: set[int] = set()
-        for _ in range(LocalProcess.kill_attempts if CAN_FOLLOW_TREES else 0):
-            found = survey(self._find_ours, lambda: Look(self._kill_if_ours))
+        for _ in range(self.kill_attempts if CAN_FOLLOW_TREES else 0):
+            found = survey(find, lambda: Look(self._kill_if_ours))
             if not found:
                 break
             ended.update(member.pid for member in found)
             _kill(found)
         return len(ended)
 
-    def _find_ours(self, seen: Look) -> list[Member]:
-        below = seen.below(seen.children(os.getpid()))
-        return [*below, *(each for each in seen.living if self._is_ours(each))]
-
     def _kill_if_ours(self, member: Member) -> None:
         if self._is_ours(member):
             member.send(signal.SIGKILL)
 
     def _is_ours(self, member: Member) -> bool:
-        return (member.mark or 0) >> _CHILD_BITS == self._mark_base >> _CHILD_BITS
+        # Not what has the very mark that we have: a module of an earlier life has started us then.
+        is_marked = (member.mark or 0) >> _CHILD_BITS == self._mark_base >> _CHILD_BITS
+        return is_marked and member.mark != self._own_mark
 
 
 def _network() -> int:
@@ -188,8 +215,11 @@ def _network() -> int:
 class LocalProcess:
     """A child of this process, and the tree below it."""
 
-    #: How often SIGKILL goes to those that are left before we say that it does not help.
-    kill_attempts = 200
+    #: Seconds after SIGKILL until the log tells what keeps a process, and between two such lines.
+    held_interval = 3.0
+    #: Seconds after SIGKILL until a process that still does not go away is left to the system: it
+    #: will not run any further, and a service that stops cannot wait for a debugger.
+    held_timeout = 10.0
     #: Seconds until the next attempt when the system lacks the means to end it now.
     retry_delay = 0.5
 
@@ -217,7 +247,7 @@ class LocalProcess:
             Patience(timeout).wait(self._exited)
         return self.exit_status
 
-    def end(self, patience: float) -> str | None:
+    def end(self, patience: float | None) -> str | None:
         while True:
             try:
                 return self._end(patience)
@@ -225,25 +255,36 @@ class LocalProcess:
                 log.error("%r cannot be ended now: %s", self, bad.strerror)
                 gevent.sleep(self.retry_delay)
 
-    def _end(self, patience: float) -> str | None:
+    def _end(self, patience: float | None) -> str | None:
         if self._wait_gone(0):
             return None
-        self._signal(signal.SIGTERM)
-        if self._wait_gone(patience):
-            return "SIGTERM"
+        if patience is not None:
+            self._signal(signal.SIGTERM)
+            if self._wait_gone(patience):
+                return "SIGTERM"
         self._kill_all()
-        self._exited.wait()
         return "SIGKILL"
 
     def _kill_all(self) -> None:
+        begun = told = time.monotonic()
         with strays.killed_at_sight(self._mark):
-            for _ in range(self.kill_attempts):
-                members = self._members()
-                if not members:
-                    return
+            while (members := self._members()) or self.exit_status is None:
                 _kill(members)
-        pids = ", ".join(str(member.pid) for member in self._members())
-        log.error("not even SIGKILL ends what %d left behind: %s", self.pid, pids)
+                if not members:
+                    self._exited.wait(_KILL_WAIT)
+                now = time.monotonic()
+                if now - begun >= self.held_timeout:
+                    what = self._explain_held()
+                    log.error("%r is left to the system after SIGKILL: %s", self, what)
+                    return
+                if now - told >= self.held_interval:
+                    told = now
+                    log.warning("%r has got SIGKILL and is held: %s", self, self._explain_held())
+
+    def _explain_held(self) -> str:
+        pids = dict.fromkeys([] if self.exit_status is not None else [self.pid])
+        pids |= dict.fromkeys(member.pid for member in self._members())
+        return "; ".join(map(explain_held, pids))
 
     def _on_exit(self, status: int) -> None:
         self.exit_status = status
@@ -270,12 +311,22 @@ class LocalProcess:
 
     def _members(self) -> Sequence[Member | Group]:
         """Every living process of the tree, the child itself included."""
+        running = self.exit_status is None
         if not CAN_FOLLOW_TREES:
-            group = Group(self.pid)
-            return [group] if group.lives() else []
-        if self.exit_status is not None and not strays.may_be():
+            return self._group()
+        if not running and not strays.may_be():
             return []
-        return survey(self._find, strays.look_together)
+        try:
+            found = survey(self._find, strays.look_together)
+        except FileNotFoundError:  # /proc was unmounted under us
+            return self._group()
+        if running and self.exit_status is None and all(each.pid != self.pid for each in found):
+            return [*found, *self._group()]  # it is hidden from us, or waits to be collected
+        return found
+
+    def _group(self) -> list[Group]:
+        group = Group(self.pid)
+        return [group] if group.lives() else []
 
     def _find(self, seen: Look) -> list[Member]:
         running = self.exit_status is None

@@ -13,9 +13,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import gevent
+from gevent import monkey
 from gevent.socket import wait_read
 
 log = logging.getLogger(__name__)
+
+#: Closes at once; gevent's own, for what the event loop may watch, only after its next turn. That
+#: would keep a descriptor open for each process of a look.
+_close_now: Callable[[int], None] = monkey.get_original("os", "close")
 
 #: How often a machine is looked through on which processes end all the time.
 MOST_LOOKS = 50
@@ -45,7 +50,7 @@ class Member:
         except PermissionError:
             log.error("pid %d belongs to another user now and cannot be ended", self.pid)
         finally:
-            os.close(pidfd)
+            _close_now(pidfd)
 
     def wait_dead(self) -> None:
         try:
@@ -160,6 +165,37 @@ def survey(find: Callable[[Look], list[Member]], look: Callable[[], Look] = Look
     return []
 
 
+def explain_held(pid: int) -> str:
+    """What keeps a process that has got SIGKILL, as far as /proc tells."""
+    status = _status(pid)
+    state = status.get("State", "unknown")
+    tracer = int(status.get("TracerPid", 0))
+    if tracer:
+        name = _status(tracer).get("Name", "unknown")
+        return f"pid {pid}, state {state}, is traced by pid {tracer} ({name})"
+    return f"pid {pid}, state {state}"
+
+
+def _status(pid: int) -> dict[str, str]:
+    """The lines of a process' status by their names; none where it cannot be read."""
+    if not shows_our_processes():
+        return {}
+    try:
+        with open(f"/proc/{pid}/status", errors="replace") as lines:
+            parts = (line.partition(":") for line in lines)
+            return {name: value.strip() for name, _, value in parts}
+    except OSError:
+        return {}
+
+
+def shows_our_processes() -> bool:
+    """Whether there is a /proc, and by the same pids as ours: containers may have another one."""
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
 #: The pids that the last look has listed.
 _listed_before: set[int] = set()
 
@@ -183,7 +219,7 @@ def _read(pid: int) -> Member | None:
     except ProcessLookupError:
         return None
     finally:
-        os.close(fd)
+        _close_now(fd)
     # "pid (name) state ppid …": the name may hold anything, spaces and parentheses too.
     fields = line[line.rindex(b")") + 2 :].split()
     if fields[0] in (b"Z", b"X"):

@@ -6,6 +6,7 @@ measuring takes turns with everything else.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 import gevent
 from gevent.lock import Semaphore
 
+from shmooze.errors import CommandError
 from shmooze.lib.turns import Turns
 from shmooze.modules.module import Module
+from shmooze.modules.tree import shows_our_processes
 
 
 class Gauge:
@@ -36,6 +39,8 @@ class Gauge:
         ended included as far as their parents have waited for them; `memory` is in bytes, what
         processes share counted for each.
         """
+        if sys.platform == "linux" and not shows_our_processes():
+            raise CommandError("usage is not known here: /proc does not show this service")
         asked = time.monotonic()
         with self._measuring:
             # Who has waited for a measurement that began after he asked, takes that.

@@ -1,0 +1,126 @@
+"""Who has connected to a port: told by the kernel, in whatever way it can be had."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from support import AS_ORDINARY_USER, ROOT, child
+
+from shmooze.modules import peer
+
+#: Where to listen, and where a client connects to.
+WAYS = [
+    ("127.0.0.1", "127.0.0.1"),
+    ("::1", "::1"),
+    ("127.0.0.1", "::ffff:127.0.0.1"),  # as programs do that know sockets of the newer kind only
+    ("::", "127.0.0.1"),
+    ("::", "::1"),
+]
+
+
+@pytest.fixture(params=["by the kernel's answer", "by its tables"])
+def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "tables" in request.param:
+        monkeypatch.setattr(peer, "_ask_kernel", lambda *ends: None)
+
+
+@contextmanager
+def connected(listen: str, connect: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A connection: our end as the server has it, and the client's."""
+    families = [socket.AF_INET6 if ":" in host else socket.AF_INET for host in (listen, connect)]
+    with ExitStack() as stack:
+        server = socket.create_server(
+            (listen, 0), family=families[0], dualstack_ipv6=listen == "::"
+        )
+        stack.enter_context(server)
+        client = stack.enter_context(socket.socket(families[1]))
+        client.connect((connect, server.getsockname()[1]))
+        yield stack.enter_context(server.accept()[0]), client
+
+
+@pytest.fixture
+def stranger() -> Iterator[int]:
+    """The pid of a process that holds none of our connections."""
+    process = subprocess.Popen(["sleep", "1000"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize("listen, connect", WAYS)
+def test_only_the_process_that_has_connected_is_let_in(
+    listen: str, connect: str, stranger: int
+) -> None:
+    with connected(listen, connect) as (ours, _):
+        assert peer.holds([stranger, os.getpid()], ours)
+        assert not peer.holds([stranger], ours)
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize("listen, connect", WAYS)
+def test_what_the_other_end_has_not_read_is_known(listen: str, connect: str) -> None:
+    with connected(listen, connect) as (ours, other):
+        assert not peer.has_unread(ours)
+        ours.sendall(b"init\n")
+        assert peer.has_unread(ours)
+        assert other.recv(100) == b"init\n"
+        assert not peer.has_unread(ours)
+
+
+@pytest.mark.usefixtures("source")
+def test_nobody_holds_an_end_that_is_closed() -> None:
+    with connected("127.0.0.1", "127.0.0.1") as (ours, other):
+        other.close()
+        assert not peer.holds([os.getpid()], ours)
+
+
+def in_own_mounts(change: str, *argv: str) -> list[str]:
+    """An argv that runs another one after a change of what is mounted."""
+    return ["unshare", "--mount", "sh", "-c", f'{change} && exec "$@"', "sh", *argv]
+
+
+HIDDEN = in_own_mounts("mount -t proc -o hidepid=2 proc /proc", *AS_ORDINARY_USER)
+
+#: How a service may be started, and whether a connection of root or of nobody counts as its own.
+CASES: dict[str, tuple[list[str], list[str], bool, bool]] = {
+    "with all that it takes": ([], [], False, False),
+    "with a foreign /proc": (["unshare", "--pid", "--fork", "--kill-child"], [], True, False),
+    "without /proc": (in_own_mounts("umount --lazy /proc"), [], True, False),
+    "for a process that cannot be looked into": (AS_ORDINARY_USER, ["unreadable"], False, True),
+    "for a process that is hidden": (HIDDEN, ["unreadable"], False, True),
+}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="to be another user, and to hide /proc, needs root")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("case", CASES)
+def test_where_a_process_cannot_be_seen_its_user_counts(case: str, host: str) -> None:
+    wrapper, arguments, by_root, by_nobody = CASES[case]
+    judge = subprocess.Popen(
+        [*wrapper, *child("judge", host, *arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with judge:
+        assert judge.stdout and judge.stderr
+        try:
+            port = judge.stdout.readline().strip()
+            if not port and "not permitted" in judge.stderr.read():
+                pytest.skip("namespaces are not permitted here")
+            code = f"import socket; socket.create_connection(({host!r}, {port})).recv(1)"
+            verdicts = []
+            for user in ([], AS_ORDINARY_USER):
+                subprocess.run([*user, sys.executable, "-c", code], check=True)
+                verdicts.append(judge.stdout.readline().strip() == "True")
+            assert verdicts == [by_root, by_nobody]
+        finally:
+            judge.kill()
