@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 
+import gevent
 import pytest
+from gevent.event import Event
+from support import PATIENCE
 
+from shmooze.errors import ModuleError
 from shmooze.modules import Module, lifecycle
 from shmooze.modules.lifecycle import READY, IllegalTransition, State, step
 
@@ -100,3 +105,61 @@ def test_every_state_leads_to_gone_and_gone_leads_nowhere(state: State) -> None:
 
 def test_repr_tells_what_it_is_and_how_it_is(module: Module) -> None:
     assert repr(module) == "<Module silent uid: starting>"
+
+
+class SlowLauncher:
+    """Takes its time; gives itself as the process, and notes how `module` is when it is ended."""
+
+    module: Module
+    pid = 1
+    exit_status: int | None = None
+
+    def __init__(self) -> None:
+        self.begun, self.may_go_on = Event(), Event()
+        self.ended: list[State] = []
+
+    def launch(self, argv: Sequence[str], stdout: int, stderr: int) -> SlowLauncher:
+        self.begun.set()
+        self.may_go_on.wait()
+        return self
+
+    def tree(self) -> list[int]:
+        return []
+
+    def when_exited(self, call: Callable[[], None]) -> None:
+        pass
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        return None
+
+    def end(self, patience: float | None) -> str:
+        self.ended.append(self.module.state)
+        return "SIGTERM"
+
+
+def test_what_is_launched_while_it_is_removed_is_ended_before_it_is_gone() -> None:
+    launcher = SlowLauncher()
+    module = launcher.module = Silent("uid", launcher, lambda module: None, lambda *row: None)
+    start = gevent.spawn(_refusal_of, module)
+    launcher.begun.wait()
+    module.cancel()
+    gevent.idle()
+    assert module.state is State.ENDING
+    launcher.may_go_on.set()
+    assert start.get(timeout=PATIENCE) == "was removed before it had started"
+    assert launcher.ended == [State.ENDING]
+    assert module.state is State.GONE
+
+
+def test_one_that_was_removed_before_its_turn_to_start_is_not_launched() -> None:
+    launcher = SlowLauncher()
+    module = Silent("uid", launcher, lambda module: None, lambda *row: None)
+    module.cancel()
+    assert _refusal_of(module) == "was removed before it had started"
+    assert not launcher.begun.is_set()
+
+
+def _refusal_of(module: Module) -> str:
+    with pytest.raises(ModuleError) as refused:
+        module.start({})
+    return str(refused.value)

@@ -16,12 +16,13 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import gevent
 from gevent.event import Event
+from gevent.lock import Semaphore
 
 from shmooze.errors import CommandError, Failure, ModuleError
 from shmooze.lib import packet
@@ -132,6 +133,8 @@ class Module:
         self._process: Process | None = None
         #: How long it may take to end, from the moment when `remove` began.
         self._removal: Patience | None = None
+        #: Held while it is launched, since a launcher may take its time.
+        self._launching = Semaphore()
         self._burial: gevent.Greenlet | None = None
         self._commands = CommandStream(self.listen_host, self._stream_ended)
         self._born = time.monotonic()
@@ -195,7 +198,8 @@ class Module:
         if self.state is State.WAITING:
             self._move_to(State.STARTING)
         try:
-            step()
+            if self.state is State.STARTING:  # and was not removed before its turn to start came
+                step()
         except ModuleError as bad:
             self.condemn(bad)
         except OSError as bad:  # no port or no file descriptor left
@@ -287,9 +291,12 @@ class Module:
         ports = self._commands.listen(), self._updates.listen()
         argv = [*self.process, self.listen_host, *map(str, ports)]
         outputs = self._outputs = Outputs(f"{self.TYPE_STRING} {self.uid[:8]}")
-        self._process = self._launcher.launch(
-            argv, outputs.stdout.fileno(), outputs.stderr.fileno()
-        )
+        with self._launching:
+            if self.state is not State.STARTING:
+                raise StreamEnded("was removed before it was launched")
+            self._process = self._launcher.launch(
+                argv, outputs.stdout.fileno(), outputs.stderr.fileno()
+            )
         outputs.launched()
         for stream in (self._commands, self._updates):
             stream.accept(self._is_child)
@@ -303,8 +310,12 @@ class Module:
 
     def _is_child(self, connection: socket.socket) -> bool:
         """Whether a connection comes from our child, or from one that it has started."""
+        return holds(self._likely_pids(), connection)
+
+    def _likely_pids(self) -> Iterator[int]:
         assert self._process is not None
-        return holds([self._process.pid], connection) or holds(self._process.tree(), connection)
+        yield self._process.pid
+        yield from self._process.tree()  # which takes a look through all processes
 
     def _order(self, cmd: str, args: dict[str, Any] | None = None) -> None:
         """A command that the child may not refuse."""
@@ -424,6 +435,8 @@ class Module:
         self._move_to(State.ENDING)
 
     def _bury(self, death: Death, patience: float, last_word: str | None) -> None:
+        with self._launching:
+            pass  # what comes out of a launch under way is ended as well
         running = self._process is not None and self._process.exit_status is None
         if self._commands.hang_up(last_word) and running and not death.by_exit:
             death.ladder = "rm"
