@@ -39,7 +39,7 @@ from shmooze.modules import guardian
 from shmooze.modules.catalog import by_type
 from shmooze.modules.launcher import Launcher, LocalLauncher, shortcomings
 from shmooze.modules.lifecycle import READY, State
-from shmooze.modules.module import LAZY, Module
+from shmooze.modules.module import LAZY, Module, Stale
 from shmooze.modules.nursery import Nursery
 from shmooze.modules.report import Wanted, entry, epitaph, explain, select, show
 from shmooze.modules.restart import NEVER, ON_FAILURE
@@ -141,14 +141,7 @@ class Broker(JSONCommandProcessor, Service):
             self.roster.append(module)
             self.settle()
             return {"uid": module.uid}
-        module = self._nursery.new(kind)
-        self._coming.append(module)
-        self.events.touch()
-        try:
-            self._bring_up(module, args)
-        finally:
-            self._coming.remove(module)
-            self.events.touch()
+        module = self._start_new(kind, args, self._coming)
         self.roster.append(module)
         self.settle_and_wait([module])
         self._refuse_failed(module)
@@ -348,10 +341,29 @@ class Broker(JSONCommandProcessor, Service):
             state,
         )
 
-    def _bring_up(self, module: Module, args: dict[str, Any]) -> None:
-        """Start a module; returns when it has accepted `init`."""
+    def _start_new(
+        self, kind: type[Module], args: dict[str, Any], starting: list[Module]
+    ) -> Module:
+        """A new module that has accepted `init`; until then it is in the list `starting`.
+
+        It comes from standby; or is a fresh one, also where that from standby is dead or asleep.
+        """
+        module = self._nursery.new(kind)
+        try:
+            self._bring_up(module, args, starting)
+        except Stale:
+            log.warning("%s: %r from standby is of no use: another is started", self.name, module)
+            module = self._nursery.new_instead(kind)
+            self._bring_up(module, args, starting)
+        return module
+
+    def _bring_up(self, module: Module, args: dict[str, Any], starting: list[Module]) -> None:
+        starting.append(module)
+        self.events.touch()
         try:
             module.start(args)
+        except Stale:
+            raise
         except ModuleError as bad:
             raise CommandError(explain(module)) from bad
         except Exception as bug:  # a fault of ours, or of the application's subclass
@@ -365,7 +377,8 @@ class Broker(JSONCommandProcessor, Service):
             module.condemn(ModuleError("was given up while it started"))
             raise
         finally:
-            self._nursery.standby.look()
+            starting.remove(module)
+            self.events.touch()
 
     def _start_in_place(self, module: Module) -> None:
         """Start a module that has its place already."""
@@ -399,6 +412,9 @@ class Broker(JSONCommandProcessor, Service):
     def _on_change(self, module: Module) -> None:
         """Every change of a module's state comes through here."""
         self.events.touch(module.uid)
+        was_ready = module in self.suspended or module in self.playing
+        if not was_ready or module.state not in READY:  # one less is starting, or one has ended
+            self._nursery.standby.look()
         for state, modules in ((State.SUSPENDED, self.suspended), (State.PLAYING, self.playing)):
             if module.state is state:
                 modules[module] = None
@@ -411,7 +427,6 @@ class Broker(JSONCommandProcessor, Service):
             if module.restart == NEVER or self._stopping or not self._succeed(module):
                 self.replace(module, None)
             self.settle()
-            self._nursery.standby.look()
         elif module.state is State.GONE:
             log.log(_severity(module), "%s: %r %s", self.name, module, module.reason)
             self._nursery.forget(module)
@@ -442,6 +457,7 @@ class Broker(JSONCommandProcessor, Service):
             self.replace(successor, None)
             del self._living[successor]
             self.settle()
+            self._nursery.standby.look()
             return
         delay = successor.restarts.delay_after(ended.death.seconds)
         if delay is None:
@@ -451,6 +467,7 @@ class Broker(JSONCommandProcessor, Service):
             successor.condemn(ModuleError(f"was given up after {times}; the last time it {last}"))
             return
         successor.next_attempt = time.monotonic() + delay
+        self._nursery.standby.look()  # it does not count as starting meanwhile
         log.warning("%s: %r is started again in %.1f s", self.name, successor, delay)
         if successor.gone.wait(delay):
             return

@@ -100,8 +100,7 @@ class Queue(Broker):
         return show(self.background, parameters) if self.background else None
 
     def set_bg(self, type: str, args: dict[str, Any] = {}) -> dict[str, str]:
-        module = self._nursery.new(self._kind(self.backgrounds_available_dict, type))
-        self._bring_up(module, args)
+        module = self._start_new(self._kind(self.backgrounds_available_dict, type), args, [])
         old = [self.background] if self.background else []
         self._dismiss(old)
         self.background = module

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from support import Client, Refusal, Site, child, parent_of, wait_until
@@ -86,6 +87,89 @@ def test_one_that_dies_is_replaced(make: Make) -> None:
     wait_for_two(client)
     assert victim not in set(client.site.survivors())
     assert client.add()
+
+
+#: Runs the rest as a module that once waits for HERE/go, each time but the first.
+LATER_SLOW = """
+while [ -e "$HERE/begun" ] && [ ! -e "$HERE/go" ]; do sleep 0.01; done
+: > "$HERE/begun"
+exec "$@"
+"""
+
+
+def test_one_that_is_taken_while_another_module_restarts_is_replaced(
+    make_site: Callable[..., Site], kind: str
+) -> None:
+    well = child("well")
+    types = {
+        "well": {"process": well, "standby": 1},
+        "slow": {
+            "process": ["sh", "-c", LATER_SLOW, "slow", *well],
+            "restart": "always",
+            "restart_delay": 0.01,
+            "connect_timeout": 1000,
+        },
+    }
+    site = make_site(services=(kind,), settings={kind: {"modules": types}})
+    client = Client(site.start(), kind)
+    uid = client.add("slow")
+    wait_until(lambda: available(client) == 1, "one is ready")
+    with pytest.raises(Refusal):
+        client.tell(uid, "exit")
+
+    def is_starting() -> bool:
+        (shown,) = client.roster()
+        return "restarts" in shown and "next_attempt_in" not in shown
+
+    wait_until(is_starting, "it is started again")
+    assert client.add()
+    (site.folder / "go").touch()
+    wait_until(lambda: available(client) == 1, "one is ready again")
+
+
+@pytest.mark.parametrize("command", ["add", "set_bg"])
+def test_one_that_hangs_or_dies_when_it_is_needed_gives_way_to_a_fresh_start(
+    make_site: Callable[..., Site], command: str
+) -> None:
+    types = {
+        name: {"process": child(name), "standby": 1, "command_timeout": 1000}
+        for name in ("well", "fickle")
+    }
+    other = {"other": {"process": child("well")}}
+    described = (types, {}) if command == "add" else (other, types)
+    settings = {"queue": dict(zip(("modules", "backgrounds"), described, strict=True))}
+    site = make_site(services=("queue",), settings=settings)
+    queue = Client(site.start(), "queue")
+
+    def all_ready() -> bool:
+        return all(each["available"] for each in queue("standby_available").values())
+
+    wait_until(all_ready, "one of each is ready")
+    ready = children(queue)
+    for pid in ready:
+        if "well" in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGSTOP)
+    for name in types:
+        assert queue(command, type=name, args={"name": name})["uid"]
+        wait_until(lambda n=name: "init" in queue.heard(n), "it has heard")
+    wait_until(lambda: not ready & children(queue), "the useless ones are gone")
+    assert queue.heard("well").count("init") == 1, "the other one has begun after all"
+    reasons = {
+        each["type"]: each["reason"] for each in queue("gone") if each["state_at_end"] == "starting"
+    }
+    assert reasons == {
+        "well": "did not read `init` within 1 s",
+        "fickle": "exited with status 3 before `init`",
+    }
+    assert "is of no use: another is started" in site.log("queue")
+
+
+def test_what_it_refuses_is_not_asked_of_another(make: Make) -> None:
+    client = make()
+    wait_for_two(client)
+    with pytest.raises(Refusal, match="refused `init`: I will not"):
+        client.add(refuse="I will not")
+    assert client("standby_available")["well"]["misses"] == 0
 
 
 def test_a_program_that_cannot_start_is_tried_again_ever_more_rarely(make: Make) -> None:

@@ -125,6 +125,11 @@ class Stream:
         if self._server is not None:
             self._server.start()
 
+    @property
+    def connection(self) -> socket.socket | None:
+        """The connection, once there is one."""
+        return self._socket
+
     def give_up(self, reason: str) -> None:
         """Stop listening, and have nobody wait for a connection or answer any more.
 

@@ -43,7 +43,7 @@ from shmooze.lib.stream import (
 from shmooze.modules.death import Death
 from shmooze.modules.launcher import Launcher, Process
 from shmooze.modules.lifecycle import READY, State, step
-from shmooze.modules.peer import holds
+from shmooze.modules.peer import has_unread, holds
 from shmooze.modules.restart import NEVER, Restarts
 
 EAGER, LAZY = SPAWNS = ("eager", "lazy")
@@ -56,6 +56,10 @@ LogFunction = Callable[[str, str, Any, Any], None]
 
 class InOwnWords(ModuleError):
     """The child has refused an order, or given up, and has said why."""
+
+
+class Stale(ModuleError):
+    """A child on standby is dead or asleep, so that it has not begun."""
 
 
 class Module:
@@ -94,6 +98,8 @@ class Module:
     lookahead = 1
     #: Children that are started ahead, so that `add` need not wait for the program to load.
     standby = 0
+    #: Seconds that such a child may leave `init` unread before a fresh one is started for an `add`.
+    standby_timeout = 1.0
     #: Bytes that its parameters may take as JSON.
     max_parameters_bytes = 4 << 20
     #: Seconds that reading the rest of the output may take when all its processes have ended.
@@ -185,14 +191,53 @@ class Module:
     def start(self, args: dict[str, Any]) -> None:
         """Have the child accept `init`, launched and connected before if it is not.
 
-        Raises ModuleError as `prepare` does.
+        Raises ModuleError as `prepare` does. Stale, for a child that has been prepared: it has died
+        meanwhile, or leaves `init` unread for `standby_timeout` seconds. It is being ended then,
+        and another one can be started.
         """
         self.args = args
         self._born = time.monotonic()
-        if self._process is None:
-            self._come_up(self._connect)
+        if self._process is not None:
+            self._wake(args)
+            return
+        self._come_up(self._connect)
         self._come_up(lambda: self._order("init", args))
         self._move_to(State.SUSPENDED)
+
+    def _wake(self, args: dict[str, Any]) -> None:
+        """Have a child that has been prepared accept `init`. Raises Stale, or ModuleError."""
+        asking = gevent.spawn(self._ask_to_begin, args)
+        asking.join(self.standby_timeout)
+        if not asking.ready() and self.state is State.STARTING and self._has_unread():
+            # It has to go before it wakes up, reads and begins in spite of all.
+            words = f"did not read `init` within {self.standby_timeout:g} s"
+            self._end(words, 0, failed=True, at_once=True)
+            raise Stale(words)
+        if fault := asking.get():
+            self.condemn(fault)
+        if self.state is State.STARTING:
+            self._move_to(State.SUSPENDED)
+            return
+        if self.death is not None and self.death.by_exit:
+            raise Stale(self.reason)
+        if self.failed:
+            self.gone.wait()  # only then it is known how it ended
+        raise ModuleError(self.reason)
+
+    def _ask_to_begin(self, args: dict[str, Any]) -> ModuleError | None:
+        """Give it `init`; why that failed, if it did."""
+        try:
+            self._order("init", args)
+        except ModuleError as bad:
+            return bad
+        return None
+
+    def _has_unread(self) -> bool:
+        connection = self._commands.connection
+        try:
+            return connection is not None and has_unread(connection)
+        except OSError:
+            return False  # the other end is gone, and our reader says so
 
     def _come_up(self, step: Callable[[], None]) -> None:
         if self.state is State.WAITING:
@@ -412,13 +457,15 @@ class Module:
         last_word: str | None = None,
         until_exit: bool = False,
         in_own_words: bool = False,
+        at_once: bool = False,
     ) -> None:
         """Take it off its place, for `reason`, and bring its processes to their end.
 
         `patience` is how many seconds it has before SIGTERM; `last_word` a command to send it
         without waiting for the answer, where it has accepted `init` and has not got it yet; with
         `until_exit` the child's exit within `patience`, and not `reason`, is what explains the
-        end; with `in_own_words` nothing explains it better than `reason`.
+        end; with `in_own_words` nothing explains it better than `reason`; with `at_once` it gets
+        SIGKILL and nothing before.
         """
         if self.state in (State.ENDING, State.GONE):
             return
@@ -431,10 +478,10 @@ class Module:
         ladder = "rm" if self._commands.last_is_sent else None
         state = self.state.value
         self.death = Death(reason, failed, state, until_exit, in_own_words, ladder=ladder)
-        self._burial = gevent.spawn(self._bury, self.death, patience, last_word)
+        self._burial = gevent.spawn(self._bury, self.death, patience, last_word, at_once)
         self._move_to(State.ENDING)
 
-    def _bury(self, death: Death, patience: float, last_word: str | None) -> None:
+    def _bury(self, death: Death, patience: float, last_word: str | None, at_once: bool) -> None:
         with self._launching:
             pass  # what comes out of a launch under way is ended as well
         running = self._process is not None and self._process.exit_status is None
@@ -444,7 +491,7 @@ class Module:
             status = self._process.wait(max(0, patience))
             if death.by_exit and status is not None:
                 death.explain_by_exit(status)
-            signal_used = self._process.end(self.sigterm_timeout)
+            signal_used = self._process.end(None if at_once else self.sigterm_timeout)
             if signal_used:
                 death.ladder = signal_used
                 log.warning("%r %s; it took %s to end it", self, death.reason, signal_used)

@@ -54,6 +54,12 @@ class Nursery:
         self._count_for_caller()
         return self.standby.take(kind) or self._make(kind)
 
+    def new_instead(self, kind: type[Module]) -> Module:
+        """A fresh one for a caller who got one from standby that was dead or asleep."""
+        self.standby.count_miss(kind)
+        self._make_room()
+        return self._make(kind)
+
     def new_waiting(self, kind: type[Module], args: dict[str, Any]) -> Module:
         """One that gets its process later, by `begin`. Raises CommandError."""
         self._make_room()

@@ -84,8 +84,12 @@ class Standby:
         self._news.set()
         if self.has(kind):
             return self._ready[kind].popleft()[1]
-        self._misses[kind] += 1
+        self.count_miss(kind)
         return None
+
+    def count_miss(self, kind: type[Module]) -> None:
+        """Somebody wanted one of this type, and there was none that could be used."""
+        self._misses[kind] += 1
 
     def give_way(self) -> bool:
         """End one, so that another module can be started in its place; whether there was one."""
