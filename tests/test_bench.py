@@ -84,3 +84,20 @@ def test_several_runs_count_as_one_with_more_repeats() -> None:
     ]
     (merged,) = report.together(runs)["rows"]
     assert (merged["ratio"], merged["lowest"], merged["highest"]) == (2, 1, 9)
+
+
+def test_the_picture_has_all_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from bench import plot
+
+    drawn: list[str] = []
+
+    def keep(figure: plot.plt.Figure, file: Path) -> None:
+        drawn.extend(each.get_text() for each in figure.axes[0].get_yticklabels())
+        drawn.extend(each.get_text() for each in figure.axes[0].texts)
+
+    monkeypatch.setattr(plot.plt.Figure, "savefig", keep)
+    results = [Result(row, [(30, 10)]) for row in (RATE, TIME, MORE)]
+    run = {"rows": [report.figures(each) for each in results], "growth": []}
+    plot.draw(run, tmp_path / "picture.png")
+    assert len([text for text in drawn if text.startswith("work")]) == 3
+    assert sorted(drawn)[:3] == ["20.0 more ms", "3.00 x", "3.00 x"]

@@ -22,7 +22,7 @@ def draw(run: Figures, file: Path) -> None:
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(14, 6.5), dpi=110, gridspec_kw={"width_ratios": [3, 2]}
     )
-    _draw_ratios(left, [row for row in run["rows"] if not row["difference"]])
+    _draw_ratios(left, run["rows"])
     _draw_growth(right, run["growth"])
     figure.tight_layout(w_pad=3)
     figure.savefig(file)
@@ -30,7 +30,7 @@ def draw(run: Figures, file: Path) -> None:
 
 
 def _score(row: Figures, ratio: float) -> float:
-    """How many times as good as its goal."""
+    """How many times as good as its goal a ratio is, or what ours is more."""
     ratio = max(ratio, 1e-6)
     return ratio / row["goal"] if row["better"] == HIGHER else row["goal"] / ratio
 
@@ -43,7 +43,7 @@ def _draw_ratios(axes: Axes, rows: list[Figures]) -> None:
         axes.plot([worst, best], [place, place], color=colour, linewidth=3, alpha=0.4)
         axes.plot(_score(row, row["ratio"]), place, "o", color=colour)
         axes.annotate(
-            f"{number(row['ratio'])} x",
+            f"{number(row['ratio'])} " + (f"more {row['unit']}" if row["difference"] else "x"),
             (_score(row, row["ratio"]), place),
             xytext=(0, 7),
             textcoords="offset points",
@@ -51,7 +51,8 @@ def _draw_ratios(axes: Axes, rows: list[Figures]) -> None:
             fontsize=8,
         )
     axes.axvline(1, color=PLAIN, linewidth=1)
-    axes.set_xscale("log")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(
         range(len(rows)),
         [f"{row['work']}\nbeside {row['beside']}".replace("`", "") for row in reversed(rows)],
