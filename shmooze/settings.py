@@ -25,8 +25,11 @@ from shmooze.errors import SettingsError
 
 VARIABLE = "SHMOOZE_SETTINGS"
 
+#: Seconds for which the gateway waits for a service's answer, where `wsgi_timeout` is not set.
+WSGI_TIMEOUT = 60.0
+
 _PACKAGE = Path(__file__).resolve().parent
-_UNSET_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
+_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
 
 
 class Settings:
@@ -142,15 +145,17 @@ class Settings:
             self.values[key] = self._expand(key, value, environ)
 
     def _expand(self, key: str, path: str, environ: Mapping[str, str]) -> str:
-        def value_of(match: re.Match[str]) -> str:
-            name = match[1].strip("{}")
-            if name not in environ:
-                raise self.error(key, f"uses ${name}, which is not set")
-            return environ[name]
+        try:
+            return expand(path, environ)
+        except KeyError as unset:
+            raise self.error(key, f"uses ${unset.args[0]}, which is not set") from None
 
-        if path == "~" or path.startswith("~/"):
-            path = environ.get("HOME", os.path.expanduser("~")) + path[1:]
-        return os.path.expanduser(_UNSET_VARIABLE.sub(value_of, path))
+
+def expand(path: str, environ: Mapping[str, str] = os.environ) -> str:
+    """A path with `~` and `$VARIABLES` replaced. Raises KeyError for one that is not set."""
+    if path == "~" or path.startswith("~/"):
+        path = environ.get("HOME", os.path.expanduser("~")) + path[1:]
+    return os.path.expanduser(_VARIABLE.sub(lambda match: environ[match[1].strip("{}")], path))
 
 
 def packaged_static_path() -> Path:
@@ -161,22 +166,46 @@ def packaged_static_path() -> Path:
 
 def _read(source: Path) -> dict[str, Any]:
     try:
-        text = source.read_text(encoding="utf-8")
+        values = parse(source.read_bytes())
     except OSError as bad:
         raise SettingsError(f"settings file {source}: cannot be read: {bad.strerror}") from bad
-    except UnicodeDecodeError as bad:
-        raise SettingsError(f"settings file {source}: is not UTF-8 (byte {bad.start})") from bad
-    try:
-        values = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
-    except json.JSONDecodeError as bad:
-        where = f"line {bad.lineno} column {bad.colno}"
-        raise SettingsError(f"settings file {source}: broken JSON at {where}: {bad.msg}") from bad
     except ValueError as bad:
-        raise SettingsError(f"settings file {source}: broken JSON: {bad}") from bad
-    except RecursionError as bad:
-        raise SettingsError(f"settings file {source}: broken JSON: nested too deeply") from bad
+        raise SettingsError(f"settings file {source}: {bad}") from bad
     if not isinstance(values, dict):
         raise SettingsError(f"settings file {source}: must hold one JSON object")
+    return values
+
+
+def parse(data: bytes) -> Any:
+    """The value of a JSON file that a person has written. Raises ValueError with what is wrong.
+
+    It may begin with a byte order mark, as editors of Windows write it. A key that an object has
+    twice is an error, since one of the two would be overlooked.
+    """
+    try:
+        return json.loads(
+            data.decode("utf-8-sig"),
+            parse_constant=_refuse_number,
+            parse_float=_finite,
+            object_pairs_hook=_without_duplicates,
+        )
+    except UnicodeDecodeError as bad:
+        raise ValueError(f"is not UTF-8 (byte {bad.start})") from bad
+    except json.JSONDecodeError as bad:
+        where = f"line {bad.lineno} column {bad.colno}"
+        raise ValueError(f"broken JSON at {where}: {bad.msg}") from bad
+    except RecursionError as bad:
+        raise ValueError("broken JSON: nested too deeply") from bad
+    except ValueError as bad:
+        raise ValueError(f"broken JSON: {bad}") from bad
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
     return values
 
 

@@ -358,6 +358,7 @@ def test_without_tokens_path_the_program_says_so(make_site: Callable[..., Site])
 
 
 GOOD = {"ada": {"sha256": "0" * 64, "role": "read"}}
+ADA = json.dumps(GOOD)[1:-1]
 
 
 @pytest.mark.parametrize(
@@ -366,8 +367,9 @@ GOOD = {"ada": {"sha256": "0" * 64, "role": "read"}}
         (json.dumps(GOOD), 0o644, "is open to other users"),
         (json.dumps(GOOD), 0o620, "is open to other users"),
         (None, 0o600, "cannot be read: No such file"),
-        ("{", 0o600, "is broken: "),
-        ("[" * 100_000, 0o600, "is broken: "),
+        ("{", 0o600, "broken JSON at line 1 column 2: "),
+        ("[" * 100_000, 0o600, "broken JSON: nested too deeply"),
+        (f"{{{ADA}, {ADA}}}", 0o600, "the key 'ada' stands twice in one object"),
         ("[]", 0o600, "must hold one JSON object"),
         ('{"ada": 1}', 0o600, "`ada` must be an object"),
         ('{"ada": {"role": "read"}}', 0o600, "`ada.sha256` must be 64 hex digits"),
@@ -392,6 +394,13 @@ def test_a_token_file_that_cannot_be_used_ends_every_program(
     for line in refusals(*programs, settings_file=site.settings_file):
         assert line.startswith(f"shmooze: token file {file}: ")
         assert words in line
+
+
+def test_a_byte_order_mark_is_no_part_of_the_tokens(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD).encode())
+    file.chmod(0o600)
+    assert TokenFile(str(file)).load() == GOOD
 
 
 def test_a_token_file_that_breaks_later_lets_nobody_in(make_site: Callable[..., Site]) -> None:
@@ -668,6 +677,13 @@ def test_a_pool_has_so_many_modules_at_the_most(make_site: Callable[..., Site]) 
         ("allowed_origins", ["http://x/"], "needs scheme, host and port alone"),
         ("allowed_origins", ["*"], "needs scheme, host and port alone"),
         ("trusted_proxies", ["proxy"], "has 'proxy', which is no address"),
+        (
+            "trusted_proxies",
+            ["10.1.2.3/8"],
+            "has '10.1.2.3/8', which has host bits set: the network is '10.0.0.0/8'",
+        ),
+        ("trusted_proxies", ["fe80::1/10"], "has 'fe80::1/10', which has host bits set"),
+        ("trusted_proxies", ["10.0.0.0/33"], "has '10.0.0.0/33', which is no address"),
         ("max_body", 0, "must be a whole number above 0, not 0"),
         ("max_body", 1.5, "must be a whole number above 0, not 1.5"),
         ("header_timeout", "1", "must be a number of seconds above 0, not '1'"),

@@ -336,5 +336,16 @@ def _networks(source: Settings) -> list[Network]:
         try:
             networks.append(ipaddress.ip_network(text))
         except ValueError as bad:
-            raise source.error("trusted_proxies", f"has {text!r}, which is no address") from bad
+            raise source.error(
+                "trusted_proxies", f"has {text!r}, which {_no_network(text)}"
+            ) from bad
     return networks
+
+
+def _no_network(text: str) -> str:
+    """Why a text is no network: an address inside one, with its prefix length, reads like one."""
+    try:
+        network = ipaddress.ip_interface(text).network
+    except ValueError:
+        return "is no address"
+    return f"has host bits set: the network is {str(network)!r}"

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shmooze import settings
 from shmooze.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -54,19 +55,19 @@ class TokenFile:
     def load(self) -> dict[str, dict[str, str]]:
         """What the file says. Raises SettingsError that names the file and the fault."""
         try:
-            with self.path.open(encoding="utf-8") as file:
+            with self.path.open("rb") as file:
                 found = os.fstat(file.fileno())
                 if stat.S_IMODE(found.st_mode) & 0o077:
                     raise self._error("is open to other users: `chmod 600` it")
                 if found.st_uid not in (os.geteuid(), 0):
                     raise self._error("belongs to another user")
-                entries = json.load(file)
+                entries = settings.parse(file.read())
         except OSError as bad:
             hint = "; `python -m shmooze.tokens add NAME` makes it"
             hint = hint if isinstance(bad, FileNotFoundError) else ""
             raise self._error(f"cannot be read: {bad.strerror}{hint}") from bad
-        except (ValueError, RecursionError) as bad:
-            raise self._error(f"is broken: {bad}") from bad
+        except ValueError as bad:
+            raise self._error(str(bad)) from bad
         self._check(entries)
         return entries
 
