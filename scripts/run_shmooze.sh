@@ -7,7 +7,8 @@
 #
 # The defaults are examples/settings.json and the supervisord.conf of this checkout. Which programs
 # run is said by SUPERVISORD.conf alone: with SETTINGS.json only, it is still the gateway and the
-# example queue and pool, on the ports of that file. Module types in it are not looked at then.
+# example queue and pool, on the ports of that file, and without what has no port there. Module
+# types in it are not looked at then.
 set -euo pipefail
 settings=$(realpath -m "${1:-$(dirname "$0")/../examples/settings.json}")
 conf=$(realpath -m "${2:-$(dirname "$0")/../supervisord.conf}")
@@ -16,7 +17,7 @@ scripts/venv supervisor
 export PATH="$PWD/.venv/bin:$PATH" SHMOOZE_SETTINGS=$settings
 
 # Settings and tokens are checked and ports are tried before anything starts.
-url=$(python - <<'PYTHON'
+found=$(python - <<'PYTHON'
 import socket, sys
 from shmooze import settings
 from shmooze.errors import SettingsError
@@ -25,8 +26,6 @@ from shmooze.lib.door import token_file
 try:
     source = settings.current()
     port = source.port("wsgi")
-    for name in ("queue", "pool"):
-        source.port(name)
     token_file(source)
 except SettingsError as bad:
     sys.exit(f"shmooze: {bad}")
@@ -37,9 +36,10 @@ for name, each in source.get("ports").items():
             probe.bind(("127.0.0.1", each))
         except OSError as bad:
             sys.exit(f"shmooze: port {each} (`ports.{name}` of {source.source}): {bad.strerror}")
-print(f"http://localhost:{port}{source.get('wsgi_prefix')}")
+print(f"http://localhost:{port}{source.get('wsgi_prefix')}", *source.services)
 PYTHON
 ) || exit 2
+read -r url services <<<"$found"
 
 # Log files are for where nobody watches: here, a copy of the configuration has all on the screen.
 shown=$(mktemp)
@@ -52,6 +52,29 @@ sed -E -e '/^(stdout_)?logfile_maxbytes *=/d' \
     <<<"${text//'%(here)s'/"${folder//%/%%}"}" >"$shown"
 
 echo "shmooze: $url  (settings: $settings; Ctrl-C ends it)"
+
+# Of the examples, those run that have a port.
+left_out=()
+if [ $# -lt 2 ]; then
+    for program in queue pool; do
+        [[ " $services " == *" $program "* ]] || left_out+=("$program")
+    done
+fi
+if [ ${#left_out[@]} -gt 0 ]; then
+    echo "shmooze: not in \`ports\`, so left out: ${left_out[*]}"
+    shortened=$(mktemp)
+    trap 'rm -f "$shortened"' EXIT
+    python - "$conf" "${left_out[@]}" >"$shortened" <<'PYTHON'
+import os, re, sys
+
+conf, *left_out = sys.argv[1:]
+text = open(conf).read().replace("%(here)s", os.path.dirname(conf).replace("%", "%%"))
+for section in re.split(r"(?m)^(?=\[)", text):
+    if section.partition("]")[0].removeprefix("[program:") not in left_out:
+        print(section)
+PYTHON
+    conf=$shortened
+fi
 
 # Two things that supervisord does not expect of a terminal: that it goes away (it would take the
 # hangup for a wish to start everything anew), and that it cannot be written to any more.

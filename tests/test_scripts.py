@@ -69,6 +69,19 @@ def test_supervisorctl_stops_one_service_with_all_its_children(terminal: Termina
     assert http(f"{site.url}pool", {"cmd": "pool"}).status == 502
 
 
+def test_application_with_no_pool_runs_without_it(
+    make_site: Callable[..., Site], run_shmooze: Callable[[Site], Terminal]
+) -> None:
+    site = make_site(services=("wsgi", "queue"))
+    terminal = run_shmooze(site)
+    terminal.wait_running()
+    assert "shmooze: not in `ports`, so left out: pool" in terminal.text
+    assert http(f"{site.url}queue", {"cmd": "queue"}).json["success"]
+    assert "spawned: 'pool'" not in terminal.text
+    assert terminal.press_ctrl_c() == 0
+    assert site.survivors() == []
+
+
 def test_taken_port_is_named_and_nothing_is_left_running(
     make_site: Callable[..., Site], run_shmooze: Callable[[Site], Terminal]
 ) -> None:
