@@ -22,6 +22,8 @@ import pytest
 from conftest import EXAMPLES, JOBS
 from support import PATIENCE, Site
 
+from shmooze import __version__
+
 SHMZ = Path(__file__).resolve().parent.parent / "scripts" / "shmz"
 
 UID = "3f2a5a0e-0c55-4d3c-9a53-0d6cf3ab6f70"
@@ -242,6 +244,18 @@ def read_terminal(master: int) -> bytes:
             {"cmd": "tell_module", "args": {"uid": UID, "cmd": "add"}},
         ),
         (["ask_module", "uid=3f2a"], {"cmd": "ask_module", "args": {"uid": UID}}),
+        (
+            ["ask", "uid=3f2a", 'parameters=["left"]'],
+            {"cmd": "ask_module", "args": {"uid": UID, "parameters": ["left"]}},
+        ),
+        (
+            ["tell", f"uid={UID}", "cmd=add", 'args={"seconds": 5}'],
+            {"cmd": "tell_module", "args": {"uid": UID, "cmd": "add", "args": {"seconds": 5}}},
+        ),
+        (
+            ["set_bg", "type=clock", 'args={"format": "%H"}'],
+            {"cmd": "set_bg", "args": {"type": "clock", "args": {"format": "%H"}}},
+        ),
         (["add", "a=1", "b=2"], {"cmd": "add", "args": {"a": 1, "b": 2}}),
         (["add", "--", "-x"], {"cmd": "add", "args": {"type": "-x"}}),
     ],
@@ -341,6 +355,11 @@ def test_packet_from_standard_input_is_sent_as_it_is(shmz: Run, peer: Peer, body
     assert peer.requests[0].body == body
 
 
+def test_byte_order_mark_before_a_packet_is_no_part_of_it(shmz: Run, peer: Peer) -> None:
+    assert shmz("-", stdin=b"\xef\xbb\xbf3").status == 0
+    assert peer.requests[0].body == b"3"
+
+
 # Where it is sent
 
 
@@ -397,6 +416,10 @@ def test_list_is_answered_by_all_packets_and_fails_if_one_does(shmz: Run, peer: 
 def test_list_without_failure_is_success(shmz: Run, peer: Peer) -> None:
     peer.reply = [good(1), good()]
     assert shmz("-", stdin=b'[{"cmd": "a"}, {"cmd": "b"}]').status == 0
+
+
+def test_version_is_that_of_the_package_and_takes_no_server() -> None:
+    assert run_shmz("--version") == (0, f"shmz {__version__}\n", "")
 
 
 def test_help_teaches_the_commands_without_a_server() -> None:
