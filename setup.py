@@ -1,7 +1,12 @@
 """Packaging. The static files stand at the top of the checkout and go into the package."""
 
 import re
+import sys
 from pathlib import Path
+
+# By itself the command installs nothing that shmooze needs; with --root a packager sees to that.
+if "install" in sys.argv[1:] and not any(word.startswith("--root") for word in sys.argv):
+    sys.exit("shmooze: `setup.py install` cannot install it any more; use `pip install .`")
 
 from setuptools import setup
 

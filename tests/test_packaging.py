@@ -52,6 +52,13 @@ def test_wheel_carries_static_files_settings_and_commands(wheel: Path) -> None:
     assert not any(name.startswith(("tests", "examples")) for name in names)
 
 
+def test_setup_py_install_says_what_to_do_instead(tmp_path: Path) -> None:
+    argv = [sys.executable, "-S", ROOT / "setup.py", "install"]  # without setuptools as well
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+    words = "shmooze: `setup.py install` cannot install it any more; use `pip install .`\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", words)
+
+
 def test_wheel_in_an_empty_environment_serves_its_page_with_the_packaged_defaults(
     wheel: Path, tmp_path: Path
 ) -> None:
