@@ -466,12 +466,14 @@ class Broker(JSONCommandProcessor, Service):
             times = "1 restart" if count == 1 else f"{count} restarts"
             successor.condemn(ModuleError(f"was given up after {times}; the last time it {last}"))
             return
-        successor.next_attempt = time.monotonic() + delay
+        successor.next_attempt = round(time.time() + delay, 1)
+        self.events.touch(successor.uid)
         self._nursery.standby.look()  # it does not count as starting meanwhile
         log.warning("%s: %r is started again in %.1f s", self.name, successor, delay)
         if successor.gone.wait(delay):
             return
         successor.next_attempt = None
+        self.events.touch(successor.uid)
         self._start_in_place(successor)
 
     def _find(self, uid: str) -> Module:

@@ -20,6 +20,10 @@ export interface Module {
   readonly uid: string;
   readonly type: string;
   readonly state: "starting" | "suspended" | "playing" | "ending";
+  /** How often it was started again, if ever. */
+  readonly restarts?: number;
+  /** When it is started again, in seconds since 1970, if it waits for that. */
+  readonly next_attempt_at?: number;
   /** Integers beyond Number.MAX_SAFE_INTEGER are BigInts. */
   readonly parameters: Readonly<Record<string, any>>;
 }

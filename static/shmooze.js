@@ -3,13 +3,13 @@
 "use strict";
 
 const MOST = 1000; // queries in a request
-const STREAMS = 3; // of six connections
+const STREAMS = 3;
 const { freeze } = Object;
 const html = document.documentElement;
 const fixed = window.BASE_URL;
 const script = document.currentScript?.src || window.shmooze_source || html.baseURI;
 const homes = fixed ? [fixed + "/settings.json"] : [new URL("settings.json", script), "settings.json"];
-const inLine = []; // streams that wait
+const inLine = [];
 let ready, probe, delay, cut = new AbortController(), asked = 0, wanted = 0;
 let lost, found; // while the gateway is lost: a promise of its return
 
@@ -19,7 +19,6 @@ window.settings_data = {};
 window.endpoints = { __proto__: null };
 ({ promise: window.shmooze_ready, resolve: ready } = Promise.withResolvers());
 
-/** Knows whether it is awaited. */
 class Answer extends Promise {
 	then(...callbacks) {
 		this.awaited = true;
@@ -60,7 +59,7 @@ window.Endpoint = class Endpoint {
 	}
 
 	deferQuery(data, cb, err, options) {
-		const text = JSON.stringify([data], raw).slice(1, -1); // now: bad data harms nobody else
+		const text = JSON.stringify([data], raw).slice(1, -1); // bad data throws now
 		const { answer, settle } = answerTo(cb, err);
 		const query = { text, settle, number: ++asked, retry: this.retry, deferred: true, ...options };
 		query.retry *= 5; // times
@@ -127,7 +126,7 @@ window.Endpoint = class Endpoint {
 
 	async #post(batch) {
 		let status, answer;
-		const timer = setInterval(load, Endpoint.slow); // gone?
+		const timer = setInterval(load, Endpoint.slow);
 		try {
 			const response = await request(this.url, cut.signal, 0, `[${batch.map((query) => query.text)}]`);
 			status = response.status;
@@ -140,7 +139,7 @@ window.Endpoint = class Endpoint {
 		} finally {
 			clearInterval(timer);
 		}
-		if (status === 401 || lost) load(); // log in?
+		if (status === 401 || lost) load();
 		if (answer?.length === batch.length) return { packets: answer, alive: true };
 		const error = answer?.error || `${this.url}: no valid answer (status ${status})`;
 		return { error, alive: status < 500 && status !== 404 };
@@ -173,7 +172,7 @@ async function follow(endpoint, signal, show) {
 		if (dead || !(endpoint.alive || broken)) mark(endpoint, !dead);
 		if (broken) return load();
 		if (!data) return;
-		// Of a snapshot in parts, all but the last one's id has a third number: how many are missing.
+		// A third number: parts of a snapshot to come.
 		const [instance, number, left = 0] = next.split("-"), [before, last, missing = 0] = id.split("-");
 		const step = instance === before ? number - left - last + +missing : NaN;
 		if (step <= 0 && !(missing && event === "snapshot")) return;
@@ -256,7 +255,9 @@ function changed(state, { modules = {}, order = state.modules.map(({ uid }) => u
 		const old = known.get(uid) || { uid };
 		const parameters = { ...old.parameters, ...set };
 		for (const name of unset) delete parameters[name];
-		known.set(uid, freeze({ ...old, ...rest, parameters: freeze(parameters) }));
+		const module = { ...old, ...rest, parameters: freeze(parameters) };
+		if (!module.next_attempt_at) delete module.next_attempt_at;
+		known.set(uid, freeze(module));
 	}
 	const { background = state.background?.uid } = change;
 	return freeze({ modules: freeze(order.map((uid) => known.get(uid))), background: known.get(background) || null });
@@ -281,10 +282,9 @@ function mark(endpoint, alive) {
 }
 
 const longer = (time) => Math.min(2 * time || Endpoint.pause, Endpoint.slow);
-// What it throws is reported, and harms nobody.
+// Throws harmlessly.
 const call = (callback, ...values) => queueMicrotask(() => callback?.(...values));
 
-// [data-shown]: hidden by the page
 const rules = new CSSStyleSheet();
 rules.replaceSync(`
 	:root:not([data-lost]) .disconnect-show, [data-lost] .disconnect-hide { display: none !important }
@@ -306,7 +306,6 @@ function lose() {
 	if (html.dataset.lost == null) call(window.lostConnection);
 }
 
-/** Also a probe of the gateway. */
 async function load(again) {
 	probe = clearTimeout(probe);
 	let response;

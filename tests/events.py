@@ -9,6 +9,9 @@ from typing import Any
 
 from support import PATIENCE, Client, wait_until
 
+#: What a change may say of a module, beside its parameters.
+KEYS = ("type", "state", "restarts", "next_attempt_at")
+
 
 class Watcher:
     """Follows a service's events, and keeps `state` as the protocol says that it adds up.
@@ -84,7 +87,9 @@ class Watcher:
         known |= {background["uid"]: background} if background else {}
         for uid, what in change.get("modules", {}).items():
             each = known.setdefault(uid, {"uid": uid, "parameters": {}})
-            each |= {key: what[key] for key in ("type", "state") if key in what}
+            each |= {key: what[key] for key in KEYS if key in what}
+            if each.get("next_attempt_at", 0) is None:
+                del each["next_attempt_at"]
             each["parameters"] = {
                 name: value
                 for name, value in {**each["parameters"], **what.get("set", {})}.items()
@@ -100,10 +105,9 @@ class Watcher:
 
 def asked(queue: Client) -> dict[str, Any]:
     """The same state, as commands tell it."""
-    keys = ("uid", "type", "state", "parameters")
 
     def shown(module: dict[str, Any]) -> dict[str, Any]:
-        return {key: module[key] for key in keys}
+        return {key: value for key, value in module.items() if key != "next_attempt_in"}
 
     background = queue("bg", parameters=True) if queue.kind == "queue" else None
     return {

@@ -31,6 +31,7 @@ from support import (
 KINDS = {
     "well": {"process": child("well")},
     "again": {"process": child("well"), "restart": "always", "restart_delay": 0.05},
+    "patient": {"process": child("well"), "restart": "always", "restart_delay": 1000},
     "flood": {"process": child("flood")},
     "raw": {"process": [sys.executable, "-S", str(CHILDREN / "raw.py")], "command_timeout": 60},
 }
@@ -94,6 +95,24 @@ def test_snapshot_and_changes_add_up_to_what_commands_tell(
     assert watcher.gone[first] == "was removed"
     assert watcher.gone[third] in ("was removed", "exited with status 3")
     assert [kind for kind, _ in watcher.events].count("snapshot") == 1
+
+
+def test_restarts_and_when_the_next_one_is_are_told(
+    queue: Client, watch: Callable[..., Watcher]
+) -> None:
+    uid = queue.add("patient")
+    watcher = watch()
+    watcher.wait_for(queue)
+    with pytest.raises(Refusal):
+        queue.tell(uid, "exit")
+    wait_until(lambda: "next_attempt_at" in queue.roster()[0], "it waits to be started again")
+    watcher.wait_for(queue)
+    (module,) = watcher.state["modules"]
+    assert module["restarts"] == 1
+    assert 0 < module["next_attempt_at"] - time.time() <= 1250
+    fresh = watch()
+    fresh.wait_for(queue)
+    assert fresh.events[0][1]["modules"] == [module]
 
 
 def test_a_pool_has_no_background(site: Site, watch: Callable[..., Watcher]) -> None:

@@ -19,7 +19,7 @@ from chromium import needs_chromium
 from conftest import EXAMPLES
 from events import asked
 from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Page, Request, Route, expect
-from support import PATIENCE, ROOT, Client, Site, child, wait_until
+from support import PATIENCE, ROOT, Client, Refusal, Site, child, wait_until
 
 pytestmark = needs_chromium
 
@@ -663,6 +663,24 @@ def test_a_page_that_subscribes_knows_what_the_service_knows(page: Page, site: S
     wait_until(lambda: page.evaluate(LAST)["modules"] == [], "the page knows")
     assert page.evaluate(LAST)["background"]["type"] == "clock"
     assert page.evaluate("() => states.length") > 3
+
+
+def test_a_page_knows_when_a_module_is_started_again_and_how_often_it_was(
+    page: Page, make_site: Callable[..., Site]
+) -> None:
+    kind = {"process": child("well"), "restart": "always", "restart_delay": 0.5}
+    site = make_site(services=("wsgi", "queue"), settings={"queue": {"modules": {"again": kind}}})
+    queue = Client(site.start(), "queue")
+    uid = queue.add("again")
+    open_bare(page, site)
+    page.evaluate(SUBSCRIBE)
+    wait_for_state(page, queue)
+    with pytest.raises(Refusal):
+        queue.tell(uid, "exit")
+    page.wait_for_function("() => states.some((each) => each.modules[0]?.next_attempt_at > 0)")
+    wait_until(lambda: queue.roster()[0]["state"] == "playing", "it plays again")
+    wait_for_state(page, queue)
+    assert page.evaluate(LAST)["modules"][0]["restarts"] == 1
 
 
 def test_a_module_that_has_not_changed_is_the_same_object(page: Page, site: Site) -> None:

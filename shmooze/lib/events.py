@@ -1,10 +1,10 @@
 """Live state for any number of watchers: a snapshot first, then what changes.
 
-    event: snapshot   {"modules": [{"uid", "type", "state", "parameters"}, …],
-                       "background": {…} | null}
-    event: change     {"modules"?: {uid: {"type"?, "state"?, "set"?: {…}, "unset"?: […]}},
-                       "order"?: [uid, …], "background"?: uid | null,
-                       "gone"?: {uid: {"reason", "ended"}}}
+    event: snapshot   {"modules": [{"uid", "type", "state", "restarts"?, "next_attempt_at"?,
+                       "parameters"}, …], "background": {…} | null}
+    event: change     {"modules"?: {uid: {"type"?, "state"?, "restarts"?, "next_attempt_at"?,
+                       "set"?: {…}, "unset"?: […]}}, "order"?: [uid, …],
+                       "background"?: uid | null, "gone"?: {uid: {"reason", "ended"}}}
 
 Strategy. Whoever changes something just says so (`touch`). Some thirty times a second at the
 most, what was touched is compared with what was last told, and the difference becomes one event:
@@ -43,9 +43,17 @@ class Entry:
     type: str
     state: str
     parameters: dict[str, Any]
+    #: How often it was started again.
+    restarts: int = 0
+    #: When it is started again, in the seconds of time.time; None: it is not waiting for that.
+    next_attempt_at: float | None = None
 
     def show(self, uid: str) -> dict[str, Any]:
-        shown = {"uid": uid, "type": self.type, "state": self.state}
+        shown: dict[str, Any] = {"uid": uid, "type": self.type, "state": self.state}
+        if self.restarts:
+            shown["restarts"] = self.restarts
+        if self.next_attempt_at is not None:
+            shown["next_attempt_at"] = self.next_attempt_at
         return {**shown, "parameters": self.parameters}
 
 
@@ -221,7 +229,7 @@ class EventHub:
         def copy(uid: str, entry: Entry) -> Entry:
             if uid in old and uid not in changed:
                 return old[uid]
-            return Entry(entry.type, entry.state, dict(entry.parameters))
+            return replace(entry, parameters=dict(entry.parameters))
 
         modules = {uid: copy(uid, entry) for uid, entry in view.modules.items()}
         background = view.background
@@ -290,6 +298,10 @@ def _compare(before: Entry | None, now: Entry) -> dict[str, Any]:
         difference["type"] = now.type
     if before is None or before.state != now.state:
         difference["state"] = now.state
+    if now.restarts != (before.restarts if before is not None else 0):
+        difference["restarts"] = now.restarts
+    if now.next_attempt_at != (before.next_attempt_at if before is not None else None):
+        difference["next_attempt_at"] = now.next_attempt_at
     old = before.parameters if before is not None else {}
     missing = object()
     values = {

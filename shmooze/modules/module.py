@@ -125,7 +125,7 @@ class Module:
         self.restarts = Restarts(
             self.restart_delay, self.restart_delay_max, self.restart_limit, self.restart_period
         )
-        #: When it is started again, in the seconds of time.monotonic; None: it is not waiting.
+        #: When it is started again, in the seconds of time.time; None: it is not waiting.
         self.next_attempt: float | None = None
         #: The reason that is given when it is told to go.
         self.removal = "was removed"

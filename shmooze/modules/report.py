@@ -18,8 +18,8 @@ Wanted = dict[str, list[str]] | bool
 def show(module: Module, wanted: Wanted) -> dict[str, Any]:
     """A module as clients see it: {"uid", "type", "state", "parameters"?}.
 
-    One that was started again has "restarts", how often; one that waits for it "next_attempt_in",
-    seconds.
+    One that was started again has "restarts", how often; one that waits for it "next_attempt_at",
+    in the seconds of time.time, and "next_attempt_in", how many seconds that is from now.
     """
     shown: dict[str, Any] = {
         "uid": module.uid,
@@ -29,7 +29,8 @@ def show(module: Module, wanted: Wanted) -> dict[str, Any]:
     if module.restarts.count:
         shown["restarts"] = module.restarts.count
     if module.next_attempt is not None:
-        shown["next_attempt_in"] = round(max(0.0, module.next_attempt - time.monotonic()), 1)
+        shown["next_attempt_at"] = module.next_attempt
+        shown["next_attempt_in"] = round(max(0.0, module.next_attempt - time.time()), 1)
     if wanted is True:
         shown["parameters"] = dict(module.parameters)
     elif wanted and module.TYPE_STRING in wanted:
@@ -39,7 +40,13 @@ def show(module: Module, wanted: Wanted) -> dict[str, Any]:
 
 def entry(module: Module) -> Entry:
     """A module as watchers of the events see it."""
-    return Entry(module.TYPE_STRING, module.state.value, module.parameters)
+    return Entry(
+        module.TYPE_STRING,
+        module.state.value,
+        module.parameters,
+        module.restarts.count,
+        module.next_attempt,
+    )
 
 
 def select(module: Module, names: list[str]) -> dict[str, Any]:
