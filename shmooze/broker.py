@@ -36,7 +36,7 @@ from shmooze.lib.limits import Admission
 from shmooze.lib.program import flush_log
 from shmooze.lib.service import JSONCommandProcessor, Service
 from shmooze.modules import guardian
-from shmooze.modules.catalog import by_type
+from shmooze.modules.catalog import by_type, impatient_gateway
 from shmooze.modules.launcher import Launcher, LocalLauncher, shortcomings
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import LAZY, Module, Stale
@@ -209,6 +209,8 @@ class Broker(JSONCommandProcessor, Service):
             gevent.spawn(self._outlive, self._guardian)
         for shortcoming in shortcomings():
             log.warning("%s: %s", self.name, shortcoming)
+        if warning := impatient_gateway(self.kinds()):
+            log.warning("%s: %s", self.name, warning)
 
     def stop(self) -> None:
         """End every child, then stop serving. Returns when the last one is gone."""

@@ -61,7 +61,7 @@ class Gateway:
     name = "wsgi"
 
     #: Seconds that a service may take to answer; `wsgi_timeout` in the settings.
-    timeout = 60.0
+    timeout = settings.WSGI_TIMEOUT
     #: Connections to one service that are used at the same time; further requests wait.
     connections = 1000
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ROOT, free_ports, refusals
+from support import ROOT, Site, free_ports, refusals, wait_until
 
 from shmooze import settings
 from shmooze.errors import SettingsError
-from shmooze.modules.catalog import by_type, types_from_settings
+from shmooze.modules.catalog import by_type, impatient_gateway, types_from_settings
+from shmooze.modules.module import Module
 from shmooze.settings import Settings
 
 Write = Callable[[Any], Path]
@@ -147,6 +150,10 @@ def test_paths_are_expanded(load: Any, path: str, expanded: str) -> None:
     assert load({"log_database_path": path}, **environ).get("log_database_path") == expanded
 
 
+def test_a_byte_order_mark_is_no_part_of_the_settings(load: Any) -> None:
+    assert load(b'\xef\xbb\xbf{"name": "\xc3\xbc"}').get("name") == "ü"
+
+
 def test_only_keys_that_end_in_path_are_expanded(load: Any) -> None:
     loaded = load({"own_path": "$HOME/a", "own_paths": "$HOME/a", "greeting": "~"}, HOME="/h")
     assert (loaded.get("own_path"), loaded.get("own_paths")) == ("/h/a", "$HOME/a")
@@ -162,6 +169,8 @@ BAD = {
     "endless-number": (b'{"name": ' + b"9" * 5000 + b"}", "broken JSON"),
     "too-deep": (b'{"name": ' + b"[" * 100_000, "broken JSON: nested too deeply"),
     "not-utf-8": (b'{"name": "\xe9"}', "is not UTF-8"),
+    "twice": (b'{"ports": {}, "name": "a", "ports": {}}', "the key 'ports' stands twice in one"),
+    "twice-within": (b'{"own": [{"a": 1, "a": 1}]}', "the key 'a' stands twice in one object"),
     "no-object": ([1], "must hold one JSON object"),
     "ports-list": ({"ports": [1]}, "`ports` must be an object"),
     "port-text": ({"ports": {"wsgi": "8080"}}, "`ports.wsgi` must be a port number"),
@@ -293,6 +302,42 @@ def test_a_good_description_is_a_module_type(load: Any, fresh: Any) -> None:
     [made] = by_type(types_from_settings("queue", "modules")).values()
     assert (made.TYPE_STRING, made.process, made.sigterm_timeout) == ("t", process, 0.5)
     assert types_from_settings("queue", "backgrounds", may_be_empty=True) == []
+
+
+def test_times_of_a_class_for_1_2_4_are_told_with_the_number_to_write() -> None:
+    class Old(Module):
+        TYPE_STRING = "old"
+        process = ["true"]
+        connect_timeout = timedelta(milliseconds=2500)
+
+    words = "Old: `connect_timeout` must be a number of seconds, 2.5, no timedelta"
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        by_type([Old])
+
+
+def test_a_gateway_that_waits_for_less_than_a_module_may_take_is_told(
+    load: Any, fresh: Any
+) -> None:
+    described = {"slow": {"process": ["true"], "command_timeout": 90}, "w": {"process": ["true"]}}
+    settings.use(load({"queue": {"modules": described}}))
+    types = types_from_settings("queue", "modules")
+    assert impatient_gateway(types) == (
+        "`command_timeout` of slow is 90 s, and `wsgi_timeout` only 60 s:"
+        " the gateway will give up before the module does"
+    )
+    settings.use(load({"queue": {"modules": described}, "wsgi_timeout": 90}))
+    assert impatient_gateway(types) is None
+    settings.use(load({"wsgi_timeout": 4}))
+    warning = impatient_gateway(types)
+    assert warning is not None
+    assert "`command_timeout` of w is 5 s, `connect_timeout` of slow is 5 s" in warning
+
+
+def test_a_pool_tells_of_an_impatient_gateway_at_its_start(make_site: Callable[..., Site]) -> None:
+    described = {"slow": {"process": ["true"], "command_timeout": 61}}
+    site = make_site(services=("pool",), settings={"pool": {"modules": described}}).start()
+    words = "WARNING shmooze.broker: pool: `command_timeout` of slow is 61 s, and `wsgi_timeout`"
+    wait_until(lambda: words in site.log("pool"), "it is told")
 
 
 def test_a_queue_refuses_a_bad_type_and_a_pool_its_own(write: Write) -> None:

@@ -5,9 +5,11 @@ They come as classes from a program, or as descriptions from the settings.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterable
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,6 +17,8 @@ from shmooze import settings
 from shmooze.errors import SettingsError
 from shmooze.modules.module import SPAWNS, Module
 from shmooze.modules.restart import POLICIES
+
+log = logging.getLogger(__name__)
 
 #: What the settings may say of a type beside its process. These are numbers above 0.
 _NUMBERS = (
@@ -31,6 +35,8 @@ _NUMBERS = (
 #: Whole numbers, and words to choose from.
 _COUNTS = ("lookahead", "standby")
 _CHOICES = {"restart": POLICIES, "spawn": SPAWNS}
+#: What 1.2.4 had in place of `command_timeout`.
+_OLD_TIMES = ("cmd_read_timeout", "cmd_write_timeout")
 _KEYS = ("process", *_NUMBERS, *_COUNTS, *_CHOICES)
 
 
@@ -44,12 +50,45 @@ def by_type(modules: Iterable[type[Module]]) -> dict[str, type[Module]]:
             raise SettingsError(f"{module.__name__} has no TYPE_STRING that could be shown")
         if fault := _fault_of_argv(process):
             raise SettingsError(f"{module.__name__}: `process` {fault}")
+        _check_times(module)
         if name in table:
             raise SettingsError(
                 f"{module.__name__}: another module has the TYPE_STRING {name!r} too"
             )
         table[name] = module
     return table
+
+
+def _check_times(module: type[Module]) -> None:
+    """Tell a class that was written for 1.2.4 what has become of its times."""
+    for key in _NUMBERS:
+        if isinstance(value := getattr(module, key), timedelta):
+            seconds = f"{value.total_seconds():g}"
+            raise SettingsError(
+                f"{module.__name__}: `{key}` must be a number of seconds, {seconds}, no timedelta"
+            )
+    if old := [key for key in _OLD_TIMES if hasattr(module, key)]:
+        names = " and ".join(f"`{key}`" for key in old)
+        log.warning("%s: %s of 1.2.4 is now `command_timeout`", module.__name__, names)
+
+
+def impatient_gateway(kinds: Iterable[type[Module]]) -> str | None:
+    """A warning where a module may take more time than the gateway waits for an answer."""
+    patience = settings.get("wsgi_timeout", settings.WSGI_TIMEOUT)
+    if type(patience) not in (int, float):  # the gateway says what is wrong with it
+        return None
+    longer = [
+        f"`{key}` of {kind.TYPE_STRING} is {value:g} s"
+        for kind in kinds
+        for key in ("connect_timeout", "command_timeout")
+        if (value := getattr(kind, key)) > patience
+    ]
+    if not longer:
+        return None
+    return (
+        f"{', '.join(sorted(longer))}, and `wsgi_timeout` only {patience:g} s:"
+        " the gateway will give up before the module does"
+    )
 
 
 def _is_name(name: str) -> bool:
