@@ -193,9 +193,8 @@ class Broker(JSONCommandProcessor, Service):
     def start(self) -> None:
         limits = settings.current().section(str(self.name), "max_modules", "max_adds_per_minute")
         admission = Admission(limits, self.max_modules, self.max_adds_per_minute)
-        filename = self._logfilename or settings.get("log_database_path")
-        if filename:
-            self.logger = Database(filename, log_table=f"{self.name}_log")
+        if self._logfilename or settings.get("log_database_path"):
+            self.logger = Database(self._logfilename, log_table=f"{self.name}_log")
             self.logger.open()  # programs that read it may start with us
         starter = Starter()  # ahead of listening: it yields, and clients would find us half started
         super().start()

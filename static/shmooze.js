@@ -59,7 +59,7 @@ window.Endpoint = class Endpoint {
 	}
 
 	deferQuery(data, cb, err, options) {
-		const text = JSON.stringify([data], raw).slice(1, -1); // bad data throws now
+		const text = JSON.stringify([data], raw).slice(1, -1);
 		const { answer, settle } = answerTo(cb, err);
 		const query = { text, settle, number: ++asked, retry: this.retry, deferred: true, ...options };
 		query.retry *= 5; // times

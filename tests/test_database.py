@@ -17,6 +17,7 @@ import gevent.threadpool
 import pytest
 from support import PATIENCE, log_rows
 
+from shmooze.errors import SettingsError
 from shmooze.lib import database
 from shmooze.lib.database import Database
 from shmooze.lib.logfile import LogFile
@@ -399,3 +400,44 @@ def test_two_that_make_a_file_anew_at_once_share_it(make_log: Any, tmp_path: Pat
         names = {row[1] for row in log_rows(file, "own_log")}
         assert names == {f"{turn} {number}" for number in range(len(logs))}
         rotate(file)
+
+
+# As programs written for 1.2.4 use it.
+
+
+def test_what_a_statement_gives_is_read_like_the_cursor_of_1_2_4(make_log: Any) -> None:
+    log = make_log()
+    log.execute("CREATE TABLE item (pk INTEGER PRIMARY KEY, name TEXT)")
+    made = [log.execute("INSERT INTO item (name) VALUES (:name)", name=name) for name in "abc"]
+    assert [each.lastrowid for each in made] == [1, 2, 3]
+    log.commit()
+    found = log.execute_select("SELECT * FROM item WHERE pk > :last_pk ORDER BY pk", last_pk=0)
+    first = found.fetchone()
+    assert first["name"] == "a"
+    assert database.row_dict(first) == {"pk": 1, "name": "a"}
+    assert [row["name"] for row in found] == ["b", "c"]
+    assert [row["pk"] for row in found.fetchall()] == [2, 3]
+    assert (found.fetchone(), found.fetchall()) == (None, [])
+
+
+def test_text_that_is_json_already_is_logged_as_it_is(make_log: Any, tmp_path: Path) -> None:
+    log = make_log()
+    log.log(UID, "own", '{"cmd":  "x"}', "null", raw=True)
+    log.log(UID, "own", '{"cmd":  "y"}', None, raw=True)
+    log.commit()
+    assert log_rows(tmp_path / "log.db", "own_log") == [
+        (UID, "own", {"cmd": "x"}, None),
+        (UID, "own", {"cmd": "y"}, None),
+    ]
+
+
+def test_variables_in_the_name_of_the_file_are_replaced(
+    make_log: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHERE", str(tmp_path))
+    assert Database("$WHERE/${WHERE}.db").filename == f"{tmp_path}/{tmp_path}.db"
+    assert Database(tmp_path / "log.db").filename == str(tmp_path / "log.db")
+    with pytest.raises(SettingsError, match=r"`logfilename` '\$NO/x' uses \$NO, which is not set"):
+        Database("$NO/x")
+    with pytest.raises(SettingsError, match="must be the name of the log's file, not True"):
+        Database(True)  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ begins and once when it is over, with the number of rows that had to be dropped.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from collections import deque
@@ -27,7 +28,8 @@ from gevent.lock import Semaphore
 from gevent.threadpool import ThreadPool
 
 from shmooze import settings
-from shmooze.lib.logfile import LogFile, Values
+from shmooze.errors import SettingsError
+from shmooze.lib.logfile import LogFile, Rows, Values
 from shmooze.lib.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -45,11 +47,17 @@ class Row(NamedTuple):
     output: Any
 
 
+def row_dict(row: sqlite3.Row) -> dict[str, Any]:
+    """A row as an ordinary dictionary."""
+    return dict(row)
+
+
 class Database:
     """A log table in an SQLite file.
 
-    `filename` is the file (None: `log_database_path` of the settings, or else memory),
-    `log_table` the table's name. Nothing is opened before `open`, or the first write.
+    `filename` is the file, in which `~` and `$VARIABLES` are replaced (None: `log_database_path`
+    of the settings, or else memory), `log_table` the table's name. Nothing is opened before
+    `open`, or the first write. Raises SettingsError for a name that cannot be one.
     """
 
     #: Seconds that rows may gather before they are written.
@@ -69,8 +77,10 @@ class Database:
     #: Seconds that `close` tries to get the last rows written, and then the file closed.
     close_timeout = 2.0
 
-    def __init__(self, filename: str | None = None, log_table: str | None = None) -> None:
-        self.filename = filename or settings.get("log_database_path") or ":memory:"
+    def __init__(
+        self, filename: str | os.PathLike[str] | None = None, log_table: str | None = None
+    ) -> None:
+        self.filename = _expand(filename) or settings.get("log_database_path") or ":memory:"
         self.log_table = log_table
         self._file = LogFile(self.filename, log_table, self.lock_timeout)
         self._pending: deque[Row] = deque()
@@ -99,8 +109,15 @@ class Database:
         if self._outage is not None or self._job is not None:
             self._wake_writer()
 
-    def log(self, uid: str | None, namespace: str, command: Any, response: Any) -> None:
-        """Take one entry. Never waits, never fails for the disk's sake."""
+    def log(
+        self, uid: str | None, namespace: str, command: Any, response: Any, raw: bool = False
+    ) -> None:
+        """Take one entry. Never waits, never fails for the disk's sake.
+
+        With `raw`, command and response are the JSON text itself.
+        """
+        if raw:
+            command, response = _as_json(command), _as_json(response)
         if uid is not None and self._merged(uid, namespace, command):
             return
         now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
@@ -110,14 +127,21 @@ class Database:
             self._dropped += 1
         self._wake_writer()
 
-    def execute(self, sql: str, **params: Any) -> list[sqlite3.Row]:
-        """Run one statement after all rows logged so far; its rows. Raises sqlite3.Error."""
+    def execute(self, sql: str, /, **params: Any) -> Rows:
+        """Run one statement after all rows logged so far; its rows. Raises sqlite3.Error.
+
+        What it changes is committed at once.
+        """
         self._flush()
-        rows: list[sqlite3.Row] = _result(self._start(self._file.execute, sql, params).get())
+        rows: Rows = _result(self._start(self._file.execute, sql, params).get())
         return rows
 
     #: The name under which 1.2.4 offered reading.
     execute_select = execute
+
+    def commit(self) -> None:
+        """Write what was logged so far. Statements need no commit."""
+        self._flush()
 
     def close(self) -> None:
         """Write what waits, as far as the disk takes it now, and close the file.
@@ -283,6 +307,23 @@ class Database:
             # The pool keeps what it could not begin, and would do it when nobody expects it.
             self._thread = None
             raise sqlite3.OperationalError(f"no thread: {bad}") from bad
+
+
+def _as_json(text: str | None) -> Any:
+    return None if text is None else msgspec.Raw(text.encode())
+
+
+def _expand(filename: str | os.PathLike[str] | None) -> str | None:
+    if filename is None:
+        return None
+    if not isinstance(filename, (str, os.PathLike)):
+        raise SettingsError(f"`logfilename` must be the name of the log's file, not {filename!r}")
+    try:
+        return settings.expand(os.fspath(filename))
+    except KeyError as unset:
+        raise SettingsError(
+            f"`logfilename` {str(filename)!r} uses ${unset.args[0]}, which is not set"
+        ) from None
 
 
 def _size(values: Values) -> int:

@@ -39,6 +39,23 @@ _COLUMNS = """(
 Values = tuple[str | None, str, str, str, str]
 
 
+class Rows(list[sqlite3.Row]):
+    """The rows of one statement; also read like the cursor that 1.2.4 returned."""
+
+    #: The `pk` of the row that the statement has inserted, if it has.
+    lastrowid: int | None = None
+
+    def fetchone(self) -> sqlite3.Row | None:
+        """Take the first of the rows that are left; None: there is none."""
+        return self.pop(0) if self else None
+
+    def fetchall(self) -> list[sqlite3.Row]:
+        """Take all rows that are left."""
+        left = list(self)
+        self.clear()
+        return left
+
+
 class LogFile:
     """A table in an SQLite file, or in memory. Raises sqlite3.Error.
 
@@ -87,10 +104,13 @@ class LogFile:
             self.close()  # the file may be broken; begin anew
             raise
 
-    def execute(self, sql: str, params: dict[str, Any]) -> list[sqlite3.Row]:
+    def execute(self, sql: str, params: dict[str, Any]) -> Rows:
         """Run one statement; its rows."""
         with self.open() as connection:
-            return connection.execute(sql, params).fetchall()
+            cursor = connection.execute(sql, params)
+            rows = Rows(cursor.fetchall())
+            rows.lastrowid = cursor.lastrowid
+            return rows
 
     def close(self) -> None:
         """Close the file, if it is open."""
