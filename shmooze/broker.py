@@ -504,7 +504,7 @@ def _fault_of(action: str, bug: BaseException) -> ModuleError:
     """What clients are told of a module for which something failed that should not fail."""
     if isinstance(bug, ShmoozeError):
         return ModuleError(f"failed to {action}: {bug}")
-    return ModuleError(f"hit an internal error in `{action}`; see the log")
+    return ModuleError(f"hit an internal error in `{action}`; the service's log has details")
 
 
 def _severity(ended: Module) -> int:

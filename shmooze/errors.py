@@ -37,9 +37,9 @@ class Failure(ShmoozeError):
     """The other side answered with a failure packet; the message is its own."""
 
 
-class ServiceUnreachable(ShmoozeError):
+class ServiceUnreachable(ShmoozeError, ConnectionError):
     """Nobody answers at a service's address, or the connection broke."""
 
 
-class ServiceTimeout(ShmoozeError):
+class ServiceTimeout(ShmoozeError, TimeoutError):
     """A service took the request and did not answer in time."""

@@ -90,7 +90,7 @@ class Gateway:
         self._files = StaticFiles(source.get("static_path"))
         self._server: Server | None = None
         self._routes = bottle.Bottle()
-        self._routes.default_error_handler = answer_error
+        self._routes.default_error_handler = partial(answer_error, "the gateway")
         #: The whole gateway, as a WSGI application.
         self.app = Door(self._routes, self.host, source)
         self._route()

@@ -42,7 +42,10 @@ def test_module_whose_class_fails_to_play_ends_and_its_add_is_refused(
 ) -> None:
     with pytest.raises(Refusal) as refused:
         client.add(f"play-{fault}")
-    assert str(refused.value) == f"play-{fault} hit an internal error in `play`; see the log"
+    assert (
+        str(refused.value)
+        == f"play-{fault} hit an internal error in `play`; the service's log has details"
+    )
     assert client.roster() == []
     assert client.site.log(client.name).count(f"play-{fault} ") < 10, "it is tried once"
 
@@ -67,7 +70,10 @@ def test_module_whose_class_fails_to_remove_it_is_removed_all_the_same(
 def test_module_whose_class_fails_to_start_is_refused_and_leaves_nothing(client: Client) -> None:
     with pytest.raises(Refusal) as refused:
         client.add("start-fails")
-    assert str(refused.value) == "start-fails hit an internal error in `start`; see the log"
+    assert (
+        str(refused.value)
+        == "start-fails hit an internal error in `start`; the service's log has details"
+    )
     assert client.roster() == []
     client.expect_no_children()
 
@@ -105,7 +111,10 @@ def test_queue_goes_on_after_a_module_whose_class_fails_to_suspend(client: Clien
     bad, good = client.add("suspend-fails"), client.add("plain")
     client("mv", uids=[good])
     assert [(each["uid"], each["state"]) for each in client.roster()] == [(good, "playing")]
-    assert end_of(client, bad)["reason"] == "hit an internal error in `suspend`; see the log"
+    assert (
+        end_of(client, bad)["reason"]
+        == "hit an internal error in `suspend`; the service's log has details"
+    )
 
 
 def test_lazy_module_whose_class_fails_to_start_leaves_the_queue(client: Client) -> None:
@@ -115,7 +124,7 @@ def test_lazy_module_whose_class_fails_to_start_leaves_the_queue(client: Client)
     far = [client.add("plain"), client.add("start-fails-lazily")]
     client("rm", uids=[head])
     reason = end_of(client, far[1])["reason"]
-    assert reason == "hit an internal error in `start`; see the log"
+    assert reason == "hit an internal error in `start`; the service's log has details"
     assert client.uids() == far[:1]
 
 
@@ -130,7 +139,7 @@ def test_type_whose_class_fails_to_prepare_is_on_standby_later(
 
     wait_until(lambda: available() == 1, "one is ready")
     assert [each["reason"] for each in pool("gone")] == [
-        "hit an internal error in `prepare`; see the log"
+        "hit an internal error in `prepare`; the service's log has details"
     ]
 
 

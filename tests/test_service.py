@@ -31,9 +31,11 @@ from support import (
     wait_until,
 )
 
-from shmooze.errors import PacketError, ServiceTimeout, ServiceUnreachable
-from shmooze.lib import packet
-from shmooze.lib.service import json_query
+from shmooze import settings
+from shmooze.errors import Failure, PacketError, ServiceTimeout, ServiceUnreachable
+from shmooze.lib import bot, packet, service
+from shmooze.lib.service import JSONCommandProcessor, Service, json_query, name_of
+from shmooze.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,7 @@ def test_words_of_a_command_error_are_shown(probe: Site) -> None:
         ("crash", "RuntimeError: a secret"),
         ("misuse", "TypeError: Probe.echo() takes 2 positional"),
         ("unspeakable", "TypeError: Encoding objects of type object"),
+        ("blob", "TypeError: a packet cannot hold bytes: decode them to text first"),
         ("time_out", "Timeout: 0.01 seconds"),
     ],
 )
@@ -159,10 +162,20 @@ def test_a_handlers_own_fault_is_an_internal_error_and_stays_in_the_log(
 ) -> None:
     reply = probe.direct("probe", {"cmd": cmd})
     assert reply.status == 200
-    assert failure(reply).startswith(f"internal error in `{cmd}`")
-    assert bug.split(": ")[1] not in reply.json["error"]
+    assert failure(reply) == f"internal error in `{cmd}`; the log of `probe` has details"
     wait_until(lambda: bug in probe.log("probe"), "the log tells the fault")
     assert "Traceback" in probe.log("probe")
+
+
+def test_a_service_without_a_name_is_called_what_its_port_is_or_else_its_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Volume(JSONCommandProcessor, Service):
+        port = 5600
+
+    monkeypatch.setattr(settings, "_current", Settings(Path("s"), {"ports": {"vol": 5600}}))
+    assert name_of(Volume()) == "vol"
+    assert name_of(Volume(5601)) == "Volume"
 
 
 def test_one_connection_carries_many_commands(probe: Site) -> None:
@@ -242,6 +255,23 @@ def test_json_query_leaves_the_deadline_of_its_caller_alone() -> None:
         assert late.value is own
 
 
+def test_errors_of_json_query_are_caught_as_1_2_4_had_them() -> None:
+    with pytest.raises(OSError):
+        json_query("127.0.0.1", free_ports(1)[0], {"cmd": "nothing"})
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(service.TimeoutError):
+        json_query("127.0.0.1", silent.getsockname()[1], {"cmd": "nothing"}, timeout=0.01)
+    assert issubclass(ServiceUnreachable, ConnectionError)
+    assert issubclass(ServiceTimeout, TimeoutError)
+
+
+@pytest.mark.parametrize(
+    "value", [b"x", bytearray(b"x"), memoryview(b"x"), [{"a": (b"x",)}], {b"x": 1}]
+)
+def test_json_query_sends_no_bytes_as_something_else(value: Any) -> None:
+    with pytest.raises(TypeError, match="a packet cannot hold bytes: decode them to text first"):
+        json_query("127.0.0.1", 1, {"cmd": "echo", "args": {"value": value}})
+
+
 @pytest.mark.parametrize("token", ["a\r\nb: c", "€"])
 def test_json_query_sends_no_token_that_is_none(token: str) -> None:
     with pytest.raises(ValueError, match="a token is one line"):
@@ -251,6 +281,59 @@ def test_json_query_sends_no_token_that_is_none(token: str) -> None:
 def test_json_query_takes_no_name_that_no_host_can_have() -> None:
     with pytest.raises(ServiceUnreachable, match=r"a\.\.b:1 cannot be reached"):
         json_query("a..b", 1, {"cmd": "nothing"})
+
+
+# Programs that were written for 1.2.4.
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("coroutine", "take `@coroutine` and `yield` away"),
+        ("Return", "write `return VALUE` for `raise Return\\(VALUE\\)`"),
+        ("ioloop", r"end the program by `\.serve_forever\(\)` of the service"),
+        ("Lock", "gevent.lock.Semaphore"),
+    ],
+)
+def test_a_name_of_1_2_4_that_has_gone_is_told_with_the_step_to_take(name: str, step: str) -> None:
+    words = (
+        rf"`shmooze\.lib\.service\.{name}` of shmooze 1\.2\.4 has gone: .*{step}.*docs/moving.md"
+    )
+    with pytest.raises(ImportError, match=words):
+        getattr(service, name)
+    with pytest.raises(ImportError, match=words):
+        exec(f"from shmooze.lib.service import {name}")
+
+
+def test_a_name_that_there_never_was_is_an_attribute_error() -> None:
+    assert not hasattr(service, "corutine")
+    with pytest.raises(ImportError, match="cannot import name 'corutine'"):
+        exec("from shmooze.lib.service import corutine")
+
+
+@pytest.mark.parametrize("function", ["async def f(self): pass", "def f(self): yield"])
+def test_a_command_that_is_a_coroutine_is_refused_at_the_start(function: str) -> None:
+    code = f"""
+from gevent import monkey; monkey.patch_all()
+from shmooze.lib.service import JSONCommandProcessor, Service
+{function}
+class Old(JSONCommandProcessor, Service):
+    port = {free_ports(1)[0]}
+    commands = {{"get": f}}
+Old().serve_forever()"""
+    [line] = refusals([sys.executable, "-c", code])
+    assert line.startswith("shmooze: the function of command 'get' has `yield` or `async` in it: ")
+
+
+def test_bot_asks_as_in_1_2_4(probe: Site) -> None:
+    url = f"http://127.0.0.1:{probe.ports['probe']}/"
+    assert bot.request({"cmd": "echo", "args": {"value": "ü"}}, url) == "ü"
+    with pytest.raises(Failure, match=r"^no$"):
+        bot.request({"cmd": "refuse", "args": {"words": "no"}}, url)
+    with pytest.raises(Failure, match="nothing is at /nowhere"):
+        bot.request({"cmd": "nothing"}, f"{url}nowhere")
+    with pytest.raises(OSError):
+        bot.request({"cmd": "nothing"}, f"http://127.0.0.1:{free_ports(1)[0]}/")
 
 
 # Start and stop.

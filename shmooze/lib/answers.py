@@ -47,8 +47,8 @@ def json_body(largest: int) -> bytes:
     raise Refused(413, f"the body is larger than {largest} bytes", Connection="close")
 
 
-def answer_error(error: HTTPError) -> bytes:
-    """Bottle's error pages, as failure packets."""
+def answer_error(who: str, error: HTTPError) -> bytes:
+    """Bottle's error pages, as failure packets; `who` has the log in which more stands."""
     if error.status_code >= 500:
         log.error(
             "%s %s: %s\n%s",
@@ -65,6 +65,6 @@ def answer_error(error: HTTPError) -> bytes:
         405: f"{method} is not possible here; commands are sent by POST"
         if method != "POST"
         else f"no service is at {request.path}",
-        500: "internal error; see the log",
+        500: f"internal error; the log of {who} has details",
     }
     return packet.encode(packet.error(words.get(error.status_code, str(error.body))))

@@ -83,3 +83,16 @@ def _check(value: Any, depth: int) -> None:
             raise PacketError(f"nested over {MAX_DEPTH} levels deep")
         for each in value.values() if isinstance(value, dict) else value:
             _check(each, depth + 1)
+
+
+def refuse_bytes(value: Any) -> None:
+    """Raise TypeError for bytes in what a program wants to send; msgspec would make it base64."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError("a packet cannot hold bytes: decode them to text first")
+    if isinstance(value, dict):
+        for key, each in value.items():
+            refuse_bytes(key)
+            refuse_bytes(each)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for each in value:
+            refuse_bytes(each)

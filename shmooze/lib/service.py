@@ -26,7 +26,7 @@ import typing
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import bottle
@@ -51,6 +51,14 @@ from shmooze.lib.program import run
 from shmooze.lib.server import HAS_LEFT, Server, require_patched
 from shmooze.lib.tokens import CONTROL
 from shmooze.lib.turns import Turns
+
+if not typing.TYPE_CHECKING:  # mypy would take any name for one of these
+
+    def __getattr__(name: str) -> Any:
+        from shmooze.lib import moved  # only programs that were written for 1.2.4 ask
+
+        return moved.look_up(name)
+
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +101,8 @@ class JSONCommandProcessor:
     log_cmds: tuple[str, ...] | list[str] = ()
     #: What entries of ours bear in the log's column `namespace`.
     log_namespace: str = "client"
+    #: What they bear in its column `uid`.
+    log_uid: str | None = None
     #: Where to log, an object with `log(uid, namespace, command, answer)`; None: nowhere.
     logger: Any = None
     #: Commands that one list may hold.
@@ -122,16 +132,19 @@ class JSONCommandProcessor:
             who = caller.get()
             if who is not None and who.role != CONTROL and cmd not in self.read_cmds:
                 raise CommandError(f"{cmd}: this token may only read")
-            answer = packet.good(function(self, **bind(cmd, function, args)))
+            result = function(self, **bind(cmd, function, args))
+            if not _is_ours(function):
+                intake.refuse_bytes(result)
+            answer = packet.good(result)
         except ShmoozeError as refusal:
             answer = packet.error(str(refusal))
             if isinstance(refusal, TooMany) and (who := caller.get()) is not None:
                 who.retry_after = refusal.retry_after
-        except (Exception, gevent.Timeout) as bug:  # a Timeout of the function's own
+        except (Exception, gevent.Timeout):  # a Timeout of the function's own
             log.exception("command %r failed", cmd)
-            answer = internal_error(cmd, bug)
+            answer = internal_error(cmd, self)
         if self.logger is not None and cmd in self.log_cmds:
-            self.logger.log(None, self.log_namespace, query, answer)
+            self.logger.log(self.log_uid, self.log_namespace, query, answer)
         return answer
 
     def _answers(self, queries: list[Any]) -> list[msgspec.Raw]:
@@ -152,7 +165,7 @@ class JSONCommandProcessor:
             else:
                 answer = self._answer_in_list(query)
             try:
-                answers.append(msgspec.Raw(_encode_result(query, answer)))
+                answers.append(msgspec.Raw(_encode_result(query, answer, self)))
                 size += len(answers[-1])
             except TooLong:
                 answers.append(msgspec.Raw(_refuse_result(query)))
@@ -175,6 +188,16 @@ def check_command(query: Any) -> None:
         raise PacketError("a command must have a `cmd`, which is a string")
     if not isinstance(query.get("args", {}), dict):
         raise PacketError("the `args` of a command must be an object")
+
+
+def refuse_coroutines(commands: Mapping[str, Callable[..., Any]]) -> None:
+    """Raise ShmoozeError for a command that would give no result, but a promise of one."""
+    for cmd, function in commands.items():
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            raise ShmoozeError(
+                f"the function of command {cmd!r} has `yield` or `async` in it: a command is a"
+                " plain function that waits where it stands and returns (see docs/moving.md)"
+            )
 
 
 def bind(cmd: str, function: Callable[..., Any], args: dict[str, Any]) -> dict[str, Any]:
@@ -200,6 +223,12 @@ def bind(cmd: str, function: Callable[..., Any], args: dict[str, Any]) -> dict[s
 
 
 @cache
+def _is_ours(function: Callable[..., Any]) -> bool:
+    """Whether a command's result is JSON for sure, so that nothing need be looked for in it."""
+    return str(getattr(function, "__module__", "")).startswith("shmooze.")
+
+
+@cache
 def _parameters(function: Callable[..., Any]) -> tuple[dict[str, bool], dict[str, Any], bool]:
     """Of a command's function: arguments and whether each is required; their kinds; any others?"""
     parameters = list(inspect.signature(function).parameters.values())[1:]  # without self
@@ -217,24 +246,24 @@ def _parameters(function: Callable[..., Any]) -> tuple[dict[str, bool], dict[str
     return accepted, kinds, any(each.kind is each.VAR_KEYWORD for each in parameters)
 
 
-def _encode(query: Any, answer: Any) -> bytes:
+def _encode(query: Any, answer: Any, service: object) -> bytes:
     """An answer as JSON; a refusal, where it is too long."""
     try:
-        return _encode_result(query, answer)
+        return _encode_result(query, answer, service)
     except TooLong:
         return _refuse_result(query)
 
 
-def _encode_result(query: Any, answer: Any) -> bytes:
+def _encode_result(query: Any, answer: Any, service: object) -> bytes:
     """An answer as JSON; our apology, where a result is none. Raises TooLong."""
     try:
         if isinstance(answer, dict) and isinstance(answer.get("result"), list):
             answer = {**answer, "result": _encode_list(answer["result"])}
         return msgspec.json.encode(answer)
-    except (TypeError, ValueError, RecursionError) as bug:
+    except (TypeError, ValueError, RecursionError):
         cmd = query["cmd"] if isinstance(query, dict) else "?"
         log.exception("the result of command %r is no JSON", cmd)
-        return msgspec.json.encode(internal_error(cmd, bug))
+        return msgspec.json.encode(internal_error(cmd, service))
 
 
 def _encode_list(result: list[Any]) -> msgspec.Raw:
@@ -260,9 +289,19 @@ class TooLong(Exception):
     """A result takes more bytes than one may."""
 
 
-def internal_error(cmd: str, bug: BaseException) -> dict[str, Any]:
+def internal_error(cmd: str, service: object) -> dict[str, Any]:
     """What a client is told of a fault of ours: no more than where to look."""
-    return packet.error(f"internal error in `{cmd}`: {type(bug).__name__}; see the log")
+    return packet.error(f"internal error in `{cmd}`; the log of `{name_of(service)}` has details")
+
+
+def name_of(service: object) -> str:
+    """What people call a service: its name in `ports`, or else its class."""
+    name: str | None = getattr(service, "name", None)
+    port: int | None = getattr(service, "port", None)
+    if name is None and port is not None:
+        services = settings.current().services
+        name = next((each for each in services if services[each] == port), None)
+    return name or type(service).__name__
 
 
 class Service:
@@ -294,6 +333,7 @@ class Service:
     def start(self) -> None:
         """Begin to serve. Raises ShmoozeError where that is impossible."""
         require_patched()
+        refuse_coroutines(getattr(self, "commands", {}))
         source = settings.current()
         if self.port is None:
             if self.name is None:
@@ -304,7 +344,7 @@ class Service:
         door = Door(self._application(), self.host, source, proxies=LOOPBACK)  # the gateway's
         self._server = Server(self.host, self.port, door, self._limits)
         self._server.start()
-        who = self.name or type(self).__name__
+        who = name_of(self)
         log.info("%s: listening on %s:%s", who, self.host, self.port)
         warn_if_open(self.host, source, who)
 
@@ -323,7 +363,7 @@ class Service:
     def _application(self) -> bottle.Bottle:
         app = bottle.Bottle()
         app.route("/", "POST", self._answer_post)
-        app.default_error_handler = answer_error
+        app.default_error_handler = partial(answer_error, f"`{name_of(self)}`")
         return app
 
     def _answer_post(self) -> bytes:
@@ -346,7 +386,7 @@ class Service:
             bottle.response.set_header("Retry-After", str(math.ceil(who.retry_after)))
             if not isinstance(query, list):
                 bottle.response.status = 429
-        return _encode(query, answer)
+        return _encode(query, answer, self)
 
 
 def json_query(
@@ -356,8 +396,8 @@ def json_query(
 
     `token` is needed where the service asks for one; the variable SHMOOZE_TOKEN stands in for it.
     Raises ServiceUnreachable or ServiceTimeout (seconds), PacketError for an answer that is no
-    JSON, ValueError for a token that cannot be one. A failure packet is an answer like others: see
-    `packet.assert_success`.
+    JSON, ValueError for a token that cannot be one, TypeError for bytes in `query`. A failure
+    packet is an answer like others: see `packet.assert_success`.
     """
     # Not with the others: most services ask no other one, and start sooner without.
     from shmooze.lib.backend import BROKEN, Backend
@@ -368,6 +408,7 @@ def json_query(
         if not (token.isascii() and token.isprintable()):
             raise ValueError("a token is one line of printable ASCII characters")
         headers["Authorization"] = f"Bearer {token}"
+    intake.refuse_bytes(query)
     service = Backend(at, host, port, timeout, connections=1)
     service.connect_timeout = timeout
     try:

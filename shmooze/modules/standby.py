@@ -146,7 +146,9 @@ class Standby:
         except Exception:  # a fault of the application's subclass
             log.exception("%s: `prepare` failed", kind.TYPE_STRING)
             if self._coming is not None:
-                self._coming.condemn(ModuleError("hit an internal error in `prepare`; see the log"))
+                self._coming.condemn(
+                    ModuleError("hit an internal error in `prepare`; the service's log has details")
+                )
             self._put_off(kind, begun, "internal error")
             return
         finally:

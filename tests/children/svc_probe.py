@@ -54,6 +54,9 @@ class Probe(JSONCommandProcessor, Service):
     def unspeakable(self) -> Any:
         return object()
 
+    def blob(self) -> Any:
+        return [{"data": b"abc"}]
+
     def time_out(self) -> None:
         with gevent.Timeout(0.01):
             gevent.sleep(10)
@@ -83,6 +86,7 @@ class Probe(JSONCommandProcessor, Service):
             crash,
             misuse,
             unspeakable,
+            blob,
             time_out,
             pid,
             wait_for,
