@@ -41,16 +41,6 @@ PYTHON
 ) || exit 2
 read -r url services <<<"$found"
 
-# Log files are for where nobody watches: here, a copy of the configuration has all on the screen.
-shown=$(mktemp)
-trap 'rm -f "$shown"' EXIT
-folder=$(dirname "$conf")
-text=$(<"$conf")
-sed -E -e '/^(stdout_)?logfile_maxbytes *=/d' \
-    -e 's|^stdout_logfile *=.*|stdout_logfile=/dev/stdout\nstdout_logfile_maxbytes=0|' \
-    -e 's|^logfile *=.*|logfile=/dev/null\nlogfile_maxbytes=0|' \
-    <<<"${text//'%(here)s'/"${folder//%/%%}"}" >"$shown"
-
 echo "shmooze: $url  (settings: $settings; Ctrl-C ends it)"
 
 # Of the examples, those run that have a port.
@@ -60,21 +50,23 @@ if [ $# -lt 2 ]; then
         [[ " $services " == *" $program "* ]] || left_out+=("$program")
     done
 fi
-if [ ${#left_out[@]} -gt 0 ]; then
-    echo "shmooze: not in \`ports\`, so left out: ${left_out[*]}"
-    shortened=$(mktemp)
-    trap 'rm -f "$shortened"' EXIT
-    python - "$conf" "${left_out[@]}" >"$shortened" <<'PYTHON'
+[ ${#left_out[@]} = 0 ] || echo "shmooze: not in \`ports\`, so left out: ${left_out[*]}"
+
+# Log files are for where nobody watches: here, a copy of the configuration has all on the screen.
+shown=$(mktemp)
+trap 'rm -f "$shown"' EXIT
+python - "$conf" "${left_out[@]}" >"$shown" <<'PYTHON'
 import os, re, sys
 
 conf, *left_out = sys.argv[1:]
 text = open(conf).read().replace("%(here)s", os.path.dirname(conf).replace("%", "%%"))
+text = re.sub(r"(?m)^(stdout_)?logfile_maxbytes *=.*\n", "", text)
+for key, target in (("stdout_logfile", "/dev/stdout"), ("logfile", "/dev/null")):
+    text = re.sub(rf"(?m)^{key} *=.*", f"{key}={target}\n{key}_maxbytes=0", text)
 for section in re.split(r"(?m)^(?=\[)", text):
     if section.partition("]")[0].removeprefix("[program:") not in left_out:
         print(section)
 PYTHON
-    conf=$shortened
-fi
 
 # Two things that supervisord does not expect of a terminal: that it goes away (it would take the
 # hangup for a wish to start everything anew), and that it cannot be written to any more.

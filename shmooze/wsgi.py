@@ -184,7 +184,7 @@ class Gateway:
         found = self._files.answer(path, request.environ)
         if found is None:
             folder, name = posixpath.split(request.path)
-            if name == "settings.json" and ".." not in folder:
+            if name == "settings.json" and self._files.locate(path) is not None:
                 # As a script in a deeper folder asks for it.
                 prefix = self.settings.get("wsgi_prefix")
                 return _redirect(posixpath.relpath(f"{prefix}{name}", folder))

@@ -209,6 +209,7 @@ async function follow(endpoint, signal, show) {
 				await take(end);
 			} finally {
 				clearInterval(turn);
+				stream.abort();
 				wanted--;
 				inLine.shift()?.();
 			}

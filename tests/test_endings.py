@@ -232,7 +232,9 @@ def test_a_signal_to_end_leaves_nothing_and_status_0(pool: Endings, number: sign
     assert pool.end_service(pool.guardian, with_signal=number) == 0
     assert pool.survivors() == []
     pool.join_adds()
-    assert pool.refusals["never-connects"].endswith("was removed before it had started")
+    assert pool.refusals["never-connects"].endswith(
+        "was stopped with the service before it had started"
+    )
 
 
 def test_two_sigterms_are_as_one(pool: Endings) -> None:

@@ -40,13 +40,10 @@ def test_service_holds_nothing_of_modules_that_have_gone(make_site: Callable[...
 def test_a_fault_in_the_midst_of_a_start_leaves_nothing(make_site: Callable[..., Site]) -> None:
     site = make_site(services=("pool",), programs={"pool": COUNTING}).start()
     pool = Client(site, "pool")
-    with pytest.raises(
-        Refusal, match="hit an internal error in `start`; the log of `pool` has details"
-    ):
+    fault = "hit an internal error in `start`; the service's log has details"
+    with pytest.raises(Refusal, match=fault):
         pool.add("faulty")
     pool.expect_no_children()
     assert pool.roster() == []
     wait_until(lambda: pool("holdings")["modules"] == 0, "it is forgotten")
-    assert [each["reason"] for each in pool("gone")] == [
-        "hit an internal error in `start`; the service's log has details"
-    ]
+    assert [each["reason"] for each in pool("gone")] == [fault]

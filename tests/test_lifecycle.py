@@ -147,6 +147,7 @@ def test_what_is_launched_while_it_is_removed_is_ended_before_it_is_gone() -> No
     assert module.state is State.ENDING
     launcher.may_go_on.set()
     assert start.get(timeout=PATIENCE) == "was removed before it had started"
+    assert module.gone.wait(PATIENCE)
     assert launcher.ended == [State.ENDING]
     assert module.state is State.GONE
 

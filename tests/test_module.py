@@ -551,7 +551,7 @@ def test_sigterm_ends_the_service_with_all_kinds_of_children_at_once(doomed: Cli
         wait_until(lambda: doomed.pids("never") and doomed.pids("half"), "both adds are under way")
         assert doomed.site.stop() == {"pool": 0}
         for add in adds:
-            assert "was removed before it had started" in add.result()
+            assert "was stopped with the service before it had started" in add.result()
     assert len(all_pids(doomed)) == 14
     assert not any(map(is_alive, all_pids(doomed)))
     assert doomed.site.survivors() == []

@@ -893,7 +893,8 @@ def test_listeners_hear_of_what_is_gone(page: Page, site: Site) -> None:
     queue("rm", uids=[uid])
     page.wait_for_function("(uid) => heard.at(-1)[uid]", arg=uid)
     assert page.evaluate("heard[0]") == {}
-    assert page.evaluate("heard.at(-1)") == {uid: {"reason": queue("gone")[-1]["reason"]}}
+    last = queue("gone")[-1]
+    assert page.evaluate("heard.at(-1)") == {uid: {key: last[key] for key in ("reason", "ended")}}
 
 
 class Streams:
@@ -1225,7 +1226,7 @@ def test_all_tabs_survive_restarts_and_show_only_that_of_the_gateway(
     for tab in tabs:
         wait_for_state(tab, queue)
     assert [tab.evaluate("lost") for tab in tabs] == [0, 0, 0]
-    assert len(streams.open) == 1
+    wait_until(lambda: len(streams.open) == 1, "the streams that were cut off are told as ended")
     site.stop("wsgi", signal_number=signal.SIGKILL)
     for tab in tabs:
         expect(tab.get_by_text("lost")).to_be_visible(timeout=1000)
@@ -1238,7 +1239,7 @@ def test_all_tabs_survive_restarts_and_show_only_that_of_the_gateway(
     assert [tab.evaluate("lost") for tab in tabs] == [2, 2, 2], (
         "each is lost once and comes back once"
     )
-    assert len(streams.open) == 1
+    wait_until(lambda: len(streams.open) == 1, "the streams that were cut off are told as ended")
 
 
 # Tokens

@@ -109,17 +109,22 @@ class StaticFiles:
                 opened.pop_all()  # it closes the file
             return HTTPResponse(body, 206 if part else 200, headers)
 
-    def _open(self, path: str) -> IO[bytes] | None:
+    def locate(self, path: str) -> str | None:
+        """Where `path` leads, be there a file or not; None outside of the folder."""
+        root = os.path.realpath(self._root)
         try:
-            root = os.path.realpath(self._root)
             real = os.path.realpath(os.path.join(root, path.lstrip("/")))
-            inside = os.path.commonpath([root, real]) == root  # a link may lead out of it
-            # Anything but a file is not even opened: that may do something, or wait.
-            if not inside or path.endswith("/") or not stat.S_ISREG(os.stat(real).st_mode):
-                return None
-            return open(real, "rb", buffering=0)
         except ValueError:  # no path: it has a NUL in it
             return None
+        return real if os.path.commonpath([root, real]) == root else None  # a link may lead out
+
+    def _open(self, path: str) -> IO[bytes] | None:
+        real = self.locate(path)
+        if real is None or path.endswith("/"):
+            return None
+        try:
+            # Anything but a file is not even opened: that may do something, or wait.
+            return open(real, "rb", buffering=0) if stat.S_ISREG(os.stat(real).st_mode) else None
         except OSError as bad:
             if bad.errno in _ABSENT:
                 return None
