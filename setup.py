@@ -1,16 +1,20 @@
 """Packaging. The static files stand at the top of the checkout and go into the package."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
-# By itself the command installs nothing that shmooze needs; with --root a packager sees to that.
-if "install" in sys.argv[1:] and not any(word.startswith("--root") for word in sys.argv):
-    sys.exit("shmooze: `setup.py install` cannot install it any more; use `pip install .`")
+here = Path(__file__).resolve().parent
+
+# `setup.py install` by itself leaves out the libraries that shmooze needs, so pip does it.
+# Packagers, who pass one of these options, see to the libraries themselves.
+_PACKAGING = ("--root", "--record", "--single-version-externally-managed")
+if sys.argv[1:2] == ["install"] and not any(word.startswith(_PACKAGING) for word in sys.argv):
+    sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", *sys.argv[2:], str(here)]))
 
 from setuptools import setup
 
-here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "shmooze/__init__.py").read_text())[1]
 
 setup(

@@ -53,17 +53,28 @@ fi
 [ ${#left_out[@]} = 0 ] || echo "shmooze: not in \`ports\`, so left out: ${left_out[*]}"
 
 # Log files are for where nobody watches: here, a copy of the configuration has all on the screen.
+# It is the copy that `supervisorctl reread` reads.
 shown=$(mktemp)
 trap 'rm -f "$shown"' EXIT
-python - "$conf" "${left_out[@]}" >"$shown" <<'PYTHON'
+python - "$conf" "${left_out[@]}" >"$shown" <<'PYTHON' || exit 2
 import os, re, sys
 
 conf, *left_out = sys.argv[1:]
-text = open(conf).read().replace("%(here)s", os.path.dirname(conf).replace("%", "%%"))
+here = os.path.dirname(conf)
+try:
+    text = open(conf).read().replace("%(here)s", here.replace("%", "%%"))
+except (OSError, UnicodeDecodeError) as bad:
+    sys.exit(f"shmooze: {conf}: {getattr(bad, 'strerror', None) or 'is not UTF-8'}")
 text = re.sub(r"(?m)^(stdout_)?logfile_maxbytes *=.*\n", "", text)
 for key, target in (("stdout_logfile", "/dev/stdout"), ("logfile", "/dev/null")):
-    text = re.sub(rf"(?m)^{key} *=.*", f"{key}={target}\n{key}_maxbytes=0", text)
+    text = re.sub(rf"(?m)^{key} *=(?! *NONE\b).*", f"{key}={target}\n{key}_maxbytes=0", text)
 for section in re.split(r"(?m)^(?=\[)", text):
+    if section.startswith("[include]"):  # relative names are those beside the original
+        section = re.sub(
+            r"(?m)^(files *[=:])(.*)$",
+            lambda m: " ".join([m[1], *(os.path.join(here, each) for each in m[2].split())]),
+            section,
+        )
     if section.partition("]")[0].removeprefix("[program:") not in left_out:
         print(section)
 PYTHON

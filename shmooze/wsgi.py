@@ -149,8 +149,8 @@ class Gateway:
         backend = self._backend(service)
         body = json_body(self.limits.max_body)
         # When the client leaves, so do we: what still waits in line at the service is dropped.
-        with request.environ.get(WHILE_IT_WAITS, nullcontext)():
-            return _pass_back(backend.ask(body, _introduction()))
+        waiting = request.environ.get(WHILE_IT_WAITS, nullcontext)
+        return _pass_back(backend.ask(body, _introduction(), waiting))
 
     def _pass_events_on(self, service: str) -> Any:
         if service not in self._backends:  # it may be a file of that name

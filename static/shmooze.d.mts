@@ -64,7 +64,7 @@ export class Endpoint {
   /** Called at each answer, with true if `alive` has changed; for a stream only then. */
   onAlive: ((changed: boolean) => void) | null;
 
-  /** Called at each failed request, also where a stream is refused or falls silent, likewise. */
+  /** Called at each failed request, also where a stream is refused with a status from 500 on, or falls silent. */
   onDead: ((changed: boolean) => void) | null;
 
   /**

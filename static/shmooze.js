@@ -174,7 +174,7 @@ async function follow(endpoint, signal, show) {
 		if (!data) return;
 		// A third number: parts of a snapshot to come.
 		const [instance, number, left = 0] = next.split("-"), [before, last, missing = 0] = id.split("-");
-		const step = instance === before ? number - left - last + +missing : NaN;
+		const step = instance === before ? number - last + (event === "snapshot" ? 0 : missing - left) : NaN;
 		if (step <= 0 && !(missing && event === "snapshot")) return;
 		const news = JSON.parse(data, /\d{16}/.test(data) ? exact : (key, value) => freeze(value));
 		if (event === "snapshot") state = news;
@@ -193,7 +193,7 @@ async function follow(endpoint, signal, show) {
 			if (++wanted > STREAMS) await new Promise((resume) => inLine.push(resume));
 			const stream = new AbortController();
 			let event;
-			const turn = setInterval(() => id && event && !event.part && wanted > STREAMS && stream.abort(), Endpoint.turn);
+			const turn = setInterval(() => id && !id.split("-")[2] && event && !event.part && wanted > STREAMS && stream.abort(), Endpoint.turn);
 			try {
 				const response = await request(url, AbortSignal.any([over, stream.signal]), id && { "Last-Event-ID": id });
 				if (!response.ok) throw response;
@@ -229,7 +229,7 @@ async function follow(endpoint, signal, show) {
 		try {
 			await navigator.locks.request(name, options, lead);
 		} catch (error) {
-			if (error.name !== "AbortError") await lead(); // no locks
+			if (error.name !== "AbortError") await lead();
 		}
 		term.abort();
 	}
@@ -271,7 +271,6 @@ function request(url, signal, headers, body) {
 	return fetch(url, { method: body && "POST", headers, body, signal, cache: "no-store" });
 }
 
-// With BigInts.
 const exact = (key, value, { source } = {}) =>
 	freeze(/^-?\d{16,}$/.test(source) && !Number.isSafeInteger(value) ? BigInt(source) : value);
 const raw = (key, value) => typeof value === "bigint" ? JSON.rawJSON(value) : value;
@@ -283,7 +282,6 @@ function mark(endpoint, alive) {
 }
 
 const longer = (time) => Math.min(2 * time || Endpoint.pause, Endpoint.slow);
-// Throws harmlessly.
 const call = (callback, ...values) => queueMicrotask(() => callback?.(...values));
 
 const rules = new CSSStyleSheet();

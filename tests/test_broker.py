@@ -468,6 +468,19 @@ def test_gateway_takes_back_what_waits_in_line(make_site: Callable[..., Site], h
     assert "late" not in pool.parameters(uid)
 
 
+@pytest.mark.parametrize("at", ["the gateway", "the service"])
+def test_what_need_not_wait_is_carried_out_for_a_client_that_leaves_at_once(
+    make_site: Callable[..., Site], at: str
+) -> None:
+    settings = {"pool": {"modules": TYPES}}
+    site = make_site(services=("wsgi", "pool"), settings=settings).start()
+    pool = Client(site, "pool")
+    uid = pool.add()
+    service, path = ("wsgi", "/pool") if at == "the gateway" else ("pool", "/")
+    start_to_wait(pool, telling(uid, "set", heard=True), service, path).close()
+    wait_until(lambda: pool.parameters(uid).get("heard"), "it is told")
+
+
 def test_helpers_that_an_application_has_started_itself_are_left_alone(
     make_site: Callable[..., Site],
 ) -> None:

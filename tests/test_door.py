@@ -369,7 +369,7 @@ ADA = json.dumps(GOOD)[1:-1]
         (None, 0o600, "cannot be read: No such file"),
         ("{", 0o600, "broken JSON at line 1 column 2: "),
         ("[" * 100_000, 0o600, "broken JSON: nested too deeply"),
-        (f"{{{ADA}, {ADA}}}", 0o600, "the key 'ada' stands twice in one object"),
+        (f"{{{ADA}, {ADA}}}", 0o600, "duplicate key 'ada' in one object"),
         ("[]", 0o600, "must hold one JSON object"),
         ('{"ada": 1}', 0o600, "`ada` must be an object"),
         ('{"ada": {"role": "read"}}', 0o600, "`ada.sha256` must be 64 hex digits"),

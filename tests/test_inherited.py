@@ -61,7 +61,7 @@ def test_programs_that_are_started_deaf_serve_notice_ends_of_children_and_end(
     site = make_all(*DEAF)
     *_, worker, guardian, service = processes(site)
     assert mask(service, "SigBlk") == set()
-    assert mask(worker, "SigBlk") == set()
+    wait_until(lambda: mask(worker, "SigBlk") == set(), "it takes signals")
     meant = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT}
     assert {signal.SIGUSR1, signal.SIGTERM, signal.SIGCHLD} & mask(service, "SigIgn") == set()
     assert meant < mask(service, "SigIgn")

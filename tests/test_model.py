@@ -183,7 +183,7 @@ lives = settings(
 )
 
 
-@settings(lives, max_examples=25)
+@settings(lives, max_examples=15)
 @given(st.lists(steps, min_size=12, max_size=12))
 def test_queue_does_what_the_model_does(queue: Client, life: list[tuple]) -> None:
     twins = Twins(queue)
@@ -302,7 +302,7 @@ command = st.one_of(
 )
 
 
-@settings(lives, max_examples=40)
+@settings(lives, max_examples=25)
 @given(hanging, *2 * [st.lists(command, min_size=1, max_size=3)])
 def test_two_clients_at_once_are_explained_by_an_order_of_their_commands(
     queue: Client, hanging: list[str | None], one: list[tuple], other: list[tuple]

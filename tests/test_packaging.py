@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -52,11 +53,13 @@ def test_wheel_carries_static_files_settings_and_commands(wheel: Path) -> None:
     assert not any(name.startswith(("tests", "examples")) for name in names)
 
 
-def test_setup_py_install_says_what_to_do_instead(tmp_path: Path) -> None:
-    argv = [sys.executable, "-S", ROOT / "setup.py", "install"]  # without setuptools as well
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
-    words = "shmooze: `setup.py install` cannot install it any more; use `pip install .`\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", words)
+def test_setup_py_install_has_pip_install_it_with_its_libraries(tmp_path: Path) -> None:
+    (tmp_path / "pip.py").write_text("import sys; print(sys.argv[1:]); sys.exit(3)")
+    argv = [sys.executable, "-S", ROOT / "setup.py", "install", "--user"]  # without setuptools
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(argv, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert done.stdout == f"{['install', '--user', str(ROOT)]}\n"
+    assert (done.returncode, done.stderr) == (3, "")
 
 
 def test_wheel_in_an_empty_environment_serves_its_page_with_the_packaged_defaults(

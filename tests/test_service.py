@@ -289,15 +289,15 @@ def test_json_query_takes_no_name_that_no_host_can_have() -> None:
 @pytest.mark.parametrize(
     ("name", "step"),
     [
-        ("coroutine", "take `@coroutine` and `yield` away"),
+        ("coroutine", "remove `@coroutine` and `yield`"),
         ("Return", "write `return VALUE` for `raise Return\\(VALUE\\)`"),
-        ("ioloop", r"end the program by `\.serve_forever\(\)` of the service"),
+        ("ioloop", r"end the program with `\.serve_forever\(\)`"),
         ("Lock", "gevent.lock.Semaphore"),
     ],
 )
 def test_a_name_of_1_2_4_that_has_gone_is_told_with_the_step_to_take(name: str, step: str) -> None:
     words = (
-        rf"`shmooze\.lib\.service\.{name}` of shmooze 1\.2\.4 has gone: .*{step}.*docs/moving.md"
+        rf"`shmooze\.lib\.service\.{name}` of shmooze 1\.2\.4 was removed: .*{step}.*docs/moving.md"
     )
     with pytest.raises(ImportError, match=words):
         getattr(service, name)

@@ -683,6 +683,36 @@ def test_a_page_knows_when_a_module_is_started_again_and_how_often_it_was(
     assert page.evaluate(LAST)["modules"][0]["restarts"] == 1
 
 
+def test_a_page_that_gets_a_snapshot_in_parts_knows_what_the_service_knows(
+    page: Page, make_site: Callable[..., Site]
+) -> None:
+    program = """
+from gevent import monkey
+monkey.patch_all()
+from shmooze.lib.events import EventHub
+from shmooze.queue import _from_settings
+EventHub.max_event = EventHub.kept_bytes = 4_000
+_from_settings("queue").serve_forever()
+"""
+    site = make_site(
+        services=("wsgi", "queue"),
+        settings={"queue": {"modules": {"well": {"process": child("well")}}}},
+        programs={"queue": [sys.executable, "-c", program]},
+    )
+    queue = Client(site.start(), "queue")
+    uids = [queue.add_settled(name=f"n{number}") for number in range(8)]
+    for uid in uids:
+        queue.tell(uid, "set", text=uid[:1] * 3000)
+    open_bare(page, site)
+    page.evaluate(SUBSCRIBE)
+    wait_for_state(page, queue)  # a snapshot in parts to begin with
+    for letter in "xy":  # a change that is too large to be remembered: a snapshot amid others
+        queue.tell(uids[0], "set", text=letter * 5000)
+        wait_for_state(page, queue)
+    queue("rm", uids=uids[:2])
+    wait_for_state(page, queue)
+
+
 def test_a_module_that_has_not_changed_is_the_same_object(page: Page, site: Site) -> None:
     queue = Client(site, "queue")
     uids = [queue.add("countdown", seconds=1000) for _ in range(3)]
@@ -740,7 +770,10 @@ def test_a_stream_that_is_refused_for_a_while_is_told_though_nothing_changes(
     refusal = {"success": False, "error": "no answer"}
     page.route("**/queue/events", lambda route: route.fulfill(status=504, json=refusal))
     page.evaluate(
-        "() => { Endpoint.silence = 300; return endpoints.queue.deferQuery({cmd: 'bg'}) }"
+        """() => {
+            Endpoint.silence = Endpoint.slow = 300;
+            return endpoints.queue.deferQuery({cmd: 'bg'});
+        }"""
     )
     page.wait_for_function("() => !endpoints.queue.alive")
     page.evaluate("() => { Endpoint.silence = 35000; }")

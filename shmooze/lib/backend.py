@@ -12,7 +12,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
@@ -33,6 +34,10 @@ _PIECE = 1 << 16
 
 #: What `Backend.exchange` raises where there is no answer; a TimeoutError is among the first.
 BROKEN = (OSError, HttpParserError)
+
+
+#: A context around the wait for an answer; what is raised in it gives the request up.
+Waiting = Callable[[], AbstractContextManager[Any]]
 
 
 @dataclass
@@ -87,25 +92,27 @@ class Backend:
         at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._head = f"POST / HTTP/1.1\r\nHost: {at}\r\nContent-Type: application/json\r\n"
 
-    def ask(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def ask(
+        self, body: bytes, headers: Mapping[str, str], waiting: Waiting = nullcontext
+    ) -> Answer:
         """Send commands, and wait for the whole answer; both are not decoded.
 
         Raises Refused: 502 where there is no answer, 504 where it is late.
         """
         if monkey.is_module_patched("socket"):
-            return self._ask(body, headers)
+            return self._ask(body, headers, waiting)
         # Another WSGI server, with threads perhaps: a connection belongs to the event loop of the
         # thread that made it, and neither must outlive the request.
         alone = Backend(self.name, self._host, self._port, self._timeout, 1)
         try:
-            return alone._ask(body, headers)
+            return alone._ask(body, headers, waiting)
         finally:
             alone.close()
             gevent.get_hub().destroy(destroy_loop=True)
 
-    def _ask(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _ask(self, body: bytes, headers: Mapping[str, str], waiting: Waiting) -> Answer:
         try:
-            found = self.exchange(body, headers)
+            found = self.exchange(body, headers, waiting)
         except TimeoutError as late:
             log.warning("service %r did not answer within %g s", self.name, self._timeout)
             raise Refused(504, f"service {self.name!r} did not answer in time") from late
@@ -120,7 +127,9 @@ class Backend:
             found.status_code, content_type, bytes(found.body), found.header("retry-after")
         )
 
-    def exchange(self, body: bytes, headers: Mapping[str, str]) -> Reply:
+    def exchange(
+        self, body: bytes, headers: Mapping[str, str], waiting: Waiting = nullcontext
+    ) -> Reply:
         """Send a POST over a kept connection, or a new one, and read what is answered.
 
         Raises TimeoutError where that is late, and what BROKEN lists where there is no answer.
@@ -131,7 +140,7 @@ class Backend:
         limit = gevent.Timeout(self._timeout)
         try:
             with limit, self._places:
-                return self._converse(request)
+                return self._converse(request, waiting)
         except gevent.Timeout as late:
             if late is not limit:
                 raise
@@ -163,7 +172,7 @@ class Backend:
             self._idle.pop()[1].close()
         self._stop_sweeping()
 
-    def _converse(self, request: bytes) -> Reply:
+    def _converse(self, request: bytes, waiting: Waiting) -> Reply:
         connection = self._take() or self._connect()
         found = Reply()
         try:
@@ -171,7 +180,8 @@ class Backend:
                 send_all(connection, request)
             except (BrokenPipeError, ConnectionResetError):
                 pass  # it has hung up, and may have said why
-            found.read(connection)
+            with waiting():
+                found.read(connection)
         except BaseException:
             connection.close()
             raise

@@ -89,8 +89,9 @@ class CommandStream(Stream):
 
         Raises Withdrawn, and sends nothing, when nobody wants it any more at its turn.
         """
+        has_to_wait = self._line.locked() or self._turn.locked()
         with self._line, self._turn:
-            if is_withdrawn():
+            if has_to_wait and is_withdrawn():
                 raise Withdrawn
             return self._request(cmd, args, patience)
 

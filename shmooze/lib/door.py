@@ -101,9 +101,7 @@ class Door:
         except Unwelcome as bad:
             body = packet.encode(packet.error(str(bad)))
             length = ("Content-Length", str(len(body)))
-            start_response(
-                bad.status, [("Content-Type", "application/json"), length, *bad.headers, *extra]
-            )
+            start_response(bad.status, [*_REFUSAL, length, *bad.headers, *extra])
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
         endless = False
@@ -235,6 +233,9 @@ class Door:
             return [*self._headers, ("Access-Control-Allow-Origin", origin)]
         return self._headers
 
+
+#: Headers of each refusal.
+_REFUSAL = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
 
 _PREFLIGHT = [
     ("Access-Control-Allow-Methods", "GET, POST"),

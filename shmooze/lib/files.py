@@ -166,7 +166,7 @@ def _has_changed(environ: Mapping[str, Any], tag: str, modified: int) -> bool:
         since = parse_date(environ.get("HTTP_IF_UNMODIFIED_SINCE"))
         met = since is None or modified <= since
     if not met:
-        raise Refused(412, "the file is not the one that the request is about")
+        raise Refused(412, "the file has changed: the request's condition does not hold")
     if (known := environ.get("HTTP_IF_NONE_MATCH")) is not None:
         return not _names(known, tag, weakly=True)
     return parse_date(environ.get("HTTP_IF_MODIFIED_SINCE")) != modified

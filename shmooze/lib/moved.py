@@ -6,16 +6,16 @@ import builtins
 from typing import Any
 
 _PLAIN = "the functions of a service are plain ones now, which wait where they stand"
-_LOOP = "there is no loop of Tornado's any more"
-_INNER = "it was a part of how 1.2.4 worked inside"
+_LOOP = "shmooze no longer runs a Tornado loop"
+_INNER = "it was internal to 1.2.4"
 
 #: Name to (why it has gone, what to do instead).
 _STEPS = {
-    "coroutine": (_PLAIN, "take `@coroutine` and `yield` away"),
+    "coroutine": (_PLAIN, "remove `@coroutine` and `yield`"),
     "Return": (_PLAIN, "write `return VALUE` for `raise Return(VALUE)`"),
     "ioloop": (
         _LOOP,
-        "end the program by `.serve_forever()` of the service, without signal handlers of its own",
+        "end the program with `.serve_forever()` and remove your own signal handlers",
     ),
     "with_timeout": (_PLAIN, "use `with gevent.Timeout(SECONDS):`"),
     "sleep": (_PLAIN, "use `gevent.sleep(SECONDS)`, or time.sleep"),
@@ -43,5 +43,5 @@ def look_up(name: str) -> Any:
         raise AttributeError(f"module {place!r} has no attribute {name!r}")
     why, step = _STEPS[name]
     raise ImportError(
-        f"`{place}.{name}` of shmooze 1.2.4 has gone: {why}; {step} (see docs/moving.md)"
+        f"`{place}.{name}` of shmooze 1.2.4 was removed: {why}; {step} (see docs/moving.md)"
     )

@@ -277,13 +277,13 @@ def _split_target(method: str, target: str) -> tuple[str | None, str]:
     if method == "CONNECT":
         raise BadRequest(501, "this server is not a proxy: it has no CONNECT")
     if target == "*":
-        raise BadRequest(400, "the URL in the first line must name a path: `*` has no meaning here")
+        raise BadRequest(400, "the URL in the first line must be a path: `*` is not supported")
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         raise BadRequest(400, "the URL in the first line must begin with /, http:// or https://")
     authority, rest = match.groups()
     if not _HOST.fullmatch(authority):
-        raise BadRequest(400, "the URL in the first line needs one valid host, and no user")
+        raise BadRequest(400, "the URL in the first line must have one valid host and no user name")
     return authority, rest if rest.startswith("/") else f"/{rest}"
 
 

@@ -287,6 +287,7 @@ class _Handler(WSGIHandler):
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         head = (
             f"HTTP/1.1 {bad.status} {phrase}\r\nContent-Type: application/json\r\n"
+            "Cache-Control: no-store\r\n"
             f"Content-Length: {len(body)}\r\n{lines}Connection: close\r\n\r\n"
         )
         self.socket.settimeout(self.linger)

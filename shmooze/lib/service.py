@@ -159,7 +159,7 @@ class JSONCommandProcessor:
         for query in queries:
             turns.end_if_over()
             if answers and caller_has_left():
-                answer = packet.error("was not carried out: the client had left before its turn")
+                answer = packet.error("was not executed: the client disconnected before its turn")
             elif size > self.max_answer:
                 answer = packet.error("the answers before this one are too long already")
             else:

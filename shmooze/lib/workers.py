@@ -140,7 +140,7 @@ class Supervisor:
             silence = self._heartbeats.silence(place.number - 1)
             if place.pid and silence >= self.hang_timeout:
                 log.error(
-                    "worker %d (pid %d) has been hanging for %g s: it is killed",
+                    "worker %d (pid %d) has not responded for %g s: killing it",
                     *(place.number, place.pid, silence),
                 )
                 os.kill(place.pid, signal.SIGKILL)

@@ -303,7 +303,9 @@ class Module:
         except Failure as refusal:
             raise CommandError(str(refusal)) from refusal
         except Withdrawn:
-            raise CommandError("was not carried out: the client had left before its turn") from None
+            raise CommandError(
+                "was not executed: the client disconnected before its turn"
+            ) from None
         except Superseded:
             raise CommandError(f"{self.TYPE_STRING} {self.uid} was removed") from None
         except ModuleError as bad:
