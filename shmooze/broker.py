@@ -28,7 +28,7 @@ from gevent.event import Event
 from gevent.socket import wait_read
 
 from shmooze import settings
-from shmooze.errors import CommandError, ModuleError, ShmoozeError
+from shmooze.errors import CommandError, ModuleError
 from shmooze.lib.command_stream import Superseded
 from shmooze.lib.database import Database
 from shmooze.lib.events import EventHub, View
@@ -39,7 +39,7 @@ from shmooze.modules import guardian
 from shmooze.modules.catalog import by_type, impatient_gateway
 from shmooze.modules.launcher import Launcher, LocalLauncher, shortcomings
 from shmooze.modules.lifecycle import READY, State
-from shmooze.modules.module import LAZY, Module, Stale
+from shmooze.modules.module import LAZY, Module, Stale, fault_of
 from shmooze.modules.nursery import Nursery
 from shmooze.modules.report import Wanted, entry, epitaph, explain, select, show
 from shmooze.modules.restart import NEVER, ON_FAILURE
@@ -276,10 +276,11 @@ class Broker(JSONCommandProcessor, Service):
             order = self._missing_order(module)  # things may have changed since the spawn
             if order is not None:
                 before = module.state
-                self._attempt(module, order.__name__, order)
+                action = "suspend" if before is State.PLAYING else "play"
+                self._attempt(module, action, order)
                 if module.state is before and module not in self._dismissed:
                     # A subclass has not passed it on; it would be given for ever.
-                    words = f"is still {before.value} after `{order.__name__}`"
+                    words = f"is still {before.value} after `{action}`"
                     module.condemn(ModuleError(words))
         finally:
             del self._orders[module]
@@ -308,7 +309,7 @@ class Broker(JSONCommandProcessor, Service):
         except BaseException as bug:
             if module.state not in (State.ENDING, State.GONE):
                 log.exception("%s: %r: `%s` failed", self.name, module, action)
-            module.condemn(_fault_of(action, bug))
+            module.condemn(fault_of(action, bug))
         return False
 
     def settle_and_wait(self, modules: Iterable[Module]) -> None:
@@ -368,7 +369,7 @@ class Broker(JSONCommandProcessor, Service):
         except ModuleError as bad:
             raise CommandError(explain(module)) from bad
         except Exception as bug:  # a fault of ours, or of the application's subclass
-            module.condemn(_fault_of("start", bug))
+            module.condemn(fault_of("start", bug))
             if isinstance(bug, CommandError):
                 raise
             log.exception("%s: %r: `start` failed", self.name, module)
@@ -498,13 +499,6 @@ class Broker(JSONCommandProcessor, Service):
         "usage",
         "standby_available",
     )
-
-
-def _fault_of(action: str, bug: BaseException) -> ModuleError:
-    """What clients are told of a module for which something failed that should not fail."""
-    if isinstance(bug, ShmoozeError):
-        return ModuleError(f"failed to {action}: {bug}")
-    return ModuleError(f"hit an internal error in `{action}`; the service's log has details")
 
 
 def _severity(ended: Module) -> int:

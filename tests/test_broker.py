@@ -468,6 +468,19 @@ def test_gateway_takes_back_what_waits_in_line(make_site: Callable[..., Site], h
     assert "late" not in pool.parameters(uid)
 
 
+def test_all_who_have_told_a_module_that_does_not_answer_hear_why_it_ended(
+    make_site: Callable[..., Site],
+) -> None:
+    types = {"moody": {"process": child("moody"), "command_timeout": 0.5}}
+    site = make_site(services=("pool",), settings={"pool": {"modules": types}}).start()
+    pool = Client(site, "pool")
+    uid = pool.add("moody", name="silent", gates=["do_echo"])
+    with ThreadPoolExecutor(3) as threads:
+        for told in [threads.submit(pool.tell, uid, "echo") for _ in range(3)]:
+            with pytest.raises(Refusal, match=r"did not answer `do_echo` within 0\.5 s"):
+                told.result()
+
+
 @pytest.mark.parametrize("at", ["the gateway", "the service"])
 def test_what_need_not_wait_is_carried_out_for_a_client_that_leaves_at_once(
     make_site: Callable[..., Site], at: str

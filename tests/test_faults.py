@@ -36,7 +36,7 @@ def end_of(client: Client, uid: str) -> dict[str, Any]:
     return wait_until(find, "it is gone")
 
 
-@pytest.mark.parametrize("fault", ["fails", "fails-first", "times-out", "exits"])
+@pytest.mark.parametrize("fault", ["fails", "fails-first", "has-no-name", "times-out", "exits"])
 def test_module_whose_class_fails_to_play_ends_and_its_add_is_refused(
     client: Client, fault: str
 ) -> None:

@@ -52,6 +52,13 @@ def test_what_has_come_during_a_pause_counts_however_long_that_was() -> None:
     reader.join()
 
 
+def test_a_loop_that_is_slow_again_and_again_is_no_pause() -> None:
+    blocking = gevent.spawn(lambda: [(pause(0.25), gevent.sleep(0)) for _ in range(1000)])
+    with gevent.Timeout(30):
+        assert not Patience(0.1).wait(Event())
+    blocking.kill()
+
+
 def test_pause_is_not_counted() -> None:
     patience = Patience(0.1)
     gevent.spawn_later(0.01, pause, 0.5)

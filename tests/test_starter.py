@@ -155,3 +155,5 @@ def test_a_missing_program_is_refused_without_waiting_for_its_output(
     with pytest.raises(Refusal, match="/no/such/program: No such file or directory"):
         site.ask("pool", "add", type="missing")
     assert site.ask("pool", "gone")[0]["reason"].startswith("cannot be started")
+    site.stop("pool")
+    assert "Traceback" not in site.log("pool")

@@ -32,6 +32,7 @@ class Patience:
 
     def __init__(self, seconds: float) -> None:
         self._left = max(0.0, seconds) + self.grace
+        self._was_late = False
 
     @property
     def left(self) -> float:
@@ -46,6 +47,8 @@ class Patience:
             begun = time.monotonic()
             event.wait(step)
             took = time.monotonic() - begun
-            if took < step + self.much_too_late:
+            late = took >= step + self.much_too_late
+            if not late or self._was_late:  # one is a pause, one after the other a slow loop
                 self._left = max(self.grace if in_time else 0.0, self._left - took)
+            self._was_late = late
         return event.ready()

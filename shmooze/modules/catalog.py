@@ -26,6 +26,7 @@ _NUMBERS = (
     "command_timeout",
     "natural_death_timeout",
     "sigterm_timeout",
+    "standby_timeout",
     "restart_delay",
     "restart_delay_max",
     "restart_limit",

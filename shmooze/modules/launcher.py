@@ -227,6 +227,7 @@ class LocalProcess:
         self._mark = mark
         self._exited = Event()
         self.exit_status: int | None = None
+        self.pid = 0  # a child that could not become the program is told of as well
         self.pid = start(self._on_exit)
         strays.started.add(self.pid)
 
@@ -256,12 +257,14 @@ class LocalProcess:
                 gevent.sleep(self.retry_delay)
 
     def _end(self, patience: float | None) -> str | None:
-        if self._wait_gone(0):
-            return None
         if patience is not None:
+            if self._wait_gone(0):
+                return None
             self._signal(signal.SIGTERM)
             if self._wait_gone(patience):
                 return "SIGTERM"
+        elif self.exit_status is not None and not self._members():
+            return None
         self._kill_all()
         return "SIGKILL"
 

@@ -8,7 +8,7 @@
 - *starting*: launched, not yet connected or not yet through `init`.
 - *suspended*, *playing*: it may be told things; which of the two is the broker's decision.
 - *ending*: it holds no place and no stage any more; its process tree is being ended.
-- *gone*: every process of it is dead and reaped.
+- *gone*: every process of it is dead and reaped, or left to the system that holds it.
 """
 
 from __future__ import annotations

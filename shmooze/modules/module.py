@@ -24,7 +24,7 @@ import gevent
 from gevent.event import Event
 from gevent.lock import Semaphore
 
-from shmooze.errors import CommandError, Failure, ModuleError
+from shmooze.errors import CommandError, Failure, ModuleError, ShmoozeError
 from shmooze.lib import packet
 from shmooze.lib.command_stream import Answer, CommandStream, Superseded, Withdrawn
 from shmooze.lib.output import Outputs
@@ -80,6 +80,8 @@ class Module:
     command_timeout = 5.0
     #: Seconds from `rm` to SIGTERM.
     natural_death_timeout = 2.0
+    #: The same for one that has not accepted `init`, and so gets no `rm`.
+    start_patience = 0.25
     #: Seconds from SIGTERM to SIGKILL.
     sigterm_timeout = 2.0
     #: Whether it is started again when it ends: "never", "on-failure" or "always".
@@ -307,7 +309,8 @@ class Module:
                 "was not executed: the client disconnected before its turn"
             ) from None
         except Superseded:
-            raise CommandError(f"{self.TYPE_STRING} {self.uid} was removed") from None
+            words = self.reason or self.removal
+            raise CommandError(f"{self.TYPE_STRING} {self.uid} {words}") from None
         except ModuleError as bad:
             self.condemn(bad)
             if isinstance(bad, StreamEnded):
@@ -477,6 +480,8 @@ class Module:
             failed, until_exit, patience = False, False, self._removal.left
         if starting:
             last_word = None  # what has not got through `init` may not be fit for it
+            if not until_exit:
+                patience = min(patience, self.start_patience)  # nor has it anything to tidy up
         ladder = "rm" if self._commands.last_is_sent else None
         state = self.state.value
         self.death = Death(reason, failed, state, until_exit, in_own_words, ladder=ladder)
@@ -487,10 +492,10 @@ class Module:
         with self._launching:
             pass  # what comes out of a launch under way is ended as well
         running = self._process is not None and self._process.exit_status is None
-        if self._commands.hang_up(last_word) and running and not death.by_exit:
+        if not at_once and self._commands.hang_up(last_word) and running and not death.by_exit:
             death.ladder = "rm"
         if self._process is not None:
-            status = self._process.wait(max(0, patience))
+            status = None if at_once else self._process.wait(max(0, patience))
             if death.by_exit and status is not None:
                 death.explain_by_exit(status)
             signal_used = self._process.end(None if at_once else self.sigterm_timeout)
@@ -511,6 +516,13 @@ class Module:
         self.state = step(self.state, state)
         log.debug("%r", self)
         self._on_change(self)
+
+
+def fault_of(action: str, bug: BaseException) -> ModuleError:
+    """What clients are told of a module for which something failed that should not fail."""
+    if isinstance(bug, ShmoozeError):
+        return ModuleError(f"failed to {action}: {bug}")
+    return ModuleError(f"hit an internal error in `{action}`; the service's log has details")
 
 
 #: A number such as 1e15 grows to so many times its bytes when it is written out.

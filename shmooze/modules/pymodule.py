@@ -50,6 +50,8 @@ class ParentConnection:
         self._answers = b""
         self._update_lock = threading.Lock()
         self.state = OPEN
+        #: Whether this side has said `rm`.
+        self.said_rm = False
 
     def recv_cmd(self) -> Any:
         """Wait for the next command; its shape is `{"cmd": NAME, "args"?: {…}}`."""
@@ -76,7 +78,7 @@ class ParentConnection:
         """Send one update. Does not wait for its answer; answers that have come are dropped."""
         line = packet.encode(update)
         if _is_rm(update) and self.state == OPEN:
-            self.state = REMOVED
+            self.state, self.said_rm = REMOVED, True
         with self._update_lock:
             try:
                 self.us.sendall(line)
@@ -152,8 +154,10 @@ class JSONParentPoller:
         """Wait for one command, carry it out and answer it."""
         command = self.connection.recv_cmd()
         answer = self._answer(command)
-        if _is_rm(command) and not _can_tell(self.commands.get("rm")):
-            self.connection.state = OPEN  # no thread has heard of it, so none tidies up
+        connection = self.connection
+        crossed = connection.said_rm or connection.state != REMOVED  # by our own `rm`, or a close
+        if _is_rm(command) and not crossed and not _can_tell(self.commands.get("rm")):
+            connection.state = OPEN  # no thread has heard of it, so none tidies up
         try:
             self.connection.send_resp(answer)
         except (TypeError, ValueError) as bad:  # nothing was sent: the line was not even made

@@ -16,9 +16,9 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from shmooze.errors import ModuleError, ShmoozeError
+from shmooze.errors import ShmoozeError
 from shmooze.modules.lifecycle import State
-from shmooze.modules.module import Module
+from shmooze.modules.module import Module, fault_of
 
 log = logging.getLogger(__name__)
 
@@ -143,12 +143,10 @@ class Standby:
         except ShmoozeError as bad:
             self._put_off(kind, begun, str(bad))
             return
-        except Exception:  # a fault of the application's subclass
+        except (Exception, gevent.Timeout) as bug:  # a fault of the application's subclass
             log.exception("%s: `prepare` failed", kind.TYPE_STRING)
             if self._coming is not None:
-                self._coming.condemn(
-                    ModuleError("hit an internal error in `prepare`; the service's log has details")
-                )
+                self._coming.condemn(fault_of("prepare", bug))
             self._put_off(kind, begun, "internal error")
             return
         finally:

@@ -9,6 +9,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import sys
+from functools import partialmethod
 from pathlib import Path
 
 import gevent
@@ -40,6 +41,13 @@ class PlayFailsFirst(Plain):
 
     def play(self):
         raise KeyError("a fault in the application")
+
+
+class PlayHasNoName(Plain):
+    """A callable that is no function, and fails."""
+
+    TYPE_STRING = "play-has-no-name"
+    play = partialmethod(int, "x")
 
 
 class PlayTimesOut(Plain):
@@ -145,7 +153,16 @@ class PlayHangs(Plain):
 
 
 TYPES = [
-    *(Plain, PlayFails, PlayFailsFirst, PlayTimesOut, PlayExits, PlayDoesNothing, PlayHangs),
+    *(
+        Plain,
+        PlayFails,
+        PlayFailsFirst,
+        PlayHasNoName,
+        PlayTimesOut,
+        PlayExits,
+        PlayDoesNothing,
+        PlayHangs,
+    ),
     *(SuspendFails, RemoveFails, RemoveDoesNothing),
     *(StartFails, StartFailsLazily, RestartFails, SuccessorFails),
 ]
