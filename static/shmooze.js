@@ -2,7 +2,7 @@
 (() => {
 "use strict";
 
-const MOST = 1000; // queries in a request
+const MOST = 1000; // in a request
 const STREAMS = 3;
 const { freeze } = Object;
 const html = document.documentElement;
@@ -193,7 +193,8 @@ async function follow(endpoint, signal, show) {
 			if (++wanted > STREAMS) await new Promise((resume) => inLine.push(resume));
 			const stream = new AbortController();
 			let event;
-			const turn = setInterval(() => id && !id.split("-")[2] && event && !event.part && wanted > STREAMS && stream.abort(), Endpoint.turn);
+			const turn = setInterval(
+				() => id && !id.split("-")[2] && event && !event.part && wanted > STREAMS && stream.abort(), Endpoint.turn);
 			try {
 				const response = await request(url, AbortSignal.any([over, stream.signal]), id && { "Last-Event-ID": id });
 				if (!response.ok) throw response;

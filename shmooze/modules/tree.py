@@ -212,7 +212,9 @@ def _read(pid: int) -> Member | None:
     """
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, PermissionError):  # the latter with the mount option hidepid
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    except PermissionError:  # the mount option hidepid
         return None
     try:
         line = os.read(fd, 4096)
