@@ -48,7 +48,6 @@ LOADED_BY_CHILD = [
     "shmooze.errors",
     "shmooze.lib",
     "shmooze.lib.packet",
-    "shmooze.lib.printable",
     "shmooze.modules",
     "shmooze.modules.pymodule",
     "shmooze.modules.threads",

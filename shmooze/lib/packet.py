@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 
 from shmooze.errors import Failure, PacketError
-from shmooze.lib.printable import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +29,13 @@ def error(message: str) -> dict[str, Any]:
 
     Line breaks become spaces, and what a terminal would obey is shown escaped.
     """
-    return {"success": False, "error": printable(" ".join(str(message).split()))}
+    text = " ".join(str(message).split())
+    if not text.isprintable():
+        # Few messages need it, and each child would load it.
+        from shmooze.lib.printable import printable
+
+        text = printable(text)
+    return {"success": False, "error": text}
 
 
 def assert_success(packet: Any) -> Any:
