@@ -56,7 +56,7 @@ REFUSED = {
 PATIENCE = {"natural_death_timeout": 0.4, "sigterm_timeout": 0.4}
 
 #: Seconds that the ladder takes at the most, on a machine that has other things to do as well.
-LADDER = sum(PATIENCE.values()) + 4.0
+LADDER = sum(PATIENCE.values()) + 20.0
 
 
 def kinds(connect_timeout: float) -> dict[str, dict[str, Any]]:
