@@ -6,9 +6,8 @@ Strategy. A command changes the roster at once, under no lock: the greenlets of 
 switch only where they wait, and a change never waits. `settle` then compares what each module
 does with what it should do and gives the orders that are missing: suspend, play. Each order runs
 in a greenlet of its own and settles again when it is done. A module whose order fails, by whatever
-fault, is condemned and leaves the roster, so this comes to an end. One that is removed is told so
-at once, and not behind the order that it is at. A command waits until the modules that *it* moved
-have settled, and for nobody else's.
+fault, is condemned and leaves the roster, so this comes to an end. A removal does not wait for the
+order under way. A command waits until the modules that *it* moved have settled, and for no others.
 """
 
 from __future__ import annotations

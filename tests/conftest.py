@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import PATIENCE, ROOT, Site, free_ports, is_listening, wait_until
+from support import PATIENCE, ROOT, Client, Site, free_ports, is_listening, wait_until
 
 from shmooze.lib.tokens import TokenFile
 
@@ -73,6 +73,13 @@ def site(make_site: Callable[..., Site]) -> Site:
 def shared_site(make_shared_site: Callable[..., Site]) -> Site:
     """The same for tests that change nothing in it."""
     return make_shared_site(settings={"jobs": JOBS}, programs=EXAMPLES).start()
+
+
+@pytest.fixture
+def client(running: Client) -> Iterator[Client]:
+    """The queue or pool that the tests of a file share as `running`, emptied after each."""
+    yield running
+    running.clear()
 
 
 @pytest.fixture

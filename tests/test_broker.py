@@ -46,12 +46,6 @@ def running(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Client
     site.close()
 
 
-@pytest.fixture
-def client(running: Client) -> Iterator[Client]:
-    yield running
-    running.clear()
-
-
 def refusal(client: Client, command: str, /, **args: object) -> str:
     """The words with which a command is refused: always one line."""
     with pytest.raises(Refusal) as caught:

@@ -21,12 +21,6 @@ def running(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Client
     site.close()
 
 
-@pytest.fixture
-def client(running: Client) -> Iterator[Client]:
-    yield running
-    running.clear()
-
-
 def end_of(client: Client, uid: str) -> dict[str, Any]:
     """What `gone` says of a module, as soon as it has gone."""
 

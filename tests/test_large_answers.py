@@ -14,10 +14,10 @@ from support import Client, Site, child, wait_until
 QUEUE = """
 from gevent import monkey
 monkey.patch_all()
-from shmooze.lib import service
+from shmooze.lib import results, service
 from shmooze.lib.events import EventHub
 from shmooze.queue import _from_settings
-service.MAX_RESULT = 20_000
+results.MAX_RESULT = 20_000
 service.JSONCommandProcessor.max_answer = 10_000
 EventHub.max_event = EventHub.kept_bytes = 4_000
 _from_settings("queue").serve_forever()

@@ -10,8 +10,8 @@ from shmooze.lib import packet
 
 log = logging.getLogger(__name__)
 
-#: Of a refusal. No cache may keep one: what is missing now may be there in a moment.
-_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+#: Headers of each refusal. No cache may keep one: what is missing now may be there in a moment.
+REFUSAL_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 
 JSON_TYPES = ("application/json", "text/json")
 
@@ -21,7 +21,7 @@ class Refused(HTTPResponse):
 
     def __init__(self, status: int, message: str, **headers: str) -> None:
         body = packet.encode(packet.error(message))
-        super().__init__(body, status, {**_HEADERS, **headers})
+        super().__init__(body, status, {**REFUSAL_HEADERS, **headers})
 
 
 def json_body(largest: int) -> bytes:
@@ -57,7 +57,7 @@ def answer_error(who: str, error: HTTPError) -> bytes:
             error.exception,
             error.traceback,
         )
-    for name, value in _HEADERS.items():
+    for name, value in REFUSAL_HEADERS.items():
         response.set_header(name, value)
     method = request.method
     words = {

@@ -24,6 +24,7 @@ from typing import Any
 
 from shmooze.errors import SettingsError
 from shmooze.lib import packet
+from shmooze.lib.answers import REFUSAL_HEADERS
 from shmooze.lib.hosts import (
     address_of,
     is_loopback,
@@ -101,7 +102,7 @@ class Door:
         except Unwelcome as bad:
             body = packet.encode(packet.error(str(bad)))
             length = ("Content-Length", str(len(body)))
-            start_response(bad.status, [*_REFUSAL, length, *bad.headers, *extra])
+            start_response(bad.status, [*REFUSAL_HEADERS.items(), length, *bad.headers, *extra])
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
         endless = False
@@ -233,9 +234,6 @@ class Door:
             return [*self._headers, ("Access-Control-Allow-Origin", origin)]
         return self._headers
 
-
-#: Headers of each refusal.
-_REFUSAL = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
 
 _PREFLIGHT = [
     ("Access-Control-Allow-Methods", "GET, POST"),

@@ -12,11 +12,16 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+from gevent import monkey
 from gevent.event import Event
 
 from shmooze.lib.turns import Turns
 
 log = logging.getLogger(__name__)
+
+#: Closes at once what the event loop does not watch. gevent's own `os.close` waits until the loop
+#: wakes up for another reason.
+close_now: Callable[[int], None] = monkey.get_original("os", "close")
 
 
 class Inlet:

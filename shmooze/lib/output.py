@@ -18,17 +18,12 @@ from collections import deque
 from collections.abc import Callable
 
 import gevent
-from gevent import monkey
 from gevent.os import make_nonblocking
 
-from shmooze.lib.inlet import Inlet
+from shmooze.lib.inlet import Inlet, close_now
 from shmooze.lib.printable import printable
 
 log = logging.getLogger("shmooze.output")
-
-#: Closes at once. gevent's own `os.close` waits until the event loop wakes up for another reason,
-#: in case that the loop watches the descriptor.
-_close_now: Callable[[int], None] = monkey.get_original("os", "close")
 
 
 class Output:
@@ -64,7 +59,7 @@ class Output:
     def launched(self) -> None:
         """The child has its end now: give ours up, so that its end is the end."""
         if self._write_end >= 0:
-            _close_now(self._write_end)
+            close_now(self._write_end)
             self._write_end = -1
 
     def close(self, patience: float = 0.0) -> None:

@@ -9,11 +9,12 @@ import signal
 import sys
 import typing
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import gevent
 from gevent.event import Event
 
+from shmooze import settings
 from shmooze.errors import ShmoozeError
 from shmooze.lib import inherited
 from shmooze.lib.server import require_patched
@@ -61,7 +62,7 @@ def run(program: _Runnable) -> None:
     gc.freeze()
     gc.set_threshold(10_000)
     told.wait()
-    log.info("%s: stopping", _name_of(program))
+    log.info("%s: stopping", name_of(program))
     program.stop()
     flush_log()
 
@@ -104,5 +105,11 @@ def run_named(make: Callable[[str], _Servable], kind: str) -> None:
     service.serve_forever()
 
 
-def _name_of(program: Any) -> str:
-    return getattr(program, "name", None) or type(program).__name__.lower()
+def name_of(program: object) -> str:
+    """What people call a program: its name in `ports`, or else its class."""
+    name: str | None = getattr(program, "name", None)
+    port: int | None = getattr(program, "port", None)
+    if name is None and port is not None:
+        services = settings.current().services
+        name = next((each for each in services if services[each] == port), None)
+    return name or type(program).__name__

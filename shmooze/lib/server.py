@@ -30,6 +30,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from shmooze.errors import ShmoozeError
 from shmooze.lib import packet
+from shmooze.lib.answers import REFUSAL_HEADERS
 from shmooze.lib.limits import Limits, allow_files
 from shmooze.lib.request import BadRequest, Head, HungUp, Incoming
 from shmooze.lib.sockets import send_all
@@ -281,14 +282,13 @@ class _Handler(WSGIHandler):
         log.info("%s: refused with %d: %s", self.client_address[0], bad.status, bad)
         body = packet.encode(packet.error(str(bad)))
         phrase = http.HTTPStatus(bad.status).phrase
-        headers = self.server.refusal_headers(self.incoming.origin)
+        headers = [*REFUSAL_HEADERS.items(), *self.server.refusal_headers(self.incoming.origin)]
         if bad.status == 503:
-            headers = [*headers, ("Retry-After", "1")]
+            headers.append(("Retry-After", "1"))
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         head = (
-            f"HTTP/1.1 {bad.status} {phrase}\r\nContent-Type: application/json\r\n"
-            "Cache-Control: no-store\r\n"
-            f"Content-Length: {len(body)}\r\n{lines}Connection: close\r\n\r\n"
+            f"HTTP/1.1 {bad.status} {phrase}\r\n{lines}"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         self.socket.settimeout(self.linger)
         deadline = time.monotonic() + linger

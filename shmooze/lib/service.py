@@ -43,11 +43,12 @@ from shmooze.errors import (
     ShmoozeError,
     TooMany,
 )
-from shmooze.lib import intake, packet
+from shmooze.lib import intake, packet, results
 from shmooze.lib.answers import Refused, answer_error, json_body
 from shmooze.lib.door import CLIENT, ROLE, Door, warn_if_open
 from shmooze.lib.limits import Limits
-from shmooze.lib.program import run
+from shmooze.lib.program import name_of, run
+from shmooze.lib.results import TooLong, encode, encode_result, internal_error, refuse_result
 from shmooze.lib.server import HAS_LEFT, Server, require_patched
 from shmooze.lib.tokens import CONTROL
 from shmooze.lib.turns import Turns
@@ -64,11 +65,6 @@ log = logging.getLogger(__name__)
 
 #: Whose word on a client's address a service takes: the gateway's, which is on this machine.
 LOOPBACK = ("127.0.0.0/8", "::1")
-
-#: Bytes that the result of one command may take as JSON.
-MAX_RESULT = 64 << 20
-#: Elements of a list that are encoded at once, if those before took fewer bytes than SMALL.
-MOST_AT_ONCE, SMALL = 16, 1 << 16
 
 
 @dataclass
@@ -167,11 +163,11 @@ class JSONCommandProcessor:
             else:
                 answer = self._answer_in_list(query)
             try:
-                answers.append(msgspec.Raw(_encode_result(query, answer, self)))
+                answers.append(msgspec.Raw(encode_result(query, answer, self)))
                 size += len(answers[-1])
             except TooLong:
-                answers.append(msgspec.Raw(_refuse_result(query)))
-                size += MAX_RESULT  # as much work as if it had been sent
+                answers.append(msgspec.Raw(refuse_result(query)))
+                size += results.MAX_RESULT  # as much work as if it had been sent
         return answers
 
     def _answer_in_list(self, query: Any) -> dict[str, Any]:
@@ -246,67 +242,6 @@ def _parameters(function: Callable[..., Any]) -> tuple[dict[str, bool], dict[str
             log.warning("%s: type hint of `%s` cannot be checked", function.__qualname__, name)
     accepted = {each.name: each.default is each.empty for each in named}
     return accepted, kinds, any(each.kind is each.VAR_KEYWORD for each in parameters)
-
-
-def _encode(query: Any, answer: Any, service: object) -> bytes:
-    """An answer as JSON; a refusal, where it is too long."""
-    try:
-        return _encode_result(query, answer, service)
-    except TooLong:
-        return _refuse_result(query)
-
-
-def _encode_result(query: Any, answer: Any, service: object) -> bytes:
-    """An answer as JSON; our apology, where a result is none. Raises TooLong."""
-    try:
-        if isinstance(answer, dict) and isinstance(answer.get("result"), list):
-            answer = {**answer, "result": _encode_list(answer["result"])}
-        return msgspec.json.encode(answer)
-    except (TypeError, ValueError, RecursionError):
-        cmd = query["cmd"] if isinstance(query, dict) else "?"
-        log.exception("the result of command %r is no JSON", cmd)
-        return msgspec.json.encode(internal_error(cmd, service))
-
-
-def _encode_list(result: list[Any]) -> msgspec.Raw:
-    """A list as JSON; others have their turn in between. TooLong before it takes more memory."""
-    pieces: list[bytes] = []
-    start, count, size, turns = 0, 1, 0, Turns()
-    while start < len(result):
-        turns.end_if_over()
-        pieces.append(msgspec.json.encode(result[start : start + count])[1:-1])
-        start += count
-        size += len(pieces[-1]) + 1
-        if size > MAX_RESULT:
-            raise TooLong
-        # One by one takes twice as long as several that are small.
-        count = min(2 * count, MOST_AT_ONCE) if len(pieces[-1]) < SMALL else 1
-    return msgspec.Raw(b"[%b]" % b",".join(pieces))
-
-
-def _refuse_result(query: dict[str, Any]) -> bytes:
-    words = f"{query['cmd']}: the result would be longer than {MAX_RESULT} bytes"
-    hint = "ask for fewer names of parameters, or one module at a time"
-    return msgspec.json.encode(packet.error(f"{words}; {hint}"))
-
-
-class TooLong(Exception):
-    """A result takes more bytes than one may."""
-
-
-def internal_error(cmd: str, service: object) -> dict[str, Any]:
-    """What a client is told of a fault of ours: no more than where to look."""
-    return packet.error(f"internal error in `{cmd}`; the log of `{name_of(service)}` has details")
-
-
-def name_of(service: object) -> str:
-    """What people call a service: its name in `ports`, or else its class."""
-    name: str | None = getattr(service, "name", None)
-    port: int | None = getattr(service, "port", None)
-    if name is None and port is not None:
-        services = settings.current().services
-        name = next((each for each in services if services[each] == port), None)
-    return name or type(service).__name__
 
 
 class Service:
@@ -391,7 +326,7 @@ class Service:
             bottle.response.set_header("Retry-After", str(math.ceil(who.retry_after)))
             if not isinstance(query, list):
                 bottle.response.status = 429
-        return _encode(query, answer, self)
+        return encode(query, answer, self)
 
 
 def json_query(

@@ -38,11 +38,11 @@ from shmooze.lib.stream import (
     UnsetParameters,
     Update,
     UpdateStream,
-    encode,
 )
 from shmooze.modules.death import Death
 from shmooze.modules.launcher import Launcher, Process
 from shmooze.modules.lifecycle import READY, State, step
+from shmooze.modules.parameters import Parameters
 from shmooze.modules.peer import has_unread, holds
 from shmooze.modules.restart import NEVER, Restarts
 
@@ -118,10 +118,9 @@ class Module:
     ) -> None:
         self.uid = uid
         self.state = state
-        self.parameters: dict[str, Any] = {}
-        #: Bytes of JSON that the parameters take at the most; exactly, once they are in `_sizes`.
-        self._parameters_size = 0
-        self._sizes: dict[str, int] | None = None
+        self._parameters = Parameters(self.max_parameters_bytes)
+        #: What it says of itself, by name.
+        self.parameters = self._parameters.values
         #: The args of `init`.
         self.args: dict[str, Any] = {}
         self.restarts = Restarts(
@@ -397,15 +396,11 @@ class Module:
     def _take_update(self, update: Update, size: int, count: int) -> None:
         if isinstance(update, SetParameters):
             parameters = update.args.parameters
-            self._make_room(parameters, size, count)
-            self.parameters.update(parameters)
+            self._parameters.merge(parameters, size, count)
             command = {"cmd": "set_parameters", "args": {"parameters": parameters}}
         elif isinstance(update, UnsetParameters):
             names = update.args.parameters
-            for name in names:
-                self.parameters.pop(name, None)
-                if self._sizes is not None:
-                    self._parameters_size -= self._sizes.pop(name, 0)
+            self._parameters.remove(names)
             command = {"cmd": "unset_parameters", "args": {"parameters": names}}
         elif isinstance(update, Leaving):
             command = {"cmd": "rm"}
@@ -422,30 +417,6 @@ class Module:
             self.condemn(fault)
             if self.death is not None:
                 self.death.explain_by_own_words(str(fault), failed=True)
-
-    def _make_room(self, parameters: dict[str, Any], size: int, count: int) -> None:
-        """Count new parameters, which came in `size` bytes.
-
-        Failure where all of them would be too many; or might have been, at one of `count` steps.
-        """
-        most = size * _MOST_GROWTH
-        if self._sizes is None and self._parameters_size + most <= self.max_parameters_bytes:
-            self._parameters_size += most
-            return
-        if count > 1:
-            raise Failure("has to be looked at one by one")
-        if self._sizes is None:
-            # Old values were counted that have been replaced since: from here on it is exact.
-            self._sizes = {name: _size(name, value) for name, value in self.parameters.items()}
-            self._parameters_size = sum(self._sizes.values())
-        new = {name: _size(name, value) for name, value in parameters.items()}
-        old = sum(self._sizes.get(name, 0) for name in new)
-        if self._parameters_size + sum(new.values()) - old > self.max_parameters_bytes:
-            raise Failure(f"the parameters would take over {self.max_parameters_bytes} bytes")
-        self._parameters_size += sum(new.values()) - old
-        self._sizes.update(new)
-        if self._parameters_size <= self.max_parameters_bytes / 2:
-            self._sizes = None  # far from the limit it need not be exact, which takes time
 
     def _stream_ended(self, reason: str, breach: bool) -> None:
         self.condemn(ModuleError(reason) if breach else StreamEnded(reason))
@@ -523,12 +494,3 @@ def fault_of(action: str, bug: BaseException) -> ModuleError:
     if isinstance(bug, ShmoozeError):
         return ModuleError(f"failed to {action}: {bug}")
     return ModuleError(f"hit an internal error in `{action}`; the service's log has details")
-
-
-#: A number such as 1e15 grows to so many times its bytes when it is written out.
-_MOST_GROWTH = 5
-
-
-def _size(name: str, value: Any) -> int:
-    """Bytes that a parameter takes in an object of JSON."""
-    return len(encode(name)) + len(encode(value)) + 2

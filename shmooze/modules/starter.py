@@ -35,6 +35,7 @@ from gevent import monkey
 from gevent.event import AsyncResult
 from gevent.os import fork_and_watch
 
+from shmooze.lib.inlet import close_now
 from shmooze.lib.limits import FILES_AT_START
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,6 @@ OnExit = Callable[[int], None]
 
 #: Signals that a program starts with the default action of, whatever we or our parent ignore.
 _DEFAULTS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-
-_close_now: Callable[[int], None] = monkey.get_original("os", "close")
 
 _CLOSE_RANGE_CLOEXEC = 4
 _PR_SET_PDEATHSIG = 1
@@ -227,10 +226,10 @@ def _fork(order: _Order) -> int:
     try:
         pid = _watch(fork_child, order.on_exit)
     except BaseException:
-        _close_now(reader)
+        close_now(reader)
         raise
     finally:
-        _close_now(writer)
+        close_now(writer)
         if collected:
             gc.enable()
     with open(reader, "rb") as report:

@@ -13,14 +13,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import gevent
-from gevent import monkey
 from gevent.socket import wait_read
 
-log = logging.getLogger(__name__)
+from shmooze.lib.inlet import close_now
 
-#: Closes at once; gevent's own, for what the event loop may watch, only after its next turn. That
-#: would keep a descriptor open for each process of a look.
-_close_now: Callable[[int], None] = monkey.get_original("os", "close")
+log = logging.getLogger(__name__)
 
 #: How often a machine is looked through on which processes end all the time.
 MOST_LOOKS = 50
@@ -50,7 +47,7 @@ class Member:
         except PermissionError:
             log.error("pid %d belongs to another user now and cannot be ended", self.pid)
         finally:
-            _close_now(pidfd)
+            close_now(pidfd)
 
     def wait_dead(self) -> None:
         try:
@@ -212,16 +209,14 @@ def _read(pid: int) -> Member | None:
     """
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    except PermissionError:  # the mount option hidepid
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # the last: hidepid
         return None
     try:
         line = os.read(fd, 4096)
     except ProcessLookupError:
         return None
     finally:
-        _close_now(fd)
+        close_now(fd)
     # "pid (name) state ppid …": the name may hold anything, spaces and parentheses too.
     fields = line[line.rindex(b")") + 2 :].split()
     if fields[0] in (b"Z", b"X"):
