@@ -92,7 +92,10 @@ def test_module_that_cannot_have_a_successor_ends_for_good(client: Client) -> No
 def test_module_that_hangs_in_its_own_class_is_removed(client: Client) -> None:
     with ThreadPoolExecutor(1) as threads:
         added = threads.submit(client.add, "play-hangs")
-        wait_until(lambda: any(each["parameters"] for each in client.roster()), "it hangs")
+        wait_until(
+            lambda: [each["parameters"].get("hangs") for each in client.roster()] == [True],
+            "it hangs",
+        )
         (uid,) = client.uids()
         client("rm", uids=[uid])
         assert added.result() == uid
