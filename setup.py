@@ -13,7 +13,7 @@ _PACKAGING = ("--root", "--record", "--single-version-externally-managed")
 if sys.argv[1:2] == ["install"] and not any(word.startswith(_PACKAGING) for word in sys.argv):
     sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", *sys.argv[2:], str(here)]))
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 version = re.search(r'__version__ = "(.+)"', (here / "shmooze/__init__.py").read_text())[1]
 
@@ -26,7 +26,7 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    packages=["shmooze", "shmooze.lib", "shmooze.modules", "shmooze.static"],
+    packages=[*find_packages(include=["shmooze", "shmooze.*"]), "shmooze.static"],
     package_dir={"shmooze.static": "static"},
     package_data={
         "shmooze": ["default_settings.json", "py.typed"],

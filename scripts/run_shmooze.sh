@@ -21,7 +21,7 @@ found=$(python - <<'PYTHON'
 import socket, sys
 from shmooze import settings
 from shmooze.errors import SettingsError
-from shmooze.lib.door import token_file
+from shmooze.access.gate import token_file
 
 try:
     source = settings.current()

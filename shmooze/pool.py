@@ -7,16 +7,16 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from shmooze.lib.patch import patch_all
+    from shmooze.runtime.patch import patch_all
 
     patch_all()
 
 from collections.abc import Iterable
 
-from shmooze.broker import Broker
-from shmooze.lib.program import run_named
-from shmooze.modules.catalog import types_from_settings
+from shmooze.broker.broker import Broker
+from shmooze.broker.catalog import types_from_settings
 from shmooze.modules.module import Module
+from shmooze.runtime.program import run_named
 
 
 class Pool(Broker):

@@ -7,21 +7,21 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from shmooze.lib.patch import patch_all
+    from shmooze.runtime.patch import patch_all
 
     patch_all()
 
 from collections.abc import Iterable
 from typing import Any
 
-from shmooze.broker import Broker
+from shmooze.broker.broker import Broker
+from shmooze.broker.catalog import by_type, types_from_settings
+from shmooze.broker.events import View
+from shmooze.broker.views import Wanted, entry, select, show
 from shmooze.errors import CommandError
-from shmooze.lib.events import View
-from shmooze.lib.program import run_named
-from shmooze.modules.catalog import by_type, types_from_settings
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
-from shmooze.modules.report import Wanted, entry, select, show
+from shmooze.runtime.program import run_named
 
 
 class Queue(Broker):

@@ -13,9 +13,9 @@ import argparse
 import sys
 
 from shmooze import settings
+from shmooze.access.token_file import CONTROL, ROLES, TokenFile
 from shmooze.errors import SettingsError
-from shmooze.lib.inherited import open_missing_streams
-from shmooze.lib.tokens import CONTROL, ROLES, TokenFile
+from shmooze.runtime.inherited import open_missing_streams
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from __future__ import annotations
 if __name__ == "__main__":
     # Ahead of every import that opens or waits: what is imported unpatched stays unpatched, and
     # concurrent requests would then share one request object.
-    from shmooze.lib.patch import patch_all
+    from shmooze.runtime.patch import patch_all
 
     patch_all()
 
@@ -38,16 +38,16 @@ import bottle
 from bottle import request, response
 
 from shmooze import settings
+from shmooze.access.gate import CLIENT, TOKEN, Door, warn_if_open
+from shmooze.access.login import Login
 from shmooze.errors import ShmoozeError
 from shmooze.lib import packet
-from shmooze.lib.answers import Refused, answer_error, json_body
-from shmooze.lib.backend import Answer, Backend
-from shmooze.lib.door import CLIENT, TOKEN, Door, warn_if_open
-from shmooze.lib.files import StaticFiles
-from shmooze.lib.limits import Limits
-from shmooze.lib.login import Login
-from shmooze.lib.program import complain, run
-from shmooze.lib.server import WHILE_IT_WAITS, Server
+from shmooze.runtime.program import complain, run
+from shmooze.web.answers import Refused, answer_error, json_body
+from shmooze.web.client import Answer, Backend
+from shmooze.web.files import StaticFiles
+from shmooze.web.limits import Limits
+from shmooze.web.server import WHILE_IT_WAITS, Server
 
 log = logging.getLogger(__name__)
 
@@ -245,7 +245,7 @@ def _program() -> Gateway:
         )
     gateway = Gateway(source, workers)
     if workers > 1:
-        from shmooze.lib.workers import Supervisor  # most gateways start sooner without
+        from shmooze.runtime.workers import Supervisor  # most gateways start sooner without
 
         supervisor = Supervisor(workers, gateway.host, source.port("wsgi"))
         gateway.announce()

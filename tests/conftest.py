@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import PATIENCE, ROOT, Client, Site, free_ports, is_listening, wait_until
 
-from shmooze.lib.tokens import TokenFile
+from shmooze.access.token_file import TokenFile
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -12,8 +12,8 @@ import pytest
 from raw_service import RawService, ok
 from support import free_ports
 
-from shmooze.lib.answers import Refused
-from shmooze.lib.backend import Answer, Backend
+from shmooze.web.answers import Refused
+from shmooze.web.client import Answer, Backend
 
 
 def backend(port: int, host: str = "127.0.0.1") -> Backend:

@@ -11,9 +11,9 @@ import pytest
 from gevent import socket
 
 from shmooze.errors import ModuleError
-from shmooze.lib.command_stream import Answer, CommandStream, Superseded, Withdrawn
-from shmooze.lib.patience import Patience
-from shmooze.lib.stream import StreamEnded
+from shmooze.modules.channel.command_stream import Answer, CommandStream, Superseded, Withdrawn
+from shmooze.modules.channel.stream import StreamEnded
+from shmooze.runtime.patience import Patience
 
 #: Seconds that nothing here takes, unless it hangs.
 LONG = 20.0

@@ -15,7 +15,7 @@ from events import Watcher
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from support import CHILDREN, ROOT, Client, Refusal, Site, child, wait_until
 
-from shmooze.lib.tokens import TokenFile
+from shmooze.access.token_file import TokenFile
 
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\">"
 CLOCK = {"process": [sys.executable, str(ROOT / "examples" / "modules" / "clock.py")]}

@@ -13,7 +13,7 @@ from console import add_countdowns, form_of, order, rows, service, shown_uids
 from playwright.sync_api import Browser, Locator, Page, expect
 from support import PATIENCE, Client, Site, child, wait_until
 
-from shmooze.lib.tokens import TokenFile
+from shmooze.access.token_file import TokenFile
 
 pytestmark = needs_chromium
 

@@ -26,7 +26,7 @@ from support import (
     wait_until,
 )
 
-from shmooze.lib.tokens import TokenFile
+from shmooze.access.token_file import TokenFile
 
 QUICK = {"process": ["bash", str(CHILDREN / "quick.sh")]}
 

@@ -34,9 +34,9 @@ from support import (
     wait_until,
 )
 
+from shmooze.access.gate import CLIENT, Door
+from shmooze.access.token_file import Holder, TokenFile
 from shmooze.errors import SettingsError
-from shmooze.lib.door import CLIENT, Door
-from shmooze.lib.tokens import Holder, TokenFile
 from shmooze.settings import Settings
 
 WELL = {"process": child("well")}

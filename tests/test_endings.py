@@ -466,10 +466,10 @@ def test_pid_1_of_a_container_leaves_nothing(make_site: Callable[..., Site]) -> 
 
 #: A pool that soon tells what holds a process, and soon gives up.
 HASTY_POOL = """
-from shmooze.lib.patch import patch_all
+from shmooze.runtime.patch import patch_all
 patch_all()
 import runpy
-from shmooze.modules.launcher import LocalProcess
+from shmooze.processes.local import LocalProcess
 LocalProcess.held_interval, LocalProcess.held_timeout = 0.1, 0.5
 runpy.run_module("shmooze.pool", run_name="__main__")
 """

@@ -16,11 +16,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from shmooze.errors import PacketError, SettingsError
-from shmooze.lib import intake, packet
-from shmooze.lib.limits import Limits
-from shmooze.lib.request import BadRequest, Head, HungUp, Incoming, parse_head
-from shmooze.lib.stream import Breach, SetParameters, Update, UpdateStream
+from shmooze.lib import packet
+from shmooze.modules.channel.stream import Breach, SetParameters, Update, UpdateStream
+from shmooze.runtime import jsonsafe
 from shmooze.settings import Settings
+from shmooze.web.limits import Limits
+from shmooze.web.request import BadRequest, Head, HungUp, Incoming, parse_head
 
 EXAMPLES = os.environ.get("SHMOOZE_FUZZ")
 
@@ -71,7 +72,7 @@ def is_one_line(words: str) -> bool:
 @given(anything)
 def test_what_a_client_sends_can_go_out_again_or_is_refused(data: bytes) -> None:
     try:
-        value = intake.decode(data)
+        value = jsonsafe.decode(data)
     except PacketError as bad:
         assert is_one_line(str(bad))
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import PATIENCE, ROOT, Site, child, is_alive, wait_until
 
-from shmooze.modules.tree import children
+from shmooze.processes.tree import children
 
 #: Runs what follows with all standard streams closed.
 CLOSED = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
@@ -161,7 +161,7 @@ def test_a_signal_that_the_program_itself_ignores_stays_so(make_site: Callable[.
 GUARDED = """
 from gevent import monkey; monkey.patch_all()
 import os, signal, sys, time
-from shmooze.modules.guardian import stand_guard
+from shmooze.processes.guardian import stand_guard
 stand_guard()
 child = os.fork()
 if child == 0:

@@ -14,8 +14,9 @@ from support import Client, Site, child, wait_until
 QUEUE = """
 from gevent import monkey
 monkey.patch_all()
-from shmooze.lib import results, service
-from shmooze.lib.events import EventHub
+from shmooze.web import results
+from shmooze.lib import service
+from shmooze.broker.events import EventHub
 from shmooze.queue import _from_settings
 results.MAX_RESULT = 20_000
 service.JSONCommandProcessor.max_answer = 10_000

@@ -11,7 +11,7 @@ import pytest
 from support import CHILDREN, PATIENCE, Client, Site, wait_until
 
 from shmooze.lib import packet
-from shmooze.lib.output import Output
+from shmooze.processes.output import Output
 
 QUICK = str(CHILDREN / "quick.sh")
 

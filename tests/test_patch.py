@@ -14,7 +14,7 @@ PROGRAM = """
 import sys
 from gevent import events
 before = events.notify_and_call_entry_points
-from shmooze.lib.patch import patch_all
+from shmooze.runtime.patch import patch_all
 patch_all()
 from gevent import monkey
 assert monkey.is_module_patched("socket") and monkey.is_module_patched("subprocess")

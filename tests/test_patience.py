@@ -8,7 +8,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from shmooze.lib.patience import Patience
+from shmooze.runtime.patience import Patience
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from support import AS_ORDINARY_USER, ROOT, child
 
-from shmooze.modules import peer
+from shmooze.processes import peer
 
 #: Where to listen, and where a client connects to.
 WAYS = [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support import Refusal, Site, child, wait_until
 
-from shmooze.modules.restart import Restarts
+from shmooze.modules.restarts import Restarts
 
 
 def test_delays_double_up_to_the_longest_and_are_spread() -> None:

@@ -21,7 +21,7 @@ from support import (
     wait_until,
 )
 
-from shmooze.lib.limits import Limits
+from shmooze.web.limits import Limits
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +35,11 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 FOREIGN = """
-from shmooze.lib.patch import patch_all
+from shmooze.runtime.patch import patch_all
 patch_all()
 import gevent
-from shmooze.lib.limits import Limits
-from shmooze.lib.server import Server
+from shmooze.web.limits import Limits
+from shmooze.web.server import Server
 
 ANSWERS = {
     "/text": ["text"],

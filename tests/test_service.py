@@ -34,8 +34,8 @@ from support import (
 from shmooze import settings
 from shmooze.errors import Failure, PacketError, ServiceTimeout, ServiceUnreachable
 from shmooze.lib import bot, packet, service
-from shmooze.lib.program import name_of
 from shmooze.lib.service import JSONCommandProcessor, Service, json_query
+from shmooze.runtime.program import name_of
 from shmooze.settings import Settings
 
 

@@ -16,8 +16,8 @@ import pytest
 from support import ROOT, Site, free_ports, refusals, wait_until
 
 from shmooze import settings
+from shmooze.broker.catalog import by_type, impatient_gateway, types_from_settings
 from shmooze.errors import SettingsError
-from shmooze.modules.catalog import by_type, impatient_gateway, types_from_settings
 from shmooze.modules.module import Module
 from shmooze.settings import Settings
 
@@ -336,7 +336,9 @@ def test_a_gateway_that_waits_for_less_than_a_module_may_take_is_told(
 def test_a_pool_tells_of_an_impatient_gateway_at_its_start(make_site: Callable[..., Site]) -> None:
     described = {"slow": {"process": ["true"], "command_timeout": 61}}
     site = make_site(services=("pool",), settings={"pool": {"modules": described}}).start()
-    words = "WARNING shmooze.broker: pool: `command_timeout` of slow is 61 s, and `wsgi_timeout`"
+    words = (
+        "WARNING shmooze.broker.broker: pool: `command_timeout` of slow is 61 s, and `wsgi_timeout`"
+    )
     wait_until(lambda: words in site.log("pool"), "it is told")
 
 

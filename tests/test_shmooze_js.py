@@ -690,7 +690,7 @@ def test_a_page_that_gets_a_snapshot_in_parts_knows_what_the_service_knows(
     program = """
 from gevent import monkey
 monkey.patch_all()
-from shmooze.lib.events import EventHub
+from shmooze.broker.events import EventHub
 from shmooze.queue import _from_settings
 EventHub.max_event = EventHub.kept_bytes = 4_000
 _from_settings("queue").serve_forever()

@@ -16,7 +16,7 @@ import pytest
 from gevent.event import AsyncResult
 from support import CHILDREN, PATIENCE, Client, Refusal, Site, parent_of, wait_until
 
-from shmooze.modules import starter
+from shmooze.processes import spawn
 
 FILES = 200
 
@@ -116,18 +116,18 @@ def test_what_exec_says_is_told(site: Site) -> None:
     assert heard == faults
 
 
-@pytest.mark.parametrize("launch", [starter._fork, starter._spawn])
+@pytest.mark.parametrize("launch", [spawn._fork, spawn._spawn])
 def test_nobody_else_has_a_turn_before_a_child_has_its_owner(
-    launch: Callable[[starter._Order], int],
+    launch: Callable[[spawn._Order], int],
 ) -> None:
     others: list[str] = []
     other = gevent.spawn(others.append, "ran")
     status: AsyncResult[int] = AsyncResult()
     long_search = {"PATH": "/no:" * 30_000 + os.environ["PATH"]}
-    program = "false" if launch is starter._fork else shutil.which("false")
+    program = "false" if launch is spawn._fork else shutil.which("false")
     with open(os.devnull, "wb") as nowhere:
         output = nowhere.fileno()
-        launch(starter._Order([program], long_search, output, output, None, status.set))
+        launch(spawn._Order([program], long_search, output, output, None, status.set))
     assert others == []
     assert status.get(timeout=PATIENCE) == 1
     other.join()
@@ -135,7 +135,7 @@ def test_nobody_else_has_a_turn_before_a_child_has_its_owner(
 
 #: A pool that would rather wait for an output's end than close it.
 PATIENT_POOL = """
-from shmooze.lib.patch import patch_all
+from shmooze.runtime.patch import patch_all
 patch_all()
 import runpy
 from shmooze.modules import Module

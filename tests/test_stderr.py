@@ -52,7 +52,7 @@ def test_service_whose_output_nobody_reads_goes_on_and_ends(make_site: Callable[
 LOGGING = """
 from gevent import monkey; monkey.patch_all()
 import logging, sys, gevent
-from shmooze.lib.stderr import PlainStderrHandler, StderrHandler
+from shmooze.runtime.logs import PlainStderrHandler, StderrHandler
 StderrHandler.flush_timeout = 30
 StderrHandler.max_lines = 100
 handler = {handler}()

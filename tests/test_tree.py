@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from shmooze.modules import tree
+from shmooze.processes import tree
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ESRCH, errno.EACCES])

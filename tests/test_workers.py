@@ -36,10 +36,10 @@ from support import (
 )
 from terminal import Terminal, Window
 
-from shmooze.lib import heartbeats
-from shmooze.lib.heartbeats import Heartbeats
-from shmooze.lib.workers import Supervisor
-from shmooze.modules.tree import children
+from shmooze.processes.tree import children
+from shmooze.runtime import heartbeats
+from shmooze.runtime.heartbeats import Heartbeats
+from shmooze.runtime.workers import Supervisor
 from shmooze.settings import Settings
 from shmooze.wsgi import Gateway
 
@@ -385,7 +385,7 @@ def test_an_answer_under_way_is_finished_before_the_end(
 def test_lines_of_the_log_tell_which_worker(site: Site) -> None:
     workers_of(site)
     assert site.stop("wsgi") == {"wsgi": 0}
-    stopping = re.findall(r"INFO (.*)shmooze.lib.program: wsgi: stopping", site.log("wsgi"))
+    stopping = re.findall(r"INFO (.*)shmooze.runtime.program: wsgi: stopping", site.log("wsgi"))
     assert sorted(stopping) == ["worker 1: ", "worker 2: "]
     assert site.log("wsgi").count("gateway: http://") == 1
 

@@ -30,7 +30,7 @@ from gevent.threadpool import ThreadPool
 from shmooze import settings
 from shmooze.errors import SettingsError
 from shmooze.lib.logfile import LogFile, Rows, Values
-from shmooze.lib.turns import Turns
+from shmooze.runtime.time_slices import Turns
 
 log = logging.getLogger(__name__)
 

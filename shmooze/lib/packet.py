@@ -32,7 +32,7 @@ def error(message: str) -> dict[str, Any]:
     text = " ".join(str(message).split())
     if not text.isprintable():
         # Few messages need it, and each child would load it.
-        from shmooze.lib.printable import printable
+        from shmooze.runtime.printable import printable
 
         text = printable(text)
     return {"success": False, "error": text}

@@ -34,6 +34,8 @@ import gevent
 import msgspec
 
 from shmooze import settings
+from shmooze.access.gate import CLIENT, ROLE, Door, warn_if_open
+from shmooze.access.token_file import CONTROL
 from shmooze.errors import (
     CommandError,
     PacketError,
@@ -43,15 +45,16 @@ from shmooze.errors import (
     ShmoozeError,
     TooMany,
 )
-from shmooze.lib import intake, packet, results
-from shmooze.lib.answers import Refused, answer_error, json_body
-from shmooze.lib.door import CLIENT, ROLE, Door, warn_if_open
-from shmooze.lib.limits import Limits
-from shmooze.lib.program import name_of, run
-from shmooze.lib.results import TooLong, encode, encode_result, internal_error, refuse_result
-from shmooze.lib.server import HAS_LEFT, Server, require_patched
-from shmooze.lib.tokens import CONTROL
-from shmooze.lib.turns import Turns
+from shmooze.lib import packet
+from shmooze.runtime import jsonsafe
+from shmooze.runtime.patch import require_patched
+from shmooze.runtime.program import name_of, run
+from shmooze.runtime.time_slices import Turns
+from shmooze.web import results
+from shmooze.web.answers import Refused, answer_error, json_body
+from shmooze.web.limits import Limits
+from shmooze.web.results import TooLong, encode, encode_result, internal_error, refuse_result
+from shmooze.web.server import HAS_LEFT, Server
 
 if not typing.TYPE_CHECKING:  # mypy would take any name for one of these
 
@@ -132,7 +135,7 @@ class JSONCommandProcessor:
                 raise CommandError(f"{cmd}: this token may only read")
             result = function(self, **bind(cmd, function, args))
             if not _is_ours(function):
-                intake.refuse_bytes(result)
+                jsonsafe.refuse_bytes(result)
             answer = packet.good(result)
         except ShmoozeError as refusal:
             answer = packet.error(str(refusal))
@@ -308,7 +311,7 @@ class Service:
 
     def _answer_post(self) -> bytes:
         try:
-            query = intake.decode(json_body(self._limits.max_body))
+            query = jsonsafe.decode(json_body(self._limits.max_body))
         except PacketError as bad:
             raise Refused(400, f"the body is no JSON that can be used: {bad}") from bad
         environ = bottle.request.environ
@@ -340,7 +343,7 @@ def json_query(
     packet is an answer like others: see `packet.assert_success`.
     """
     # Not with the others: most services ask no other one, and start sooner without.
-    from shmooze.lib.backend import BROKEN, Backend
+    from shmooze.web.client import BROKEN, Backend
 
     at = f"{host}:{port}"
     headers = {}
@@ -348,7 +351,7 @@ def json_query(
         if not (token.isascii() and token.isprintable()):
             raise ValueError("a token is one line of printable ASCII characters")
         headers["Authorization"] = f"Bearer {token}"
-    intake.refuse_bytes(query)
+    jsonsafe.refuse_bytes(query)
     service = Backend(at, host, port, timeout, connections=1)
     service.connect_timeout = timeout
     try:

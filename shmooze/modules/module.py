@@ -26,11 +26,9 @@ from gevent.lock import Semaphore
 
 from shmooze.errors import CommandError, Failure, ModuleError, ShmoozeError
 from shmooze.lib import packet
-from shmooze.lib.command_stream import Answer, CommandStream, Superseded, Withdrawn
-from shmooze.lib.output import Outputs
-from shmooze.lib.patience import Patience
 from shmooze.lib.service import caller_has_left
-from shmooze.lib.stream import (
+from shmooze.modules.channel.command_stream import Answer, CommandStream, Superseded, Withdrawn
+from shmooze.modules.channel.stream import (
     Failing,
     Leaving,
     SetParameters,
@@ -39,12 +37,14 @@ from shmooze.lib.stream import (
     Update,
     UpdateStream,
 )
-from shmooze.modules.death import Death
-from shmooze.modules.launcher import Launcher, Process
+from shmooze.modules.exit import Death
 from shmooze.modules.lifecycle import READY, State, step
 from shmooze.modules.parameters import Parameters
-from shmooze.modules.peer import has_unread, holds
-from shmooze.modules.restart import NEVER, Restarts
+from shmooze.modules.restarts import NEVER, Restarts
+from shmooze.processes.local import Launcher, Process
+from shmooze.processes.output import Outputs
+from shmooze.processes.peer import has_unread, holds
+from shmooze.runtime.patience import Patience
 
 EAGER, LAZY = SPAWNS = ("eager", "lazy")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from shmooze.errors import Failure
-from shmooze.lib.stream import encode
+from shmooze.modules.channel.stream import encode
 
 #: A number such as 1e15 grows to so many times its bytes when it is written out.
 _MOST_GROWTH = 5

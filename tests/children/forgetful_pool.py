@@ -4,8 +4,8 @@ from gevent import monkey
 
 monkey.patch_all()
 
-from shmooze.lib.events import EventHub
-from shmooze.modules.catalog import types_from_settings
+from shmooze.broker.catalog import types_from_settings
+from shmooze.broker.events import EventHub
 from shmooze.pool import Pool
 
 EventHub.kept = 3

@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 
-from shmooze.modules.peer import holds
+from shmooze.processes.peer import holds
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4

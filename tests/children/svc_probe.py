@@ -15,8 +15,8 @@ from typing import Any
 import gevent
 
 from shmooze.errors import CommandError
-from shmooze.lib.server import Server
 from shmooze.lib.service import JSONCommandProcessor, Service
+from shmooze.web.server import Server
 
 #: Long, so that a test sees the difference between an answer under way and an idle connection.
 Server.stop_timeout = 20.0

@@ -12,7 +12,7 @@ monkey.patch_all()
 import runpy
 import sys
 
-from shmooze.lib import workers
+from shmooze.runtime import workers
 
 difference = sys.argv.pop()
 if difference == "piped":

@@ -1,0 +1,1 @@
+"""How a module is spoken to: a command stream and an update stream."""

@@ -1,0 +1,36 @@
+"""Listening sockets, as servers and the supervisor of workers open them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from gevent import monkey, socket
+
+from shmooze.errors import ShmoozeError
+
+#: Connections that may wait to be accepted.
+BACKLOG = 1024
+
+
+def listen(host: str, port: int, shared: bool = False) -> Any:
+    """A listening socket, of the plain kind: one of gevent's belongs to a loop, and to no fork.
+
+    `shared`: others of this user may listen there as well. Raises ShmoozeError.
+    """
+    listener = monkey.get_original("socket", "socket")(
+        socket.AF_INET6 if ":" in host else socket.AF_INET
+    )
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Ahead of listen: connections inherit it, those of the first moment too.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as bad:
+        listener.close()
+        problem = os.strerror(bad.errno) if bad.errno and bad.errno > 0 else bad.args[-1]
+        raise ShmoozeError(f"cannot listen on {host}:{port}: {problem}") from bad
+    return listener
