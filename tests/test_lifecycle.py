@@ -13,6 +13,7 @@ from support import PATIENCE
 from shmooze.errors import ModuleError
 from shmooze.modules import Module, lifecycle
 from shmooze.modules.lifecycle import READY, IllegalTransition, State, step
+from shmooze.processes.contract import Endpoint, LaunchSpec
 
 #: As drawn on the architecture page; written down once more, so that a change is a decision.
 DRAWN = {
@@ -111,20 +112,27 @@ class SlowLauncher:
     """Takes its time; gives itself as the process, and notes how `module` is when it is ended."""
 
     module: Module
-    pid = 1
     exit_status: int | None = None
+    output: Sequence[str] = ()
+    errors: Sequence[str] = ()
 
     def __init__(self) -> None:
         self.begun, self.may_go_on = Event(), Event()
         self.ended: list[State] = []
 
-    def launch(self, argv: Sequence[str], stdout: int, stderr: int) -> SlowLauncher:
+    def launch(self, spec: LaunchSpec, endpoint: Endpoint) -> SlowLauncher:
         self.begun.set()
         self.may_go_on.wait()
         return self
 
-    def tree(self) -> list[int]:
-        return []
+    def describe(self) -> str:
+        return "in no place"
+
+    def authenticate(self, connection: object) -> bool:
+        return False
+
+    def close(self, patience: float) -> None:
+        pass
 
     def when_exited(self, call: Callable[[], None]) -> None:
         pass

@@ -118,7 +118,7 @@ def test_what_exec_says_is_told(site: Site) -> None:
 
 @pytest.mark.parametrize("launch", [spawn._fork, spawn._spawn])
 def test_nobody_else_has_a_turn_before_a_child_has_its_owner(
-    launch: Callable[[spawn._Order], int],
+    launch: Callable[[spawn._SpawnRequest], int],
 ) -> None:
     others: list[str] = []
     other = gevent.spawn(others.append, "ran")
@@ -127,7 +127,7 @@ def test_nobody_else_has_a_turn_before_a_child_has_its_owner(
     program = "false" if launch is spawn._fork else shutil.which("false")
     with open(os.devnull, "wb") as nowhere:
         output = nowhere.fileno()
-        launch(spawn._Order([program], long_search, output, output, None, status.set))
+        launch(spawn._SpawnRequest([program], long_search, output, output, None, status.set))
     assert others == []
     assert status.get(timeout=PATIENCE) == 1
     other.join()

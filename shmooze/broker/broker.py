@@ -24,14 +24,13 @@ from typing import Any
 import bottle
 import gevent
 from gevent.event import Event
-from gevent.socket import wait_read
 
 from shmooze import settings
 from shmooze.broker.admission import Admission
 from shmooze.broker.catalog import by_type, impatient_gateway
 from shmooze.broker.events import EventHub, View
 from shmooze.broker.factory import Nursery
-from shmooze.broker.usage import Gauge
+from shmooze.broker.usage import UsageSampler
 from shmooze.broker.views import Wanted, entry, epitaph, explain, select, show
 from shmooze.errors import CommandError, ModuleError
 from shmooze.lib.database import Database
@@ -40,9 +39,8 @@ from shmooze.modules.channel.command_stream import Superseded
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import LAZY, Module, Stale, fault_of
 from shmooze.modules.restarts import NEVER, ON_FAILURE
-from shmooze.processes import guardian
-from shmooze.processes.local import Launcher, LocalLauncher, shortcomings
-from shmooze.processes.spawn import Starter
+from shmooze.processes.contract import Launcher
+from shmooze.processes.local import LocalLauncher
 from shmooze.runtime.program import flush_log
 
 log = logging.getLogger(__name__)
@@ -75,15 +73,14 @@ class Broker(JSONCommandProcessor, Service):
         self.suspended: dict[Module, None] = {}
         self.playing: dict[Module, None] = {}
         self._logfilename = logfilename
-        self._launcher: LocalLauncher | None = None
-        self._guardian: int | None = None
+        self._launcher: Launcher = LocalLauncher()
         self._nursery = Nursery(str(self.name), self._construct)
         #: Those that lost their place and are being told to go.
         self._dismissed: list[Module] = []
         self._gone: deque[dict[str, Any]] = deque(maxlen=self.remembered)
         #: What browsers see live; whatever changes is told to it.
         self.events = EventHub(self.view)
-        self._gauge = Gauge(lambda: self._living)
+        self._usage = UsageSampler(lambda: self._living)
         self._orders: dict[Module, gevent.Greenlet] = {}
         self._progress = Event()
         self._stopping = False
@@ -177,7 +174,7 @@ class Broker(JSONCommandProcessor, Service):
 
     def usage(self) -> dict[str, Any]:
         """What each module uses of the machine; see modules.usage."""
-        return self._gauge.read()
+        return self._usage.read()
 
     # Life of the service.
 
@@ -186,7 +183,7 @@ class Broker(JSONCommandProcessor, Service):
 
         The process splits in two here: what was started before, a thread say, is lost.
         """
-        self._guardian = guardian.stand_guard()
+        self._launcher.guard()
         super().serve_forever()
 
     def start(self) -> None:
@@ -195,20 +192,17 @@ class Broker(JSONCommandProcessor, Service):
         if self._logfilename or settings.get("log_database_path"):
             self.logger = Database(self._logfilename, log_table=f"{self.name}_log")
             self.logger.open()  # programs that read it may start with us
-        starter = Starter()  # ahead of listening: it yields, and clients would find us half started
+        self._launcher.prepare()  # ahead of listening: clients would find us half started
         super().start()
         # The port is ours, so nobody else can be this service now.
-        launcher = LocalLauncher(f"{self.host}:{self.port}", starter)
-        if swept := launcher.sweep():
+        self._launcher.open(f"{self.host}:{self.port}", self._exit_unguarded)
+        if swept := self._launcher.sweep():
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
-        self._launcher = launcher
-        self._nursery.open(launcher, admission, self.kinds())
-        if self._guardian is not None:
-            gevent.spawn(self._outlive, self._guardian)
-        for shortcoming in shortcomings():
-            log.warning("%s: %s", self.name, shortcoming)
-        if warning := impatient_gateway(self.kinds()):
+        self._nursery.open(self._launcher, admission, self.kinds())
+        for warning in self._launcher.warnings():
             log.warning("%s: %s", self.name, warning)
+        if impatient := impatient_gateway(self.kinds()):
+            log.warning("%s: %s", self.name, impatient)
 
     def stop(self) -> None:
         """End every child, then stop serving. Returns when the last one is gone."""
@@ -226,12 +220,8 @@ class Broker(JSONCommandProcessor, Service):
         if self.logger is not None:
             self.logger.close()
 
-    def _outlive(self, guardian_alive: int) -> None:
-        """When the guardian is gone there is nobody to clean up after us: end at once."""
-        wait_read(guardian_alive)
-        log.critical("%s: the guardian was killed; ending all modules", self.name)
-        assert self._launcher is not None
-        self._launcher.end_all()
+    def _exit_unguarded(self) -> None:
+        """Nobody is left to end our modules should we be killed: they were ended, and so do we."""
         flush_log()
         os._exit(1)
 

@@ -15,7 +15,7 @@ from shmooze.errors import CommandError, TooMany
 from shmooze.lib.service import caller
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
-from shmooze.processes.local import Launcher
+from shmooze.processes.contract import Launcher
 
 #: construct(kind, launcher, state): a module without a process
 Construct = Callable[[type[Module], Launcher, State], Module]

@@ -30,7 +30,7 @@ from gevent.threadpool import ThreadPool
 from shmooze import settings
 from shmooze.errors import SettingsError
 from shmooze.lib.logfile import LogFile, Rows, Values
-from shmooze.runtime.time_slices import Turns
+from shmooze.runtime.time_slices import TimeSlices
 
 log = logging.getLogger(__name__)
 
@@ -253,9 +253,9 @@ class Database:
 
     def _encode_pending(self) -> None:
         """Turn rows to text, at the end of the backlog; others have their turn in between."""
-        turns = Turns()
+        slices = TimeSlices()
         for _ in range(len(self._pending)):
-            turns.end_if_over()
+            slices.yield_if_over()
             if not self._pending:
                 break
             row = self._pending.popleft()

@@ -49,7 +49,7 @@ from shmooze.lib import packet
 from shmooze.runtime import jsonsafe
 from shmooze.runtime.patch import require_patched
 from shmooze.runtime.program import name_of, run
-from shmooze.runtime.time_slices import Turns
+from shmooze.runtime.time_slices import TimeSlices
 from shmooze.web import results
 from shmooze.web.answers import Refused, answer_error, json_body
 from shmooze.web.limits import Limits
@@ -156,9 +156,9 @@ class JSONCommandProcessor:
         if len(queries) > self.max_commands:
             raise PacketError(f"a list may hold {self.max_commands} commands at the most")
         answers: list[msgspec.Raw] = []
-        size, turns = 0, Turns()
+        size, slices = 0, TimeSlices()
         for query in queries:
-            turns.end_if_over()
+            slices.yield_if_over()
             if answers and caller_has_left():
                 answer = packet.error("was not executed: the client disconnected before its turn")
             elif size > self.max_answer:

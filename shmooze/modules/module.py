@@ -14,9 +14,8 @@ brings its processes to their end. Nobody else waits for that.
 from __future__ import annotations
 
 import logging
-import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,6 +32,7 @@ from shmooze.modules.channel.stream import (
     Leaving,
     SetParameters,
     StreamEnded,
+    TcpEndpoint,
     UnsetParameters,
     Update,
     UpdateStream,
@@ -41,9 +41,7 @@ from shmooze.modules.exit import Death
 from shmooze.modules.lifecycle import READY, State, step
 from shmooze.modules.parameters import Parameters
 from shmooze.modules.restarts import NEVER, Restarts
-from shmooze.processes.local import Launcher, Process
-from shmooze.processes.output import Outputs
-from shmooze.processes.peer import has_unread, holds
+from shmooze.processes.contract import Launcher, LaunchSpec, Process, Usage
 from shmooze.runtime.patience import Patience
 
 EAGER, LAZY = SPAWNS = ("eager", "lazy")
@@ -145,17 +143,11 @@ class Module:
         self._burial: gevent.Greenlet | None = None
         self._commands = CommandStream(self.listen_host, self._stream_ended)
         self._born = time.monotonic()
-        self._outputs: Outputs | None = None
         self._updates = UpdateStream(self.listen_host, self._take_update, self._stream_ended)
 
     def __repr__(self) -> str:
-        pid = f", pid {self._process.pid}" if self._process else ""
-        return f"<Module {self.TYPE_STRING} {self.uid[:8]}: {self.state.value}{pid}>"
-
-    @property
-    def pid(self) -> int | None:
-        """The child's pid, once there is one."""
-        return self._process.pid if self._process else None
+        where = f", {self._process.describe()}" if self._process else ""
+        return f"<Module {self.TYPE_STRING} {self.uid[:8]}: {self.state.value}{where}>"
 
     @property
     def reason(self) -> str:
@@ -170,16 +162,16 @@ class Module:
     @property
     def output(self) -> list[str]:
         """The last lines of its standard output and error."""
-        return list(self._outputs.lines) if self._outputs else []
+        return self._process.output if self._process else []
 
     @property
     def errors(self) -> list[str]:
         """The last lines of its standard error."""
-        return list(self._outputs.errors) if self._outputs else []
+        return self._process.errors if self._process else []
 
-    def processes(self) -> list[int]:
-        """The pids of the child and of all that it has started, as far as they can be known."""
-        return self._process.tree() if self._process else []
+    def usage(self) -> Usage:
+        """What the child and all that it has started use. Raises CommandError where unknown."""
+        return self._process.usage() if self._process else Usage(0.0, 0, 0)
 
     def prepare(self) -> None:
         """Launch the child and have it connect; it does nothing before `start`.
@@ -235,10 +227,11 @@ class Module:
 
     def _has_unread(self) -> bool:
         connection = self._commands.connection
-        try:
-            return connection is not None and has_unread(connection)
-        except OSError:
-            return False  # the other end is gone, and our reader says so
+        return (
+            connection is not None
+            and self._process is not None
+            and self._process.has_unread(connection)
+        )
 
     def _come_up(self, step: Callable[[], None]) -> None:
         if self.state is State.WAITING:
@@ -338,17 +331,13 @@ class Module:
 
     def _connect(self) -> None:
         ports = self._commands.listen(), self._updates.listen()
-        argv = [*self.process, self.listen_host, *map(str, ports)]
-        outputs = self._outputs = Outputs(f"{self.TYPE_STRING} {self.uid[:8]}")
+        spec = LaunchSpec(self.process, f"{self.TYPE_STRING} {self.uid[:8]}")
         with self._launching:
             if self.state is not State.STARTING:
                 raise StreamEnded("was removed before it was launched")
-            self._process = self._launcher.launch(
-                argv, outputs.stdout.fileno(), outputs.stderr.fileno()
-            )
-        outputs.launched()
+            self._process = self._launcher.launch(spec, TcpEndpoint(self.listen_host, ports))
         for stream in (self._commands, self._updates):
-            stream.accept(self._is_child)
+            stream.accept(self._process.authenticate)
         self._process.when_exited(self._child_ended)
         patience = Patience(self.connect_timeout)
         for stream in (self._commands, self._updates):
@@ -356,15 +345,6 @@ class Module:
                 late = f"did not connect its {stream.name} within {self.connect_timeout:g} s"
                 raise ModuleError(late)
             stream.connected.get()
-
-    def _is_child(self, connection: socket.socket) -> bool:
-        """Whether a connection comes from our child, or from one that it has started."""
-        return holds(self._likely_pids(), connection)
-
-    def _likely_pids(self) -> Iterator[int]:
-        assert self._process is not None
-        yield self._process.pid
-        yield from self._process.tree()  # which takes a look through all processes
 
     def _order(self, cmd: str, args: dict[str, Any] | None = None) -> None:
         """A command that the child may not refuse."""
@@ -476,8 +456,8 @@ class Module:
             death.exited(self._process.exit_status)
         self._commands.close()
         self._updates.close()
-        if self._outputs is not None:
-            self._outputs.close(self.output_timeout)
+        if self._process is not None:
+            self._process.close(self.output_timeout)
         death.seconds, death.ended = time.monotonic() - self._born, time.time()
         self._move_to(State.GONE)
         self.gone.set()

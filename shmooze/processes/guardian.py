@@ -39,7 +39,7 @@ from typing import NoReturn
 import gevent
 from gevent import monkey
 
-from shmooze.processes.local import CAN_FOLLOW_TREES
+from shmooze.processes.capabilities import CAN_FOLLOW_TREES
 from shmooze.processes.tree import children
 from shmooze.runtime import inherited
 from shmooze.runtime.program import ENDING
@@ -58,7 +58,7 @@ TAKEN = signal.valid_signals() - _STOPPING - {signal.SIGKILL}
 KILL_TIMEOUT = 5.0
 
 
-def stand_guard() -> int | None:
+def fork_guardian() -> int | None:
     """Split this process; returns in the service's half only.
 
     The result is the file descriptor that reads as ended once the guardian is gone, or None

@@ -20,7 +20,8 @@ from collections.abc import Callable
 import gevent
 from gevent.os import make_nonblocking
 
-from shmooze.runtime.fd_reader import Inlet, close_now
+from shmooze.processes.contract import OutputLine
+from shmooze.runtime.fd_reader import FdReader, close_now
 from shmooze.runtime.printable import printable
 
 log = logging.getLogger("shmooze.output")
@@ -50,7 +51,7 @@ class Output:
         self._line = self._told = b""
         self._last_news = 0.0
         self._teller: gevent.Greenlet | None = None
-        self._inlet = Inlet(self._read_end, self._take, self.piece)
+        self._fd_reader = FdReader(self._read_end, self._take, self.piece)
 
     def fileno(self) -> int:
         """The end that the child writes to."""
@@ -65,8 +66,8 @@ class Output:
     def close(self, patience: float = 0.0) -> None:
         """Read what is there, for `patience` seconds at the most, and close."""
         self.launched()
-        self._inlet.wait_end(patience)
-        self._inlet.close()
+        self._fd_reader.wait_end(patience)
+        self._fd_reader.close()
         if self._teller is not None:
             self._teller.kill(block=False)
         if self._read_end >= 0:
@@ -151,7 +152,9 @@ class Outputs:
         self._second = 0
         self._this_second = 0
         self._left_out = 0
-        self.stdout = Output(self._lines.append, self._log)
+        #: Called with each complete line.
+        self.listeners: list[Callable[[OutputLine], None]] = []
+        self.stdout = Output(self._keep, self._log)
         try:
             self.stderr = Output(self._keep_error, self._log)
         except OSError:
@@ -181,9 +184,14 @@ class Outputs:
         """The last lines of standard error, likewise."""
         return [*self._errors, *filter(None, [self.stderr.unfinished()])][-self.kept_errors :]
 
+    def _keep(self, line: str, is_error: bool = False) -> None:
+        self._lines.append(line)
+        for listener in self.listeners:
+            listener(OutputLine(line, is_error))
+
     def _keep_error(self, line: str) -> None:
         self._errors.append(line)
-        self._lines.append(line)
+        self._keep(line, is_error=True)
 
     def _log(self, line: str) -> None:
         second = int(time.monotonic())

@@ -64,7 +64,7 @@ def _close_at_exec(first: int) -> bool:
 _CLOSES_AT_EXEC = _close_at_exec(1 << 30)  # of none, to try it
 
 
-class _Order(NamedTuple):
+class _SpawnRequest(NamedTuple):
     """What is to be started, and how."""
 
     argv: Sequence[str]
@@ -76,7 +76,7 @@ class _Order(NamedTuple):
     on_exit: OnExit
 
 
-class Starter:
+class Spawner:
     """Starts programs, each in a session of its own and with nothing to read.
 
     Making one takes some milliseconds, and yields: it tries whether setpriv works here.
@@ -104,7 +104,7 @@ class Starter:
         """
         # Output is of use when it is fresh.
         environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        order = _Order(argv, environ, stdout, stderr, mark, on_exit)
+        order = _SpawnRequest(argv, environ, stdout, stderr, mark, on_exit)
         # An output in the place of a standard stream would have to be moved out of the way first.
         if self._can_spawn and min(stdout, stderr) > 2 and _will_start(argv[0]):
             raised = resource.getrlimit(resource.RLIMIT_NOFILE)[0] != FILES_AT_START[0]
@@ -124,7 +124,7 @@ class Starter:
         try:
             with open(os.devnull, "wb") as nowhere:
                 output = nowhere.fileno()
-                pid = _spawn(_Order(trial, os.environ, output, output, None, status.set))
+                pid = _spawn(_SpawnRequest(trial, os.environ, output, output, None, status.set))
         except (OSError, NotImplementedError):  # the latter where it cannot begin a session
             return False
         try:
@@ -165,7 +165,7 @@ def _head(path: str | bytes) -> bytes:
     return b""
 
 
-def _spawn(order: _Order) -> int:
+def _spawn(order: _SpawnRequest) -> int:
     # The plain one: gevent's own would watch the child as well.
     posix_spawn: Callable[..., int] = monkey.get_original("os", "posix_spawn")
     files = [
@@ -204,7 +204,7 @@ def _bearing(mark: int | None) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_RTTIME, before)
 
 
-def _fork(order: _Order) -> int:
+def _fork(order: _SpawnRequest) -> int:
     """Fork, and wait until the child has become the program or tells why it cannot.
 
     Nothing switches to another greenlet between the fork and the return: whoever waits for the pid
@@ -250,7 +250,7 @@ def _watch(start: Callable[[], int], on_exit: OnExit) -> int:
     return pid
 
 
-def _become(order: _Order, parent: int, writer: int) -> NoReturn:
+def _become(order: _SpawnRequest, parent: int, writer: int) -> NoReturn:
     """In the forked child: become the program, or write the error's number and exit."""
     try:
         set_handler: Callable[[int, int], object] = monkey.get_original("signal", "signal")

@@ -14,15 +14,15 @@ from contextlib import contextmanager
 import gevent
 from gevent.lock import Semaphore
 
-from shmooze.processes.tree import Look, Member
-from shmooze.runtime.time_slices import Turns
+from shmooze.processes.tree import Member, ProcessSnapshot
+from shmooze.runtime.time_slices import TimeSlices
 
 #: The living children that we have started ourselves, by pid: they are no strays.
 started: set[int] = set()
 
-_marks_killed_at_sight: set[int] = set()
-_looking = Semaphore()
-_next_look: gevent.Greenlet | None = None
+_marks_to_kill: set[int] = set()
+_taking = Semaphore()
+_next_snapshot: gevent.Greenlet | None = None
 
 
 def bears(member: Member, mark: int) -> bool:
@@ -30,7 +30,7 @@ def bears(member: Member, mark: int) -> bool:
     return _is_stray(member) and member.mark == mark
 
 
-def may_be() -> bool:
+def any_possible() -> bool:
     """Whether we have a child, be it dead, that we have not started; without one no look is needed.
 
     What a child leaves behind is our own child from the moment that it ends. The kernel's list of
@@ -50,36 +50,36 @@ def _our_children() -> Iterator[int]:
 
 
 @contextmanager
-def killed_at_sight(mark: int) -> Iterator[None]:
+def kill_when_found(mark: int) -> Iterator[None]:
     """Strays that bear `mark` get SIGKILL as soon as a look comes upon them.
 
     One that forks and ends all the time would be gone when the look is over.
     """
-    _marks_killed_at_sight.add(mark)
+    _marks_to_kill.add(mark)
     try:
         yield
     finally:
-        _marks_killed_at_sight.discard(mark)
+        _marks_to_kill.discard(mark)
 
 
-def look_together() -> Look:
+def shared_snapshot() -> ProcessSnapshot:
     """A look that begins after this call; those who ask while another is under way share one."""
-    global _next_look
-    if _next_look is None:
-        _next_look = gevent.spawn(_look_when_free)
-    seen: Look = _next_look.get()
+    global _next_snapshot
+    if _next_snapshot is None:
+        _next_snapshot = gevent.spawn(_take_when_free)
+    seen: ProcessSnapshot = _next_snapshot.get()
     return seen
 
 
-def _look_when_free() -> Look:
-    global _next_look
-    with _looking:
-        _next_look = None
-        return Look(_see, Turns().end_if_over)
+def _take_when_free() -> ProcessSnapshot:
+    global _next_snapshot
+    with _taking:
+        _next_snapshot = None
+        return ProcessSnapshot(_see, TimeSlices().yield_if_over)
 
 
 def _see(member: Member) -> None:
-    if _marks_killed_at_sight and _is_stray(member) and member.mark in _marks_killed_at_sight:
+    if _marks_to_kill and _is_stray(member) and member.mark in _marks_to_kill:
         member.send(signal.SIGKILL)
 
 

@@ -20,7 +20,7 @@ from shmooze.runtime.fd_reader import close_now
 log = logging.getLogger(__name__)
 
 #: How often a machine is looked through on which processes end all the time.
-MOST_LOOKS = 50
+MAX_SNAPSHOTS = 50
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,15 @@ class Group:
             gevent.sleep(self.interval)
 
 
-class Look:
+class ProcessSnapshot:
     """What one look through /proc has found: all living processes, and who was dead already.
 
-    `at_sight` is called with each process as soon as it is seen, `pause` between them.
+    `on_found` is called with each process as soon as it is seen, `pause` between them.
     """
 
     def __init__(
         self,
-        at_sight: Callable[[Member], None] = lambda member: None,
+        on_found: Callable[[Member], None] = lambda member: None,
         pause: Callable[[], None] = lambda: None,
     ) -> None:
         self.living: list[Member] = []
@@ -117,18 +117,18 @@ class Look:
         listed = {int(name) for name in os.listdir("/proc") if name.isdigit()}
         # The new ones first and at once: they are those that may be gone in a moment.
         for pid in listed - _listed_before:
-            self._take(pid, at_sight)
+            self._take(pid, on_found)
         for pid in listed & _listed_before:
             pause()
-            self._take(pid, at_sight)
+            self._take(pid, on_found)
         _listed_before = listed
 
-    def _take(self, pid: int, at_sight: Callable[[Member], None]) -> None:
+    def _take(self, pid: int, on_found: Callable[[Member], None]) -> None:
         member = _read(pid)
         if member is None:
             self.dead.add(pid)
             return
-        at_sight(member)
+        on_found(member)
         self.living.append(member)
         self._children.setdefault(member.parent, []).append(member)
 
@@ -144,7 +144,10 @@ class Look:
         return found
 
 
-def survey(find: Callable[[Look], list[Member]], look: Callable[[], Look] = Look) -> list[Member]:
+def find_processes(
+    find: Callable[[ProcessSnapshot], list[Member]],
+    look: Callable[[], ProcessSnapshot] = ProcessSnapshot,
+) -> list[Member]:
     """What `find` finds among all living processes; when it finds nothing, nothing is there.
 
     To look through /proc takes a moment, and a process that forks and ends in that moment is
@@ -152,7 +155,7 @@ def survey(find: Callable[[Look], list[Member]], look: Callable[[], Look] = Look
     those excepted who were dead at the look before.
     """
     dead_before: set[int] = set()
-    for _ in range(MOST_LOOKS):
+    for _ in range(MAX_SNAPSHOTS):
         seen = look()
         found = find(seen)
         if found or seen.dead <= dead_before:
@@ -199,7 +202,7 @@ _listed_before: set[int] = set()
 
 def children(parent: int) -> list[int]:
     """The pids of a process' living children."""
-    return [each.pid for each in survey(lambda seen: seen.children(parent))]
+    return [each.pid for each in find_processes(lambda seen: seen.children(parent))]
 
 
 def _read(pid: int) -> Member | None:

@@ -1,6 +1,6 @@
-"""Inlets: where bytes come in from a child, read as soon as there are some.
+"""FdReader: reads a file descriptor of a child as soon as there is something to read.
 
-While nothing comes an inlet is a watcher of the event loop and nothing else. Only what has come is
+While nothing comes, a reader is a watcher of the event loop and nothing else. Only what has come is
 worth a greenlet: five that wait for each of a thousand modules would be most of a service's memory.
 """
 
@@ -15,7 +15,7 @@ import gevent
 from gevent import monkey
 from gevent.event import Event
 
-from shmooze.runtime.time_slices import Turns
+from shmooze.runtime.time_slices import TimeSlices
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 close_now: Callable[[int], None] = monkey.get_original("os", "close")
 
 
-class Inlet:
+class FdReader:
     """Reads a file descriptor, which does not block, until its end.
 
     `take` gets each piece that has come, and an empty one at the end, a broken connection's
     included. It runs in a greenlet and may wait; nothing more is read meanwhile. The descriptor
-    remains its owner's, who closes the inlet first.
+    remains its owner's, who closes the reader first.
     """
 
     __slots__ = ("_end", "_fd", "_reader", "_take", "_watcher", "piece")
@@ -65,7 +65,7 @@ class Inlet:
         self._reader = gevent.spawn(self._read)
 
     def _read(self) -> None:
-        turns = Turns()
+        slices = TimeSlices()
         while self._watcher is not None:
             try:
                 data = os.read(self._fd, self.piece)
@@ -80,7 +80,7 @@ class Inlet:
             except Exception:  # a bug; what comes next may be taken, and nobody is left to wait
                 log.exception("what a child has sent was not taken")
             if data:
-                turns.end_if_over()
+                slices.yield_if_over()
             else:
                 self.close()
         self._reader = None

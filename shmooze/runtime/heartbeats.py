@@ -33,7 +33,7 @@ class Heartbeats:
         self.next_look = 0.0
 
     def beat_forever(self, worker: int) -> NoReturn:
-        """In the worker: tell again and again that its loop turns."""
+        """In the worker: tell again and again that its loop slices."""
         while True:
             _COUNTER.pack_into(self._counters, worker * _COUNTER.size, self._count(worker) + 1)
             gevent.sleep(self.interval)

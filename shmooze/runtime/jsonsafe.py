@@ -37,7 +37,7 @@ def decode(data: bytes) -> Any:
         value = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
         raise PacketError(explain(data, bad)) from bad
-    if is_suspicious(data):
+    if needs_check(data):
         verify(data, value)
     return value
 
@@ -51,13 +51,13 @@ def explain(data: bytes, bad: Exception) -> str:
     return str(bad)
 
 
-def is_suspicious(data: bytes) -> bool:
+def needs_check(data: bytes) -> bool:
     """Whether values in `data` have to be looked at: quick, and never wrong about a no."""
     brackets = data.count(b"[") + data.count(b"{")
     return brackets > MAX_DEPTH or not data.isascii() or _LONG_NUMBER.search(data) is not None
 
 
-def may_hide_something(lines: bytes) -> bool:
+def block_needs_check(lines: bytes) -> bool:
     """Whether one of many lines may be suspicious."""
     return (
         not lines.isascii()

@@ -1,4 +1,4 @@
-"""Turns: how work that does not end leaves the loop to others now and then."""
+"""TimeSlices: how work that does not end leaves the loop to others now and then."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import gevent
 
 
-class Turns:
+class TimeSlices:
     """Keeps a greenlet that always has something to do from starving all others."""
 
     #: Seconds that it may work before it lets all others have their turn.
@@ -22,7 +22,7 @@ class Turns:
         """Begin a turn anew: it has waited for something until now."""
         self._ends = time.monotonic() + self.turn
 
-    def end_if_over(self) -> None:
+    def yield_if_over(self) -> None:
         """Wait until nobody else has something to do, if this turn is over."""
         if time.monotonic() > self._ends:
             with gevent.Timeout(self.longest_wait, False):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from shmooze.runtime.time_slices import Turns
+from shmooze.runtime.time_slices import TimeSlices
 from shmooze.web.limits import Limits
 from shmooze.web.sockets import peek
 
@@ -91,7 +91,7 @@ class Incoming:
         self._buffer = bytearray()
         #: The head of the current request, once it is complete.
         self._head = b""
-        self._turns = Turns()
+        self._slices = TimeSlices()
 
     def wait(self) -> None:
         """Wait for the first byte of a request. Raises HungUp.
@@ -100,7 +100,7 @@ class Incoming:
         """
         waits = not self._buffer and peek(self._connection) is None
         if not waits:
-            self._turns.end_if_over()
+            self._slices.yield_if_over()
         self._connection.settimeout(self._limits.idle_timeout)
         try:
             while not self._buffer:
@@ -108,7 +108,7 @@ class Incoming:
         except (OSError, EOFError) as gone:
             raise HungUp from gone
         if waits:  # and others had their turn meanwhile
-            self._turns.begin()
+            self._slices.begin()
 
     def has_hung_up(self) -> bool:
         """Whether the client has closed its side, as far as one can tell without waiting."""

@@ -9,7 +9,7 @@ import msgspec
 
 from shmooze.lib import packet
 from shmooze.runtime.program import name_of
-from shmooze.runtime.time_slices import Turns
+from shmooze.runtime.time_slices import TimeSlices
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,9 @@ def encode_result(query: Any, answer: Any, service: object) -> bytes:
 def _encode_list(result: list[Any]) -> msgspec.Raw:
     """A list as JSON; others have their turn in between. TooLong before it takes more memory."""
     pieces: list[bytes] = []
-    start, count, size, turns = 0, 1, 0, Turns()
+    start, count, size, slices = 0, 1, 0, TimeSlices()
     while start < len(result):
-        turns.end_if_over()
+        slices.yield_if_over()
         pieces.append(msgspec.json.encode(result[start : start + count])[1:-1])
         start += count
         size += len(pieces[-1]) + 1

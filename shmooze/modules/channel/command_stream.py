@@ -204,7 +204,7 @@ class CommandStream(Stream):
         for line in block.split(b"\n"):
             try:
                 answer = _decode_answer(line)
-                if jsonsafe.is_suspicious(line):
+                if jsonsafe.needs_check(line):
                     jsonsafe.verify(line, answer.result)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
                 words = jsonsafe.explain(line, bad)

@@ -20,6 +20,7 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -29,7 +30,7 @@ from gevent.server import StreamServer
 
 from shmooze.errors import Failure, ModuleError, PacketError
 from shmooze.runtime import jsonsafe
-from shmooze.runtime.fd_reader import Inlet
+from shmooze.runtime.fd_reader import FdReader
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,18 @@ _decode_update = msgspec.json.Decoder(Update).decode
 _decode_updates = msgspec.json.Decoder(Update).decode_lines
 
 
+@dataclass(frozen=True)
+class TcpEndpoint:
+    """Host and ports that a child is told to connect to."""
+
+    host: str
+    ports: tuple[int, ...]
+
+    @property
+    def arguments(self) -> list[str]:
+        return [self.host, *map(str, self.ports)]
+
+
 class StreamEnded(ModuleError):
     """The child has hung up, most often because it ends."""
 
@@ -107,7 +120,7 @@ class Stream:
         self._host = host
         self._server: StreamServer | None = None
         self._socket: socket.socket | None = None
-        self._inlet: Inlet | None = None
+        self._fd_reader: FdReader | None = None
         #: The beginning of a line whose end has not come yet.
         self._tail = b""
         self._ended: str | None = None
@@ -141,8 +154,8 @@ class Stream:
     def close(self, reason: str = "was closed") -> None:
         """Give it up and hang up. May be called twice."""
         self.give_up(reason)
-        if self._inlet is not None:
-            self._inlet.close()
+        if self._fd_reader is not None:
+            self._fd_reader.close()
         if self._socket is not None:
             self._socket.close()
 
@@ -153,7 +166,7 @@ class Stream:
         self._socket = connection
         self._stop_listening()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._inlet = Inlet(connection.fileno(), self._receive, self.piece)
+        self._fd_reader = FdReader(connection.fileno(), self._receive, self.piece)
         self.connected.set(None)
 
     def _accepts(self, connection: socket.socket) -> bool:
@@ -182,8 +195,8 @@ class Stream:
             except Exception:  # a bug, which must not leave the child with nobody who listens
                 log.exception("%s: what has come was not taken", self.name)
                 reason, breached = f"cannot be listened to on its {self.name}: internal error", True
-            assert self._inlet is not None
-            self._inlet.close()
+            assert self._fd_reader is not None
+            self._fd_reader.close()
         self._set_ended(reason)
         self._on_end(reason, breached)
 
@@ -193,8 +206,8 @@ class Stream:
             raise Breach(f"sent a line over {self.max_line >> 20} MiB on its {self.name}")
         self._tail = tail
         # As much again as there is of a long line, so that each byte is moved a few times only.
-        assert self._inlet is not None
-        self._inlet.piece = max(self.piece, len(tail))
+        assert self._fd_reader is not None
+        self._fd_reader.piece = max(self.piece, len(tail))
         if newline:
             self._take(block)
 
@@ -260,7 +273,7 @@ class UpdateStream(Stream):
     def _take_together(self, block: bytes) -> int:
         """Take lines that all set parameters as one; their number, or 0 where none was taken."""
         count = block.count(b"}\n{") + 1
-        if count == 1 or jsonsafe.may_hide_something(block):
+        if count == 1 or jsonsafe.block_needs_check(block):
             return 0
         try:
             updates = _decode_updates(block)
@@ -284,7 +297,7 @@ class UpdateStream(Stream):
         for line in lines:
             try:
                 update = _decode_update(line)
-                if jsonsafe.is_suspicious(line):
+                if jsonsafe.needs_check(line):
                     jsonsafe.verify(line, _decode_any(line))
                 on_update(update, len(line), 1)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:

@@ -1,0 +1,37 @@
+"""What a process tree uses of this machine: CPU time and memory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from shmooze.errors import CommandError
+from shmooze.processes.contract import Usage
+from shmooze.processes.tree import shows_our_processes
+from shmooze.runtime.time_slices import TimeSlices
+
+
+def measure(find_pids: Callable[[], list[int]]) -> Usage:
+    """What the processes that `find_pids` returns use together.
+
+    Raises CommandError where /proc tells nothing about them.
+    """
+    if sys.platform == "linux" and not shows_our_processes():
+        raise CommandError("usage is not known here: /proc does not show this service")
+    import psutil  # few services are ever asked, and it takes as long to load as bottle
+
+    slices = TimeSlices()
+    cpu, memory, processes = 0.0, 0, 0
+    for pid in find_pids():
+        slices.yield_if_over()
+        try:
+            process = psutil.Process(pid)
+            with process.oneshot():
+                times, occupied = process.cpu_times(), process.memory_info().rss
+        except psutil.Error:
+            continue  # it has ended, or became another user's
+        cpu += times.user + times.system
+        cpu += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+        memory += occupied
+        processes += 1
+    return Usage(round(cpu, 2), memory, processes)
