@@ -11,11 +11,9 @@ if __name__ == "__main__":
 
     patch_all()
 
-from collections.abc import Iterable
-
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import types_from_settings
-from shmooze.modules.module import Module
+from shmooze.broker.policy import AllPlay, Policy
 from shmooze.runtime.program import run_named
 
 
@@ -25,11 +23,8 @@ class Pool(Broker):
     name = "pool"
     log_namespace = "client-pool"
 
-    def should_play(self, module: Module) -> bool:
-        return True
-
-    def undecided(self) -> Iterable[Module]:
-        return list(self.suspended)
+    def make_policy(self) -> Policy:
+        return AllPlay()
 
     commands = {
         "add": Broker.add,

@@ -16,10 +16,10 @@ from typing import Any
 
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import by_type, types_from_settings
-from shmooze.broker.events import View
-from shmooze.broker.views import Wanted, entry, select, show
+from shmooze.broker.policy import FirstPlays, Policy
+from shmooze.broker.roster import Place
+from shmooze.broker.views import Wanted, select, show
 from shmooze.errors import CommandError
-from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 from shmooze.runtime.program import run_named
 
@@ -37,75 +37,37 @@ class Queue(Broker):
         logfilename: str | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(modules, logfilename, name)
         self.backgrounds_available_dict = by_type(backgrounds)
-        self.background: Module | None = None
-        #: The longest of all types.
-        self._lookahead = max((kind.lookahead for kind in self.kinds()), default=0)
+        super().__init__(modules, logfilename, name)
 
-    def head(self) -> Module | None:
-        """The one whose turn it is: the first that can play, or the background."""
-        for module in self.roster:
-            if module.state in READY:  # one that is being started is passed over
-                return module
-        return self.background
-
-    def view(self) -> View:
-        there = self.background
-        return View(super().view().modules, (there.uid, entry(there)) if there else None)
-
-    def should_play(self, module: Module) -> bool:
-        return module is self.head()
-
-    def may_play(self, module: Module) -> bool:
-        """Only when nobody else is on stage, those who were told to leave it included."""
-        return all(other is module for other in self.playing)
-
-    def undecided(self) -> Iterable[Module]:
-        head = self.head()
-        return [*self.playing, *([head] if head else [])]
-
-    def is_due(self, kind: type[Module], place: int) -> bool:
-        return place <= kind.lookahead
-
-    def due(self) -> Iterable[Module]:
-        near = self.roster[: self._lookahead + 1]
-        return [
-            module
-            for place, module in enumerate(near)
-            if module.state is State.WAITING and self.is_due(type(module), place)
-        ]
+    def make_policy(self) -> Policy:
+        return FirstPlays(self.kinds())
 
     def kinds(self) -> Iterable[type[Module]]:
         return {*super().kinds(), *self.backgrounds_available_dict.values()}
 
-    def replace(self, module: Module, successor: Module | None) -> bool:
-        if module is not self.background:
-            return super().replace(module, successor)
-        self.background = successor
-        return True
-
     def rm(self, uids: list[str]) -> None:
-        before = self.head()
+        before = self._reconciler.chosen()
         named = self._dismiss_named(uids)
-        self.settle_and_wait([*named, *self._changed_heads(before)])
+        self._reconciler.wait_for([*named, *self._newly_chosen(before)])
 
     def mv(self, uids: list[str]) -> None:
-        before = self.head()
-        places = {uid: place for place, uid in reversed(list(enumerate(uids)))}
-        self.roster.sort(key=lambda module: places.get(module.uid, len(places)))
-        self.settle_and_wait(self._changed_heads(before))
+        before = self._reconciler.chosen()
+        self.roster.reorder(uids)
+        self._reconciler.wait_for(self._newly_chosen(before))
 
     def show_background(self, parameters: Wanted = {}) -> dict[str, Any] | None:
-        return show(self.background, parameters) if self.background else None
+        background = self.roster.background
+        return show(background, parameters) if background else None
 
     def set_bg(self, type: str, args: dict[str, Any] = {}) -> dict[str, str]:
-        module = self._start_new(self._kind(self.backgrounds_available_dict, type), args, [])
-        old = [self.background] if self.background else []
+        kind = self._kind(self.backgrounds_available_dict, type)
+        module = self._factory.new_started(kind, args, Place.RESERVED)
+        old = [self.roster.background] if self.roster.background else []
         self._dismiss(old)
-        self.background = module
-        self.settle_and_wait([*old, module])
-        self._refuse_failed(module)
+        self.roster.change(module, Place.BACKGROUND)
+        self._reconciler.wait_for(old)
+        self._wait_for_new(module)
         return {"uid": module.uid}
 
     def backgrounds_available(self) -> list[str]:
@@ -117,15 +79,16 @@ class Queue(Broker):
     def ask_background(self, uid: str, parameters: list[str]) -> dict[str, Any]:
         return select(self._find_background(uid), parameters)
 
-    def _changed_heads(self, before: Module | None) -> list[Module]:
-        """The head of before and the present one, if they are not the same."""
-        now = self.head()
-        return [] if now is before else [head for head in (before, now) if head is not None]
+    def _newly_chosen(self, before: Iterable[Module]) -> list[Module]:
+        """Those whose turn it was and those whose turn it is, if they are not the same."""
+        now = self._reconciler.chosen()
+        return [] if list(now) == list(before) else [*before, *now]
 
     def _find_background(self, uid: str) -> Module:
-        if self.background is None or self.background.uid != uid:
+        background = self.roster.background
+        if background is None or background.uid != uid:
             raise CommandError(f"no background with uid {uid!r} in {self.name}")
-        return self.background
+        return background
 
     commands = {
         "add": Broker.add,

@@ -13,6 +13,7 @@ from gevent import socket
 from shmooze.errors import ModuleError
 from shmooze.modules.channel.command_stream import Answer, CommandStream, Superseded, Withdrawn
 from shmooze.modules.channel.stream import StreamEnded
+from shmooze.modules.channel.tcp import Listener
 from shmooze.runtime.patience import Patience
 
 #: Seconds that nothing here takes, unless it hangs.
@@ -24,10 +25,10 @@ class Peer:
 
     def __init__(self) -> None:
         self.ends: list[tuple[str, bool]] = []
-        self.stream = CommandStream("127.0.0.1", lambda *end: self.ends.append(end))
-        port = self.stream.listen()
-        self.stream.accept(lambda connection: True)
-        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.stream = CommandStream(lambda *end: self.ends.append(end))
+        listener = Listener("127.0.0.1", self.stream)
+        listener.accept(lambda connection: True)
+        self.socket = socket.create_connection(("127.0.0.1", listener.port))
         self.stream.connected.get(timeout=LONG)
         self._lines = self.socket.makefile("rb")
 
@@ -131,7 +132,7 @@ def test_command_that_is_not_wanted_any_more_at_its_turn_is_not_sent(peer: Peer)
 def test_last_command_is_sent_at_once_and_gets_its_own_answer(peer: Peer) -> None:
     first, second = peer.ask("one"), peer.ask("two")
     assert peer.hear() == "one"
-    last = gevent.spawn(outcome, peer.stream.request_last, "rm", None, Patience(LONG))
+    last = gevent.spawn(outcome, peer.stream.request_final, "rm", None, Patience(LONG))
     assert peer.hear() == "rm"
     assert isinstance(first.get(timeout=LONG), Superseded)
     assert isinstance(second.get(timeout=LONG), Superseded)
@@ -142,7 +143,7 @@ def test_last_command_is_sent_at_once_and_gets_its_own_answer(peer: Peer) -> Non
 
 
 def test_after_the_last_command_nothing_is_sent(peer: Peer) -> None:
-    last = gevent.spawn(outcome, peer.stream.request_last, "rm", None, Patience(LONG))
+    last = gevent.spawn(outcome, peer.stream.request_final, "rm", None, Patience(LONG))
     assert peer.hear() == "rm"
     assert isinstance(peer.ask("two").get(timeout=LONG), Superseded)
     assert peer.stream.hang_up("rm")
@@ -152,7 +153,7 @@ def test_after_the_last_command_nothing_is_sent(peer: Peer) -> None:
 
 
 def test_last_command_is_said_once_to_a_child_that_is_late(peer: Peer) -> None:
-    late = outcome(peer.stream.request_last, "rm", None, Patience(0))
+    late = outcome(peer.stream.request_final, "rm", None, Patience(0))
     assert str(late) == "did not answer `rm` in time"
     peer.stream.hang_up("rm")
     assert [peer.hear(), peer.hear()] == ["rm", ""]

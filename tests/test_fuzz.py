@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from shmooze.errors import PacketError, SettingsError
 from shmooze.lib import packet
-from shmooze.modules.channel.stream import Breach, SetParameters, Update, UpdateStream
+from shmooze.modules.channel.stream import Breach
+from shmooze.modules.channel.update_stream import UpdateStream
+from shmooze.modules.channel.updates import SetParameters, Update
 from shmooze.runtime import jsonsafe
 from shmooze.settings import Settings
 from shmooze.web.limits import Limits
@@ -104,7 +106,7 @@ class Heard:
     def __init__(self) -> None:
         self.parameters: dict[str, Any] = {}
         self.answers = 0
-        self.stream = UpdateStream("127.0.0.1", self.take, lambda reason, breach: None)
+        self.stream = UpdateStream(self.take, lambda reason, breach: None)
 
     def take(self, update: Update, size: int, count: int) -> None:
         assert size > 0

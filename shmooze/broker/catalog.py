@@ -15,7 +15,8 @@ from typing import Any
 
 from shmooze import settings
 from shmooze.errors import SettingsError
-from shmooze.modules.module import SPAWNS, Module
+from shmooze.modules.kind import SPAWNS
+from shmooze.modules.module import Module
 from shmooze.modules.restarts import POLICIES
 
 log = logging.getLogger(__name__)

@@ -6,12 +6,13 @@
                        "set"?: {…}, "unset"?: […]}}, "order"?: [uid, …],
                        "background"?: uid | null, "gone"?: {uid: {"reason", "ended"}}}
 
-Strategy. Whoever changes something just says so (`touch`). Some thirty times a second at the
-most, what was touched is compared with what was last told, and the difference becomes one event:
-so a busy module's changes merge, and its last value always comes. An event is encoded once, for
-all. A watcher is no more than a number, that of the last event which it has got; it takes the
-next ones from a bounded history as fast as its client reads. Whoever falls behind that history
-gets a snapshot again, the same one as all who need it at that time. Nobody waits for a watcher.
+Strategy. The roster names each module that changes. Some thirty times a second at most, these
+are compared with what was told of them last, and the difference becomes one event: so a busy
+module's changes merge, and its last value always comes. An event costs what has changed, not what
+there is, and is encoded once, for all. A watcher is no more than the number of the last event that
+it has got. It takes the next ones from a bounded history as fast as its client reads. Whoever falls
+behind that history gets a snapshot again, the same one as all others who need one at that time.
+Nobody waits for a watcher.
 
 While nobody watches, nothing is compared or kept.
 """
@@ -22,13 +23,15 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from typing import Any
 
 import gevent
 import msgspec
 from gevent.event import Event
+
+from shmooze.broker.roster import Change, Roster
+from shmooze.broker.shown import Shown
 
 _encode = msgspec.json.Encoder().encode
 
@@ -36,41 +39,8 @@ _encode = msgspec.json.Encoder().encode
 HEARTBEAT = b":\n\n"
 
 
-@dataclass
-class Entry:
-    """One module, as watchers see it. `parameters` is the living dict, not a copy."""
-
-    type: str
-    state: str
-    parameters: dict[str, Any]
-    #: How often it was started again.
-    restarts: int = 0
-    #: When it is started again, in the seconds of time.time; None: it is not waiting for that.
-    next_attempt_at: float | None = None
-
-    def show(self, uid: str) -> dict[str, Any]:
-        shown: dict[str, Any] = {"uid": uid, "type": self.type, "state": self.state}
-        if self.restarts:
-            shown["restarts"] = self.restarts
-        if self.next_attempt_at is not None:
-            shown["next_attempt_at"] = self.next_attempt_at
-        return {**shown, "parameters": self.parameters}
-
-
-@dataclass
-class View:
-    """All that watchers see: modules by uid, in order, and the background."""
-
-    modules: dict[str, Entry] = field(default_factory=dict)
-    background: tuple[str, Entry] | None = None
-
-    @property
-    def everyone(self) -> dict[str, Entry]:
-        return dict([*self.modules.items(), *([self.background] if self.background else [])])
-
-
 class EventHub:
-    """Tells watchers what changes in what `look` sees."""
+    """Tells watchers what changes in a roster."""
 
     #: Seconds between two events at the least.
     interval = 1 / 30
@@ -85,8 +55,9 @@ class EventHub:
     #: Seconds for which events are kept when the last watcher has gone.
     linger = 60.0
 
-    def __init__(self, look: Callable[[], View]) -> None:
-        self._look = look
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        roster.listen(self._on_change)
         #: Tells this life of the program from others: their numbers mean nothing here.
         self._instance = secrets.token_hex(4)
         self._number = 0
@@ -98,26 +69,32 @@ class EventHub:
         #: When nobody is watching any more; None: somebody is.
         self._deserted: float | None = None
         self._awake = False
-        self._told = View()
-        self._touched: set[str] = set()
+        #: What was told last: modules by uid, their order, and the background.
+        self._told: dict[str, Shown] = {}
+        self._told_order: list[str] = []
+        self._told_background: str | None = None
+        #: Uids of modules that may be different now, and whether the order may be.
+        self._touched: dict[str, None] = {}
+        self._order_touched = False
         self._gone: dict[str, dict[str, str]] = {}
         self._publisher: gevent.Greenlet | None = None
         self._next = Event()
 
-    def touch(self, uid: str | None = None) -> None:
-        """A module has changed; without `uid` the roster has."""
-        if not self._awake:
-            return
-        if uid is not None:
-            self._touched.add(uid)
+    def _on_change(self, uid: str, what: Change) -> None:
+        if self._awake:
+            self._touched[uid] = None
+            self._order_touched |= Change.PLACE in what
+            self._publish_later()
+
+    def _publish_later(self) -> None:
         if self._publisher is None:
             self._publisher = gevent.spawn(self._publish_soon)
 
-    def tell_gone(self, uid: str, reason: str, ended: str) -> None:
-        """A module has gone, for this reason and at this time."""
+    def tell_gone(self, report: dict[str, Any]) -> None:
+        """A module has gone; see views.exit_report."""
         if self._awake:
-            self._gone[uid] = {"reason": reason, "ended": ended}
-            self.touch()
+            self._gone[report["uid"]] = {"reason": report["reason"], "ended": report["ended"]}
+            self._publish_later()
 
     def watch(self, last_id: str | None) -> Iterator[bytes]:
         """Events as they go over the wire, without end; those after `last_id` if that is known."""
@@ -146,7 +123,10 @@ class EventHub:
         self._deserted = None
         if not self._awake:
             self._awake = True
-            self._told = self._copy_of(self._look())
+            everyone = filter(None, [*self._roster.listed, self._roster.background])
+            self._told = {module.uid: Shown.of(module) for module in everyone}
+            self._told_order = self._order()
+            self._told_background = self._background()
             self._number += 1  # what happened meanwhile was told to nobody
 
     def _sleep(self) -> None:
@@ -154,8 +134,9 @@ class EventHub:
         self._history.clear()
         self._history_bytes = 0
         self._touched.clear()
+        self._order_touched = False
         self._gone.clear()
-        self._told = View()
+        self._told = {}
         self._snapshot = (-1, b"", [])
 
     def _number_of(self, last_id: str | None) -> int:
@@ -198,42 +179,36 @@ class EventHub:
         return True
 
     def _difference(self) -> dict[str, Any]:
-        view, told = self._look(), self._told
-        now, before = view.everyone, told.everyone
-        touched, self._touched = self._touched, set()
-        suspects = [
-            uid
-            for uid, entry in now.items()
-            if uid in touched or uid not in before or before[uid].state != entry.state
-        ]
-        compared = {uid: _compare(before.get(uid), now[uid]) for uid in suspects}
-        modules = {uid: difference for uid, difference in compared.items() if difference}
+        """What is different from what was told, which is what is told from now on."""
         change: dict[str, Any] = {}
-        if modules:
+        touched, self._touched = self._touched, {}
+        if modules := {uid: changes for uid in touched if (changes := self._changes_of(uid))}:
             change["modules"] = modules
-        if list(view.modules) != list(told.modules):
-            change["order"] = list(view.modules)
-        background = view.background[0] if view.background else None
-        if background != (told.background[0] if told.background else None):
-            change["background"] = background
+        if self._order_touched:
+            self._order_touched = False
+            if (order := self._order()) != self._told_order:
+                change["order"] = self._told_order = order
+            if (background := self._background()) != self._told_background:
+                change["background"] = self._told_background = background
         if self._gone:
             change["gone"], self._gone = self._gone, {}
-        if change:
-            self._told = self._copy_of(view, told, modules)
         return change
 
-    def _copy_of(self, view: View, told: View | None = None, changed: Collection[str] = ()) -> View:
-        """A view to compare with later; what has not changed is taken over from `told`."""
-        old = told.everyone if told is not None else {}
+    def _changes_of(self, uid: str) -> dict[str, Any]:
+        module, before = self._roster.find(uid), self._told.get(uid)
+        if module is None:
+            self._told.pop(uid, None)
+            return {}
+        now = Shown.of(module)
+        if changes := now.changes_since(before):
+            self._told[uid] = now
+        return changes
 
-        def copy(uid: str, entry: Entry) -> Entry:
-            if uid in old and uid not in changed:
-                return old[uid]
-            return replace(entry, parameters=dict(entry.parameters))
+    def _order(self) -> list[str]:
+        return [module.uid for module in self._roster.listed]
 
-        modules = {uid: copy(uid, entry) for uid, entry in view.modules.items()}
-        background = view.background
-        return View(modules, background and (background[0], copy(*background)))
+    def _background(self) -> str | None:
+        return self._roster.background.uid if self._roster.background else None
 
     def _snapshot_events(self) -> Iterator[bytes]:
         """A snapshot; where it is too long for one event, changes that complete it.
@@ -246,26 +221,28 @@ class EventHub:
         _, snapshot, missing = self._snapshot
         yield snapshot
         for left, uid in zip(reversed(range(len(missing))), missing, strict=True):
-            entry = self._told.everyone.get(uid)
-            change = {"modules": {uid: {"set": entry.parameters}}} if entry else {}
+            shown = self._told.get(uid)
+            change = {"modules": {uid: {"set": shown.parameters}}} if shown else {}
             yield self._event("change", _encode(change), self._id(number, left))
 
     def _make_snapshot(self) -> tuple[bytes, list[str]]:
         """A snapshot, and the uids of those whose parameters were too long for it."""
-        told, size = self._told, 0
-        shown: dict[str, bytes] = {}
+        encoded: dict[str, bytes] = {}
         missing: list[str] = []
-        for uid, entry in told.everyone.items():
-            if size < self.max_event:
-                shown[uid] = _encode(entry.show(uid))
-                size += len(shown[uid])
-            else:
-                shown[uid] = _encode(replace(entry, parameters={}).show(uid))
-                if entry.parameters:
-                    missing.append(uid)
-        background = shown[told.background[0]] if told.background else b"null"
-        modules = b",".join(shown[uid] for uid in told.modules)
-        data = b'{"modules":[%b],"background":%b}' % (modules, background)
+        size = 0
+        background = self._told_background
+        for uid in [*self._told_order, *([background] if background else [])]:
+            shown = self._told[uid]
+            if size >= self.max_event and shown.parameters:
+                shown = shown.without_parameters()
+                missing.append(uid)
+            encoded[uid] = _encode(shown.as_dict(uid))
+            size += len(encoded[uid])
+        modules = b",".join(encoded[uid] for uid in self._told_order)
+        data = b'{"modules":[%b],"background":%b}' % (
+            modules,
+            encoded[background] if background else b"null",
+        )
         return self._event("snapshot", data, self._id(self._number, len(missing))), missing
 
     def _id(self, number: int, left: int = 0) -> str:
@@ -286,29 +263,3 @@ def _encode_change(change: dict[str, Any], most: int) -> bytes | None:
         if size > most:
             return None
     return _encode({**change, "modules": modules} if modules else change)
-
-
-def _compare(before: Entry | None, now: Entry) -> dict[str, Any]:
-    """What of a module is different.
-
-    Values are told apart by identity, since 1, 1.0 and True are equal and not the same.
-    """
-    difference: dict[str, Any] = {}
-    if before is None or before.type != now.type:
-        difference["type"] = now.type
-    if before is None or before.state != now.state:
-        difference["state"] = now.state
-    if now.restarts != (before.restarts if before is not None else 0):
-        difference["restarts"] = now.restarts
-    if now.next_attempt_at != (before.next_attempt_at if before is not None else None):
-        difference["next_attempt_at"] = now.next_attempt_at
-    old = before.parameters if before is not None else {}
-    missing = object()
-    values = {
-        name: value for name, value in now.parameters.items() if old.get(name, missing) is not value
-    }
-    if values:
-        difference["set"] = values
-    if names := [name for name in old if name not in now.parameters]:
-        difference["unset"] = names
-    return difference

@@ -1,95 +1,120 @@
-"""Where the modules of a queue or pool come from, and which of them have processes.
-
-How many there may be, how often a client may start one, whether one on standby is there already:
-all that is asked before a module is made is asked here.
-"""
+"""Where modules come from: admitted, taken from standby or made, and brought through `init`."""
 
 from __future__ import annotations
 
+import logging
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from shmooze.broker.admission import Admission
+from shmooze.broker.launchers import Launchers
+from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.standby import Standby
-from shmooze.errors import CommandError, TooMany
+from shmooze.broker.views import explain
+from shmooze.errors import CommandError, ModuleError, TooMany
 from shmooze.lib.service import caller
 from shmooze.modules.lifecycle import State
-from shmooze.modules.module import Module
-from shmooze.processes.contract import Launcher
+from shmooze.modules.module import LogFunction, Module, Stale, fault_of
 
-#: construct(kind, launcher, state): a module without a process
-Construct = Callable[[type[Module], Launcher, State], Module]
+log = logging.getLogger(__name__)
 
 
-class Nursery:
-    """Makes modules for `name`, a queue or pool, from when it is opened until it is closed."""
+class ModuleFactory:
+    """Makes modules for `service`, a queue or pool, from when it is opened until it is closed.
 
-    def __init__(self, name: str, construct: Construct) -> None:
-        self._name, self._construct = name, construct
-        #: Every module with a process that is not yet gone.
-        self.living: dict[Module, None] = {}
-        #: Those of them that are being ended.
-        self.ending: set[Module] = set()
-        #: Those that have a place and no process yet.
-        self.waiting: set[Module] = set()
-        self.standby = Standby([], self._make, self._is_starting)
-        self._launcher: Launcher | None = None
-        self._closed = False
+    Each is in the roster from the start. `on_change` is called at each change of its state.
+    """
 
-    def open(self, launcher: Launcher, admission: Admission, kinds: Iterable[type[Module]]) -> None:
+    def __init__(
+        self, service: str, roster: Roster, on_change: Callable[[Module], None], log: LogFunction
+    ) -> None:
+        self._service, self._roster, self._on_change, self._log = service, roster, on_change, log
+        self.standby = Standby([], self._make, roster)
+        self._launchers: Launchers | None = None
+        self._is_closed = False
+
+    def open(
+        self, launchers: Launchers, admission: Admission, kinds: Iterable[type[Module]]
+    ) -> None:
         """From now on there can be modules."""
-        self._launcher, self._admission = launcher, admission
-        self.standby = Standby(kinds, self._make, self._is_starting)
+        self._launchers, self._admission = launchers, admission
+        self.standby = Standby(kinds, self._make, self._roster)
         self.standby.start()
 
     def close(self) -> None:
         """From now on there can be no new ones."""
-        self._closed = True
+        self._is_closed = True
         self.standby.stop()
 
-    def new(self, kind: type[Module]) -> Module:
-        """A module that has not got `init` yet, on behalf of the caller. Raises CommandError."""
-        if not self.standby.has(kind):
-            self._make_room()
-        self._count_for_caller()
-        return self.standby.take(kind) or self._make(kind)
+    def new_waiting(
+        self, kind: type[Module], args: dict[str, Any], uid: str | None = None
+    ) -> Module:
+        """A module that gets its process later. Raises CommandError.
 
-    def new_instead(self, kind: type[Module]) -> Module:
-        """A fresh one for a caller who got one from standby that was dead or asleep."""
-        self.standby.count_miss(kind)
-        self._make_room()
-        return self._make(kind)
-
-    def new_waiting(self, kind: type[Module], args: dict[str, Any]) -> Module:
-        """One that gets its process later, by `begin`. Raises CommandError."""
+        `uid` is that of a module which comes back; a new one gets its own.
+        """
         self._make_room()
         self._count_for_caller()
-        module = self._make(kind, State.WAITING)
+        module = self._make(kind, State.WAITING, uid)
         module.args = args
         return module
 
-    def begin(self, module: Module) -> bool:
-        """A waiting module is to be started now; False: somebody does so already."""
-        if self._closed or module in self.living:
-            return False
-        self.waiting.discard(module)
-        self.living[module] = None
-        return True
+    def new_started(self, kind: type[Module], args: dict[str, Any], place: Place) -> Module:
+        """A module that has accepted `init`, at a place where it was meanwhile.
 
-    def forget(self, module: Module) -> None:
-        """It has gone."""
-        self.living.pop(module, None)
-        self.ending.discard(module)
-        self.waiting.discard(module)
+        It comes from standby, or is a fresh one; also where that from standby is dead or does not
+        respond. Raises CommandError.
+        """
+        if not self.standby.has(kind):
+            self._make_room()
+        self._count_for_caller()
+        module = self.standby.take(kind) or self._make(kind)
+        try:
+            self._bring_up(module, args, place)
+        except Stale:
+            log.warning(
+                "%s: %r from standby did not respond: starting another", self._service, module
+            )
+            self.standby.count_miss(kind)
+            self._make_room()
+            module = self._make(kind)
+            self._bring_up(module, args, place)
+        return module
 
-    def _make(self, kind: type[Module], state: State = State.STARTING) -> Module:
+    def _bring_up(self, module: Module, args: dict[str, Any], place: Place) -> None:
+        self._roster.change(module, place)
+        try:
+            module.start(args)
+        except Stale:
+            raise
+        except ModuleError as bad:
+            raise CommandError(explain(module)) from bad
+        except Exception as bug:  # a fault of ours, or of the application's subclass
+            module.fail(fault_of("start", bug))
+            if isinstance(bug, CommandError):
+                raise
+            log.exception("%s: %r: `start` failed", self._service, module)
+            module.gone.wait()
+            raise CommandError(explain(module)) from bug
+        except BaseException:  # whoever wanted it has given it up
+            module.fail(ModuleError("was given up while it started"))
+            raise
+
+    def _make(
+        self, kind: type[Module], state: State = State.STARTING, uid: str | None = None
+    ) -> Module:
         self._find_room()
-        assert self._launcher is not None
-        module = self._construct(kind, self._launcher, state)
-        if state is State.WAITING:
-            self.waiting.add(module)
-        else:
-            self.living[module] = None
+        assert self._launchers is not None
+        module = kind(
+            uid or str(uuid.uuid4()),
+            self._launchers.of(kind),
+            self._on_change,
+            self._log,
+            lambda module: self._roster.tell(module, Change.PARAMETERS),
+            state,
+        )
+        self._roster.change(module)
         return module
 
     def _make_room(self) -> None:
@@ -97,26 +122,18 @@ class Nursery:
         try:
             self._find_room()
         except TooMany:
-            if not self.standby.give_way():
+            if not self.standby.evict_one():
                 raise
 
     def _find_room(self) -> None:
         """Raise CommandError where there can be no module more."""
-        if self._closed:
-            raise CommandError(f"{self._name} is shutting down")
-        if self._launcher is None:
-            raise CommandError(f"{self._name} is still starting")
-        ending = len(self.ending)
-        self._admission.find_room(len(self.living) - ending + len(self.waiting), ending)
+        if self._is_closed:
+            raise CommandError(f"{self._service} is shutting down")
+        if self._launchers is None:
+            raise CommandError(f"{self._service} is still starting")
+        ending = len(self._roster.in_state(State.ENDING))
+        self._admission.find_room(len(self._roster.everyone) - ending, ending)
 
     def _count_for_caller(self) -> None:
         if (who := caller.get()) is not None:
             self._admission.count(who.address)
-
-    def _is_starting(self) -> bool:
-        """Whether a module is being started that somebody waits for."""
-        return any(
-            module.state is State.STARTING and module.next_attempt is None
-            for module in self.living
-            if module not in self.standby
-        )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from shmooze.broker.events import Entry
 from shmooze.modules.module import Module
+from shmooze.runtime import clock
 
 #: Begins a traceback of Python; its other lines are indented.
 _TRACEBACK = "Traceback (most recent call last):"
@@ -24,29 +23,18 @@ def show(module: Module, wanted: Wanted) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "uid": module.uid,
         "type": module.TYPE_STRING,
-        "state": module.state.value,
+        "state": module.state.shown,
     }
     if module.restarts.count:
         shown["restarts"] = module.restarts.count
     if module.next_attempt is not None:
         shown["next_attempt_at"] = module.next_attempt
-        shown["next_attempt_in"] = round(max(0.0, module.next_attempt - time.time()), 1)
+        shown["next_attempt_in"] = round(max(0.0, module.next_attempt - clock.time()), 1)
     if wanted is True:
         shown["parameters"] = dict(module.parameters)
     elif wanted and module.TYPE_STRING in wanted:
         shown["parameters"] = select(module, wanted[module.TYPE_STRING])
     return shown
-
-
-def entry(module: Module) -> Entry:
-    """A module as watchers of the events see it."""
-    return Entry(
-        module.TYPE_STRING,
-        module.state.value,
-        module.parameters,
-        module.restarts.count,
-        module.next_attempt,
-    )
 
 
 def select(module: Module, names: list[str]) -> dict[str, Any]:
@@ -61,19 +49,19 @@ def explain(module: Module) -> str:
     words = f"{module.TYPE_STRING} {module.reason}"
     # The listing of a traceback, which is indented, means nothing to a client.
     last_words = [line for line in module.errors if line[:1].strip() and line != _TRACEBACK][-3:]
-    if not last_words or (module.death is not None and module.death.in_own_words):
+    if not last_words or (module.exit is not None and module.exit.cause.own_words):
         return words
     return f"{words}; its last words: {' | '.join(last_words)}"
 
 
-def epitaph(module: Module) -> dict[str, Any]:
+def exit_report(module: Module) -> dict[str, Any]:
     """What `gone` shows: {"uid", "type", "state_at_end", "reason", "exit_status" or "signal",
     "ladder", "ended", "seconds", "stderr_tail"}.
     """
-    assert module.death is not None
+    assert module.exit is not None
     return {
         "uid": module.uid,
         "type": module.TYPE_STRING,
-        **module.death.record(),
+        **module.exit.as_dict(),
         "stderr_tail": module.errors,
     }

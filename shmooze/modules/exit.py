@@ -1,52 +1,118 @@
-"""How and why a module ended: what is kept of it when it has gone."""
+"""Why a module ends, and the record of its end that is kept when it has gone."""
 
 from __future__ import annotations
 
+import enum
 import signal
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from shmooze.errors import ModuleError
+from shmooze.modules.channel.stream import StreamEnded
 
-@dataclass
-class Death:
-    """The record of one end, from its cause until the last process is gone."""
 
-    #: Why: a sentence without its subject, such as "did not answer `play` within 5 s".
+class OwnWords(ModuleError):
+    """The child has refused a command, or given up, and has said why."""
+
+
+class Grace(enum.Enum):
+    """How much time a module gets to end by itself."""
+
+    #: Its `natural_death_timeout` before SIGTERM.
+    FULL = enum.auto()
+    #: SIGTERM at once.
+    NONE = enum.auto()
+    #: SIGKILL at once.
+    KILL = enum.auto()
+
+
+@dataclass(frozen=True)
+class EndCause:
+    """Why a module ends, and what follows from that."""
+
+    #: A sentence without its subject, such as "did not answer `play` within 5 s".
     reason: str
-    #: Whether it was a fault, and not the module's own or a client's wish.
-    failed: bool
-    #: What the module was doing: starting, suspended or playing.
-    state: str
-    #: Whether the exit, once it has come, is the better reason.
+    #: Whether it is a fault, and not the wish of the module or a client.
+    failed: bool = True
+    #: Whether the exit explains it better than `reason`, if it comes in time.
     by_exit: bool = False
     #: Whether the reason is the module's own, and its output need not explain it.
-    in_own_words: bool = False
+    own_words: bool = False
+    #: Whether it is told `rm`, if that was not done yet.
+    tell_rm: bool = True
+    grace: Grace = Grace.FULL
+
+    @classmethod
+    def removed(cls, reason: str) -> EndCause:
+        """A client, or the end of the service, wants it."""
+        return cls(reason, failed=False)
+
+    @classmethod
+    def left(cls) -> EndCause:
+        """It has said that it leaves."""
+        return cls("left by itself", failed=False, tell_rm=False)
+
+    @classmethod
+    def exited(cls) -> EndCause:
+        """Its process has ended."""
+        return cls("ended", by_exit=True, tell_rm=False, grace=Grace.NONE)
+
+    @classmethod
+    def stale(cls, reason: str) -> EndCause:
+        """It must not wake up and begin in spite of all."""
+        return cls(reason, tell_rm=False, grace=Grace.KILL)
+
+    @classmethod
+    def fault(cls, error: ModuleError) -> EndCause:
+        """Something failed. The message of `error` is the reason."""
+        # Where it hung up, most often because it ends, how it ended is the better reason.
+        by_exit, own_words = isinstance(error, StreamEnded), isinstance(error, OwnWords)
+        return cls(str(error), by_exit=by_exit, own_words=own_words)
+
+
+@dataclass
+class ExitRecord:
+    """The record of one end, from its cause until the last process is gone."""
+
+    cause: EndCause
+    #: What the module was doing, as clients see it.
+    state: str
+    #: The strongest means used: "rm", "SIGTERM", "SIGKILL"; None: it ended by itself.
+    ladder: str | None = None
     #: The child's exit status, or minus the number of the signal that ended it.
     status: int | None = None
-    #: The strongest means that we used: "rm", "SIGTERM", "SIGKILL"; None: it ended by itself.
-    ladder: str | None = None
     #: Seconds from its launch to the end of its last process.
     seconds: float = 0.0
     #: When its last process had ended, in seconds since 1970.
     ended: float = 0.0
 
-    def explain_by_own_words(self, reason: str, failed: bool) -> None:
+    @property
+    def reason(self) -> str:
+        """See EndCause."""
+        return self.cause.reason
+
+    @property
+    def failed(self) -> bool:
+        """See EndCause."""
+        return self.cause.failed
+
+    def explain_by(self, cause: EndCause) -> None:
         """Make what the module says of its end the reason, where we saw it hang up before."""
-        if self.by_exit:
-            self.reason, self.failed, self.by_exit = reason, failed, False
+        if self.cause.by_exit:
+            self.cause = cause
 
     def explain_by_exit(self, status: int) -> None:
         """Make the exit itself the reason, where it came before any of our means."""
         if self.state == "starting":
-            self.reason = f"{describe_exit(status)} before `init`"
+            self.cause = EndCause(f"{describe_exit(status)} before `init`", by_exit=True)
         elif status == 0:
-            self.reason, self.failed = "ended by itself", False
+            self.cause = EndCause("ended by itself", failed=False, by_exit=True)
         else:
-            self.reason = describe_exit(status)
+            self.cause = EndCause(describe_exit(status), by_exit=True)
 
     def exited(self, status: int | None) -> None:
-        """Take down how the process ended."""
+        """Note how the process ended."""
         self.status = status
         if self.failed and self.ladder == "rm" and status:
             self.ladder = None  # it crashed while it was told to go: `rm` is nothing to crash at
@@ -56,12 +122,14 @@ class Death:
         moment = datetime.fromtimestamp(self.ended, timezone.utc)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-    def record(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """The part of the answer to `gone` that is about the end."""
         how: dict[str, Any] = {}
         if self.status is not None:
             how = (
-                {"exit_status": self.status} if self.status >= 0 else {"signal": name(-self.status)}
+                {"exit_status": self.status}
+                if self.status >= 0
+                else {"signal": signal_name(-self.status)}
             )
         return {
             "state_at_end": self.state,
@@ -75,11 +143,11 @@ class Death:
 
 def describe_exit(status: int) -> str:
     """An exit status in words."""
-    return f"exited with status {status}" if status >= 0 else f"killed by {name(-status)}"
+    return f"exited with status {status}" if status >= 0 else f"killed by {signal_name(-status)}"
 
 
-def name(number: int) -> str:
-    """A signal's name."""
+def signal_name(number: int) -> str:
+    """The name of a signal."""
     try:
         return signal.Signals(number).name
     except ValueError:

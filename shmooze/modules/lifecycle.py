@@ -1,14 +1,20 @@
 """The states of a module, and the only ways from one to another.
 
-    waiting --> starting --> suspended <--> playing
-       |           |            |             |
-       +-----------+------------+-------------+--> ending --> gone
+    waiting ----+                +--> standby
+                |                |      |
+                +--> starting ---+<-----+
+                |       |        |
+    backoff ----+       |        +--> suspended <--> playing
+       |                |                 |             |
+       +----------------+-----------------+-------------+--> ending --> gone
 
-- *waiting*: it has a place, and no process yet; most modules begin with *starting*.
-- *starting*: launched, not yet connected or not yet through `init`.
-- *suspended*, *playing*: it may be told things; which of the two is the broker's decision.
-- *ending*: it holds no place and no stage any more; its process tree is being ended.
-- *gone*: every process of it is dead and reaped, or left to the system that holds it.
+- *waiting*: it has a place and no process yet. Most modules begin with *starting*.
+- *backoff*: the module before it in its place has ended; it is started after a delay.
+- *starting*: launched, but not connected yet or not through `init` yet.
+- *standby*: connected, and waiting for an `add` to give it `init`.
+- *suspended*, *playing*: it answers commands; the broker decides which of the two it is.
+- *ending*: it has no place any more, and its process tree is being ended.
+- *gone*: all of its processes are dead and reaped, or left to the system that holds them.
 """
 
 from __future__ import annotations
@@ -17,31 +23,42 @@ import enum
 
 
 class State(str, enum.Enum):
-    """Where a module stands; the value is what clients see."""
+    """What a module is doing."""
 
     WAITING = "waiting"
+    BACKOFF = "backoff"
     STARTING = "starting"
+    STANDBY = "standby"
     SUSPENDED = "suspended"
     PLAYING = "playing"
     ENDING = "ending"
     GONE = "gone"
 
+    @property
+    def shown(self) -> str:
+        """The state as clients see it."""
+        return (State.STARTING if self in (State.BACKOFF, State.STANDBY) else self).value
+
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.WAITING: frozenset({State.STARTING, State.ENDING}),
-    State.STARTING: frozenset({State.SUSPENDED, State.ENDING}),
+    State.BACKOFF: frozenset({State.STARTING, State.ENDING}),
+    State.STARTING: frozenset({State.STANDBY, State.SUSPENDED, State.ENDING}),
+    State.STANDBY: frozenset({State.STARTING, State.ENDING}),
     State.SUSPENDED: frozenset({State.PLAYING, State.ENDING}),
     State.PLAYING: frozenset({State.SUSPENDED, State.ENDING}),
     State.ENDING: frozenset({State.GONE}),
     State.GONE: frozenset(),
 }
 
-#: The states in which a module has a place and answers commands.
+#: The states in which a module answers commands.
 READY = frozenset({State.SUSPENDED, State.PLAYING})
+#: The states before that.
+UNSTARTED = frozenset({State.WAITING, State.BACKOFF, State.STARTING, State.STANDBY})
 
 
 class IllegalTransition(Exception):
-    """Our own bug: somebody asked for a step that the table does not have."""
+    """Our own bug: a step was tried that the table does not have."""
 
 
 def step(current: State, target: State) -> State:

@@ -1,28 +1,29 @@
-"""When a module that ended is started again, and when it is given up."""
+"""Restarts: when a module that ended is started again, and when it is given up."""
 
 from __future__ import annotations
 
-import random
-import time
 from collections import deque
+
+from shmooze.runtime import clock
+from shmooze.runtime.backoff import Backoff
 
 NEVER, ON_FAILURE, ALWAYS = POLICIES = ("never", "on-failure", "always")
 
 
 class Restarts:
-    """The restarts of one module: handed from each of its lives to the next.
+    """The restarts of one module, handed from each of its lives to the next.
 
-    The delay doubles with each restart up to a longest one, is spread by chance so that many
-    modules do not come back in the same moment, and begins anew after a life in good health.
+    The delay doubles with each restart up to a longest one, varies at random so that many modules
+    do not come back at the same moment, and begins anew after a healthy life.
     """
 
-    #: A life of so many seconds counts as health.
+    #: A life of so many seconds is healthy.
     healthy = 60.0
-    #: By how much of itself a delay is spread, up and down.
+    #: By how much of itself a delay varies, up and down.
     jitter = 0.25
 
     def __init__(self, delay: float, longest: float, limit: int, period: float) -> None:
-        self._first_delay, self._longest = delay, longest
+        self._backoff = Backoff(delay, longest, self.jitter)
         self._limit, self._period = limit, period
         self._in_a_row = 0
         self._times: deque[float] = deque()
@@ -33,7 +34,7 @@ class Restarts:
 
     def delay_after(self, lived: float) -> float | None:
         """Seconds to wait after a life of `lived` seconds; None: give up."""
-        now = time.monotonic()
+        now = clock.now()
         while self._times and self._times[0] < now - self._period:
             self._times.popleft()
         if len(self._times) >= self._limit:
@@ -41,8 +42,5 @@ class Restarts:
             return None
         self._times.append(now)
         self.count += 1
-        if lived >= self.healthy:
-            self._in_a_row = 0
-        delay = min(self._longest, self._first_delay * 2.0 ** min(self._in_a_row, 64))
-        self._in_a_row += 1
-        return delay * random.uniform(1 - self.jitter, 1 + self.jitter)
+        self._in_a_row = 1 if lived >= self.healthy else self._in_a_row + 1
+        return self._backoff.delay(self._in_a_row)

@@ -6,8 +6,6 @@ stream, so a late answer never reaches another caller.
 
 from __future__ import annotations
 
-import os
-import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -56,14 +54,14 @@ class CommandStream(Stream):
 
     name = "command stream"
 
-    def __init__(self, host: str, on_end: OnEnd) -> None:
-        super().__init__(host, on_end)
+    def __init__(self, on_end: OnEnd) -> None:
+        super().__init__(on_end)
         self._turn = Semaphore()
         self._line = Semaphore()
         #: Answers that are to come, in this order.
         self._awaited: deque[AsyncResult[Answer]] = deque()
-        #: Whether the last command has been sent.
-        self.last_is_sent = False
+        #: Whether the final command has been sent.
+        self.final_is_sent = False
         #: What the child has not taken yet, and the greenlet that waits until it does.
         self._unsent = b""
         self._writer: gevent.Greenlet | None = None
@@ -95,17 +93,17 @@ class CommandStream(Stream):
                 raise Withdrawn
             return self._request(cmd, args, patience)
 
-    def request_last(self, cmd: str, args: dict[str, Any] | None, patience: Patience) -> Answer:
+    def request_final(self, cmd: str, args: dict[str, Any] | None, patience: Patience) -> Answer:
         """Send a last command at once, ahead of all that wait, and wait for its answer.
 
         The child answers in order, so the answer to a command under way comes first and is dropped.
         Raises ModuleError as `request` does, and Superseded where it is not the first of its kind.
         """
-        if self.last_is_sent:
+        if self.final_is_sent:
             raise Superseded
         waiting = list(self._awaited)
         answer = self._send(cmd, args)
-        self.last_is_sent = True
+        self.final_is_sent = True
         for each in waiting:
             if not each.ready():
                 each.set_exception(Superseded())
@@ -114,7 +112,7 @@ class CommandStream(Stream):
         raise ModuleError(_late(cmd, "in time"))
 
     def _request(self, cmd: str, args: dict[str, Any] | None, patience: Patience) -> Answer:
-        if self.last_is_sent:
+        if self.final_is_sent:
             raise Superseded
         allowed = patience.left
         answer = self._send(cmd, args)
@@ -129,24 +127,24 @@ class CommandStream(Stream):
                 self._set_ended(given_up)  # before the next one has its turn
                 self._on_end(given_up, True)
 
-    def hang_up(self, last_word: str | None = None) -> bool:
+    def hang_up(self, final_command: str | None = None) -> bool:
         """Tell the child that no more commands will come: it reads an end of file.
 
-        `last_word` is a command that is sent before, unless a last one has been sent already;
+        `final_command` is a command that is sent before, unless a last one has been sent already;
         whether one has.
         """
-        if self._socket is None:
+        if self.connection is None:
             return False
         try:
-            if last_word is not None and not self.last_is_sent:
-                self._write(_command_line(last_word, None))
-                self.last_is_sent = True
+            if final_command is not None and not self.final_is_sent:
+                self._write(_command_line(final_command, None))
+                self.final_is_sent = True
         except OSError:
             pass  # broken: it will see the end
         self._hung_up = True
         if self._writer is None:
             self._shut_down()
-        return self.last_is_sent
+        return self.final_is_sent
 
     def close(self, reason: str = "was closed") -> None:
         super().close(reason)
@@ -155,7 +153,7 @@ class CommandStream(Stream):
 
     def _send(self, cmd: str, args: dict[str, Any] | None) -> AsyncResult[Answer]:
         """Send a command without waiting; its answer to come. Raises StreamEnded."""
-        if self._ended is not None or self._socket is None:
+        if self._ended is not None or self.connection is None:
             raise StreamEnded(self._ended or f"has no {self.name}")
         try:
             self._write(_command_line(cmd, args))
@@ -172,20 +170,17 @@ class CommandStream(Stream):
         if self._writer is not None:
             self._unsent += line
             return
-        assert self._socket is not None
-        try:
-            sent = os.write(self._socket.fileno(), line)
-        except BlockingIOError:
-            sent = 0
+        assert self.connection is not None
+        sent = self.connection.write(line)
         if sent < len(line):
             self._unsent = line[sent:]
             self._writer = gevent.spawn(self._write_rest)
 
     def _write_rest(self) -> None:
         try:
-            while self._unsent and self._socket is not None:
+            while self._unsent and self.connection is not None:
                 piece, self._unsent = self._unsent, b""
-                self._socket.sendall(piece)
+                self.connection.write_all(piece)
         except OSError:
             return  # the reader sees the end of the stream too, and says so
         finally:
@@ -194,11 +189,8 @@ class CommandStream(Stream):
             self._shut_down()
 
     def _shut_down(self) -> None:
-        assert self._socket is not None
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # the child was faster
+        assert self.connection is not None
+        self.connection.end_writing()
 
     def _take(self, block: bytes) -> None:
         for line in block.split(b"\n"):
@@ -215,7 +207,7 @@ class CommandStream(Stream):
                 awaited = self._awaited.popleft()
                 if not awaited.ready():  # or superseded meanwhile
                     awaited.set(answer)
-            elif not self.last_is_sent:  # or nobody cares any more
+            elif not self.final_is_sent:  # or nobody cares any more
                 raise Breach("sent an answer that nobody waited for")
 
     def _set_ended(self, reason: str) -> None:

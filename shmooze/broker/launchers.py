@@ -1,0 +1,62 @@
+"""The launchers of a service: each type names the one that starts its modules.
+
+`local` starts them on this machine. Others are found by the entry points of the group
+`shmooze.launchers`, of whatever packages are installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import entry_points
+
+from shmooze.errors import SettingsError
+from shmooze.modules.kind import Kind
+from shmooze.processes.contract import Launcher
+from shmooze.processes.local import LocalLauncher
+
+#: The group of entry points by which packages offer launchers.
+GROUP = "shmooze.launchers"
+
+
+class Launchers:
+    """Those that the types of one service name. Raises SettingsError for an unknown one."""
+
+    def __init__(self, kinds: Iterable[type[Kind]]) -> None:
+        names = sorted({kind.launcher for kind in kinds})
+        self._by_name: dict[str, Launcher] = {name: _find(name)() for name in names}
+
+    def of(self, kind: type[Kind]) -> Launcher:
+        """The launcher of a type."""
+        return self._by_name[kind.launcher]
+
+    def guard(self) -> None:
+        """See Launcher."""
+        for launcher in self._by_name.values():
+            launcher.guard()
+
+    def prepare(self) -> None:
+        """See Launcher."""
+        for launcher in self._by_name.values():
+            launcher.prepare()
+
+    def open(self, identity: str, on_unguarded: Callable[[], None]) -> int:
+        """Open and sweep all. Returns how many processes an earlier life had left."""
+        for launcher in self._by_name.values():
+            launcher.open(identity, on_unguarded)
+        return sum(launcher.sweep() for launcher in self._by_name.values())
+
+    def warnings(self) -> Iterator[str]:
+        """See Launcher."""
+        for launcher in self._by_name.values():
+            yield from launcher.warnings()
+
+
+def _find(name: str) -> Callable[[], Launcher]:
+    if name == "local":
+        return LocalLauncher
+    found = {each.name: each for each in entry_points(group=GROUP)}
+    if name not in found:
+        known = ", ".join(["local", *sorted(found)])
+        raise SettingsError(f"there is no launcher `{name}`; known: {known}")
+    make: Callable[[], Launcher] = found[name].load()
+    return make

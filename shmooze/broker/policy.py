@@ -1,0 +1,76 @@
+"""Policies: who should play, decided for the whole roster at once.
+
+A policy only looks. The reconciler carries its choice out, in steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+from shmooze.broker.roster import Roster
+from shmooze.modules.kind import EAGER, Kind
+from shmooze.modules.lifecycle import READY, State
+from shmooze.modules.module import Module
+
+
+class Policy(Protocol):
+    """Decides who should play."""
+
+    @property
+    def capacity(self) -> int | None:
+        """How many may play at a time; None: any number. One that is being suspended counts."""
+
+    def choose(self, roster: Roster) -> Collection[Module]:
+        """Those that should play, of those that are ready."""
+
+    def due(self, roster: Roster) -> Iterable[Module]:
+        """The waiting modules that are to be started now."""
+
+    def is_due(self, kind: type[Kind], index: int) -> bool:
+        """Whether a module that gets this place in the order is started at once."""
+
+
+class FirstPlays:
+    """Of a queue: the first that can play does, or the background."""
+
+    capacity = 1
+
+    def __init__(self, kinds: Iterable[type[Kind]]) -> None:
+        #: The most places before its turn at which any type is started.
+        self._lookahead = max((kind.lookahead for kind in kinds), default=0)
+
+    def choose(self, roster: Roster) -> Collection[Module]:
+        for module in roster.order:
+            if module.state in READY:  # one that is being started is passed over
+                return (module,)
+        background = roster.background
+        return (background,) if background is not None and background.state in READY else ()
+
+    def due(self, roster: Roster) -> Iterable[Module]:
+        waiting = roster.in_state(State.WAITING)
+        near = roster.order[: self._lookahead + 1] if waiting else []
+        lazy = [
+            module
+            for index, module in enumerate(near)
+            if module in waiting and module.spawn != EAGER and index <= module.lookahead
+        ]
+        return [*(module for module in waiting if module.spawn == EAGER), *lazy]
+
+    def is_due(self, kind: type[Kind], index: int) -> bool:
+        return kind.spawn == EAGER or index <= kind.lookahead
+
+
+class AllPlay:
+    """Of a pool: everybody plays."""
+
+    capacity = None
+
+    def choose(self, roster: Roster) -> Collection[Module]:
+        return roster.ready
+
+    def due(self, roster: Roster) -> Iterable[Module]:
+        return list(roster.in_state(State.WAITING))
+
+    def is_due(self, kind: type[Kind], index: int) -> bool:
+        return True

@@ -1,0 +1,144 @@
+"""Reconciling: what each module does is compared with what the policy wants, and made so.
+
+Strategy. Commands change the roster at once, under no lock: greenlets switch only where they
+wait, and a change never waits. Each change wakes the reconciler, whose next pass begins every
+action that is missing: suspend, play, start. Each action runs in a greenlet of its own, one at a
+time for each module. A module whose action fails, by whatever, is failed and leaves the roster; so
+there is always less to do, and it comes to an end. Removal does not wait for the action under way,
+but interrupts it.
+
+A command waits until the modules that *it* has moved do what they should, and for no others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+import gevent
+from gevent.event import Event
+
+from shmooze.broker.faults import attempt
+from shmooze.broker.policy import Policy
+from shmooze.broker.roster import Change, Roster
+from shmooze.errors import ModuleError
+from shmooze.modules.lifecycle import READY, State
+from shmooze.modules.module import Module
+
+log = logging.getLogger(__name__)
+
+#: Changes that nothing has to be done about.
+_IRRELEVANT = Change.PARAMETERS | Change.RESTARTS
+
+
+class Reconciler:
+    """Carries out the choices of a policy."""
+
+    def __init__(self, roster: Roster, policy: Policy) -> None:
+        self._roster, self._policy = roster, policy
+        self._choice: Collection[Module] = ()
+        #: The version of the roster that was chosen from.
+        self._chosen_at = -1
+        self._actions: dict[Module, gevent.Greenlet] = {}
+        self._removals: dict[Module, gevent.Greenlet] = {}
+        self._pass: gevent.Greenlet | None = None
+        self._progress = Event()
+        self._starts_modules = True
+        roster.listen(self._on_change)
+
+    def stop_starting(self) -> None:
+        """Start no more modules that wait: the service ends."""
+        self._starts_modules = False
+
+    def wait_for(self, modules: Iterable[Module]) -> None:
+        """Wait until each of `modules` was seen doing what it should, or has begun to end."""
+        waiting = set(modules)
+        while waiting := {module for module in waiting if not self._is_settled(module)}:
+            self._progress.wait()
+
+    def chosen(self) -> Collection[Module]:
+        """Those that should play now."""
+        if self._chosen_at != self._roster.version:
+            self._choice = self._policy.choose(self._roster)
+            self._chosen_at = self._roster.version
+        return self._choice
+
+    def _on_change(self, _uid: str, what: Change) -> None:
+        if what & ~_IRRELEVANT:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._pass is None:
+            self._pass = gevent.spawn(self._reconcile)
+
+    def _reconcile(self) -> None:
+        self._pass = None  # what changes from here on needs another pass
+        try:
+            for module in self._roster.dismissed:
+                if module not in self._removals:
+                    self._removals[module] = gevent.spawn(self._remove, module)
+            for module in self._candidates():
+                if module not in self._actions and self._next_action(module) is not None:
+                    self._actions[module] = gevent.spawn(self._act, module)
+        except Exception:  # a fault of an application's own policy
+            log.exception("the policy failed; nothing changes until the roster does")
+        finally:
+            progress, self._progress = self._progress, Event()
+            progress.set()
+
+    def _candidates(self) -> Iterator[Module]:
+        """Those that may have to be told something: all of those, and few others."""
+        chosen = self.chosen()
+        if chosen is not self._roster.ready:
+            yield from [m for m in self._roster.in_state(State.PLAYING) if m not in chosen]
+        suspended = self._roster.in_state(State.SUSPENDED)
+        few, many = sorted((chosen, suspended), key=len)
+        yield from [module for module in few if module in many]
+        yield from self._policy.due(self._roster)
+
+    def _next_action(self, module: Module) -> tuple[str, Callable[[], None]] | None:
+        if module.state is State.WAITING and self._starts_modules:
+            return "start", lambda: module.start(module.args)
+        if module.state not in READY or module in self._roster.dismissed:
+            return None
+        if module not in self.chosen():
+            return ("suspend", module.suspend) if module.state is State.PLAYING else None
+        if module.state is State.SUSPENDED and self._has_room():
+            return "play", module.play
+        return None
+
+    def _has_room(self) -> bool:
+        """Whether one more may play: those that were told to stop count until they have."""
+        capacity = self._policy.capacity
+        return capacity is None or len(self._roster.in_state(State.PLAYING)) < capacity
+
+    def _act(self, module: Module) -> None:
+        try:
+            action = self._next_action(module)  # things may have changed since the pass
+            if action is not None:
+                name, call = action
+                before = module.state
+                attempt(module, name, call)
+                if module.state is before and module not in self._roster.dismissed:
+                    # A subclass has not passed it on; it would be told for ever.
+                    module.fail(ModuleError(f"is still {before.shown} after `{name}`"))
+        finally:
+            del self._actions[module]
+            self._wake()
+
+    def _remove(self, module: Module) -> None:
+        try:
+            attempt(module, "remove", module.remove)
+            module.fail(ModuleError(module.removal))  # where a subclass has not done so
+            if (action := self._actions.get(module)) is not None:
+                action.kill(block=False)  # it waits for something else than its child
+        finally:
+            del self._removals[module]
+            self._wake()
+
+    def _is_settled(self, module: Module) -> bool:
+        if module.state not in READY:
+            return True
+        if module in self._actions or module in self._roster.dismissed:
+            return False
+        return (module.state is State.PLAYING) == (module in self.chosen())

@@ -1,0 +1,227 @@
+"""The roster: which modules there are, where each has its place, and what each is doing.
+
+It is the only owner of that. Places and states change through `change`, the order also through
+`reorder`. Both keep the indices and tell the listeners, to which everything else is attached: the
+reconciler, the events.
+
+A module is known from its construction until it is gone. A module that is started again is
+another one with the same uid, which takes the place of the first.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable, Iterable, KeysView, Sequence
+
+from shmooze.modules.lifecycle import READY, State
+from shmooze.modules.module import Module
+
+log = logging.getLogger(__name__)
+
+
+class Place(enum.Enum):
+    """Where a module stands."""
+
+    #: On standby; or it has lost its place, and is to end.
+    NOWHERE = "nowhere"
+    #: `add` waits until it has accepted `init`. It is listed behind all others.
+    ARRIVING = "arriving"
+    #: The same for `set_bg`. It is not listed.
+    RESERVED = "reserved"
+    #: One of the order.
+    ORDER = "order"
+    #: The one that plays while the order has nobody who can.
+    BACKGROUND = "background"
+
+
+class Change(enum.Flag):
+    """What of a module has changed."""
+
+    #: Where it stands, or the order of all.
+    PLACE = enum.auto()
+    STATE = enum.auto()
+    PARAMETERS = enum.auto()
+    #: How often it was started again, and when it is next.
+    RESTARTS = enum.auto()
+
+
+#: Is told the uid of a module and what of it has changed. It must neither wait nor change the
+#: roster.
+Listener = Callable[[str, Change], None]
+
+#: Places of which a module is listed by its uid.
+_LISTED = (Place.ARRIVING, Place.ORDER, Place.BACKGROUND)
+
+
+class Roster:
+    """All modules of one queue or pool."""
+
+    def __init__(self) -> None:
+        #: Counts changes of places and states: while it stays, so does all that follows from them.
+        self.version = 0
+        self._listeners: list[Listener] = []
+        self._order: list[Module] = []
+        self._background: Module | None = None
+        self._places: dict[Module, Place] = {}
+        self._states: dict[Module, State] = {}
+        # Indices, as dicts that keep the order of entry.
+        self._in_state: dict[State, dict[Module, None]] = {state: {} for state in State}
+        self._arriving: dict[Module, None] = {}
+        self._ready: dict[Module, None] = {}
+        self._dismissed: dict[Module, None] = {}
+        self._by_uid: dict[str, Module] = {}
+
+    # Looking.
+
+    @property
+    def order(self) -> Sequence[Module]:
+        """The modules that have a place in the order, first to last."""
+        return self._order
+
+    @property
+    def background(self) -> Module | None:
+        """The background, if there is one."""
+        return self._background
+
+    @property
+    def listed(self) -> list[Module]:
+        """The order, then those that are arriving: what clients see as the queue or pool."""
+        return [*self._order, *self._arriving]
+
+    @property
+    def ready(self) -> KeysView[Module]:
+        """Those of the order that answer commands."""
+        return self._ready.keys()
+
+    @property
+    def dismissed(self) -> KeysView[Module]:
+        """Those that answer commands, have lost their place, and have not begun to end."""
+        return self._dismissed.keys()
+
+    @property
+    def everyone(self) -> KeysView[Module]:
+        """Every module that is not gone, the older of two lives first."""
+        return self._places.keys()
+
+    def in_state(self, state: State) -> KeysView[Module]:
+        """All modules in a state, wherever they stand."""
+        return self._in_state[state].keys()
+
+    def find(self, uid: str) -> Module | None:
+        """The module that is listed with this uid."""
+        return self._by_uid.get(uid)
+
+    def place_of(self, module: Module) -> Place:
+        """Where a module stands; NOWHERE also for one that is gone."""
+        return self._places.get(module, Place.NOWHERE)
+
+    # Changing.
+
+    def listen(self, listener: Listener) -> None:
+        """Tell `listener` of each change from now on."""
+        self._listeners.append(listener)
+
+    def change(
+        self, module: Module, place: Place | None = None, instead_of: Module | None = None
+    ) -> None:
+        """Take note of a module's present state, and give it a place if one is named.
+
+        A new place in the order is the last one. With `instead_of` it is that of another module,
+        which has none afterwards. A module that is gone is forgotten.
+        """
+        what = Change(0)
+        if instead_of is not None:
+            self._replace(instead_of, module)
+            what |= Change.PLACE
+        elif place is not None and place is not self.place_of(module):
+            self._move(module, place)
+            what |= Change.PLACE
+        self._places.setdefault(module, Place.NOWHERE)
+        if self._states.get(module) is not module.state:
+            what |= Change.STATE
+        self._index(module)
+        if what:
+            self.version += 1
+            self.tell(module, what)
+
+    def forget(self, module: Module) -> None:
+        """Drop a module that has never had a process."""
+        self.change(module, Place.NOWHERE)
+        self._drop(module)
+
+    def reorder(self, uids: Iterable[str]) -> None:
+        """Put these first, in this order; the others follow in their old order."""
+        places = {uid: place for place, uid in reversed(list(enumerate(uids)))}
+        before = list(self._order)
+        self._order.sort(key=lambda module: places.get(module.uid, len(places)))
+        if before != self._order:
+            self.version += 1
+            self.tell(self._order[0], Change.PLACE)
+
+    def tell(self, module: Module, what: Change) -> None:
+        """Tell the listeners what of a module has changed, of which the roster keeps nothing."""
+        for listener in self._listeners:
+            try:
+                listener(module.uid, what)
+            except Exception:  # a bug of one must not keep the others from hearing
+                log.exception("a listener failed at a change of %r", module)
+
+    def _replace(self, old: Module, new: Module) -> None:
+        place = self._places[old]
+        if place is Place.ORDER:
+            self._order[self._order.index(old)] = new
+        elif place is Place.BACKGROUND:
+            self._background = new
+        else:
+            raise ValueError(f"a module that is {place.value} cannot be replaced")
+        self._places[old], self._places[new] = Place.NOWHERE, place
+        self._index(old)
+
+    def _move(self, module: Module, place: Place) -> None:
+        before = self._places.get(module)
+        if before is Place.ORDER:
+            self._order.remove(module)
+        elif before is Place.ARRIVING:
+            del self._arriving[module]
+        elif before is Place.BACKGROUND:
+            self._background = None
+        if place is Place.ORDER:
+            self._order.append(module)
+        elif place is Place.ARRIVING:
+            self._arriving[module] = None
+        elif place is Place.BACKGROUND:
+            if self._background is not None:
+                raise ValueError("the old background has to leave first")
+            self._background = module
+        self._places[module] = place
+
+    def _index(self, module: Module) -> None:
+        """Bring a module's entries in all indices up to date."""
+        state, place = module.state, self._places[module]
+        before = self._states.get(module)
+        if before is not state:
+            if before is not None:
+                del self._in_state[before][module]
+            self._in_state[state][module] = None
+            self._states[module] = state
+        is_ready = state in READY
+        _set(self._ready, module, is_ready and place is Place.ORDER)
+        _set(self._dismissed, module, is_ready and place is Place.NOWHERE)
+        if place in _LISTED:
+            self._by_uid[module.uid] = module
+        elif self._by_uid.get(module.uid) is module:
+            del self._by_uid[module.uid]
+        if state is State.GONE:
+            self._drop(module)
+
+    def _drop(self, module: Module) -> None:
+        del self._places[module]
+        del self._in_state[self._states.pop(module)][module]
+
+
+def _set(index: dict[Module, None], module: Module, belongs: bool) -> None:
+    if belongs:
+        index[module] = None
+    else:
+        index.pop(module, None)

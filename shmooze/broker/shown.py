@@ -1,0 +1,72 @@
+"""What watchers of the events were told of a module, to find out what is different now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shmooze.modules.module import Module
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One module, as watchers see it."""
+
+    type: str
+    state: str
+    parameters: dict[str, Any]
+    #: How often it was started again.
+    restarts: int
+    #: When it is started again, in seconds since 1970; None: it is not waiting for that.
+    next_attempt_at: float | None
+
+    @classmethod
+    def of(cls, module: Module) -> Shown:
+        """A module as it is now."""
+        return cls(
+            module.TYPE_STRING,
+            module.state.shown,
+            dict(module.parameters),
+            module.restarts.count,
+            module.next_attempt,
+        )
+
+    def as_dict(self, uid: str) -> dict[str, Any]:
+        """The module in a snapshot."""
+        shown: dict[str, Any] = {"uid": uid, "type": self.type, "state": self.state}
+        if self.restarts:
+            shown["restarts"] = self.restarts
+        if self.next_attempt_at is not None:
+            shown["next_attempt_at"] = self.next_attempt_at
+        return {**shown, "parameters": self.parameters}
+
+    def without_parameters(self) -> Shown:
+        """The same with no parameters."""
+        return replace(self, parameters={})
+
+    def changes_since(self, before: Shown | None) -> dict[str, Any]:
+        """The module in a change event: what is different.
+
+        Values are compared by identity, since 1, 1.0 and True are equal and not the same.
+        """
+        changes: dict[str, Any] = {}
+        if before is None or before.type != self.type:
+            changes["type"] = self.type
+        if before is None or before.state != self.state:
+            changes["state"] = self.state
+        if self.restarts != (before.restarts if before is not None else 0):
+            changes["restarts"] = self.restarts
+        if self.next_attempt_at != (before.next_attempt_at if before is not None else None):
+            changes["next_attempt_at"] = self.next_attempt_at
+        old = before.parameters if before is not None else {}
+        missing = object()
+        values = {
+            name: value
+            for name, value in self.parameters.items()
+            if old.get(name, missing) is not value
+        }
+        if values:
+            changes["set"] = values
+        if names := [name for name in old if name not in self.parameters]:
+            changes["unset"] = names
+        return changes

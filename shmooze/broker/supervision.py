@@ -1,0 +1,105 @@
+"""Supervision: what follows from each change of a module, restarts above all.
+
+A module that is to be started again gets a successor in its place as soon as it begins to end. The
+successor waits in the state `backoff` until the module has gone and the delay is over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+
+from shmooze.broker.faults import attempt
+from shmooze.broker.roster import Change, Place, Roster
+from shmooze.broker.views import exit_report
+from shmooze.errors import ModuleError
+from shmooze.modules.lifecycle import State
+from shmooze.modules.module import Module
+from shmooze.modules.restarts import NEVER, ON_FAILURE
+from shmooze.runtime import clock
+
+log = logging.getLogger(__name__)
+
+
+class Supervision:
+    """Watches the modules of one roster; `service` is the name in its log lines.
+
+    `on_gone` is called with the report of each module that has gone.
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        service: str,
+        remembered: int,
+        on_gone: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._roster, self._service, self._on_gone = roster, service, on_gone
+        #: The reports of the last ones that have gone.
+        self.ended: deque[dict[str, Any]] = deque(maxlen=remembered)
+        self._restarts_modules = True
+
+    def stop_restarting(self) -> None:
+        """Start nothing again from now on: the service ends."""
+        self._restarts_modules = False
+
+    def on_change(self, module: Module) -> None:
+        """A module has a new state."""
+        self._roster.change(module)
+        if module.state is State.ENDING:
+            if not self._is_succeeded(module):
+                self._roster.change(module, Place.NOWHERE)
+        elif module.state is State.GONE:
+            log.log(_severity(module), "%s: %r %s", self._service, module, module.reason)
+            self.ended.append(report := exit_report(module))
+            self._on_gone(report)
+
+    def _is_succeeded(self, module: Module) -> bool:
+        """Let a successor wait in a module's place. Returns False where there is none."""
+        has_place = self._roster.place_of(module) in (Place.ORDER, Place.BACKGROUND)
+        if module.restart == NEVER or not self._restarts_modules or not has_place:
+            return False
+        try:
+            successor = module.successor()
+        except Exception:  # a fault of the application's subclass
+            log.exception("%s: %r cannot be started again", self._service, module)
+            return False
+        self._roster.change(successor, instead_of=module)
+        gevent.spawn(attempt, successor, "restart", lambda: self._restart(module, successor))
+        return True
+
+    def _restart(self, ended: Module, successor: Module) -> None:
+        """When a module has gone, start its successor after a while, or give it up."""
+        ended.gone.wait()
+        assert ended.exit is not None
+        if successor.state is not State.BACKOFF:
+            return  # it was removed in between
+        if ended.restart == ON_FAILURE and not ended.failed:
+            self._roster.forget(successor)
+            return
+        delay = successor.restarts.delay_after(ended.exit.seconds)
+        if delay is None:
+            self._roster.change(successor, Place.NOWHERE)
+            count, last = successor.restarts.count, ended.reason
+            times = "1 restart" if count == 1 else f"{count} restarts"
+            successor.fail(ModuleError(f"was given up after {times}; the last time it {last}"))
+            return
+        successor.next_attempt = round(clock.time() + delay, 1)
+        self._roster.tell(successor, Change.RESTARTS)
+        log.warning("%s: %r is started again in %.1f s", self._service, successor, delay)
+        if clock.wait(successor.gone, delay):
+            return
+        successor.next_attempt = None
+        self._roster.tell(successor, Change.RESTARTS)
+        attempt(successor, "start", lambda: successor.start(successor.args))
+
+
+def _severity(ended: Module) -> int:
+    """The level at which the end of a module is logged."""
+    if ended.restarts.given_up:
+        return logging.ERROR
+    return logging.WARNING if ended.failed else logging.INFO

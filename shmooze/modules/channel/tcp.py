@@ -1,0 +1,159 @@
+"""The TCP channel: a child connects two streams, each to a port of its own.
+
+Each port takes one connection, the child's, and is closed then.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gevent.server import StreamServer
+
+from shmooze.modules.channel.stream import OnEnd, Stream
+from shmooze.modules.channel.streams import StreamChannel
+from shmooze.modules.channel.update_stream import OnUpdate
+from shmooze.processes.contract import Process
+from shmooze.runtime.fd_reader import FdReader
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TcpEndpoint:
+    """The host and the ports of command and update stream."""
+
+    host: str
+    ports: tuple[int, ...]
+
+    @property
+    def arguments(self) -> list[str]:
+        return [self.host, *map(str, self.ports)]
+
+
+class TcpChannel(StreamChannel):
+    """Listens on `host` for one child."""
+
+    def __init__(self, host: str, on_update: OnUpdate, on_end: OnEnd) -> None:
+        super().__init__(on_update, on_end)
+        self._host = host
+        self._listeners: list[Listener] = []
+
+    def listen(self) -> TcpEndpoint:
+        """Take two free ports. Who connects waits until `accept`. Raises OSError."""
+        for stream in (self.commands, self.updates):
+            self._listeners.append(Listener(self._host, stream))
+        return TcpEndpoint(self._host, tuple(each.port for each in self._listeners))
+
+    def accept(self, process: Process) -> None:
+        """Let the first peer in that `process` authenticates, and hang up on all others."""
+        for listener in self._listeners:
+            listener.accept(process.authenticate)
+
+    def has_unread(self, process: Process) -> bool:
+        connection = self.commands.connection
+        return isinstance(connection, TcpConnection) and process.has_unread(connection.socket)
+
+    def give_up(self, reason: str) -> None:
+        while self._listeners:
+            self._listeners.pop().close()
+        super().give_up(reason)
+
+
+class Listener:
+    """A port for the connection of one stream."""
+
+    __slots__ = ("_authenticate", "_server", "_stream", "port")
+
+    def __init__(self, host: str, stream: Stream) -> None:
+        self._stream = stream
+        self._server: StreamServer | None = _Server((host, 0), self._serve)
+        self._server.init_socket()
+        self.port = int(self._server.server_port)
+
+    def accept(self, authenticate: Callable[[socket.socket], bool]) -> None:
+        self._authenticate = authenticate
+        if self._server is not None:
+            self._server.start()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _serve(self, connection: socket.socket, _address: object) -> None:
+        if not self._accepts(connection):
+            connection.close()
+            return
+        self.close()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._stream.attach(TcpConnection(connection))
+
+    def _accepts(self, connection: socket.socket) -> bool:
+        if self._stream.is_taken:
+            return False  # too late
+        try:
+            is_child = self._authenticate(connection)
+        except OSError as bad:  # it has left already, or there is no file descriptor to look
+            log.warning("%s: cannot tell who has connected: %s", self._stream.name, bad.strerror)
+            return False
+        if not is_child:
+            log.warning("%s: refused a connection from a foreign process", self._stream.name)
+        return is_child and not self._stream.is_taken  # by another meanwhile
+
+
+class _Server(StreamServer):
+    """Leaves connections to those who have accepted them."""
+
+    def do_close(self, *_args: object) -> None:
+        pass
+
+
+class TcpConnection:
+    """A connected socket as a Connection of a stream."""
+
+    __slots__ = ("_fd_reader", "_piece", "socket")
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self._fd_reader: FdReader | None = None
+
+    @property
+    def piece(self) -> int:
+        """Bytes that are read at once."""
+        return self._piece
+
+    @piece.setter
+    def piece(self, piece: int) -> None:
+        self._piece = piece
+        if self._fd_reader is not None:
+            self._fd_reader.piece = piece
+
+    def read_with(self, receive: Callable[[bytes], None]) -> None:
+        self._fd_reader = FdReader(self.socket.fileno(), receive, self._piece)
+
+    def write(self, data: bytes) -> int:
+        try:
+            return os.write(self.socket.fileno(), data)
+        except BlockingIOError:
+            return 0
+
+    def write_all(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def end_writing(self) -> None:
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the child was faster
+
+    def stop_reading(self) -> None:
+        if self._fd_reader is not None:
+            self._fd_reader.close()
+
+    def close(self) -> None:
+        self.stop_reading()
+        self.socket.close()

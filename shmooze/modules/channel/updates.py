@@ -1,0 +1,38 @@
+"""The packets that a child may send on its update stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Parameters(msgspec.Struct, gc=False):
+    parameters: dict[str, Any]
+
+
+class ParameterNames(msgspec.Struct, gc=False):
+    parameters: list[str]
+
+
+class SetParameters(msgspec.Struct, tag_field="cmd", tag="set_parameters", gc=False):
+    args: Parameters
+
+
+class UnsetParameters(msgspec.Struct, tag_field="cmd", tag="unset_parameters", gc=False):
+    args: ParameterNames
+
+
+class Leaving(msgspec.Struct, tag_field="cmd", tag="rm"):
+    args: Any = None
+
+
+class FailureText(msgspec.Struct):
+    text: str
+
+
+class Failing(msgspec.Struct, tag_field="cmd", tag="fail"):
+    args: FailureText
+
+
+Update = SetParameters | UnsetParameters | Leaving | Failing

@@ -1,0 +1,60 @@
+"""What a type of module says of itself: its name, its program, and how patient to be with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from shmooze.modules.channel.contract import MakeChannel
+from shmooze.modules.channel.tcp import TcpChannel
+from shmooze.modules.restarts import NEVER
+
+EAGER, LAZY = SPAWNS = ("eager", "lazy")
+
+
+class Kind:
+    """The attributes that an application's subclass of Module sets, or a type in the settings."""
+
+    #: The name under which clients ask for this type.
+    TYPE_STRING: str
+    #: Program and arguments; host and ports of the streams are added at the end.
+    process: Sequence[str]
+
+    #: Which launcher starts it.
+    launcher: ClassVar[str] = "local"
+    #: How it is spoken to.
+    make_channel: ClassVar[MakeChannel] = TcpChannel
+    #: Where the streams listen, and what the child is told to connect to.
+    listen_host = "127.0.0.1"
+    #: Seconds that a child may take to connect both its streams.
+    connect_timeout = 5.0
+    #: Seconds that a child may take to answer a command.
+    command_timeout = 5.0
+    #: Seconds from `rm` to SIGTERM.
+    natural_death_timeout = 2.0
+    #: The same for one that has not accepted `init`, and so gets no `rm`.
+    start_patience = 0.25
+    #: Seconds from SIGTERM to SIGKILL.
+    sigterm_timeout = 2.0
+    #: Whether it is started again when it ends: "never", "on-failure" or "always".
+    restart = NEVER
+    #: Seconds before the first restart; each further one takes twice as long, up to the longest.
+    restart_delay = 0.5
+    #: The longest of those delays, in seconds.
+    restart_delay_max = 60.0
+    #: Restarts within `restart_period` after which it is given up.
+    restart_limit = 10
+    #: Seconds; see restart_limit.
+    restart_period = 600.0
+    #: When its process is started: "eager" by `add`, "lazy" when its turn comes near (in a queue).
+    spawn = EAGER
+    #: How many places before its turn a lazy one is started.
+    lookahead = 1
+    #: Children that are started ahead, so that `add` need not wait for the program to load.
+    standby = 0
+    #: Seconds that such a child may leave `init` unread before a fresh one is started for an `add`.
+    standby_timeout = 1.0
+    #: Bytes that its parameters may take as JSON.
+    max_parameters_bytes = 4 << 20
+    #: Seconds that reading the rest of the output may take when all its processes have ended.
+    output_timeout = 0.5
