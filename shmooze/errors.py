@@ -1,12 +1,12 @@
 """The exceptions of shmooze.
 
-Whoever raises one of them says whose fault it was; `str()` of each is one line that a person
-can act on and that may be shown to a client. Anything else that escapes is a bug of ours.
+The class says whose mistake it was. `str()` of each is one line that a person can act on and that
+may be shown to a client. Any other exception that escapes is a bug in shmooze.
 """
 
 
 class ShmoozeError(Exception):
-    """Root of all errors that shmooze raises on purpose."""
+    """Base class of all errors that shmooze raises on purpose."""
 
 
 class SettingsError(ShmoozeError):
@@ -18,7 +18,7 @@ class CommandError(ShmoozeError):
 
 
 class TooMany(CommandError):
-    """The caller asks for too much, or too often; after `retry_after` seconds it may do."""
+    """The caller has reached a limit, and may try again after `retry_after` seconds."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -26,11 +26,11 @@ class TooMany(CommandError):
 
 
 class ModuleError(ShmoozeError):
-    """A child process did not keep the protocol, or is gone."""
+    """A child process has broken the protocol, or is gone."""
 
 
 class PacketError(ShmoozeError):
-    """Bytes or values that are no packet."""
+    """Bytes or a value that are not a packet."""
 
 
 class Failure(ShmoozeError):
@@ -38,7 +38,7 @@ class Failure(ShmoozeError):
 
 
 class ServiceUnreachable(ShmoozeError, ConnectionError):
-    """Nobody answers at a service's address, or the connection broke."""
+    """A service cannot be reached, or the connection broke."""
 
 
 class ServiceTimeout(ShmoozeError, TimeoutError):

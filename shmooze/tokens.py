@@ -1,10 +1,10 @@
-"""`python -m shmooze.tokens`: who may come in.
+"""`python -m shmooze.tokens`: add, list and revoke the tokens that let clients in.
 
-    add NAME [--role control|read]     makes a token and shows it, once
-    list                               names and roles
-    revoke NAME
+    add NAME [--role control|read]     makes a token and shows it once
+    list                               shows names and roles
+    revoke NAME                        takes a name's token away
 
-The file is the one that `tokens_path` of the settings names; `--file` names another.
+The token file is the one that `tokens_path` of the settings names, or `--file`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from shmooze.runtime.inherited import open_missing_streams
 def main(argv: list[str] | None = None) -> int:
     open_missing_streams()
     parser = argparse.ArgumentParser(
-        prog="python -m shmooze.tokens", description="Say who may come in, by token."
+        prog="python -m shmooze.tokens",
+        description="Add, list and revoke the tokens that let clients in.",
     )
     parser.add_argument("--file", help="the token file (default: `tokens_path` of the settings)")
     commands = parser.add_subparsers(dest="command", required=True)
-    add = commands.add_parser("add", help="make a token for a new name, and show it once")
+    add = commands.add_parser("add", help="make a token for a new name and show it once")
     add.add_argument("name")
     add.add_argument("--role", choices=ROLES, default=CONTROL, help="default: control")
     commands.add_parser("list", help="show names and roles")
-    commands.add_parser("revoke", help="take a name's token away").add_argument("name")
+    commands.add_parser("revoke", help="revoke a name's token").add_argument("name")
     arguments = parser.parse_args(argv)
     try:
         tokens = TokenFile(arguments.file or _path_in_settings())

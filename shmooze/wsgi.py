@@ -38,7 +38,7 @@ import bottle
 from bottle import request, response
 
 from shmooze import settings
-from shmooze.access.gate import CLIENT, TOKEN, Door, warn_if_open
+from shmooze.access.gate import CLIENT, TOKEN, AccessGate, warn_if_open
 from shmooze.access.login import Login
 from shmooze.errors import ShmoozeError
 from shmooze.lib import packet
@@ -92,7 +92,7 @@ class Gateway:
         self._routes = bottle.Bottle()
         self._routes.default_error_handler = partial(answer_error, "the gateway")
         #: The whole gateway, as a WSGI application.
-        self.app = Door(self._routes, self.host, source)
+        self.app = AccessGate(self._routes, self.host, source)
         self._route()
 
     def start(self) -> None:

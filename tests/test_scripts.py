@@ -111,7 +111,7 @@ def test_a_token_file_that_cannot_be_used_is_one_line(
     terminal = run_shmooze(make_site(settings={"tokens_path": "/nowhere/tokens.json"}))
     assert terminal.wait() == 2
     expected = "shmooze: token file /nowhere/tokens.json: cannot be read: No such file or directory"
-    hint = "; `python -m shmooze.tokens add NAME` makes it"
+    hint = "; `python -m shmooze.tokens add NAME` creates it"
     assert terminal.text.splitlines()[-1] == expected + hint
 
 

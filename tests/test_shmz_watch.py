@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import CHILDREN, PATIENCE, ROOT, Client, Site, child, wait_until
 from terminal import Picture
-from test_door import Guarded
+from test_access import Guarded
 
 SHMZ = ROOT / "scripts" / "shmz"
 shmz = sys.modules["shmz"] = ModuleType("shmz")

@@ -1,1 +1,1 @@
-"""Who may come in: hosts and origins, proxies, tokens, the throttle, the login form."""
+"""Access control: hosts, origins, proxies, tokens, the throttle, the login form."""

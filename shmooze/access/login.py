@@ -1,7 +1,7 @@
 """Logging in with a browser: a form that takes a token and keeps it in a cookie.
 
-A page's scripts cannot read the cookie (HttpOnly), and other sites' pages cannot have it sent
-(SameSite=Strict).
+Scripts cannot read the cookie (HttpOnly), and browsers do not send it with requests from pages of
+other sites (SameSite=Strict).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from urllib.parse import parse_qs
 import bottle
 from bottle import request, response
 
-from shmooze.access.gate import Door, Unwelcome
+from shmooze.access.gate import AccessDenied, AccessGate
 from shmooze.web.answers import Refused
 
 #: Seconds that a browser keeps the token: a month.
-_KEPT = 30 * 24 * 3600
+_COOKIE_AGE = 30 * 24 * 3600
 
-_FORM = "application/x-www-form-urlencoded"
-#: Bytes of the form that are read.
-_LONGEST = 4096
+_FORM_TYPE = "application/x-www-form-urlencoded"
+#: Bytes of the form that are read; the rest is ignored.
+_MAX_FORM = 4096
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -48,46 +48,48 @@ _PAGE = """<!doctype html>
 class Login:
     """The routes `{prefix}login` and `{prefix}logout` of a gateway with tokens."""
 
-    def __init__(self, app: bottle.Bottle, door: Door, prefix: str, name: str, port: int) -> None:
-        self._door, self._prefix, self._name = door, prefix, name
-        # Browsers give a host's cookies to all its ports; so each gateway has its own.
-        door.cookie = f"shmooze_{port}"
-        door.login = f"{prefix}login"
-        app.route(door.login, "GET", self._show)
-        app.route(door.login, "POST", self._take)
-        app.route(f"{prefix}logout", "POST", self._forget)
+    def __init__(
+        self, app: bottle.Bottle, gate: AccessGate, prefix: str, name: str, port: int
+    ) -> None:
+        self._gate, self._name = gate, name
+        # Browsers send a host's cookies to all of its ports, so each gateway has a name of its own.
+        gate.cookie = f"shmooze_{port}"
+        gate.exempt_path = f"{prefix}login"
+        app.route(gate.exempt_path, "GET", self._show_form)
+        app.route(gate.exempt_path, "POST", self._log_in)
+        app.route(f"{prefix}logout", "POST", self._log_out)
 
-    def _show(self, problem: str = "") -> str:
+    def _show_form(self, problem: str = "") -> str:
         response.content_type = "text/html; charset=utf-8"
         response.set_header("Cache-Control", "no-store")
         alert = f'<p role="alert">{bottle.html_escape(problem)}</p>' if problem else ""
         page = _PAGE.replace("{{name}}", bottle.html_escape(self._name))
         return page.replace("{{problem}}", alert)
 
-    def _take(self) -> Any:
-        if request.content_type.partition(";")[0].strip().lower() != _FORM:
-            raise Refused(415, f"Content-Type must be {_FORM}")
-        sent = request.environ["wsgi.input"].read(min(_LONGEST, max(0, request.content_length)))
-        fields = parse_qs(sent.decode("latin-1"))
+    def _log_in(self) -> Any:
+        if request.content_type.partition(";")[0].strip().lower() != _FORM_TYPE:
+            raise Refused(415, f"Content-Type must be {_FORM_TYPE}")
+        form = request.environ["wsgi.input"].read(min(_MAX_FORM, max(0, request.content_length)))
+        fields = parse_qs(form.decode("latin-1"))
         token = fields.get("token", [""])[0].strip()
         try:
-            self._door.find(token, request.environ)
-        except Unwelcome as bad:
-            response.status = bad.status
-            return self._show(f"{bad}.".capitalize())
-        return self._go("./", token, _KEPT)
+            self._gate.holder_of(token, request.environ)
+        except AccessDenied as denied:
+            response.status = denied.status
+            return self._show_form(f"{denied}.".capitalize())
+        return self._redirect("./", token, _COOKIE_AGE)
 
-    def _forget(self) -> Any:
-        return self._go("login", "", 0)
+    def _log_out(self) -> Any:
+        return self._redirect("login", "", 0)
 
-    def _go(self, where: str, token: str, seconds: int) -> bottle.HTTPResponse:
-        """To another page, with the cookie set or taken away."""
+    def _redirect(self, target: str, token: str, max_age: int) -> bottle.HTTPResponse:
+        """Redirect to another page, and set the cookie; `max_age` 0 deletes it."""
         cookie: SimpleCookie = SimpleCookie()
-        assert self._door.cookie is not None
-        cookie[self._door.cookie] = token
-        morsel = cookie[self._door.cookie]
-        morsel["path"], morsel["max-age"] = "/", seconds
+        assert self._gate.cookie is not None
+        cookie[self._gate.cookie] = token
+        morsel = cookie[self._gate.cookie]
+        morsel["path"], morsel["max-age"] = "/", max_age
         morsel["httponly"], morsel["samesite"] = True, "Strict"
-        morsel["secure"] = self._door.is_secure(request.environ)
-        headers = {"Location": where, "Set-Cookie": morsel.OutputString()}
+        morsel["secure"] = self._gate.is_secure(request.environ)
+        headers = {"Location": target, "Set-Cookie": morsel.OutputString()}
         return bottle.HTTPResponse(status=303, headers=headers)

@@ -1,8 +1,8 @@
-"""The tokens that let clients in: a file of their hashes, and what each may do.
+"""The token file: hashes of the tokens that let clients in, and the role of each.
 
     {"NAME": {"sha256": "64 hex digits", "role": "control" | "read"}, …}
 
-The tokens themselves stand nowhere; whoever gets hold of the file can do nothing with it.
+The tokens themselves are stored nowhere, so whoever reads the file cannot use it to get in.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ _NAME = re.compile(r"[0-9A-Za-z._@-]{1,64}")
 
 @dataclass(frozen=True)
 class Holder:
-    """Somebody who has shown a token."""
+    """The holder of a valid token."""
 
     name: str
     role: str
 
 
 class TokenFile:
-    """The tokens of one file. Changes of the file are seen at once: a revoked token is dead."""
+    """The tokens of one file. Changes take effect at once: a revoked token stops working."""
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self._version: tuple[int, ...] | None = None
         self._entries: dict[str, dict[str, str]] = {}
-        #: The last fault of the file that was told of.
-        self._told = ""
+        #: The last error of the file that was logged.
+        self._logged = ""
 
     def load(self) -> dict[str, dict[str, str]]:
-        """What the file says. Raises SettingsError that names the file and the fault."""
+        """Read the file. Raises SettingsError that names the file and the problem."""
         try:
             with self.path.open("rb") as file:
                 found = os.fstat(file.fileno())
@@ -63,7 +63,7 @@ class TokenFile:
                     raise self._error("belongs to another user")
                 entries = settings.parse(file.read())
         except OSError as bad:
-            hint = "; `python -m shmooze.tokens add NAME` makes it"
+            hint = "; `python -m shmooze.tokens add NAME` creates it"
             hint = hint if isinstance(bad, FileNotFoundError) else ""
             raise self._error(f"cannot be read: {bad.strerror}{hint}") from bad
         except ValueError as bad:
@@ -72,9 +72,9 @@ class TokenFile:
         return entries
 
     def holder_of(self, token: str) -> Holder | None:
-        """Who has this token; None: nobody. Takes as long whoever it is.
+        """The holder of a token; None for an invalid one. Takes equally long for every token.
 
-        Raises SettingsError where the file cannot be read any more, and says so in the log once.
+        Raises SettingsError if the file cannot be read any more, and logs that once.
         """
         digest = _digest(token)
         found = None
@@ -84,11 +84,11 @@ class TokenFile:
         return found
 
     def add(self, name: str, role: str) -> str:
-        """Make a token for a new name, and return it: it is not seen again. SettingsError."""
+        """Make a token for a new name and return it; it cannot be shown again. SettingsError."""
         if not _NAME.fullmatch(name):
             raise self._error(f"cannot have the name {name!r}: letters, digits and . _ @ - only")
         token = secrets.token_urlsafe(32)
-        with self._alone():
+        with self._locked():
             entries = self.load() if self.path.exists() else {}
             if name in entries:
                 raise self._error(f"has a token for {name!r} already; revoke it first")
@@ -96,8 +96,8 @@ class TokenFile:
         return token
 
     def revoke(self, name: str) -> None:
-        """Take a name's token away. SettingsError where there is none."""
-        with self._alone():
+        """Revoke a name's token. Raises SettingsError if it has none."""
+        with self._locked():
             entries = self.load()
             if entries.pop(name, None) is None:
                 known = ", ".join(entries) or "none"
@@ -112,17 +112,17 @@ class TokenFile:
         except OSError:
             version = ()
         if version != self._version:
-            # The fault may pass, such as a want of file descriptors: so it is read anew each time
-            # until that works, and told of once.
+            # The error may be temporary, such as a lack of file descriptors. So the file is read
+            # again each time until that works, and the error is logged once.
             self._version = None
             try:
                 self._entries = self.load()
             except SettingsError as bad:
-                if str(bad) != self._told:
-                    log.error("nobody is let in: %s", bad)
-                self._told = str(bad)
+                if str(bad) != self._logged:
+                    log.error("access is denied to everyone: %s", bad)
+                self._logged = str(bad)
                 raise
-            self._version, self._told = version, ""
+            self._version, self._logged = version, ""
         return self._entries
 
     def _check(self, entries: Any) -> None:
@@ -137,8 +137,8 @@ class TokenFile:
                 raise self._error(f"`{name}.role` must be one of {', '.join(ROLES)}")
 
     def _write(self, entries: dict[str, dict[str, str]]) -> None:
-        """All or nothing, and never readable for others."""
-        with self._errors_in_words(), ExitStack() as undo:
+        """Replace the file atomically; it is never readable for other users."""
+        with self._os_errors_translated(), ExitStack() as undo:
             fd, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}-")
             undo.callback(os.unlink, temporary)
             with os.fdopen(fd, "w", encoding="utf-8") as file:
@@ -150,9 +150,9 @@ class TokenFile:
             undo.pop_all()
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Have nobody else change the file in between."""
-        with self._errors_in_words():
+    def _locked(self) -> Iterator[None]:
+        """Keep other programs from changing the file meanwhile."""
+        with self._os_errors_translated():
             folder = os.open(self.path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -161,7 +161,7 @@ class TokenFile:
             os.close(folder)
 
     @contextmanager
-    def _errors_in_words(self) -> Iterator[None]:
+    def _os_errors_translated(self) -> Iterator[None]:
         try:
             yield
         except OSError as bad:

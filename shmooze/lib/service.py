@@ -34,7 +34,7 @@ import gevent
 import msgspec
 
 from shmooze import settings
-from shmooze.access.gate import CLIENT, ROLE, Door, warn_if_open
+from shmooze.access.gate import CLIENT, ROLE, AccessGate, warn_if_open
 from shmooze.access.token_file import CONTROL
 from shmooze.errors import (
     CommandError,
@@ -66,7 +66,7 @@ if not typing.TYPE_CHECKING:  # mypy would take any name for one of these
 
 log = logging.getLogger(__name__)
 
-#: Whose word on a client's address a service takes: the gateway's, which is on this machine.
+#: The proxies that a service trusts: the gateway, which runs on this machine.
 LOOPBACK = ("127.0.0.0/8", "::1")
 
 
@@ -284,8 +284,8 @@ class Service:
             self.port = source.port(self.name)
         self.host = self.host or source.host("service_host")
         self._limits = Limits.of(source)
-        door = Door(self._application(), self.host, source, proxies=LOOPBACK)  # the gateway's
-        self._server = Server(self.host, self.port, door, self._limits)
+        gate = AccessGate(self._application(), self.host, source, proxies=LOOPBACK)
+        self._server = Server(self.host, self.port, gate, self._limits)
         self._server.start()
         who = name_of(self)
         log.info("%s: listening on %s:%s", who, self.host, self.port)

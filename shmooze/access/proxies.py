@@ -1,0 +1,45 @@
+"""Trusted proxies: whose word is taken on the client's address and on the scheme it speaks."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from shmooze.access.hosts import address_of
+
+#: Addresses for which the result is cached, since most requests come from a few.
+_CACHED = 1000
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class TrustedProxies:
+    """The networks whose `X-Forwarded-For` and `X-Forwarded-Proto` headers are believed."""
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        self._networks = [*networks]
+        self._is_proxy = lru_cache(_CACHED)(self._is_in_networks)
+
+    def client_of(self, environ: dict[str, Any]) -> str:
+        """The client's address: the last one that is not a trusted proxy's."""
+        address = str(environ.get("REMOTE_ADDR", ""))
+        for each in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+            if not self._is_proxy(address) or address_of(each) is None:
+                break
+            address = each.strip()
+        return address
+
+    def scheme_of(self, environ: dict[str, Any]) -> str:
+        """The scheme that the client speaks, `http` or `https`, as far as we can know."""
+        if self._is_proxy(environ.get("REMOTE_ADDR", "")):
+            # The first of several is what the client speaks, the others are between proxies.
+            forwarded = environ.get("HTTP_X_FORWARDED_PROTO", "").partition(",")[0].strip().lower()
+            if forwarded in ("http", "https"):
+                return forwarded
+        return str(environ.get("wsgi.url_scheme", "http"))
+
+    def _is_in_networks(self, address: str) -> bool:
+        parsed = address_of(address)
+        return parsed is not None and any(parsed in network for network in self._networks)
