@@ -467,13 +467,15 @@ def test_list_of_long_answers_is_cut_off(pool: Client) -> None:
     packets = 40 * [{"cmd": "pool", "args": {"parameters": True}}]
     answers = pool.site.direct("pool", packets).json
     assert [answer["success"] for answer in answers] == 34 * [True] + 6 * [False]
-    assert answers[-1]["error"] == "the answers before this one are too long already"
+    assert answers[-1]["error"] == (
+        "was not executed: the answers to this list have reached the limit (33554432 bytes)"
+    )
 
 
 def test_list_of_too_many_commands_is_refused(pool: Client) -> None:
     reply = pool.site.direct("pool", 1001 * [{"cmd": "pool"}])
     assert reply.status == 400
-    assert failure(reply) == "a list may hold 1000 commands at the most"
+    assert failure(reply) == "a list may hold at most 1000 commands"
     assert len(pool.site.direct("pool", 1000 * [{"cmd": "gone"}]).json) == 1000
 
 

@@ -7,13 +7,13 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from shmooze.access.caller import caller
 from shmooze.broker.admission import Admission
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.standby import Standby
 from shmooze.broker.views import explain
 from shmooze.errors import CommandError, ModuleError, TooMany
-from shmooze.lib.service import caller
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import LogFunction, Module, Stale, fault_of
 

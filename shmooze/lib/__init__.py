@@ -1,1 +1,1 @@
-"""What shmooze is built from: packets, servers, streams, the log. Nothing here knows a module."""
+"""Public building blocks: packets, services, the command log."""

@@ -1,4 +1,4 @@
-"""One command to a service, under the name by which 1.2.4 offered it. See `json_query` as well."""
+"""A client for one command, kept for programs written for 1.2.4. See also `json_query`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DEFAULT_ENDPOINT = "http://localhost:8080/queue"
 
 
 def request(message: Any, endpoint: str = DEFAULT_ENDPOINT) -> Any:
-    """The result of a command. The variable SHMOOZE_TOKEN holds the token, if one is needed.
+    """The result of a command. The environment variable SHMOOZE_TOKEN may hold a token.
 
-    Raises Failure with the service's words, OSError where nobody answers, PacketError for an
-    answer that is no packet.
+    Raises Failure with the service's message, OSError if the service cannot be reached,
+    PacketError for an answer that is not a packet.
     """
     headers = {"Content-Type": "application/json"}
     if token := os.environ.get("SHMOOZE_TOKEN"):

@@ -1,15 +1,15 @@
-"""What programs written for 1.2.4 look for in `shmooze.lib.service`, and the step to take."""
+"""Names of `shmooze.lib.service` that 1.2.4 had, and what to use in their place."""
 
 from __future__ import annotations
 
 import builtins
 from typing import Any
 
-_PLAIN = "the functions of a service are plain ones now, which wait where they stand"
+_PLAIN = "the functions of a service are plain ones now, which block until they return"
 _LOOP = "shmooze no longer runs a Tornado loop"
 _INNER = "it was internal to 1.2.4"
 
-#: Name to (why it has gone, what to do instead).
+#: The reason why a name was removed, and what to do instead, by name.
 _STEPS = {
     "coroutine": (_PLAIN, "remove `@coroutine` and `yield`"),
     "Return": (_PLAIN, "write `return VALUE` for `raise Return(VALUE)`"),
@@ -31,12 +31,12 @@ _STEPS = {
 
 
 def look_up(name: str) -> Any:
-    """The value of a name that the module lacks.
+    """The value of a name that the module does not have.
 
-    Raises ImportError for one that 1.2.4 had, since `from … import` would hide the words of an
-    AttributeError; AttributeError for any other.
+    Raises ImportError for a name that 1.2.4 had, since `from … import` would hide the message of
+    an AttributeError; AttributeError for any other name.
     """
-    if name == "TimeoutError":  # the one that json_query raises is one of those
+    if name == "TimeoutError":  # a superclass of what json_query raises
         return builtins.TimeoutError
     place = "shmooze.lib.service"
     if name not in _STEPS:

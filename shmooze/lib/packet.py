@@ -1,11 +1,11 @@
-"""Packets, the one form of every message: success, failure, and the line that carries them.
+"""Packets: the format of all messages, and their encoding as lines of JSON.
 
 Shapes:
 
     {"success": true, "result": VALUE}
     {"success": false, "error": "one line"}
 
-Used in child processes too: standard library only, and light.
+Child processes import this file too, so it uses only light parts of the standard library.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 def good(result: Any = None) -> dict[str, Any]:
-    """The packet that says: done, and this is the result."""
+    """A success packet."""
     return {"success": True, "result": result}
 
 
 def error(message: str) -> dict[str, Any]:
-    """The packet that says: not done, and why.
+    """A failure packet.
 
-    Line breaks become spaces, and what a terminal would obey is shown escaped.
+    Line breaks become spaces, and control characters are escaped.
     """
     text = " ".join(str(message).split())
     if not text.isprintable():
-        # Few messages need it, and each child would load it.
+        # Imported here, since few messages need it and every child imports this file.
         from shmooze.runtime.printable import printable
 
         text = printable(text)
@@ -41,8 +41,8 @@ def error(message: str) -> dict[str, Any]:
 def assert_success(packet: Any) -> Any:
     """The result of a success packet.
 
-    Raises Failure with the other side's words for a failure packet, PacketError for a value
-    that is neither.
+    Raises Failure with the sender's message for a failure packet, PacketError for a value that is
+    not a packet.
     """
     if not isinstance(packet, dict) or not isinstance(packet.get("success"), bool):
         raise PacketError("malformed answer: expected an object with `success` true or false")
@@ -56,14 +56,13 @@ def assert_success(packet: Any) -> Any:
 def encode(packet: Any) -> bytes:
     """A packet as one line of UTF-8 JSON, newline included.
 
-    Raises ValueError for what JSON has no word for (NaN, infinities), TypeError for what is no
-    JSON value.
+    Raises ValueError for NaN and infinities, TypeError for a value that JSON cannot represent.
     """
     return json.dumps(packet, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
 def decode(line: bytes) -> Any:
-    """The value of one line. Raises PacketError where it is not JSON."""
+    """The value of one line. Raises PacketError if it is not JSON."""
     try:
         return json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as bad:
@@ -71,5 +70,5 @@ def decode(line: bytes) -> Any:
 
 
 def _refuse_constant(name: str) -> Any:
-    """NaN and the infinities, which Python takes for JSON and nobody else does."""
-    raise ValueError(f"{name} is no JSON")
+    """Refuse NaN and infinities, which Python accepts although they are not JSON."""
+    raise ValueError(f"{name} is not JSON")

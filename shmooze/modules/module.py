@@ -22,9 +22,9 @@ import gevent
 from gevent.event import AsyncResult, Event
 from gevent.lock import Semaphore
 
+from shmooze.access.caller import caller_has_left
 from shmooze.errors import CommandError, Failure, ModuleError, ShmoozeError
 from shmooze.lib import packet
-from shmooze.lib.service import caller_has_left
 from shmooze.modules.channel.command_stream import Answer, Superseded, Withdrawn
 from shmooze.modules.channel.stream import StreamEnded
 from shmooze.modules.channel.updates import Failing, Leaving, SetParameters, UnsetParameters, Update

@@ -1,0 +1,30 @@
+"""The caller: the client whose command is being carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass
+class Caller:
+    """The client that sent the current request."""
+
+    role: str
+    #: The client's address.
+    address: str
+    #: Seconds after which it may try again, if a command was refused by a limit.
+    retry_after: float | None = None
+    #: Tells whether it has closed its connection, so that the answer has no reader.
+    has_left: Callable[[], bool] = lambda: False
+
+
+#: The caller of the current command; None if it comes from the program itself.
+caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
+
+
+def caller_has_left() -> bool:
+    """Whether the caller of the current command has disconnected."""
+    who = caller.get()
+    return who is not None and who.has_left()

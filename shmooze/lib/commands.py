@@ -1,0 +1,141 @@
+"""Command packets, answered with the functions of a table, one by one or in lists."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import gevent
+import msgspec
+
+from shmooze.access.caller import caller, caller_has_left
+from shmooze.access.token_file import CONTROL
+from shmooze.errors import CommandError, PacketError, ShmoozeError, TooMany
+from shmooze.lib import packet
+from shmooze.lib.arguments import bind
+from shmooze.runtime import jsonsafe
+from shmooze.runtime.time_slices import TimeSlices
+from shmooze.web import results
+from shmooze.web.results import TooLong, encode_result, internal_error, refuse_result
+
+log = logging.getLogger(__name__)
+
+
+class JSONCommandProcessor:
+    """Answers command packets with the functions of a table."""
+
+    #: The function for each command, by name. Each takes self.
+    commands: Mapping[str, Callable[..., Any]] = {}
+    #: Names of the commands that are logged, with their answers.
+    log_cmds: tuple[str, ...] | list[str] = ()
+    #: Value of the log's column `namespace` in their rows.
+    log_namespace: str = "client"
+    #: Value of the log's column `uid` in their rows.
+    log_uid: str | None = None
+    #: Where to log: an object with `log(uid, namespace, command, answer)`, or None.
+    logger: Any = None
+    #: Commands that one list may hold.
+    max_commands = 1000
+    #: Bytes of answers to one list after which its other commands are refused.
+    max_answer = 32 << 20
+    #: Names of the commands that change nothing: the only ones that the role `read` allows.
+    read_cmds: tuple[str, ...] | list[str] = ()
+
+    def command(self, query: Any) -> Any:
+        """Answer one packet, or a list of packets by the list of answers, encoded as JSON.
+
+        Raises PacketError for a value that is neither, and for a list that is too long.
+        """
+        if isinstance(query, list):
+            return self._answers(query)
+        check_command(query)
+        return self.single_command(query)
+
+    def single_command(self, query: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one well-formed command. Returns a success or failure packet."""
+        cmd, args = query["cmd"], query.get("args", {})
+        try:
+            function = self.commands.get(cmd)
+            if function is None:
+                raise CommandError(f"unknown command {cmd!r}; known: {', '.join(self.commands)}")
+            who = caller.get()
+            if who is not None and who.role != CONTROL and cmd not in self.read_cmds:
+                raise CommandError(f"{cmd}: this token may only read")
+            result = function(self, **bind(cmd, function, args))
+            if not _is_ours(function):
+                jsonsafe.refuse_bytes(result)
+            answer = packet.good(result)
+        except ShmoozeError as refusal:
+            answer = packet.error(str(refusal))
+            if isinstance(refusal, TooMany) and (who := caller.get()) is not None:
+                who.retry_after = refusal.retry_after
+        except (Exception, gevent.Timeout):  # the function's own Timeout
+            log.exception("command %r failed", cmd)
+            answer = internal_error(cmd, self)
+        if self.logger is not None and cmd in self.log_cmds:
+            self.logger.log(self.log_uid, self.log_namespace, query, answer)
+        return answer
+
+    def _answers(self, queries: list[Any]) -> list[msgspec.Raw]:
+        """Answer a list of packets, and yield to other greenlets in between.
+
+        Each answer is encoded at once, since their total size is limited.
+        """
+        if len(queries) > self.max_commands:
+            raise PacketError(f"a list may hold at most {self.max_commands} commands")
+        answers: list[msgspec.Raw] = []
+        size, slices = 0, TimeSlices()
+        for query in queries:
+            slices.yield_if_over()
+            if answers and caller_has_left():
+                answer = packet.error("was not executed: the client disconnected before its turn")
+            elif size > self.max_answer:
+                answer = packet.error(
+                    "was not executed: the answers to this list have reached the limit "
+                    f"({self.max_answer} bytes)"
+                )
+            else:
+                answer = self._answer_in_list(query)
+            try:
+                answers.append(msgspec.Raw(encode_result(query, answer, self)))
+                size += len(answers[-1])
+            except TooLong:
+                answers.append(msgspec.Raw(refuse_result(query)))
+                size += results.MAX_RESULT  # it has cost as much work as if it had been sent
+        return answers
+
+    def _answer_in_list(self, query: Any) -> dict[str, Any]:
+        try:
+            check_command(query)
+        except PacketError as bad:
+            return packet.error(str(bad))
+        return self.single_command(query)
+
+
+def check_command(query: Any) -> None:
+    """Raise PacketError unless `query` is `{"cmd": NAME, "args"?: {…}}`."""
+    if not isinstance(query, dict):
+        raise PacketError("a command must be an object with `cmd`, or a list of those")
+    if not isinstance(query.get("cmd"), str):
+        raise PacketError("a command must have a `cmd`, which is a string")
+    if not isinstance(query.get("args", {}), dict):
+        raise PacketError("the `args` of a command must be an object")
+
+
+def refuse_coroutines(commands: Mapping[str, Callable[..., Any]]) -> None:
+    """Raise ShmoozeError for a command whose function is a generator or coroutine."""
+    for cmd, function in commands.items():
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            raise ShmoozeError(
+                f"the function of command {cmd!r} has `yield` or `async` in it: a command is a"
+                " plain function, which blocks until it returns (see docs/moving.md)"
+            )
+
+
+@cache
+def _is_ours(function: Callable[..., Any]) -> bool:
+    """Whether a command is shmooze's own, so that its result is certain to be JSON."""
+    return str(getattr(function, "__module__", "")).startswith("shmooze.")
