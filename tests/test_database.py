@@ -294,11 +294,11 @@ def test_a_disk_that_hangs_is_told_and_rows_wait_within_the_limits(
 ) -> None:
     log = make_log(Quick)
     log.log(None, "first", {"cmd": "rm"}, GOOD)
-    run_until(lambda: "the disk does not answer" in caplog.text, "it is said")
+    run_until(lambda: "the disk does not respond" in caplog.text, "it is said")
     for number in range(20):
         log.log(None, f"{number}", {"cmd": "x" * 700}, GOOD)
-    run_until(lambda: not log._pending, "what waits is text")
-    assert log._bytes <= Quick.max_bytes
+    run_until(lambda: not log._backlog._added, "they are encoded")
+    assert log._backlog._bytes <= Quick.max_bytes
     hanging()
     run_until(lambda: "written again" in caplog.text, "it is over")
     rows = [row[0] for row in log.execute("SELECT namespace FROM own_log")]

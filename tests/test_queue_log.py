@@ -114,7 +114,7 @@ def test_services_go_on_in_a_new_file_when_theirs_was_rotated(make_queue: Any) -
     old = file.rename(f"{file}.1")
     for service in ("queue", "pool"):
         site.ask(service, "rm", uids=["second"])
-        wait_until(lambda s=service: "is made anew" in site.log(s), "it is noticed")
+        wait_until(lambda s=service: "created it again" in site.log(s), "it is noticed")
     site.stop()
     for service in ("queue", "pool"):
         for path, uid in ((old, "first"), (file, "second")):

@@ -2,14 +2,13 @@
 
     pk, uid, namespace, timestamp, input_json, output_json
 
-Strategy. `log` only puts a row in memory. One greenlet lets rows gather for a moment and hands
-them, as one transaction, to one thread that owns the file (see lib.logfile); the event loop never
-waits for a disk. Rows that set parameters of one module and follow each other become one row with
-the merged parameters.
+Strategy. `log` only puts a row into the backlog, in memory. A greenlet lets rows gather for a
+moment and passes them, as one transaction, to a thread that owns the file (see lib/logfile.py). So
+the event loop never waits for a disk.
 
-A disk that is locked, full, read-only or hangs stops nobody, and neither does a thread that cannot
-be started: rows wait in memory, up to a limit. It is said once in the program's log when that
-begins and once when it is over, with the number of rows that had to be dropped.
+Nothing else waits for a disk that is locked, full, read-only or hanging, or for a thread that
+cannot be started. Rows then stay in memory, up to a limit. The program's log says once when that
+begins, and once when it is over, with the number of rows that were dropped.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections import deque
-from typing import Any, NamedTuple
+from typing import Any
 
 import gevent
 import msgspec
@@ -29,22 +27,10 @@ from gevent.threadpool import ThreadPool
 
 from shmooze import settings
 from shmooze.errors import SettingsError
-from shmooze.lib.logfile import LogFile, Rows, Values
-from shmooze.runtime.time_slices import TimeSlices
+from shmooze.lib.backlog import Backlog, Row
+from shmooze.lib.logfile import LogFile, Rows
 
 log = logging.getLogger(__name__)
-
-_encode = msgspec.json.encode
-
-
-class Row(NamedTuple):
-    """One entry; `input` and `output` are JSON values until they are turned to text."""
-
-    uid: str | None
-    namespace: str
-    timestamp: str
-    input: Any
-    output: Any
 
 
 def row_dict(row: sqlite3.Row) -> dict[str, Any]:
@@ -55,26 +41,27 @@ def row_dict(row: sqlite3.Row) -> dict[str, Any]:
 class Database:
     """A log table in an SQLite file.
 
-    `filename` is the file, in which `~` and `$VARIABLES` are replaced (None: `log_database_path`
-    of the settings, or else memory), `log_table` the table's name. Nothing is opened before
-    `open`, or the first write. Raises SettingsError for a name that cannot be one.
+    `filename` is the file, in which `~` and `$VARIABLES` are expanded; the default is
+    `log_database_path` of the settings, or else memory. `log_table` is the table's name. The file
+    is opened by `open`, or by the first write. Raises SettingsError for an invalid file name.
     """
 
-    #: Seconds that rows may gather before they are written.
+    #: Seconds for which rows gather before they are written.
     gather = 0.2
-    #: Seconds that one write waits for a lock that another program holds.
+    #: Seconds for which a write waits for another program's lock.
     lock_timeout = 1.0
-    #: Seconds between attempts while the disk does not take rows.
+    #: Seconds between attempts while the file cannot be written.
     retry_delay = 1.0
-    #: Seconds after which a write that is not done is told of.
+    #: Seconds after which a write that is still running is reported.
     hang_timeout = 5.0
-    #: Rows that wait in memory at the most; the oldest are dropped for newer ones.
+    #: Rows that may wait in memory. Beyond that, the oldest are dropped.
     max_rows = 10_000
-    #: Bytes of JSON that wait in memory at the most.
+    #: Bytes of JSON that may wait in memory.
     max_bytes = 64 << 20
-    #: Seconds that `open` waits for the disk.
+    #: Seconds for which `open` waits for the disk.
     open_timeout = 1.5
-    #: Seconds that `close` tries to get the last rows written, and then the file closed.
+    #: Seconds for which `close` waits for the last rows to be written, and then for the file to be
+    #: closed.
     close_timeout = 2.0
 
     def __init__(
@@ -83,73 +70,63 @@ class Database:
         self.filename = _expand(filename) or settings.get("log_database_path") or ":memory:"
         self.log_table = log_table
         self._file = LogFile(self.filename, log_table, self.lock_timeout)
-        self._pending: deque[Row] = deque()
-        self._merge: dict[str, dict[str, Any]] = {}
-        self._backlog: deque[Values] = deque()
-        #: What the thread is writing, and the job that tells when it is done.
-        self._in_flight: deque[Values] = deque()
+        self._backlog = Backlog(self.filename, self.max_rows, self.max_bytes)
+        #: The write in progress, if any.
         self._job: AsyncResult | None = None
-        #: Bytes of JSON in both.
-        self._bytes = 0
-        self._dropped = 0
+        #: Why the file cannot be written; None while it can.
         self._outage: str | None = None
-        self._wake = Event()
+        self._wakeup = Event()
         self._closing = Event()
         self._flushing = Semaphore()
         self._writer: gevent.Greenlet | None = None
         self._thread: ThreadPool | None = None
 
     def open(self) -> None:
-        """Make the file and the table now, so that readers find them.
+        """Create the file and the table now, so that readers find them.
 
-        Never fails for the disk's sake: what is wrong is logged, and tried again.
+        Does not fail if that is impossible now: it logs the problem and tries again later.
         """
         with gevent.Timeout(self.open_timeout, False):
-            self._flush(even_nothing=True)
+            self._flush(even_if_empty=True)
         if self._outage is not None or self._job is not None:
             self._wake_writer()
 
     def log(
         self, uid: str | None, namespace: str, command: Any, response: Any, raw: bool = False
     ) -> None:
-        """Take one entry. Never waits, never fails for the disk's sake.
+        """Log one entry. Never blocks, and never fails because of the disk.
 
-        With `raw`, command and response are the JSON text itself.
+        With `raw`, command and response are JSON text.
         """
         if raw:
             command, response = _as_json(command), _as_json(response)
-        if uid is not None and self._merged(uid, namespace, command):
-            return
         now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-        self._pending.append(Row(uid, namespace, now, command, response))
-        if len(self._pending) > self.max_rows:
-            self._merge.pop(self._pending.popleft().uid or "", None)
-            self._dropped += 1
+        self._backlog.add(Row(uid, namespace, now, command, response))
         self._wake_writer()
 
     def execute(self, sql: str, /, **params: Any) -> Rows:
-        """Run one statement after all rows logged so far; its rows. Raises sqlite3.Error.
+        """Run one statement, after the rows logged so far. Returns its rows. Raises sqlite3.Error.
 
-        What it changes is committed at once.
+        Changes are committed at once.
         """
         self._flush()
         rows: Rows = _result(self._start(self._file.execute, sql, params).get())
         return rows
 
-    #: The name under which 1.2.4 offered reading.
+    #: Kept for programs written for 1.2.4.
     execute_select = execute
 
     def commit(self) -> None:
-        """Write what was logged so far. Statements need no commit."""
+        """Write the rows logged so far. Statements need no commit."""
         self._flush()
 
     def close(self) -> None:
-        """Write what waits, as far as the disk takes it now, and close the file.
+        """Write the rows in memory, if the disk allows it now, and close the file.
 
-        Takes `close_timeout` twice at the most, however the disk behaves.
+        Takes at most twice `close_timeout`, even if the disk hangs.
         """
         self._closing.set()
-        self._wake.set()
+        self._wakeup.set()
         if self._writer is not None:
             self._writer.join(self.close_timeout)
             self._writer.kill()
@@ -160,59 +137,45 @@ class Database:
                 self._thread = None
         if self._job is not None and self._job.ready():
             self._finish()
-        lost = len(self._pending) + len(self._backlog) + len(self._in_flight) + self._dropped
+        lost = len(self._backlog) + self._backlog.dropped
         if lost:
             log.error("log %s: %d rows lost", self.filename, lost)
-        if self._thread is not None:  # it ends with the program
-            log.error("log %s: the disk does not answer, the file is not closed", self.filename)
+        if self._thread is not None:  # it hangs, and ends with the program
+            log.error("log %s: the disk does not respond, the file is not closed", self.filename)
             self._thread = None
-        self._forget_all()
+        self._backlog.clear()
+        self._job = None
 
     def _wake_writer(self) -> None:
         if not self._writer and not self._closing.is_set():
             self._writer = gevent.spawn(self._write_forever)
-        self._wake.set()
-
-    def _merged(self, uid: str, namespace: str, command: Any) -> bool:
-        """Whether an entry could be merged into the module's last one, which still waits."""
-        if not isinstance(command, dict) or command.get("cmd") != "set_parameters":
-            self._merge.pop(uid, None)  # later parameters must not be read before this entry
-            return False
-        parameters = command["args"]["parameters"]
-        waiting = self._merge.get(uid)
-        if waiting is not None:
-            waiting.update(parameters)
-            return True
-        self._merge[uid] = own = dict(parameters)
-        command["args"] = {"parameters": own}
-        return False
+        self._wakeup.set()
 
     def _write_forever(self) -> None:
-        while self._pending or self._backlog or not self._closing.is_set():
-            self._wake.wait()
-            self._wake.clear()
+        while len(self._backlog) or not self._closing.is_set():
+            self._wakeup.wait()
+            self._wakeup.clear()
             self._closing.wait(self.gather if self._outage is None else self.retry_delay)
-            self._flush(even_nothing=self._outage is not None)
-            if self._backlog or self._outage is not None:
-                self._wake.set()
+            self._flush(even_if_empty=self._outage is not None)
+            if self._backlog.has_encoded or self._outage is not None:
+                self._wakeup.set()
                 if self._closing.is_set():
                     gevent.sleep(self.gather)
 
-    def _flush(self, even_nothing: bool = False) -> None:
-        """Try once to get all rows written; with `even_nothing` the file is opened at least.
+    def _flush(self, even_if_empty: bool = False) -> None:
+        """Try once to write all rows; with `even_if_empty`, open the file if there are none.
 
-        Whoever waits here may be interrupted: who comes next waits for the same write.
+        A caller may be interrupted while it waits. The next one then waits for the same write.
         """
         with self._flushing:
             if self._job is not None:
                 self._await_job()
-            self._encode_pending()
-            if self._backlog or even_nothing:
-                self._in_flight, self._backlog = self._backlog, deque()
+            self._backlog.encode()
+            if self._backlog.has_encoded or even_if_empty:
                 try:
-                    self._job = self._start(self._file.write, list(self._in_flight))
+                    self._job = self._start(self._file.write, self._backlog.take())
                 except Exception as bad:
-                    self._put_back(bad)
+                    self._fail(bad)
                 else:
                     self._await_job()
 
@@ -220,9 +183,9 @@ class Database:
         assert self._job is not None
         began = time.monotonic()
         while not self._job.wait(self.gather):
-            self._encode_pending()  # so that what waits is bounded in bytes, too
+            self._backlog.encode()  # so that the limit in bytes applies, too
             if time.monotonic() - began > self.hang_timeout:
-                self._say_outage("the disk does not answer")
+                self._report_outage("the disk does not respond")
         self._finish()
 
     def _finish(self) -> None:
@@ -231,80 +194,42 @@ class Database:
         try:
             _result(job.get())
         except Exception as bad:
-            self._put_back(bad)
+            self._fail(bad)
             return
-        for values in self._in_flight:
-            self._bytes -= _size(values)
-        self._in_flight.clear()
+        dropped = self._backlog.dropped
+        self._backlog.written()
         if self._file.replaced:
-            log.warning("log %s: was moved, removed or emptied, and is made anew", self.filename)
+            log.warning("log %s: was moved, removed or emptied; created it again", self.filename)
             self._file.replaced = 0
         if self._outage is not None:
-            log.warning("log %s: written again; %d rows were lost", self.filename, self._dropped)
-        elif self._dropped:
-            log.error("log %s: %d rows were lost, too many came", self.filename, self._dropped)
-        self._outage, self._dropped = None, 0
+            log.warning("log %s: written again; %d rows were lost", self.filename, dropped)
+        elif dropped:
+            log.error("log %s: %d rows were lost, too many at once", self.filename, dropped)
+        self._outage = None
 
-    def _put_back(self, bad: Exception) -> None:
-        self._in_flight.extend(self._backlog)
-        self._backlog, self._in_flight = self._in_flight, deque()
-        self._drop_surplus()
-        self._say_outage(str(bad))
+    def _fail(self, error: Exception) -> None:
+        self._backlog.put_back()
+        self._report_outage(str(error))
 
-    def _encode_pending(self) -> None:
-        """Turn rows to text, at the end of the backlog; others have their turn in between."""
-        slices = TimeSlices()
-        for _ in range(len(self._pending)):
-            slices.yield_if_over()
-            if not self._pending:
-                break
-            row = self._pending.popleft()
-            self._merge.pop(row.uid or "", None)
-            try:
-                values = (*row[:3], _encode(row.input).decode(), _encode(row.output).decode())
-            except (TypeError, ValueError, RecursionError) as bad:
-                log.error("log %s: an entry is no JSON and is left out: %s", self.filename, bad)
-                continue
-            except MemoryError:
-                self._dropped += 1
-                continue
-            self._backlog.append(values)
-            self._bytes += _size(values)
-            self._drop_surplus()
-
-    def _drop_surplus(self) -> None:
-        """Drop the oldest of those that wait until they are within the limits."""
-        while self._backlog and (
-            len(self._backlog) + len(self._in_flight) > self.max_rows
-            or self._bytes > self.max_bytes
-        ):
-            self._bytes -= _size(self._backlog.popleft())
-            self._dropped += 1
-
-    def _forget_all(self) -> None:
-        for rows in (self._pending, self._backlog, self._in_flight):
-            rows.clear()
-        self._merge.clear()
-        self._job = None
-        self._bytes = self._dropped = 0
-
-    def _say_outage(self, reason: str) -> None:
+    def _report_outage(self, reason: str) -> None:
         if self._outage is None:
             self._outage = reason
-            log.error("log %s: cannot be written, rows wait in memory: %s", self.filename, reason)
+            log.error(
+                "log %s: cannot be written, rows are kept in memory: %s", self.filename, reason
+            )
 
     def _start(self, function: Any, *args: Any) -> AsyncResult:
-        """Have the thread do something; its outcome, for `_result`.
+        """Call a function in the thread. Returns its outcome, for `_result`.
 
-        sqlite3.OperationalError where the thread cannot be started.
+        Raises sqlite3.OperationalError if the thread cannot be started.
         """
         if self._thread is None:
             self._thread = ThreadPool(1)
         try:
-            # A pool's thread prints what is raised in it; so it is brought out as a value.
+            # Returned as a value, since a thread of the pool prints exceptions.
             return self._thread.spawn(_outcome, function, *args)
         except RuntimeError as bad:
-            # The pool keeps what it could not begin, and would do it when nobody expects it.
+            # The pool has kept the call, and would run it at some later time.
             self._thread = None
             raise sqlite3.OperationalError(f"no thread: {bad}") from bad
 
@@ -324,10 +249,6 @@ def _expand(filename: str | os.PathLike[str] | None) -> str | None:
         raise SettingsError(
             f"`logfilename` {str(filename)!r} uses ${unset.args[0]}, which is not set"
         ) from None
-
-
-def _size(values: Values) -> int:
-    return len(values[3]) + len(values[4])
 
 
 def _outcome(function: Any, *args: Any) -> tuple[Any, Exception | None]:

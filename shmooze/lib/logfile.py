@@ -1,12 +1,12 @@
-"""The SQLite file of the command log, as the one thread uses it that may wait for a disk.
+"""The SQLite file of the command log, used by a thread that may block on the disk.
 
-A log is rotated: its file is renamed, deleted or emptied while it is open. So before each write
-the path is compared with the file that is open, and opened anew where they differ.
+Log files are rotated: renamed, deleted or emptied while they are open. So before each write the
+path is compared with the open file, and opened again if they differ.
 
-SQLite's write-ahead log makes that delicate. It lies beside the file, under a name that a rename
-leaves behind, and several services may share both. So what it holds is first copied into the file
-that was moved. Then a lock on the folder makes sure that one service at a time removes what has
-been left behind: from a file that exists and is not empty nothing is ever removed.
+SQLite's write-ahead log (WAL) makes that delicate. It is a file of its own, which a rename of the
+database leaves behind, and several services may share both. So the WAL is first copied into the
+file that was moved. Then the leftover files are removed, by one service at a time, under a lock on
+the folder. The files of a database that exists and is not empty are never removed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 from gevent import monkey
 
-# In a thread of its own it sleeps itself: no loop runs there.
+# The thread has no event loop, so gevent's sleep would not do.
 _sleep = monkey.get_original("time", "sleep")
 
 _COLUMNS = """(
@@ -40,17 +40,17 @@ Values = tuple[str | None, str, str, str, str]
 
 
 class Rows(list[sqlite3.Row]):
-    """The rows of one statement; also read like the cursor that 1.2.4 returned."""
+    """The rows of one statement. Can also be read like the cursor that 1.2.4 returned."""
 
-    #: The `pk` of the row that the statement has inserted, if it has.
+    #: The `pk` of the row that the statement inserted, if any.
     lastrowid: int | None = None
 
     def fetchone(self) -> sqlite3.Row | None:
-        """Take the first of the rows that are left; None: there is none."""
+        """Take the first of the remaining rows; None if there is none."""
         return self.pop(0) if self else None
 
     def fetchall(self) -> list[sqlite3.Row]:
-        """Take all rows that are left."""
+        """Take all remaining rows."""
         left = list(self)
         self.clear()
         return left
@@ -59,11 +59,11 @@ class Rows(list[sqlite3.Row]):
 class LogFile:
     """A table in an SQLite file, or in memory. Raises sqlite3.Error.
 
-    `lock_timeout` is how many seconds one call waits for a lock that another program holds.
+    `lock_timeout` is the seconds for which a call waits for another program's lock.
     """
 
-    #: Rows that one statement writes. After each, the writing thread has to wait for the loop.
-    rows_at_once = 100
+    #: Rows that one statement writes. After each statement, the thread has to wait for the GIL.
+    rows_per_statement = 100
     #: Seconds between two attempts to lock the folder.
     lock_delay = 0.01
 
@@ -75,25 +75,25 @@ class LogFile:
         self._connection: sqlite3.Connection | None = None
         #: Device and inode of the open file.
         self._identity = (0, 0)
-        #: How often the file was found to be moved, removed or emptied.
+        #: How often the file was moved, removed or emptied since the owner has reset this.
         self.replaced = 0
 
     def open(self) -> sqlite3.Connection:
-        """Make sure that the file which the path names now is open, and that it has the table."""
+        """Make sure that the file at the path is open and has the table."""
         if self._connection is None or self._was_replaced():
-            with self._alone():
+            with self._folder_locked():
                 if self._connection is not None and self._was_replaced():
-                    self._leave()
+                    self._abandon()
                 if self._connection is None:
                     self._connection = self._connect()
         return self._connection
 
     def write(self, batch: Sequence[Values]) -> None:
-        """Write all rows, or none."""
+        """Write all rows, or none of them."""
         try:
             with self.open() as connection:
-                for start in range(0, len(batch), self.rows_at_once):
-                    rows = batch[start : start + self.rows_at_once]
+                for start in range(0, len(batch), self.rows_per_statement):
+                    rows = batch[start : start + self.rows_per_statement]
                     connection.execute(
                         f"INSERT INTO {self._table}"
                         " (uid, namespace, timestamp, input_json, output_json)"
@@ -101,11 +101,11 @@ class LogFile:
                         list(chain.from_iterable(rows)),
                     )
         except sqlite3.Error:
-            self.close()  # the file may be broken; begin anew
+            self.close()  # the file may be corrupt: open it again next time
             raise
 
     def execute(self, sql: str, params: dict[str, Any]) -> Rows:
-        """Run one statement; its rows."""
+        """Run one statement. Returns its rows."""
         with self.open() as connection:
             cursor = connection.execute(sql, params)
             rows = Rows(cursor.fetchall())
@@ -119,10 +119,10 @@ class LogFile:
             connection.close()
 
     def _connect(self) -> sqlite3.Connection:
-        found = self._look()
+        found = self._stat()
         if not self._in_memory and (found is None or not found.st_size):
-            # What lies beside an empty file belongs to one that was there before. SQLite itself
-            # ignores such a log, but not such an index of it.
+            # The WAL and its index belong to an earlier file. SQLite ignores such a WAL, but not
+            # such an index.
             self._remove("-wal", "-shm")
         connection = sqlite3.connect(self.filename, timeout=self._lock_timeout)
         try:
@@ -130,7 +130,7 @@ class LogFile:
             connection.execute("PRAGMA journal_mode=WAL")
             if self._table is not None:
                 connection.execute(f"CREATE TABLE IF NOT EXISTS {self._table} {_COLUMNS}")
-            found = found or self._look()
+            found = found or self._stat()
         except BaseException:
             connection.close()
             raise
@@ -138,13 +138,13 @@ class LogFile:
             self._identity = found.st_dev, found.st_ino
         return connection
 
-    def _leave(self) -> None:
-        """Close a file that was moved, deleted or emptied, with all that was written in it."""
+    def _abandon(self) -> None:
+        """Close a file that was moved, deleted or emptied, with all rows written to it."""
         assert self._connection is not None
         self.replaced += 1
-        found = self._look()
+        found = self._stat()
         if found is not None and (found.st_dev, found.st_ino) == self._identity:
-            # Emptied: SQLite would write into it, at its end, what makes no whole file.
+            # Emptied: SQLite would append to it, which makes it corrupt.
             self._remove("")
         else:
             with suppress(sqlite3.Error):
@@ -152,13 +152,13 @@ class LogFile:
         self.close()
 
     def _was_replaced(self) -> bool:
-        """Whether the path does not name the open file any more, or that was emptied."""
+        """Whether the path no longer names the open file, or that file was emptied."""
         if self._in_memory:
             return False
-        found = self._look()
+        found = self._stat()
         return not found or not found.st_size or (found.st_dev, found.st_ino) != self._identity
 
-    def _look(self) -> os.stat_result | None:
+    def _stat(self) -> os.stat_result | None:
         try:
             return os.stat(self.filename)
         except OSError:
@@ -174,17 +174,17 @@ class LogFile:
                 raise sqlite3.OperationalError(str(bad)) from bad
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Have no other service open or leave a file in this folder meanwhile.
+    def _folder_locked(self) -> Iterator[None]:
+        """Keep other services from opening or abandoning a file in this folder meanwhile.
 
-        The lock is held for milliseconds; sqlite3.OperationalError where somebody keeps it.
+        They hold the lock for milliseconds. Raises sqlite3.OperationalError if it stays locked.
         """
         if self._in_memory:
             yield
             return
         try:
             folder = os.open(os.path.dirname(os.path.realpath(self.filename)), os.O_RDONLY)
-        except OSError:  # it may not be read, or is missing, which SQLite says
+        except OSError:  # unreadable or missing: SQLite reports it
             yield
             return
         try:
@@ -201,7 +201,7 @@ class LogFile:
                 return
             except OSError as bad:
                 if bad.errno not in (errno.EWOULDBLOCK, errno.EINTR):
-                    return  # a file system that cannot lock a folder
+                    return  # the file system cannot lock folders
                 if time.monotonic() > deadline:
                     raise sqlite3.OperationalError("the folder is locked") from bad
             _sleep(self.lock_delay)

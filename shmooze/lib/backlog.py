@@ -1,0 +1,135 @@
+"""The backlog of the command log: rows that wait in memory until they are written.
+
+Rows that set parameters of one module and follow each other become one row with the merged
+parameters. The number of rows and their bytes are limited: the oldest are dropped and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any, NamedTuple
+
+import msgspec
+
+from shmooze.lib.logfile import Values
+from shmooze.runtime.time_slices import TimeSlices
+
+log = logging.getLogger(__name__)
+
+_encode = msgspec.json.encode
+
+
+class Row(NamedTuple):
+    """One entry. `input` and `output` are JSON values, not yet encoded."""
+
+    uid: str | None
+    namespace: str
+    timestamp: str
+    input: Any
+    output: Any
+
+
+class Backlog:
+    """Rows on their way to the log `name`: added, encoded, being written."""
+
+    def __init__(self, name: str, max_rows: int, max_bytes: int) -> None:
+        self._name = name
+        self._max_rows, self._max_bytes = max_rows, max_bytes
+        self._added: deque[Row] = deque()
+        #: The parameters of an added row that more can be merged into, by uid of the module.
+        self._open: dict[str | None, dict[str, Any]] = {}
+        self._encoded: deque[Values] = deque()
+        self._being_written: deque[Values] = deque()
+        #: Bytes of JSON in the last two.
+        self._bytes = 0
+        #: Rows that were dropped since the last write that succeeded.
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        """Rows that are not written yet."""
+        return len(self._added) + len(self._encoded) + len(self._being_written)
+
+    @property
+    def has_encoded(self) -> bool:
+        """Whether there are rows for `take`."""
+        return bool(self._encoded)
+
+    def add(self, row: Row) -> None:
+        """Add a row, or merge it into the last one of its module."""
+        if row.uid is not None:
+            command = row.input
+            if not isinstance(command, dict) or command.get("cmd") != "set_parameters":
+                self._open.pop(row.uid, None)  # later parameters must not move ahead of this row
+            elif (earlier := self._open.get(row.uid)) is not None:
+                earlier.update(command["args"]["parameters"])
+                return
+            else:
+                self._open[row.uid] = own = dict(command["args"]["parameters"])
+                command["args"] = {"parameters": own}
+        self._added.append(row)
+        if len(self._added) > self._max_rows:
+            self._pop_added()
+            self.dropped += 1
+
+    def encode(self) -> None:
+        """Encode the rows that were added. Yields to other greenlets in between."""
+        slices = TimeSlices()
+        for _ in range(len(self._added)):
+            slices.yield_if_over()
+            if not self._added:
+                break
+            row = self._pop_added()
+            try:
+                values = (*row[:3], _encode(row.input).decode(), _encode(row.output).decode())
+            except (TypeError, ValueError, RecursionError) as bad:
+                log.error("log %s: dropped an entry that is not JSON: %s", self._name, bad)
+                continue
+            except MemoryError:
+                self.dropped += 1
+                continue
+            self._encoded.append(values)
+            self._bytes += _size(values)
+            self._drop_surplus()
+
+    def take(self) -> list[Values]:
+        """The encoded rows, to be written now. Then call `written` or `put_back`."""
+        self._being_written, self._encoded = self._encoded, deque()
+        return list(self._being_written)
+
+    def written(self) -> None:
+        """The rows of the last `take` were written."""
+        self._bytes -= sum(map(_size, self._being_written))
+        self._being_written.clear()
+        self.dropped = 0
+
+    def put_back(self) -> None:
+        """The rows of the last `take` were not written: the next one returns them again."""
+        self._being_written.extend(self._encoded)
+        self._encoded, self._being_written = self._being_written, deque()
+        self._drop_surplus()
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        for rows in (self._added, self._encoded, self._being_written):
+            rows.clear()
+        self._open.clear()
+        self._bytes = self.dropped = 0
+
+    def _pop_added(self) -> Row:
+        row = self._added.popleft()
+        self._open.pop(row.uid, None)
+        return row
+
+    def _drop_surplus(self) -> None:
+        """Drop the oldest encoded rows until the limits are kept."""
+        while self._encoded and (
+            len(self._encoded) + len(self._being_written) > self._max_rows
+            or self._bytes > self._max_bytes
+        ):
+            self._bytes -= _size(self._encoded.popleft())
+            self.dropped += 1
+
+
+def _size(values: Values) -> int:
+    return len(values[3]) + len(values[4])
