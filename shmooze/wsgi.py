@@ -249,7 +249,7 @@ def _program() -> Gateway:
 
         supervisor = Supervisor(workers, gateway.host, source.port("wsgi"))
         gateway.announce()
-        gateway.listener = supervisor.split()
+        gateway.listener = supervisor.fork_workers()
     return gateway
 
 

@@ -210,7 +210,7 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(site: Site) -> None:
     with connections(site):
         assert set(spread(site)) == set(workers_of(site))
     assert re.search(
-        rf"worker [12] \(pid {killed}\) was killed by signal 9; another one in 0.25 s",
+        rf"worker [12] \(pid {killed}\) was killed by signal 9; restarting it in 0.25 s",
         site.log("wsgi"),
     )
 
@@ -229,7 +229,7 @@ def test_a_worker_that_dies_at_once_is_replaced_later_each_time(site: Site) -> N
         killed, other = sorted(workers_of(site), key=lambda pid: pid == other)
         os.kill(killed, signal.SIGKILL)
         workers_of(site, besides={killed})
-    delays = re.findall(r"worker [12] .* another one in ([\d.]+) s", site.log("wsgi"))
+    delays = re.findall(r"worker [12] .* restarting it in ([\d.]+) s", site.log("wsgi"))
     assert delays == ["0.25", "0.5", "1"]
 
 
@@ -239,7 +239,7 @@ def test_while_a_worker_is_missing_the_others_have_its_connections(site: Site) -
     for _ in range(3):  # so that the last one is missing for a second
         killed, other = sorted(workers_of(site, {killed}), key=lambda pid: pid == other)
         os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: "another one in 1 s" in site.log("wsgi"), "it is missing")
+    wait_until(lambda: "restarting it in 1 s" in site.log("wsgi"), "it is missing")
     supervisor = site.processes["wsgi"].pid
     os.kill(supervisor, signal.SIGSTOP)  # a second may be short where everybody is busy
     try:
@@ -253,7 +253,7 @@ def test_a_worker_that_is_told_to_end_is_replaced_as_well(site: Site) -> None:
     told, other = workers_of(site)
     os.kill(told, signal.SIGTERM)
     assert other in workers_of(site, besides={told})
-    assert f"(pid {told}) ended with status 0; another one in" in site.log("wsgi")
+    assert f"(pid {told}) ended with status 0; restarting it in" in site.log("wsgi")
 
 
 def test_clients_that_wait_at_a_dead_worker_are_answered_by_the_next(
@@ -272,7 +272,7 @@ def test_clients_that_wait_at_a_dead_worker_are_answered_by_the_next(
     for client in clients:
         assert json.load(client.getresponse())["success"]
         client.close()
-    assert "killed by signal 9; another one at once" in site.log("wsgi")
+    assert "killed by signal 9; restarting it now" in site.log("wsgi")
 
 
 def test_a_worker_that_hangs_is_killed_and_replaced(make_gateway: Callable[..., Site]) -> None:
@@ -286,7 +286,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced(make_gateway: Callable[..., 
         assert set(spread(site)) == set(workers_of(site))
     log = site.log("wsgi")
     assert re.search(rf"worker [12] \(pid {hung}\) has not responded for [\d.]+ s: killing", log)
-    assert f"(pid {hung}) was killed by signal 9; another one at once" in log
+    assert f"(pid {hung}) was killed by signal 9; restarting it now" in log
     assert log.count("has not responded") == 1
 
 
@@ -308,28 +308,28 @@ def test_silence_grows_with_each_look_until_a_beat(now: list[float]) -> None:
     beats = Heartbeats(2)
     for _ in range(4):
         beat(beats, 0)
-        beats.look()
-        beats.look()  # too early to tell
-        now[0] += beats.look_interval
-    assert (beats.silence(0), beats.silence(1)) == (0, 4 * beats.look_interval)
+        beats.check()
+        beats.check()  # too early
+        now[0] += beats.check_interval
+    assert (beats.silence(0), beats.silence(1)) == (0, 4 * beats.check_interval)
     beat(beats, 1)
-    beats.look()
+    beats.check()
     assert beats.silence(1) == 0
-    assert beats.silence(0) == beats.look_interval
-    beats.forget(0)
+    assert beats.silence(0) == beats.check_interval
+    beats.reset(0)
     assert beats.silence(0) == 0
 
 
 def test_nobody_is_blamed_for_a_time_in_which_all_were_stopped(now: list[float]) -> None:
     beats = Heartbeats(1)
     beat(beats, 0)
-    beats.look()
+    beats.check()
     now[0] += 3600
-    beats.look()
+    beats.check()
     assert beats.silence(0) < Supervisor.hang_timeout / 2
     beat(beats, 0)
-    now[0] += beats.look_interval
-    beats.look()
+    now[0] += beats.check_interval
+    beats.check()
     assert beats.silence(0) == 0
 
 

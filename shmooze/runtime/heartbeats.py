@@ -1,8 +1,8 @@
-"""Heartbeats: how a supervisor sees that the event loops of its workers turn.
+"""Heartbeats: how a supervisor knows that the event loops of its workers are running.
 
-A worker's loop counts a number up, in memory that all processes share. The supervisor looks at it
-now and then. It counts in looks, not in seconds of a clock: when everything was stopped for an
-hour, the supervisor has missed its looks as well, and nobody is blamed for the hour.
+Each worker's loop increments a counter in memory that all processes share. The supervisor checks
+the counters at intervals. It counts checks and not seconds: if all processes were stopped for an
+hour, the supervisor has made no checks in that hour, and no worker is taken for hung.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ _COUNTER = struct.Struct("=Q")
 
 
 class Heartbeats:
-    """Those of `count` workers, numbered from 0. Make it before they are forked."""
+    """The heartbeats of `count` workers, numbered from 0. Create it before they are forked."""
 
     #: Seconds between two beats.
     interval = 1.0
-    #: Seconds between two looks; a little more, so that there is a beat in each.
-    look_interval = 1.5
+    #: Seconds between two checks; longer than `interval`, so that there is a beat in between.
+    check_interval = 1.5
 
     def __init__(self, count: int) -> None:
         self._counters = mmap.mmap(-1, count * _COUNTER.size)
         self._seen = [0] * count
         self._missed = [0] * count
-        #: When to look next; on the clock of time.monotonic().
-        self.next_look = 0.0
+        #: When to check next; in time.monotonic().
+        self.next_check = 0.0
 
     def beat_forever(self, worker: int) -> NoReturn:
-        """In the worker: tell again and again that its loop slices."""
+        """In the worker: increment its counter at each interval."""
         while True:
             _COUNTER.pack_into(self._counters, worker * _COUNTER.size, self._count(worker) + 1)
             gevent.sleep(self.interval)
 
-    def forget(self, worker: int) -> None:
-        """In the supervisor: a new process is this worker from now on."""
+    def reset(self, worker: int) -> None:
+        """In the supervisor: start anew, with a new process for this worker."""
         self._missed[worker] = 0
 
-    def look(self) -> None:
-        """In the supervisor: see who has beaten since the last look. Too early, it does nothing."""
+    def check(self) -> None:
+        """In the supervisor: check all counters, if it is time."""
         now = time.monotonic()
-        if now < self.next_look:
+        if now < self.next_check:
             return
-        self.next_look = now + self.look_interval
+        self.next_check = now + self.check_interval
         for worker, seen in enumerate(self._seen):
             self._seen[worker] = self._count(worker)
             self._missed[worker] = self._missed[worker] + 1 if self._seen[worker] == seen else 0
 
     def silence(self, worker: int) -> float:
-        """Seconds without a beat; only those in which the supervisor has looked count."""
-        return self._missed[worker] * self.look_interval
+        """Seconds without a beat, as far as the supervisor has made its checks."""
+        return self._missed[worker] * self.check_interval
 
     def _count(self, worker: int) -> int:
         count: int = _COUNTER.unpack_from(self._counters, worker * _COUNTER.size)[0]

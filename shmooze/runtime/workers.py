@@ -1,19 +1,19 @@
-"""Workers: several processes that serve one port, and the supervisor that keeps them.
+"""Workers: several processes that serve one port, and the supervisor that restarts them.
 
     supervisor (has the pid that others know) -- worker 1, worker 2, …
 
-- Each worker has a listener of its own, at the same port (SO_REUSEPORT): the system spreads
-  connections over them, and evenly. From one listener that all had together, one process would
-  take nearly all of those that come at once, and keep them.
-- The supervisor opens the listeners and forks the workers; it reads no connection. It keeps each
-  listener open, so that what waits there waits for the next worker. But a worker that has died
-  young is not replaced at once: until then its listener is closed, and the others get its share.
-- It does nothing but plain system calls and waits for signals only, which are blocked and taken
-  one by one. gevent has not begun anything in it, so a fork of it can begin anew.
-- A worker whose event loop does not turn serves nobody, and clients would wait in its listener for
-  ever. It is killed, and replaced like any other that has ended.
-- A worker is killed by the system when the supervisor dies; where there is no parent-death signal
-  it ends itself when a pipe says so.
+- Each worker has its own listening socket on the same port (SO_REUSEPORT), so that the kernel
+  distributes connections evenly. With one shared socket, a single worker would accept nearly all
+  connections of a burst, and keep them.
+- The supervisor opens the sockets and forks the workers; it accepts no connections. It keeps each
+  socket open, so that pending connections wait for the next worker. But a worker that died young
+  is restarted only after a delay. Its socket is closed until then, and the others get its share.
+- The supervisor makes plain system calls only. Its signals are blocked, and it waits for them one
+  by one. gevent is not yet running in it, so a forked worker starts with a clean state.
+- A worker whose event loop hangs serves no one, and clients would wait at its socket for ever. It
+  is killed, and restarted like any other worker that has ended.
+- The kernel kills the workers when the supervisor dies (parent-death signal). Where there is no
+  such signal, a worker exits when it reads the end of a pipe.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from gevent.socket import wait_read
 
 from shmooze.errors import ShmoozeError
 from shmooze.runtime import inherited
+from shmooze.runtime.backoff import Backoff
 from shmooze.runtime.heartbeats import Heartbeats
 from shmooze.runtime.listeners import listen
 from shmooze.runtime.logs import PlainStderrHandler, StderrHandler
@@ -44,133 +45,134 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 
-_AWAITED = (*ending_signals(), signal.SIGCHLD, signal.SIGALRM)
+_SIGNALS = (*ending_signals(), signal.SIGCHLD, signal.SIGALRM)
 
 
 @dataclass(eq=False)
-class _Place:
-    """A worker's place: who has it, and when it is to be filled again."""
+class _Worker:
+    """A worker, whichever process it is at the moment."""
 
     number: int
     listener: Any
-    pid: int = 0  # 0: nobody
-    born: float = 0.0
-    delay: float = 0.0
-    due: float = 0.0
+    pid: int = 0  # 0: no process
+    started_at: float = 0.0
+    #: Processes in a row that have ended young.
+    failures: int = 0
+    #: When to start the next process.
+    restart_at: float = 0.0
 
 
 class Supervisor:
-    """Listens `count` times at one port; `split` makes the workers. Raises ShmoozeError."""
+    """Opens `count` sockets at one port; `fork_workers` starts the workers. ShmoozeError."""
 
-    #: Seconds of life after which a worker that dies is replaced at once.
+    #: Seconds of uptime after which a worker that ends is restarted at once.
     healthy = 10.0
-    #: Seconds until a worker that died younger is replaced; twice as long each further time.
-    first_delay = 0.25
-    #: The longest delay, in seconds.
-    longest_delay = 30.0
-    #: Seconds for which a worker's event loop may stand still before the worker is killed. What is
-    #: stopped together with the supervisor does not count.
+    #: How long to wait before the restart of one that ended sooner.
+    backoff = Backoff(first=0.25, longest=30.0)
+    #: Seconds for which a worker's event loop may hang before the worker is killed. Time in which
+    #: the supervisor was stopped as well does not count.
     hang_timeout = 30.0
     #: Seconds that workers may take to end before they are killed.
     stop_timeout = 5.0
 
     def __init__(self, count: int, host: str, port: int) -> None:
-        listen(host, port).close()  # finds others there, even those that would share it
+        listen(host, port).close()  # fails if the port is in use, even by sockets that share it
         self._listen = partial(listen, host, port, shared=True)
-        self._places = [_Place(number + 1, self._listen()) for number in range(count)]
+        self._workers = [_Worker(number + 1, self._listen()) for number in range(count)]
         self._heartbeats = Heartbeats(count)
         self._pid = os.getpid()
-        #: Reads as ended in the workers when the supervisor has gone.
-        self._alive, self._held = os.pipe()
+        #: A pipe of which workers read the end when the supervisor is gone.
+        self._pipe_read, self._pipe_write = os.pipe()
         log_to(PlainStderrHandler())
 
-    def split(self) -> Any:
-        """Start the workers and keep them until a signal asks for the end; never returns here.
+    def fork_workers(self) -> Any:
+        """Start the workers, and restart them until a signal asks to stop.
 
-        It returns in each worker, with the worker's listener. Signals are blocked there until
-        `program.run` can take them.
+        Returns in the workers only, each with its listening socket. Signals stay blocked there
+        until `program.run` can handle them.
         """
-        # With a handler, since the system may keep no news of children from those without.
+        # The kernel may drop a SIGCHLD that has no handler, even while it is blocked.
         set_handler = monkey.get_original("signal", "signal")
         inherited.reset_dispositions()
         set_handler(signal.SIGCHLD, lambda *_: None)
-        signal.pthread_sigmask(signal.SIG_SETMASK, _AWAITED)
+        signal.pthread_sigmask(signal.SIG_SETMASK, _SIGNALS)
         while True:
-            for place in self._places:
-                if not place.pid and place.due <= time.monotonic() and self._start(place):
+            for worker in self._workers:
+                is_due = not worker.pid and worker.restart_at <= time.monotonic()
+                if is_due and self._start(worker):
                     set_handler(signal.SIGCHLD, signal.SIG_DFL)
                     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD, signal.SIGALRM))
-                    return place.listener
+                    return worker.listener
             self._kill_hung()
-            dues = [place.due for place in self._places if not place.pid]
-            _set_alarm(min([*dues, self._heartbeats.next_look]))
-            number = signal.sigwait(_AWAITED)
+            restarts = [worker.restart_at for worker in self._workers if not worker.pid]
+            _set_alarm(min([*restarts, self._heartbeats.next_check]))
+            number = signal.sigwait(_SIGNALS)
             if number in ENDING:
-                self._end(number)
-            for place, code in self._reap():
+                self._stop(number)
+            for worker, code in self._reap():
                 how = f"ended with status {code}" if code >= 0 else f"was killed by signal {-code}"
-                self._put_off(place, f"(pid {place.pid}) {how}")
+                self._schedule_restart(worker, f"(pid {worker.pid}) {how}")
 
-    def _start(self, place: _Place) -> bool:
-        """Fill a place; True: this is the worker."""
-        place.born = time.monotonic()
+    def _start(self, worker: _Worker) -> bool:
+        """Fork a process for a worker. Returns True in that process."""
+        worker.started_at = time.monotonic()
         try:
-            place.listener = place.listener or self._listen()
+            worker.listener = worker.listener or self._listen()
             pid = monkey.get_original("os", "fork")()
         except (OSError, ShmoozeError) as bad:
-            self._put_off(place, f"cannot be started: {bad}")
+            self._schedule_restart(worker, f"cannot be started: {bad}")
             return False
         if pid:
-            place.pid = pid
-            self._heartbeats.forget(place.number - 1)
-            log.info("worker %d has pid %d", place.number, pid)
+            worker.pid = pid
+            self._heartbeats.reset(worker.number - 1)
+            log.info("worker %d has pid %d", worker.number, pid)
             return False
-        for other in self._places:
-            if other is not place and other.listener:
+        for other in self._workers:
+            if other is not worker and other.listener:
                 other.listener.close()
-        gevent.reinit()  # in case that somebody has waited for something already
-        log_to(StderrHandler(), f"worker {place.number}: ")
-        self._die_with_supervisor()
-        gevent.spawn(self._heartbeats.beat_forever, place.number - 1)
+        gevent.reinit()  # in case the application has used gevent already
+        log_to(StderrHandler(), f"worker {worker.number}: ")
+        self._exit_with_supervisor()
+        gevent.spawn(self._heartbeats.beat_forever, worker.number - 1)
         return True
 
     def _kill_hung(self) -> None:
-        self._heartbeats.look()
-        for place in self._places:
-            silence = self._heartbeats.silence(place.number - 1)
-            if place.pid and silence >= self.hang_timeout:
+        self._heartbeats.check()
+        for worker in self._workers:
+            silence = self._heartbeats.silence(worker.number - 1)
+            if worker.pid and silence >= self.hang_timeout:
                 log.error(
                     "worker %d (pid %d) has not responded for %g s: killing it",
-                    *(place.number, place.pid, silence),
+                    *(worker.number, worker.pid, silence),
                 )
-                os.kill(place.pid, signal.SIGKILL)
-                self._heartbeats.forget(place.number - 1)
+                os.kill(worker.pid, signal.SIGKILL)
+                self._heartbeats.reset(worker.number - 1)
 
-    def _die_with_supervisor(self) -> None:
-        os.close(self._held)
-        if not _is_killed_with_parent():
-            gevent.spawn(self._outlive)
-        if os.getppid() != self._pid:  # it was dead before
+    def _exit_with_supervisor(self) -> None:
+        os.close(self._pipe_write)
+        if not _set_parent_death_signal():
+            gevent.spawn(self._exit_at_end_of_pipe)
+        if os.getppid() != self._pid:  # it has died before the signal was set
             os._exit(1)
 
-    def _outlive(self) -> NoReturn:
-        wait_read(self._alive)
+    def _exit_at_end_of_pipe(self) -> NoReturn:
+        wait_read(self._pipe_read)
         os._exit(1)
 
-    def _put_off(self, place: _Place, why: str) -> None:
-        """A place is empty: say so, and when it is filled again."""
+    def _schedule_restart(self, worker: _Worker, problem: str) -> None:
+        """Log that a worker has no process any more, and set the time of its restart."""
         now = time.monotonic()
-        young = now - place.born < self.healthy
-        place.delay = min(self.longest_delay, 2 * place.delay or self.first_delay) if young else 0.0
-        place.due, place.pid = now + place.delay, 0
-        soon = f"in {place.delay:g} s" if place.delay else "at once"
-        log.error("worker %d %s; another one %s", place.number, why, soon)
-        if place.delay and place.listener:
-            place.listener.close()
-            place.listener = None
+        worker.failures = worker.failures + 1 if now - worker.started_at < self.healthy else 0
+        delay = self.backoff.delay(worker.failures) if worker.failures else 0.0
+        worker.restart_at, worker.pid = now + delay, 0
+        when = f"in {delay:g} s" if delay else "now"
+        log.error("worker %d %s; restarting it %s", worker.number, problem, when)
+        if delay and worker.listener:
+            worker.listener.close()
+            worker.listener = None
 
-    def _reap(self) -> Iterator[tuple[_Place, int]]:
-        """The workers that have ended, and with which status; or minus the signal's number."""
+    def _reap(self) -> Iterator[tuple[_Worker, int]]:
+        """The workers that have ended, each with its status or minus the number of a signal."""
         while True:
             try:
                 pid, status = monkey.get_original("os", "waitpid")(-1, os.WNOHANG)
@@ -178,34 +180,33 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            for place in self._places:
-                if place.pid == pid:
-                    yield place, os.waitstatus_to_exitcode(status)
+            for worker in self._workers:
+                if worker.pid == pid:
+                    yield worker, os.waitstatus_to_exitcode(status)
 
-    def _end(self, number: int) -> NoReturn:
-        """Pass the signal on, wait for all workers, and end."""
+    def _stop(self, number: int) -> NoReturn:
+        """Pass the signal on, wait for all workers, and exit."""
         log.info("stopping")
         deadline = time.monotonic() + self.stop_timeout
         _set_alarm(deadline)
-        for place in self._places:
-            if place.listener:
-                place.listener.close()
+        for worker in self._workers:
+            if worker.listener:
+                worker.listener.close()
         while True:
             if number == signal.SIGALRM and time.monotonic() >= deadline:
                 number = signal.SIGKILL
-            for place in self._places:
-                if place.pid and number not in (signal.SIGCHLD, signal.SIGALRM):
-                    os.kill(place.pid, number)
-            for place, _ in self._reap():
-                place.pid = 0
-            left = [place for place in self._places if place.pid]
-            if not left:
+            for worker in self._workers:
+                if worker.pid and number not in (signal.SIGCHLD, signal.SIGALRM):
+                    os.kill(worker.pid, number)
+            for worker, _ in self._reap():
+                worker.pid = 0
+            if not any(worker.pid for worker in self._workers):
                 sys.exit(0)
-            number = signal.sigwait(_AWAITED)
+            number = signal.sigwait(_SIGNALS)
 
 
-def _is_killed_with_parent() -> bool:
-    """Have the system kill this process when its parent dies; whether it will."""
+def _set_parent_death_signal() -> bool:
+    """Ask the kernel to kill this process when its parent dies. Returns True on success."""
     if sys.platform != "linux":
         return False
     return ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0

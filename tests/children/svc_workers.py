@@ -1,8 +1,8 @@
-"""The gateway, as it would be elsewhere or later. It takes the difference as its argument:
+"""The gateway under other conditions. Its argument says which:
 
-piped    no system kills workers whose supervisor has died
-healthy  each worker has lived for a while
-strict   a worker that hangs is killed after a second or two
+piped    there is no parent-death signal
+healthy  each worker counts as healthy from its start
+strict   the same, and a worker that hangs is killed after a second or two
 """
 
 from gevent import monkey
@@ -14,13 +14,13 @@ import sys
 
 from shmooze.runtime import workers
 
-difference = sys.argv.pop()
-if difference == "piped":
-    workers._is_killed_with_parent = lambda: False
-elif difference == "healthy":
+condition = sys.argv.pop()
+if condition == "piped":
+    workers._set_parent_death_signal = lambda: False
+elif condition == "healthy":
     workers.Supervisor.healthy = 0.0
-elif difference == "strict":
+elif condition == "strict":
     workers.Supervisor.healthy = 0.0
     workers.Supervisor.hang_timeout = 1.0
-    workers.Heartbeats.interval, workers.Heartbeats.look_interval = 0.2, 0.5
+    workers.Heartbeats.interval, workers.Heartbeats.check_interval = 0.2, 0.5
 runpy.run_module("shmooze.wsgi", run_name="__main__")
