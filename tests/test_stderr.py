@@ -1,4 +1,4 @@
-"""The program's log: nobody waits for those who read it."""
+"""The program's log: nothing waits for its readers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from pathlib import Path
 import pytest
 from support import CHILDREN, PATIENCE, Site, is_listening, wait_until
 
-#: A module that never stops to print.
+#: A module that never stops printing.
 LOUD = f'while :; do echo hello; done & exec bash {CHILDREN / "quick.sh"} "$@"'
 
 
 def unread(pipe: int) -> int:
-    """Bytes that wait in a pipe."""
+    """Bytes in a pipe that were not read yet."""
     count = fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4)
     return int(struct.unpack("i", count)[0])
 
 
-def test_service_whose_output_nobody_reads_goes_on_and_ends(make_site: Callable[..., Site]) -> None:
+def test_a_service_works_and_stops_while_its_output_is_not_read(
+    make_site: Callable[..., Site],
+) -> None:
     kinds = {
         "loud": {"process": ["bash", "-c", LOUD, "loud"]},
         "quick": {"process": ["bash", str(CHILDREN / "quick.sh")]},
@@ -48,25 +50,25 @@ def test_service_whose_output_nobody_reads_goes_on_and_ends(make_site: Callable[
         os.close(screen)
 
 
-#: How a program logs; the words of its lines follow.
+#: The beginning of a program that logs; code of the test follows.
 LOGGING = """
 from gevent import monkey; monkey.patch_all()
 import logging, sys, gevent
-from shmooze.runtime.logs import PlainStderrHandler, StderrHandler
+from shmooze.runtime.logs import LineQueue, PlainStderrHandler, StderrHandler
 StderrHandler.flush_timeout = 30
-StderrHandler.max_lines = 100
+LineQueue.max_lines = 100
 handler = {handler}()
 logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
 def go_on(): return sys.stdin.readline()
 def tell(what): print(what, flush=True)
 """
 
-#: What fills a pipe, with much to spare.
+#: More lines than a pipe holds.
 FLOOD = 900
 
 
 class Logger:
-    """A program that logs to a pipe; it goes on when it is told so, and tells what it has done."""
+    """A program that logs to a pipe. `go_on` and `told` synchronize with it."""
 
     def __init__(self, code: str, handler: str = "StderrHandler", blocks: bool = True) -> None:
         self._output, output = os.pipe()
@@ -96,7 +98,7 @@ class Logger:
             self._data += os.read(self._output, 1 << 16)
 
     def end(self) -> list[str]:
-        """All lines that have come."""
+        """Wait for its end. Returns all lines of the log."""
         while more := os.read(self._output, 1 << 16):
             self._data += more
         os.close(self._output)
@@ -106,13 +108,13 @@ class Logger:
 
 
 def lost_in(lines: list[str]) -> int:
-    """How many lines are missing, as the log itself says."""
-    found = [re.fullmatch(r"\((\d+) lines of the log left out\)", line) for line in lines]
+    """How many lines were lost, according to the log itself."""
+    found = [re.fullmatch(r"\((\d+) lines of the log were lost\)", line) for line in lines]
     return sum(int(each[1]) for each in found if each)
 
 
 @pytest.mark.parametrize("blocks", [True, False], ids=["blocks", "does not block"])
-def test_lines_come_whole_and_in_order_and_those_that_do_not_fit_are_counted(blocks: bool) -> None:
+def test_lines_are_whole_and_in_order_and_lost_ones_are_counted(blocks: bool) -> None:
     code = f"""
 for number in range({FLOOD}):
     logging.info("line %d %s", number, "x" * 200)
@@ -124,8 +126,8 @@ logging.info("later")
 """
     logger = Logger(code, blocks=blocks)
     assert logger.told() == "done"
-    # Told as soon as there is room, and not only with the next line.
-    logger.read_until(b"lines of the log left out)\n")
+    # Reported as soon as there is room, not only with the next line.
+    logger.read_until(b"lines of the log were lost)\n")
     logger.go_on()
     lines = logger.end()
     numbers = [int(line.split()[1]) for line in lines if line.startswith("line")]
@@ -138,7 +140,7 @@ logging.info("later")
 
 
 @pytest.mark.parametrize("blocks", [True, False], ids=["blocks", "does not block"])
-def test_a_process_without_threads_counts_what_it_cannot_write(blocks: bool) -> None:
+def test_a_process_without_threads_counts_the_lines_that_it_cannot_write(blocks: bool) -> None:
     code = f"""
 for number in range({FLOOD}):
     logging.info("line %d %s", number, "x" * 200)
@@ -157,9 +159,9 @@ logging.info("later")
     assert last == "later"
 
 
-def test_threads_of_the_system_may_log_as_well() -> None:
+def test_native_threads_may_log() -> None:
     code = """
-StderrHandler.max_lines = 10_000
+LineQueue.max_lines = 10_000
 start = monkey.get_original("_thread", "start_new_thread")
 lock = monkey.get_original("_thread", "allocate_lock")
 ended = []
@@ -184,7 +186,29 @@ logging.info("later")
     assert last == "later"
 
 
-def test_a_full_disk_loses_lines_and_tells_how_many(tmp_path: Path) -> None:
+def test_a_fork_writes_and_counts_its_own_lines_only(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    code = f"""
+import os
+for number in range({FLOOD}):
+    logging.info("line %d %s", number, "x" * 200)
+    gevent.sleep(0)
+if os.fork() == 0:
+    os.dup2(os.open({str(own)!r}, os.O_CREAT | os.O_WRONLY), 2)
+    logging.info("child")
+    handler.flush()
+    tell("done")
+    os._exit(0)
+os.wait()
+"""
+    logger = Logger(code)
+    assert logger.told() == "done"
+    assert own.read_text() == "child\n"
+    lines = logger.end()
+    assert lost_in(lines) == FLOOD - sum(line.startswith("line") for line in lines)
+
+
+def test_lines_lost_by_a_full_disk_are_counted(tmp_path: Path) -> None:
     code = """
 import resource
 for limit in (100, resource.RLIM_INFINITY):

@@ -1,12 +1,19 @@
-"""The log of a program: standard error, written by a thread of its own.
+"""The log of a program: lines on standard error, which nothing waits for.
 
-Whoever reads it may be slow, or have stopped reading: a pager, a terminal on which somebody has
-pressed Ctrl-S. What is written meanwhile waits in bounded memory, and nothing else waits for it.
-Lines that do not fit are counted, and the log says how many as soon as there is room again.
+Whoever reads standard error may be slow or stop reading, such as a pager, or a terminal on which
+somebody has pressed Ctrl-S. Lines that are not written yet wait in bounded memory. Lines that do
+not fit are counted, and the log says how many as soon as there is room again.
 
-Records may come from any thread, so all that is shared here is the system's own and not gevent's:
-locks, the queue, the thread. That is why the other half is not the standard QueueListener, which
-starts a `threading.Thread`: once gevent has patched, that is a greenlet.
+The standard QueueHandler and QueueListener carry the lines to a thread. Any thread may log, so all
+that is shared here is native and not gevent's: locks, queue, thread. What the standard classes
+cannot do is ours:
+
+- The listener starts a `threading.Thread`, which gevent has made a greenlet. Ours is native.
+- Its `stop` waits for the thread, even if the reader blocks that for ever. Ours is never stopped:
+  `flush` waits with a timeout, and the thread ends with the program.
+- It handles one record at a time. The thread would wait for a busy event loop (the GIL) once for
+  each line. Our queue returns all lines that are there.
+- If the queue is full, the handler prints a traceback. Our queue counts the line.
 """
 
 from __future__ import annotations
@@ -16,7 +23,7 @@ import os
 import select
 import sys
 from contextlib import suppress
-from logging.handlers import QueueHandler
+from logging.handlers import QueueHandler, QueueListener
 from queue import Empty
 from typing import Any
 
@@ -28,127 +35,163 @@ _new_queue: Any = monkey.get_original("queue", "SimpleQueue")
 _new_poll: Any = monkey.get_original("select", "poll")
 
 
-class _ForAllThreads(logging.Handler):
-    """A handler whose lock works between threads of the system."""
+class _NativeHandler(logging.Handler):
+    """A handler with a native lock."""
 
     def createLock(self) -> None:
         super().createLock()
         self.lock = _new_lock()
 
 
-class StderrHandler(_ForAllThreads, QueueHandler):
-    """Writes each record as a line, in order, and makes nobody wait for it."""
+class StderrHandler(_NativeHandler, QueueHandler):
+    """Writes each record to standard error as a line, in order, without blocking the caller."""
 
-    #: Lines that wait at the most.
-    max_lines = 10_000
-    #: Seconds that `flush` waits for the reader.
+    #: Seconds for which `flush` waits for the reader.
     flush_timeout = 1.0
-    #: Lines that are written at once at the most.
-    batch = 1000
 
-    queue: Any
+    queue: LineQueue
+    listener: _Listener  # the name that Python 3.12 gives it
 
     def __init__(self) -> None:
-        # Holds lines; numbers of lines that were lost in this place; and those who wait for what
-        # is before them to be written, which are queues themselves.
-        super().__init__(_new_queue())
-        self._out = _Output(wait=True)
-        self._lost = 0
-        #: For that number. Not the handler's own, which logging holds while it waits in `flush`.
-        self._counting = _new_lock()
-        self._has_thread = False
-        os.register_at_fork(after_in_child=self._begin_anew)
+        super().__init__(LineQueue())
+        self.listener = _Listener(self.queue)
+        os.register_at_fork(after_in_child=self._start_anew)
 
     def prepare(self, record: logging.LogRecord) -> Any:
         return self.format(record) + "\n"
 
     def enqueue(self, line: Any) -> None:
-        with self._counting:
-            if self.queue.qsize() >= self.max_lines:
-                self._lost += 1
-                return
-            self._tell_lost()
-            self.queue.put(line)
-        if not self._has_thread:
-            with suppress(RuntimeError):  # no thread can be had now: with the next line, then
-                _start_thread(self._write_all, ())
-                self._has_thread = True
+        self.queue.put_nowait(line)
+        self.listener.start()
 
     def flush(self) -> None:
-        if self._has_thread:
-            written = _new_queue()
-            self.queue.put(written)
-            with suppress(Empty):
-                written.get(timeout=self.flush_timeout)
+        if self.listener.is_running:
+            self.queue.wait_until_written(self.flush_timeout)
 
-    def _write_all(self) -> None:
-        """The thread: write what is there, as much as there is."""
-        while True:
-            first = self.queue.get()
-            # One by one, each would have to wait until a busy loop lets this thread have its turn.
-            items = [first, *(self.queue.get() for _ in range(min(self.queue.qsize(), self.batch)))]
-            lost = self._out.write([item for item in items if isinstance(item, (str, int))])
-            with self._counting:
-                self._lost += lost
-                if not lost and self.queue.empty():
-                    self._tell_lost()
-            for item in items:
-                if not isinstance(item, (str, int)):
-                    item.put(None)
+    def _start_anew(self) -> None:
+        """In a fork: the thread is not running here, and the parent writes the lines that wait."""
+        self.queue = LineQueue()
+        self.listener = _Listener(self.queue)
 
-    def _tell_lost(self) -> None:
+
+class LineQueue:
+    """Lines on their way from QueueHandler to QueueListener: bounded, and taken in batches."""
+
+    #: Lines that may wait.
+    max_lines = 10_000
+    #: Lines that are taken at once.
+    max_batch = 1000
+
+    def __init__(self) -> None:
+        #: Holds lines; numbers of lines that were lost at that place; and, for each caller of
+        #: `wait_until_written`, a queue to answer it.
+        self._items = _new_queue()
+        #: Lines that were lost, of which the log does not say so yet.
+        self._lost = 0
+        self._lock = _new_lock()
+
+    def put_nowait(self, line: str) -> None:
+        with self._lock:
+            if self._items.qsize() >= self.max_lines:
+                self._lost += 1
+                return
+            self._report_lost()
+            self._items.put(line)
+
+    def get(self, block: bool = True) -> list[Any]:
+        """Wait for an item. Returns it with those behind it."""
+        first = self._items.get(block)
+        more = min(self._items.qsize(), self.max_batch)
+        return [first, *(self._items.get() for _ in range(more))]
+
+    def written(self, batch: list[Any], lost: int) -> None:
+        """A batch was written, except for the last `lost` lines."""
+        with self._lock:
+            self._lost += lost
+            if not lost and self._items.empty():
+                self._report_lost()
+        for item in batch:
+            if not isinstance(item, (str, int)):
+                item.put(None)
+
+    def wait_until_written(self, timeout: float) -> None:
+        """Wait until all lines that are in now were written, or lost."""
+        done = _new_queue()
+        self._items.put(done)
+        with suppress(Empty):
+            done.get(timeout=timeout)
+
+    def _report_lost(self) -> None:
         if self._lost:
-            self.queue.put(self._lost)
+            self._items.put(self._lost)
             self._lost = 0
 
-    def _begin_anew(self) -> None:
-        """This is a fork: the thread is not here, and what waits is written by our parent."""
-        self.queue = _new_queue()
-        self._counting = _new_lock()
-        self._has_thread = False
+
+class _Listener(QueueListener):
+    """Writes lines in a native thread, in batches."""
+
+    def __init__(self, lines: LineQueue) -> None:
+        super().__init__(lines)
+        self._lines = lines
+        self._output = _Output(wait=True)
+        self.is_running = False
+
+    def start(self) -> None:
+        """Start the thread, if it is not running. If that fails now, the next call tries again."""
+        if not self.is_running:
+            with suppress(RuntimeError):
+                _start_thread(self._monitor, ())  # type: ignore[attr-defined]
+                self.is_running = True
+
+    def handle(self, batch: Any) -> None:
+        lost = self._output.write([item for item in batch if isinstance(item, (str, int))])
+        self._lines.written(batch, lost)
 
 
-class PlainStderrHandler(_ForAllThreads):
-    """The same for a process that has neither loop nor thread: what cannot go out now is lost."""
+class PlainStderrHandler(_NativeHandler):
+    """The same for a process without event loop and threads: what does not fit now is lost."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._out = _Output(wait=False)
+        self._output = _Output(wait=False)
         self._lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record) + "\n"
-        except Exception:  # somebody's arguments do not fit his message; logging says so itself
+        except Exception:  # the arguments do not fit the message: logging reports it
             self.handleError(record)
             return
-        self._lost = self._out.write([self._lost, line] if self._lost else [line])
+        self._lost = self._output.write([self._lost, line] if self._lost else [line])
 
 
 class _Output:
-    """Standard error, whoever reads it, and even if somebody has set it not to block.
+    """Standard error, even if it was set not to block.
 
-    `wait`: until all is written; else what cannot be written now is lost.
+    With `wait`, a write waits for the reader; otherwise, what cannot be written now is lost.
     """
 
     def __init__(self, wait: bool) -> None:
-        # Another number than 2 where that was somebody else's before we could have it.
-        self._number = sys.__stderr__.fileno() if sys.__stderr__ else 2
+        # Not 2 if that was another file's number before shmooze was imported.
+        self._fd = sys.__stderr__.fileno() if sys.__stderr__ else 2
         self._timeout = None if wait else 0
-        #: Bytes that are written at once: where nobody waits, what fits whenever anything does.
+        #: Bytes per write. A pipe that is ready takes at least PIPE_BUF bytes without blocking.
         self._piece = 1 << 16 if wait else select.PIPE_BUF
-        #: What is left of a line that was begun.
+        #: The rest of a line that was written in part.
         self._rest = b""
 
     def write(self, items: list[str | int]) -> int:
-        """Write lines, each whole or not at all, and numbers of lost ones; those lost now."""
+        """Write lines, and numbers of lost lines. Returns how many lines were lost now.
+
+        Each line is written as a whole or not at all.
+        """
         data = [_line(item).encode("utf-8", "backslashreplace") for item in items]
         left = self._rest + b"".join(data)
         try:
             while left:
                 left = left[self._write(left[: self._piece]) :]
         except OSError:
-            pass  # nobody reads it now, or the disk is full
+            pass  # it has no reader, or the disk is full
         lost = 0
         while data and len(left) >= len(data[-1]):
             left = left[: -len(data.pop())]
@@ -158,16 +201,16 @@ class _Output:
         return lost
 
     def _write(self, data: bytes) -> int:
-        """Write some of it; how much. Raises OSError where that is impossible."""
+        """Write some of it. Returns how much. Raises OSError if that is impossible."""
         output = _new_poll()
-        output.register(self._number, select.POLLOUT)
+        output.register(self._fd, select.POLLOUT)
         if not output.poll(self._timeout):
             raise BlockingIOError
         try:
-            return os.write(self._number, data)
+            return os.write(self._fd, data)
         except BlockingIOError:
-            return 0  # others have been quicker
+            return 0  # another process was faster
 
 
 def _line(item: str | int) -> str:
-    return item if isinstance(item, str) else f"({item} lines of the log left out)\n"
+    return item if isinstance(item, str) else f"({item} lines of the log were lost)\n"
