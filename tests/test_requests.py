@@ -11,6 +11,7 @@ from support import PATIENCE, Site, failure, has_ended, probe_site, raw_http
 BODY = b'{"cmd":"nothing"}'
 JSON = b"Content-Type: application/json\r\n"
 HOST = b"Host: localhost\r\n"
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
 
 
 def post(*headers: bytes, body: bytes = BODY, first: bytes = b"POST %s HTTP/1.1\r\n") -> bytes:
@@ -69,12 +70,20 @@ TABLE: dict[str, tuple[bytes, int, str]] = {
         200,
         "",
     ),
+    "a wish for another protocol": (sized(HOST, UPGRADE), 200, ""),
+    "a wish for another protocol with chunks": (chunked(ONE_CHUNK, UPGRADE), 200, ""),
     # the first line
     "no HTTP at all": (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400, "first line"),
     "HTTP/0.9": (b"GET /\r\n\r\n", 400, "first line"),
     "HTTP/2.0": (sized(HOST, first=b"POST %s HTTP/2.0\r\n"), 505, "HTTP/1.1"),
     "HTTP/1.2": (sized(HOST, first=b"POST %s HTTP/1.2\r\n"), 505, "HTTP/1.1"),
     "two blanks": (sized(HOST, first=b"POST  %s HTTP/1.1\r\n"), 400, "first line"),
+    "two blanks before the version": (
+        sized(HOST, first=b"POST %s  HTTP/1.1\r\n"),
+        400,
+        "first line",
+    ),
+    "a line feed before it": (b"\n" + sized(HOST), 400, "CR LF"),
     "a blank in the path": (sized(HOST, first=b"POST %s x HTTP/1.1\r\n"), 400, "first line"),
     "a method that is none": (sized(HOST, first=b"PO(ST %s HTTP/1.1\r\n"), 400, "first line"),
     "another scheme in the URL": (
@@ -181,10 +190,14 @@ TABLE: dict[str, tuple[bytes, int, str]] = {
     ),
     # the body
     "two Content-Lengths": (sized(HOST, b"Content-Length: 17\r\n"), 400, "more than once"),
-    "a negative Content-Length": (post(HOST, b"Content-Length: -1\r\n"), 400, "no number"),
-    "a signed Content-Length": (post(HOST, b"Content-Length: +17\r\n"), 400, "no number"),
-    "a Content-Length in words": (post(HOST, b"Content-Length: many\r\n"), 400, "no number"),
-    "two numbers as Content-Length": (post(HOST, b"Content-Length: 17, 17\r\n"), 400, "no number"),
+    "a negative Content-Length": (post(HOST, b"Content-Length: -1\r\n"), 400, "not a number"),
+    "a signed Content-Length": (post(HOST, b"Content-Length: +17\r\n"), 400, "not a number"),
+    "a Content-Length in words": (post(HOST, b"Content-Length: many\r\n"), 400, "not a number"),
+    "two numbers as Content-Length": (
+        post(HOST, b"Content-Length: 17, 17\r\n"),
+        400,
+        "not a number",
+    ),
     "an endless Content-Length": (post(HOST, b"Content-Length: " + b"9" * 30 + b"\r\n"), 400, ""),
     "a body that is too large": (post(HOST, b"Content-Length: 1048577\r\n"), 413, "1048576"),
     "length and chunks": (chunked(ONE_CHUNK, b"Content-Length: 17\r\n"), 400, "not both"),
@@ -242,13 +255,20 @@ def test_each_request_gets_what_it_deserves(site: Site, place: str, what: str) -
     assert ended == (not refused_by_an_application)
 
 
-def test_two_requests_may_come_at_once(site: Site) -> None:
+@pytest.mark.parametrize("sent", [sized(HOST), sized(HOST, UPGRADE), chunked(ONE_CHUNK, UPGRADE)])
+def test_two_requests_may_come_at_once(site: Site, sent: bytes) -> None:
     with socket.create_connection(("127.0.0.1", site.ports["probe"]), PATIENCE) as connection:
-        connection.sendall(2 * sized(HOST).replace(b"%s", b"/"))
+        connection.sendall(2 * sent.replace(b"%s", b"/"))
         received = b""
         while received.count(b"null}") < 2:
             received += connection.recv(4096)
         assert received.count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize("method", [b"BREW", b"get", b"PRI", b"PLAY"])
+def test_a_method_that_nobody_knows_is_405(site: Site, method: bytes) -> None:
+    reply, ended = raw_http(site.ports["probe"], method + b" / HTTP/1.1\r\n" + HOST + b"\r\n")
+    assert (reply.status, ended) == (405, False)
 
 
 def test_who_asks_first_is_told_to_go_on(site: Site) -> None:

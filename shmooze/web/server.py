@@ -31,8 +31,9 @@ from shmooze.lib import packet
 from shmooze.runtime.listeners import listen
 from shmooze.runtime.open_files import allow_files
 from shmooze.web.answers import REFUSAL_HEADERS
+from shmooze.web.head import BadRequest, Head
 from shmooze.web.limits import Limits
-from shmooze.web.request import BadRequest, Head, HungUp, Incoming
+from shmooze.web.request import HungUp, Incoming
 from shmooze.web.sockets import send_all
 
 log = logging.getLogger(__name__)

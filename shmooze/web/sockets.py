@@ -1,4 +1,4 @@
-"""What is tried with a socket of gevent at once, before its event loop has anything to do."""
+"""What can be done with a socket without waiting, which is nearly always all there is to do."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ from typing import Any
 
 
 def peek(connection: Any) -> bytes | None:
-    """The next byte, empty at the end; None where one would have to wait for it."""
+    """The next byte, empty at the end; None if it has not come yet."""
+    before = connection.gettimeout()
+    connection.settimeout(0.0)
     try:
-        # The socket below gevent's, which would wait.
-        return bytes(connection._sock.recv(1, socket.MSG_PEEK))
+        return bytes(connection.recv(1, socket.MSG_PEEK))
     except BlockingIOError:
         return None
     except OSError:
         return b""
+    finally:
+        connection.settimeout(before)
 
 
 def send_all(connection: Any, data: bytes | bytearray | memoryview) -> None:
     """Send everything, as `sendall` does.
 
-    Nearly always there is room for it, and then gevent's own way to it would cost twice as much.
+    Nearly always there is room for it, and then `sendall` of gevent would cost twice as much.
     Raises OSError, TimeoutError included.
     """
+    before = connection.gettimeout()
+    connection.settimeout(0.0)
     try:
-        sent = connection._sock.send(data)
+        sent = connection.send(data)
     except BlockingIOError:
         sent = 0
+    finally:
+        connection.settimeout(before)
     if sent < len(data):
         connection.sendall(memoryview(data)[sent:])
