@@ -45,9 +45,10 @@ from shmooze.lib import packet
 from shmooze.runtime.program import complain, run
 from shmooze.web.answers import Refused, answer_error, json_body
 from shmooze.web.client import Answer, Backend
+from shmooze.web.environ import WHILE_IT_WAITS
 from shmooze.web.files import StaticFiles
 from shmooze.web.limits import Limits
-from shmooze.web.server import WHILE_IT_WAITS, Server
+from shmooze.web.server import Server
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
-"""The front door of services: what is turned away before any command runs."""
+"""The HTTP server of services: what is refused before any command runs."""
 
 from __future__ import annotations
 
+import ast
 import socket
 import subprocess
 import sys
@@ -51,6 +52,8 @@ ANSWERS = {
 }
 
 def application(environ, start_response):
+    if environ["PATH_INFO"] == "/broken":
+        raise BrokenPipeError("a pipe of the application's own")
     start_response("200 OK", [("Content-Length", "4")])
     return ANSWERS[environ["PATH_INFO"]]
 
@@ -79,13 +82,37 @@ def foreign() -> Iterator[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("text", 500), ("number", 500), ("longer", 500), ("good", 200)]
+    ("path", "status"),
+    [("text", 500), ("number", 500), ("longer", 500), ("broken", 500), ("good", 200)],
 )
-def test_an_application_whose_answer_is_none_costs_one_request(
+def test_a_mistake_of_the_application_costs_one_request(
     foreign: tuple[int, int], path: str, status: int
 ) -> None:
     sent = f"GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    assert raw_http(foreign[0], sent.encode())[0].status == status
+    reply, ended = raw_http(foreign[0], sent.encode())
+    assert (reply.status, ended) == (status, status == 500)
+    if status == 500:
+        assert failure(reply) == "internal error; the server's log has details"
+
+
+def test_the_server_depends_on_nothing_private_of_gevents() -> None:
+    """A new release of gevent may change what is private: private names and base classes."""
+    for file in (ROOT / "shmooze").rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        imported = {
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module == "gevent.pywsgi"
+            for alias in node.names
+        }
+        assert imported <= {"WSGIServer"}, file
+        bases = {
+            ast.unparse(base)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef)
+            for base in node.bases
+        }
+        assert not bases & {"WSGIServer", "WSGIHandler"}, file
 
 
 def answers(port: int, *requests: str) -> bytes:

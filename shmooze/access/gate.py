@@ -34,7 +34,7 @@ from shmooze.errors import SettingsError
 from shmooze.lib import packet
 from shmooze.settings import Settings
 from shmooze.web.answers import REFUSAL_HEADERS
-from shmooze.web.server import PENANCE
+from shmooze.web.environ import THROTTLE
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class AccessGate:
         if holder is None:
             client = environ[CLIENT]
             log.warning("%s: invalid token", client)
-            environ.get(PENANCE, time.sleep)(self._throttle.fail(client))
+            environ.get(THROTTLE, time.sleep)(self._throttle.fail(client))
             raise _unauthorized("the token is not valid")
         return holder
 

@@ -37,9 +37,10 @@ from shmooze.runtime import jsonsafe
 from shmooze.runtime.patch import require_patched
 from shmooze.runtime.program import name_of, run
 from shmooze.web.answers import Refused, answer_error, json_body
+from shmooze.web.environ import HAS_LEFT
 from shmooze.web.limits import Limits
 from shmooze.web.results import encode
-from shmooze.web.server import HAS_LEFT, Server
+from shmooze.web.server import Server
 
 if not typing.TYPE_CHECKING:  # mypy would accept any name as one of these
 

@@ -1,0 +1,212 @@
+"""One connection of the server: requests are read, answered by the application, or refused.
+
+When there are as many connections as there may be, one that is evictable is closed for a new one.
+Only when all are busy is a new client told to try again.
+"""
+
+from __future__ import annotations
+
+import http
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gevent
+
+from shmooze.lib import packet
+from shmooze.web.answers import REFUSAL_HEADERS
+from shmooze.web.environ import HAS_LEFT, THROTTLE, WHILE_IT_WAITS, fill_environ
+from shmooze.web.eviction import Connections, Wait
+from shmooze.web.head import BadRequest, Head
+from shmooze.web.limits import Limits
+from shmooze.web.request import HungUp, Incoming
+from shmooze.web.response import PIECE, Response
+from shmooze.web.sockets import send_all
+
+log = logging.getLogger(__name__)
+
+
+class ServerState:
+    """What the connections of a server share."""
+
+    def __init__(
+        self, limits: Limits, refusal_headers: Callable[[str | None], list[tuple[str, str]]]
+    ) -> None:
+        self.limits = limits
+        #: The headers of a refusal that the application never sees, for the request's Origin.
+        #: Without those of CORS, a browser would not show it to a page of another site.
+        self.refusal_headers = refusal_headers
+        self.connections = Connections()
+        #: Clients that are being told to try again.
+        self.turned_away = 0
+        self.is_stopping = False
+
+
+class Connection:
+    """One connection: a handler of gevent's WSGIServer, which closes the socket after `handle`."""
+
+    #: Seconds that a client whose request was refused may go on sending before it is cut off, so
+    #: that it can read why.
+    linger = 1.0
+    #: Clients that may do so at the same time after they were told that all are busy.
+    max_turned_away = 50
+
+    def __init__(
+        self, state: ServerState, connection: Any, address: tuple[Any, ...], server: Any
+    ) -> None:
+        self._state, self._server = state, server
+        self._socket, self._address = connection, address
+        self._incoming = Incoming(connection, state.limits)
+
+    def handle(self) -> None:
+        """Answer requests until the connection is over."""
+        connections = self._state.connections
+        full = len(connections) >= self._state.limits.max_connections
+        if full and not connections.evict_one():
+            self._turn_away()
+            return
+        connections.add(self)
+        try:
+            while self._handle_request():
+                pass
+            self._drain()
+        finally:
+            connections.remove(self)
+
+    def _handle_request(self) -> bool:
+        """Answer one request; whether there may be another one."""
+        try:
+            with self._evictable(Wait.REQUEST):
+                self._incoming.wait()
+                head = self._incoming.head()
+                body = self._incoming.body(head)
+        except HungUp:
+            return False
+        except BadRequest as bad:
+            self._refuse(bad)
+            return False
+        response = Response(self, head)
+        try:
+            response.run(self._server.application, self._environ(head, body))
+        except HungUp:
+            return False
+        except (Exception, gevent.Timeout):  # a Timeout of the application's own
+            log.exception("%s %s failed", head.method, head.path)
+            if not response.has_begun:
+                self._refuse(BadRequest(500, "internal error; the server's log has details"))
+            return False
+        return response.keeps_alive
+
+    def _environ(self, head: Head, body: bytes) -> dict[str, Any]:
+        environ: dict[str, Any] = self._server.get_environ()
+        fill_environ(environ, head, body, self._address)
+        environ[THROTTLE] = self._throttle
+        environ[HAS_LEFT] = self._incoming.has_hung_up
+        environ[WHILE_IT_WAITS] = self._while_client_waits
+        return environ
+
+    def _evictable(self, wait: Wait) -> Any:
+        return self._state.connections.evictable(self, wait)
+
+    def _throttle(self, seconds: float) -> None:
+        with self._evictable(Wait.THROTTLE), self._while_client_waits():
+            gevent.sleep(seconds)
+
+    @contextmanager
+    def _while_client_waits(self) -> Iterator[None]:
+        """End this greenlet as soon as the client has left."""
+        me, has_left = gevent.getcurrent(), False
+        watcher = gevent.get_hub().loop.io(self._socket.fileno(), 1)
+
+        def look() -> None:
+            nonlocal has_left
+            watcher.stop()  # what else may come is for the next request
+            if has_left := self._incoming.has_hung_up():
+                me.kill(block=False)
+
+        watcher.start(look)
+        try:
+            yield
+            if has_left:  # and the kill is still to come
+                raise gevent.GreenletExit
+        finally:
+            watcher.stop()
+            watcher.close()
+
+    # What a Response needs.
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._state.is_stopping
+
+    def send(self, data: bytes | memoryview) -> None:
+        """Send a piece of an answer. Raises HungUp if the client does not take it in time."""
+        self._socket.settimeout(self._state.limits.send_timeout)
+        try:
+            with self._evictable(Wait.SENDING):
+                send_all(self._socket, data)
+        except TimeoutError as late:
+            log.info("%s does not read its answer and is cut off", self._address[0])
+            raise HungUp from late
+        except OSError as gone:
+            raise HungUp from gone
+
+    @contextmanager
+    def while_streaming(self) -> Iterator[None]:
+        """An answer without end is over when its client has left, is evicted, or we stop."""
+        with self._evictable(Wait.STREAM), self._while_client_waits():
+            yield
+
+    # Refusals and the end.
+
+    def _turn_away(self) -> None:
+        self._state.turned_away += 1
+        linger = self.linger if self._state.turned_away <= self.max_turned_away else 0
+        try:
+            if linger:
+                self._incoming.glance(linger)
+            self._send_refusal(
+                BadRequest(503, "too many connections; try again in a moment"), linger
+            )
+        finally:
+            self._state.turned_away -= 1
+
+    def _refuse(self, bad: BadRequest) -> None:
+        with self._evictable(Wait.SENDING):
+            self._send_refusal(bad, self.linger)
+
+    def _send_refusal(self, bad: BadRequest, linger: float) -> None:
+        """Say why, and read on for a moment: unread input would make the system reset the
+        connection, and the client would not see the answer."""
+        log.info("%s: refused with %d: %s", self._address[0], bad.status, bad)
+        body = packet.encode(packet.error(str(bad)))
+        phrase = http.HTTPStatus(bad.status).phrase
+        origin = self._incoming.origin
+        headers = [*REFUSAL_HEADERS.items(), *self._state.refusal_headers(origin)]
+        if bad.status == 503:
+            headers.append(("Retry-After", "1"))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        head = (
+            f"HTTP/1.1 {bad.status} {phrase}\r\n{lines}"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self._socket.settimeout(self.linger)
+        deadline = time.monotonic() + linger
+        try:
+            self._socket.sendall(head.encode() + body)
+            self._socket.shutdown(socket.SHUT_WR)
+            while time.monotonic() < deadline and self._socket.recv(PIECE):
+                pass
+        except OSError:
+            pass  # it does not listen any more
+
+    def _drain(self) -> None:
+        """Take what has come already, so that closing does not reset the connection."""
+        self._socket.settimeout(0.0)
+        try:
+            self._socket.recv(PIECE)
+        except OSError:
+            pass

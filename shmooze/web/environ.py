@@ -1,0 +1,41 @@
+"""The WSGI environment of a request, and what our server puts there beside what WSGI asks for."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from shmooze.web.head import Head
+
+#: A function that delays a refusal by some seconds. Meanwhile the connection is evictable.
+THROTTLE = "shmooze.throttle"
+
+#: A function that tells whether the client has closed its side.
+HAS_LEFT = "shmooze.has_left"
+
+#: A context in which the request is abandoned when its client leaves.
+WHILE_IT_WAITS = "shmooze.while_it_waits"
+
+
+def fill_environ(
+    environ: dict[str, Any], head: Head, body: bytes, address: tuple[Any, ...]
+) -> None:
+    """Add what a request and its client's address say."""
+    for name, value in head.headers.items():
+        environ["HTTP_" + name.replace("-", "_").upper()] = value
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if (value := environ.pop(f"HTTP_{name}", None)) is not None:
+            environ[name] = value
+    if body:
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+    environ |= {
+        "REQUEST_METHOD": head.method,
+        "PATH_INFO": head.path,
+        "QUERY_STRING": head.query,
+        "SERVER_PROTOCOL": head.version,
+        "REMOTE_ADDR": address[0],
+        "REMOTE_PORT": str(address[1]),
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.input_terminated": True,
+    }
