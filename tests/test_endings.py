@@ -469,8 +469,8 @@ HASTY_POOL = """
 from shmooze.runtime.patch import patch_all
 patch_all()
 import runpy
-from shmooze.processes.local import LocalProcess
-LocalProcess.held_interval, LocalProcess.held_timeout = 0.1, 0.5
+from shmooze.processes.local_process import LocalProcess
+LocalProcess.survivor_log_interval, LocalProcess.survivor_timeout = 0.1, 0.5
 runpy.run_module("shmooze.pool", run_name="__main__")
 """
 
@@ -495,8 +495,8 @@ def test_a_debugger_that_keeps_a_module_is_named_and_holds_nobody_up(
         finally:
             tracer.kill()
     log = site.log("pool")
-    held = f"pid {pid}, state "
-    assert log.index("has got SIGKILL and is held: " + held) < log.index("is left to the system")
+    survivor = f"pid {pid}, state "
+    assert log.index("is still there after SIGKILL: " + survivor) < log.index("survived SIGKILL")
     assert f"is traced by pid {tracer.pid} (python" in log
 
 
@@ -544,7 +544,7 @@ def test_where_realtime_is_limited_it_says_so_and_daemons_end_with_the_service(
     make_site: Callable[..., Site],
 ) -> None:
     pool = make_pool(make_site, ["prlimit", "--rttime=3600000000:3600000000"])
-    wait_until(lambda: "RLIMIT_RTTIME is limited" in pool.site.log("pool"), "it says so")
+    wait_until(lambda: "RLIMIT_RTTIME is already limited" in pool.site.log("pool"), "it says so")
     uid = pool.site.ask("pool", "add", type="has-daemon")["uid"]
     pool.site.ask("pool", "rm", uids=[uid])
     wait_until(lambda: pool.site.ask("pool", "gone"), "it is gone")

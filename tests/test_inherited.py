@@ -161,8 +161,8 @@ def test_a_signal_that_the_program_itself_ignores_stays_so(make_site: Callable[.
 GUARDED = """
 from gevent import monkey; monkey.patch_all()
 import os, signal, sys, time
-from shmooze.processes.guardian import stand_guard
-stand_guard()
+from shmooze.processes.guardian import fork_guardian
+fork_guardian()
 child = os.fork()
 if child == 0:
     os.setsid()

@@ -1,4 +1,4 @@
-"""Who has connected to a port: told by the kernel, in whatever way it can be had."""
+"""Which process has connected to a port, according to every source that the kernel offers."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from support import AS_ORDINARY_USER, ROOT, child
 
-from shmooze.processes import peer
+from shmooze.processes import peer, socket_ends
 
 #: Where to listen, and where a client connects to.
 WAYS = [
     ("127.0.0.1", "127.0.0.1"),
     ("::1", "::1"),
-    ("127.0.0.1", "::ffff:127.0.0.1"),  # as programs do that know sockets of the newer kind only
+    ("127.0.0.1", "::ffff:127.0.0.1"),  # as programs with IPv6 sockets only do
     ("::", "127.0.0.1"),
     ("::", "::1"),
 ]
 
 
-@pytest.fixture(params=["by the kernel's answer", "by its tables"])
+@pytest.fixture(params=["sock_diag", "tables of /proc/net"])
 def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "tables" in request.param:
-        monkeypatch.setattr(peer, "_ask_kernel", lambda *ends: None)
+        monkeypatch.setattr(socket_ends, "_ask_kernel", lambda *ends: None)
 
 
 @contextmanager
 def connected(listen: str, connect: str) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """A connection: our end as the server has it, and the client's."""
+    """Connect. Yields the server's end and the client's."""
     families = [socket.AF_INET6 if ":" in host else socket.AF_INET for host in (listen, connect)]
     with ExitStack() as stack:
         server = socket.create_server(
@@ -46,7 +46,7 @@ def connected(listen: str, connect: str) -> Iterator[tuple[socket.socket, socket
 
 @pytest.fixture
 def stranger() -> Iterator[int]:
-    """The pid of a process that holds none of our connections."""
+    """Yield the pid of a process that has none of our connections open."""
     process = subprocess.Popen(["sleep", "1000"])
     yield process.pid
     process.kill()
@@ -55,17 +55,17 @@ def stranger() -> Iterator[int]:
 
 @pytest.mark.usefixtures("source")
 @pytest.mark.parametrize("listen, connect", WAYS)
-def test_only_the_process_that_has_connected_is_let_in(
+def test_only_the_process_that_connected_is_accepted(
     listen: str, connect: str, stranger: int
 ) -> None:
     with connected(listen, connect) as (ours, _):
-        assert peer.holds([stranger, os.getpid()], ours)
-        assert not peer.holds([stranger], ours)
+        assert peer.belongs_to([stranger, os.getpid()], ours)
+        assert not peer.belongs_to([stranger], ours)
 
 
 @pytest.mark.usefixtures("source")
 @pytest.mark.parametrize("listen, connect", WAYS)
-def test_what_the_other_end_has_not_read_is_known(listen: str, connect: str) -> None:
+def test_unread_data_at_the_other_end_is_detected(listen: str, connect: str) -> None:
     with connected(listen, connect) as (ours, other):
         assert not peer.has_unread(ours)
         ours.sendall(b"init\n")
@@ -75,33 +75,33 @@ def test_what_the_other_end_has_not_read_is_known(listen: str, connect: str) -> 
 
 
 @pytest.mark.usefixtures("source")
-def test_nobody_holds_an_end_that_is_closed() -> None:
+def test_a_closed_end_belongs_to_no_process() -> None:
     with connected("127.0.0.1", "127.0.0.1") as (ours, other):
         other.close()
-        assert not peer.holds([os.getpid()], ours)
+        assert not peer.belongs_to([os.getpid()], ours)
 
 
 def in_own_mounts(change: str, *argv: str) -> list[str]:
-    """An argv that runs another one after a change of what is mounted."""
+    """Return an argv that runs another one after a change to the mounted file systems."""
     return ["unshare", "--mount", "sh", "-c", f'{change} && exec "$@"', "sh", *argv]
 
 
 HIDDEN = in_own_mounts("mount -t proc -o hidepid=2 proc /proc", *AS_ORDINARY_USER)
 
-#: How a service may be started, and whether a connection of root or of nobody counts as its own.
+#: How the judge is started, and whether it accepts a connection made by root or by nobody.
 CASES: dict[str, tuple[list[str], list[str], bool, bool]] = {
-    "with all that it takes": ([], [], False, False),
+    "with everything available": ([], [], False, False),
     "with a foreign /proc": (["unshare", "--pid", "--fork", "--kill-child"], [], True, False),
     "without /proc": (in_own_mounts("umount --lazy /proc"), [], True, False),
-    "for a process that cannot be looked into": (AS_ORDINARY_USER, ["unreadable"], False, True),
+    "for a process that may not be inspected": (AS_ORDINARY_USER, ["unreadable"], False, True),
     "for a process that is hidden": (HIDDEN, ["unreadable"], False, True),
 }
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="to be another user, and to hide /proc, needs root")
+@pytest.mark.skipif(os.getuid() != 0, reason="changing the user and hiding /proc need root")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("case", CASES)
-def test_where_a_process_cannot_be_seen_its_user_counts(case: str, host: str) -> None:
+def test_if_a_process_cannot_be_inspected_its_user_decides(case: str, host: str) -> None:
     wrapper, arguments, by_root, by_nobody = CASES[case]
     judge = subprocess.Popen(
         [*wrapper, *child("judge", host, *arguments)],

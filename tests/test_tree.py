@@ -1,4 +1,4 @@
-"""The processes of this machine, which may end at any moment while they are looked at."""
+"""Processes of this machine, which may end at any moment while they are inspected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shmooze.processes import tree
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ESRCH, errno.EACCES])
-def test_a_process_that_ends_while_it_is_looked_at_is_not_among_the_living(
+def test_a_process_that_ends_while_it_is_inspected_counts_as_dead(
     monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     child = subprocess.Popen(["sleep", "1000"])

@@ -1,1 +1,1 @@
-"""Processes of an operating system: started, watched, ended. Nothing here knows a module."""
+"""Starting, watching and ending processes. Nothing here knows about modules."""

@@ -1,4 +1,4 @@
-"""What this machine allows: whether process trees can be followed, and what is missing if not."""
+"""What this machine supports: whether process trees can be tracked, and the warnings if not."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import resource
 import sys
 from collections.abc import Iterator
 
-from shmooze.processes.tree import shows_our_processes
+from shmooze.processes.proc import shows_our_processes
 
 
-def _why_not() -> str | None:
-    """Why trees cannot be followed here; None where they can."""
+def _find_obstacle() -> str | None:
+    """Return why trees cannot be tracked here, or None if they can."""
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         return "this system has no pidfds and no child subreaper"
     try:
         os.close(os.pidfd_open(os.getpid()))
     except OSError as bad:
-        return f"there are no pidfds: {bad.strerror}"
+        return f"pidfds do not work: {bad.strerror}"
     if not os.path.exists("/proc/self"):
         return "/proc is not mounted"
     if not shows_our_processes():
@@ -25,33 +25,34 @@ def _why_not() -> str | None:
     return None
 
 
-_WHY_NOT = _why_not()
-#: Whether processes that leave their parent can be followed here.
-CAN_FOLLOW_TREES = _WHY_NOT is None
+_OBSTACLE = _find_obstacle()
+#: Whether processes can be tracked here even after they have left their parent.
+CAN_TRACK_TREES = _OBSTACLE is None
 
 
 def can_mark() -> bool:
-    """Whether processes can be marked. Where not, the machine's owner uses this limit himself."""
+    """Return True if processes can be marked: the limit that serves as the mark is unused."""
     return (
-        CAN_FOLLOW_TREES and resource.getrlimit(resource.RLIMIT_RTTIME)[1] == resource.RLIM_INFINITY
+        CAN_TRACK_TREES and resource.getrlimit(resource.RLIMIT_RTTIME)[1] == resource.RLIM_INFINITY
     )
 
 
 def warnings() -> Iterator[str]:
-    """What cannot be promised on this machine, a sentence each; none where all can be."""
-    if not CAN_FOLLOW_TREES:
+    """Yield what cannot be guaranteed on this machine, one sentence each."""
+    if not CAN_TRACK_TREES:
         if sys.platform != "linux":
-            peers = "the first who connects is taken for the module"
+            peers = "the first process that connects is taken for the module"
         elif not shows_our_processes():
             peers = "any process of this user may connect in the place of a module"
         else:
             peers = ""
         yield (
-            "a daemon that leaves its module's process group may be left behind, and what modules "
-            f"have started if this service is killed{peers and '; '}{peers}: {_WHY_NOT}"
+            "a daemon that leaves its module's process group may be left behind, and so may "
+            f"everything that modules started if this service is killed{peers and '; '}{peers}: "
+            f"{_OBSTACLE}"
         )
     elif not can_mark():
         yield (
-            "a daemon that leaves its module is ended only together with this service: "
-            "RLIMIT_RTTIME is limited already, so it cannot be told whose it is"
+            "a daemon that leaves its module ends only with this service: RLIMIT_RTTIME is already "
+            "limited, so daemons cannot be traced to their modules"
         )

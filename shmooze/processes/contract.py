@@ -1,22 +1,27 @@
-"""What a launcher and a process are to the rest of the package.
+"""The contract between modules and whatever runs their processes.
 
-A launcher starts one process for each module, wherever it likes: `local` does so on this machine.
-Nothing outside this folder knows a pid, a file descriptor of an output, or /proc.
+A launcher starts one process per module, wherever it likes: `local` does so on this machine,
+another implementation may submit jobs to a cluster. Code outside this package uses only what is
+declared here. It never sees a pid, the file descriptor of an output, or /proc.
+
+All methods are called from greenlets of the main thread. They may wait unless their description
+says otherwise; properties and listeners never do.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 
 class Endpoint(Protocol):
-    """Where a process connects to its module."""
+    """Where a process connects to its module; reachable from wherever the launcher runs it."""
 
     @property
     def arguments(self) -> Sequence[str]:
-        """What the program is told of it, behind its own arguments."""
+        """What the program needs to connect, appended to its own arguments."""
 
 
 @dataclass(frozen=True)
@@ -25,103 +30,124 @@ class LaunchSpec:
 
     #: The program and its arguments, without those of the endpoint.
     argv: Sequence[str]
-    #: What the log calls it.
+    #: A short name for people, such as "countdown 3f2a91c0"; not necessarily unique.
     label: str
 
 
 class OutputLine(NamedTuple):
-    """A complete line of standard output or error, printable."""
+    """A complete line of standard output or error, with control characters escaped."""
 
     text: str
     is_error: bool
 
 
 class Usage(NamedTuple):
-    """What a process and all that it has started use."""
+    """Resources used by a process and everything it started."""
 
-    #: Seconds of CPU time, those of ended ones included as far as their parents have waited.
+    #: Seconds of CPU time. Includes ended processes whose parents have waited for them.
     cpu: float
-    #: Bytes; what processes share counts for each.
+    #: Bytes. Memory that processes share counts for each of them.
     memory: int
     processes: int
 
 
 class Process(Protocol):
-    """A started process with everything that it starts itself."""
+    """A started process, together with everything that it starts itself."""
 
     @property
     def exit_status(self) -> int | None:
-        """None while it runs; then its status, or minus the number of the signal that ended it."""
+        """None while it runs, then its exit status, or minus the number of a fatal signal.
+
+        A process whose fate can no longer be found out, such as one on a lost machine, counts as
+        killed: minus SIGKILL.
+        """
 
     @property
     def output(self) -> list[str]:
-        """The last lines of its standard output and error."""
+        """The last lines of its standard output and error; empty if they are not captured."""
 
     @property
     def errors(self) -> list[str]:
-        """The last lines of its standard error."""
+        """The last lines of its standard error; empty if it is not captured."""
 
     def on_output(self, listener: Callable[[OutputLine], None]) -> None:
-        """Call `listener` with each line of output from now on."""
+        """Call `listener` with each further line of output. Does not wait."""
 
     def describe(self) -> str:
-        """Where it runs, for logs, such as "pid 812"."""
+        """Return where it runs, for logs, such as "pid 812". Does not wait."""
 
-    def authenticate(self, connection: Any) -> bool:
-        """Whether a connection was made by it, or by a process that it has started."""
+    def authenticate(self, connection: socket.socket) -> bool:
+        """Return True if a connection was made by it, or by a process that it started.
 
-    def has_unread(self, connection: Any) -> bool:
-        """Whether the other end of a connection has data to read; False where this is unknown."""
+        Called once for every connection to its endpoint until one is accepted. Where this cannot
+        be known, be as strict as the machine allows, and mention it in `Launcher.warnings`.
+        """
+
+    def has_unread(self, connection: socket.socket) -> bool:
+        """Return True if its end of a connection has received data that it has not read.
+
+        Returns False if this is not known. Does not wait.
+        """
 
     def usage(self) -> Usage:
-        """What it uses at present. Raises CommandError where this cannot be known."""
+        """Measure its current usage. Raises CommandError if this is not possible."""
 
     def when_exited(self, call: Callable[[], None]) -> None:
-        """Run `call` in a greenlet of its own as soon as the process itself has ended."""
+        """Run `call` in a new greenlet once the process itself has exited, even if it already has.
+
+        Does not wait. What the process started may still be running then.
+        """
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for the process itself. Returns its exit status, or None after `timeout`."""
+        """Wait for the process itself. Returns its exit status, or None after `timeout` seconds."""
 
     def end(self, patience: float | None) -> str | None:
-        """End it and everything that it has started.
+        """End it and everything that it started: SIGTERM, `patience` seconds, SIGKILL.
 
-        SIGTERM, `patience` seconds, SIGKILL; with None SIGKILL at once. Returns the strongest
-        signal used, or None, when nothing is left; or when what is left is held by the system or
-        a debugger for long after SIGKILL: it does not run any further.
+        With None, use SIGKILL at once. Returns when nothing is left, or when what is left has not
+        gone long after SIGKILL and will not run any further, because the kernel or a debugger holds
+        it. Returns the strongest signal used, or None if none was needed. Never raises; also called
+        after the process has exited.
         """
 
     def close(self, patience: float) -> None:
-        """Free what is held of it. The rest of its output is read for `patience` seconds."""
+        """Release what is held for it, after `end`. Read remaining output for `patience` s."""
 
 
 class Launcher(Protocol):
-    """Starts processes."""
+    """Starts processes. Its methods are called in the order in which they are listed here."""
 
     def guard(self) -> None:
-        """Prepare to end everything should this program be killed.
+        """Make sure that all processes end if this program is killed, as far as possible.
 
-        Called before there is a server, a greenlet or a thread; it may split the process.
+        Called before there is a server, a greenlet or a thread: an implementation may fork.
         """
 
     def prepare(self) -> None:
-        """Do what takes time. Called before the service can be reached."""
+        """Do what takes time. Called before the service can be reached.
+
+        Raises ShmoozeError if nothing can ever be launched: the service does not start then.
+        """
 
     def open(self, identity: str, on_unguarded: Callable[[], None]) -> None:
-        """Begin. Called once the service has its port, so that it is the only one of its kind.
+        """Begin. Called once the service owns its port, so that no other has the same identity.
 
-        `identity` tells it from all other services of this network, and is the same at its next
-        start. `on_unguarded` is called when nobody is left to end the processes should the service
-        be killed: they have all been ended then, and the service has to end.
+        `identity` distinguishes this service from all others on its network, and stays the same
+        across restarts. Call `on_unguarded` once `guard` no longer holds and all processes have
+        been ended for that reason: the service must exit then.
         """
 
     def sweep(self) -> int:
-        """End what an earlier life of this service has left. Returns the number of processes.
+        """End what an earlier run of this service left behind. Returns the number of processes.
 
-        Called after `open`, before anything is launched.
+        Called before anything is launched.
         """
 
     def warnings(self) -> Iterable[str]:
-        """What cannot be promised here, a sentence each."""
+        """Return what cannot be guaranteed here, one sentence each."""
 
     def launch(self, spec: LaunchSpec, endpoint: Endpoint) -> Process:
-        """Start a process. Raises ModuleError."""
+        """Start a process. Raises ModuleError with a reason that clients may see.
+
+        If it raises, or is interrupted while it waits, nothing may be left running.
+        """

@@ -1,32 +1,31 @@
-"""The guardian: a parent for the service, so that not even SIGKILL of the service leaves a process.
+"""The guardian: the parent of a service, which ends all its processes even after a SIGKILL.
 
-A service that ends its children itself cannot do so when it is killed. So before it starts
-anything it splits in two. The half that keeps the pid (which supervisors, terminals and
-containers know) becomes the *guardian*; the other half goes on as the service.
+A service that has been killed cannot end its children. So it forks before it starts anything else.
+The half that keeps the pid, which supervisors, terminals and containers know, becomes the
+*guardian*; the other half goes on as the service.
 
     supervisor -- guardian -- service -- child -- …
 
-- The guardian is a child subreaper. When the service dies, however it dies, everything below it
-  becomes the guardian's own, sooner or later: what it kills leaves its children to it. It kills
-  its children until waitpid says that there are none, and ends as the service has ended.
-- The pid of a child that nobody else can reap is never given away, so nothing can be hit by
-  mistake.
-- It outlives every signal that can be outlived, since a signal may be sent to the whole process
-  group: Ctrl-\\ in a terminal, or `kill -- -PGID`. All are blocked and taken one by one, and passed
-  on to the service, so that a signal to the pid that others know does what it does to a service.
-  Only those that stop a process stop it: the shell waits for that after Ctrl-Z. SIGKILL, and the
-  two that the C library keeps to itself (32 and 33), end it.
-- A pipe tells the service that the guardian is gone: then it ends all its children at once, and
-  itself. Against SIGKILL of both at the same time helps only the sweep at the next start, by the
-  mark that all children bear (see launcher).
+- The guardian is a child subreaper. When the service dies, for whatever reason, its descendants
+  become the guardian's children sooner or later: each process that is killed leaves its own
+  children to the guardian. It kills its children until waitpid reports that there are none, and
+  ends the way the service ended.
+- The pid of a child that nobody else can reap is never reused, so no other process can be hit.
+- It survives every signal that can be survived, since a signal may be sent to the whole process
+  group: Ctrl-\\ in a terminal, or `kill -- -PGID`. All are blocked, taken one by one, and passed on
+  to the service, so a signal to the well-known pid has the effect that it would have on a service.
+  Only stop signals keep their effect on the guardian: the shell waits for that after Ctrl-Z.
+  SIGKILL and the two signals that the C library reserves (32 and 33) end it.
+- A pipe tells the service when the guardian is gone: the service then ends all its children and
+  itself. If both are killed at the same time, the next start ends what they left: the launcher
+  finds it by its mark (see `local`).
 
-The guardian does nothing but plain system calls. It is made before the service has a server, a
-greenlet or a thread, since only the thread that forks lives on in the other half.
+The guardian uses plain system calls only. It is forked before the service has a server, a greenlet
+or a thread, because only the forking thread exists in the other half.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import signal
@@ -39,59 +38,54 @@ from typing import NoReturn
 import gevent
 from gevent import monkey
 
-from shmooze.processes.capabilities import CAN_FOLLOW_TREES
+from shmooze.processes import linux
+from shmooze.processes.capabilities import CAN_TRACK_TREES
 from shmooze.processes.tree import children
 from shmooze.runtime import inherited
 from shmooze.runtime.program import ENDING
 
-_PR_SET_NAME = 15
-_PR_SET_CHILD_SUBREAPER = 36
+_STOP_SIGNALS = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 
-_PR_SET_DUMPABLE = 4
+#: Signals that the guardian takes: SIGCHLD reports an exit, all others are passed on.
+TAKEN = signal.valid_signals() - _STOP_SIGNALS - {signal.SIGKILL}
 
-_STOPPING = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
-
-#: Signals that the guardian takes: SIGCHLD tells it of an end, all others are passed on.
-TAKEN = signal.valid_signals() - _STOPPING - {signal.SIGKILL}
-
-#: Seconds that SIGKILL may take, for processes that the kernel cannot end or that are not ours.
+#: Seconds that SIGKILL may take, for processes that the kernel holds or another user owns.
 KILL_TIMEOUT = 5.0
 
 
 def fork_guardian() -> int | None:
-    """Split this process; returns in the service's half only.
+    """Fork this process. Returns in the service's half only.
 
-    The result is the file descriptor that reads as ended once the guardian is gone, or None
-    where there is no guardian.
+    Returns a file descriptor that reads as ended once the guardian is gone, or None if there can be
+    no guardian here.
     """
-    if not CAN_FOLLOW_TREES:
+    if not CAN_TRACK_TREES:
         return None
     fork: Callable[[], int] = monkey.get_original("os", "fork")
-    libc = ctypes.CDLL(None)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+    if not linux.become_subreaper():
         return None
     alive, held = os.pipe()
-    # Both halves share the memory of what there is by now, as long as neither writes to it; the
-    # garbage collector would, to every object, and double it.
+    # Both halves share their memory until one of them writes to it. The garbage collector would
+    # write to every object and double the memory.
     gc.freeze()
     inherited.reset_dispositions()
     signal.pthread_sigmask(signal.SIG_SETMASK, TAKEN)
-    _flush_streams()  # or both halves would write what waits there
+    _flush_streams()  # or both halves would write what is buffered
     service = fork()
     if service != 0:
         os.close(alive)
-        libc.prctl(_PR_SET_NAME, b"shmooze-guard", 0, 0, 0)
-        # With a handler, since the system may keep no news of children from those without.
+        linux.set_process_name(b"shmooze-guard")
+        # With a handler: without one, the system may not report exits of children.
         monkey.get_original("signal", "signal")(signal.SIGCHLD, lambda *_: None)
-        _end_as(_guard(service))
+        _exit_like(_guard(service))
     os.close(held)
     signal.pthread_sigmask(signal.SIG_SETMASK, ENDING)  # until `program.run` can take them
-    gevent.reinit()  # in case that the program has waited for something already
+    gevent.reinit()  # in case the program has already used the event loop
     return alive
 
 
 def _guard(service: int) -> int:
-    """Wait for the service's end, and end all that it leaves; its wait status."""
+    """Wait until the service exits, then end everything it left. Returns its wait status."""
     waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
     pid = 0
     while pid != service:
@@ -99,7 +93,7 @@ def _guard(service: int) -> int:
         if number != signal.SIGCHLD:
             _send(service, number)
             continue
-        # One signal may tell of many.
+        # One signal may stand for several exits.
         while (ended := waitpid(-1, os.WNOHANG))[0] not in (0, service):
             pass
         pid, status = ended
@@ -111,7 +105,7 @@ def _guard(service: int) -> int:
             for child in left:
                 _send(child, signal.SIGKILL)
         except OSError:
-            pass  # the system has no file descriptor left; again in a moment
+            pass  # the system is out of file descriptors: try again
         try:
             while waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -119,8 +113,8 @@ def _guard(service: int) -> int:
             return status
         monkey.get_original("time", "sleep")(0.002)
     pids = ", ".join(map(str, left)) or "dead processes that a debugger holds"
-    with suppress(OSError):  # nobody reads it any more
-        os.write(2, f"shmooze: SIGKILL does not end what the service left: {pids}\n".encode())
+    with suppress(OSError):  # standard error may be closed
+        os.write(2, f"shmooze: left behind by the service, despite SIGKILL: {pids}\n".encode())
     return status
 
 
@@ -128,21 +122,20 @@ def _send(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
-        pass  # it has ended, or became somebody else's; _guard sees which
+        pass  # it has ended, or changed its user; `_guard` finds out which
 
 
 def _flush_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads it, or the program has closed it
+        with suppress(OSError, ValueError):  # broken pipe, or closed by the program
             stream.flush()
 
 
-def _end_as(status: int) -> NoReturn:
-    """End this process the way that the wait status tells of another."""
+def _exit_like(status: int) -> NoReturn:
+    """End this process the way another one ended, given its wait status."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        # No core of ours: it would be written over that of the service.
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        linux.disable_core_dump()  # it would overwrite that of the service
         if number in TAKEN:
             signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})

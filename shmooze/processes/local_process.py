@@ -1,4 +1,4 @@
-"""A process of this machine and the tree below it: watched, authenticated, measured, ended."""
+"""A process of this machine and its tree: watched, authenticated, measured, ended."""
 
 from __future__ import annotations
 
@@ -13,54 +13,61 @@ import gevent
 from gevent.event import Event
 
 from shmooze.processes import strays, usage
-from shmooze.processes.capabilities import CAN_FOLLOW_TREES
+from shmooze.processes.capabilities import CAN_TRACK_TREES
 from shmooze.processes.contract import OutputLine, Usage
-from shmooze.processes.output import Outputs
-from shmooze.processes.peer import has_unread, holds
+from shmooze.processes.group import Group
+from shmooze.processes.output import ProcessOutput
+from shmooze.processes.peer import belongs_to, has_unread
+from shmooze.processes.proc import Member, explain_survival
 from shmooze.processes.spawn import Spawner
-from shmooze.processes.tree import Group, Member, ProcessSnapshot, explain_held, find_processes
+from shmooze.processes.tree import ProcessSnapshot, find_processes
 from shmooze.runtime.patience import Patience
 
 log = logging.getLogger(__name__)
 
-#: Seconds that the kernel may take to carry out SIGKILL before we look again.
+#: Seconds that the kernel gets to carry out SIGKILL before the tree is inspected again.
 _KILL_WAIT = 0.05
 
 
 class LocalProcess:
     """A child of this process, and the tree below it.
 
-    `mark` identifies its tree; it is set if `is_marked`. Raises OSError or ValueError where the
-    program cannot be started; nothing is left then.
+    `mark` identifies its tree; it is set only if `is_marked`. Raises OSError or ValueError if the
+    program cannot be started; nothing is left running then.
     """
 
-    #: Seconds after SIGKILL until the log tells what keeps a process, and between two such lines.
-    held_interval = 3.0
-    #: Seconds after SIGKILL until a process that still does not go away is left to the system: it
-    #: will not run any further, and a service that stops cannot wait for a debugger.
-    held_timeout = 10.0
-    #: Seconds until the next attempt when the system lacks the means to end it now.
+    #: Seconds after SIGKILL until the log says what keeps a process alive, and between repetitions.
+    survivor_log_interval = 3.0
+    #: Seconds after SIGKILL until a surviving process is abandoned: it will not run any further,
+    #: and a service that stops must not wait for a debugger.
+    survivor_timeout = 10.0
+    #: Seconds until the next attempt when the system is out of file descriptors.
     retry_delay = 0.5
 
     def __init__(
-        self, spawner: Spawner, argv: Sequence[str], mark: int, is_marked: bool, outputs: Outputs
+        self,
+        spawner: Spawner,
+        argv: Sequence[str],
+        mark: int,
+        is_marked: bool,
+        output: ProcessOutput,
     ) -> None:
-        self._mark, self._outputs = mark, outputs
+        self._mark, self._output = mark, output
         self._exited = Event()
         self.exit_status: int | None = None
-        self.pid = 0  # a child that could not become the program has an exit status as well
+        self.pid = 0  # a child that fails to execute the program has an exit status as well
         try:
             self.pid = spawner.start(
                 argv,
-                outputs.stdout.fileno(),
-                outputs.stderr.fileno(),
+                output.stdout.fileno(),
+                output.stderr.fileno(),
                 mark if is_marked else None,
                 self._on_exit,
             )
         except BaseException:
-            outputs.close(0)
+            output.close(0)
             raise
-        outputs.launched()
+        output.close_write_ends()
         strays.started.add(self.pid)
 
     def __repr__(self) -> str:
@@ -72,33 +79,33 @@ class LocalProcess:
 
     @property
     def output(self) -> list[str]:
-        return self._outputs.lines
+        return self._output.lines
 
     @property
     def errors(self) -> list[str]:
-        return self._outputs.errors
+        return self._output.errors
 
     def on_output(self, listener: Callable[[OutputLine], None]) -> None:
-        self._outputs.listeners.append(listener)
+        self._output.listeners.append(listener)
 
     def authenticate(self, connection: socket.socket) -> bool:
-        return holds(self._likely_pids(), connection)
+        return belongs_to(self._pids_likeliest_first(), connection)
 
-    def _likely_pids(self) -> Iterator[int]:
+    def _pids_likeliest_first(self) -> Iterator[int]:
         yield self.pid
-        yield from self.tree()  # which takes a snapshot of all processes
+        yield from self.tree()  # takes a snapshot of all processes
 
     def has_unread(self, connection: socket.socket) -> bool:
         try:
             return has_unread(connection)
         except OSError:
-            return False  # the other end is gone, and its reader says so
+            return False  # the connection is closed, which its reader notices
 
     def usage(self) -> Usage:
         return usage.measure(self.tree)
 
     def tree(self) -> list[int]:
-        """The pids of the child and of all that it has started, as far as they can be known."""
+        """Return the pids of the child and of everything it started, as far as they are known."""
         return [member.pid for member in self._members()]
 
     def when_exited(self, call: Callable[[], None]) -> None:
@@ -112,13 +119,13 @@ class LocalProcess:
         return self.exit_status
 
     def close(self, patience: float) -> None:
-        self._outputs.close(patience)
+        self._output.close(patience)
 
     def end(self, patience: float | None) -> str | None:
         while True:
             try:
                 return self._end(patience)
-            except OSError as bad:  # no file descriptor left: others end, and give theirs back
+            except OSError as bad:  # out of file descriptors, until other processes end
                 log.error("%r cannot be ended now: %s", self, bad.strerror)
                 gevent.sleep(self.retry_delay)
 
@@ -135,25 +142,25 @@ class LocalProcess:
         return "SIGKILL"
 
     def _kill_all(self) -> None:
-        begun = told = time.monotonic()
+        begun = logged = time.monotonic()
         with strays.kill_when_found(self._mark):
             while (members := self._members()) or self.exit_status is None:
                 kill(members)
                 if not members:
                     self._exited.wait(_KILL_WAIT)
                 now = time.monotonic()
-                if now - begun >= self.held_timeout:
-                    what = self._explain_held()
-                    log.error("%r is left to the system after SIGKILL: %s", self, what)
+                if now - begun >= self.survivor_timeout:
+                    log.error("%r survived SIGKILL, giving up: %s", self, self._explain_survivors())
                     return
-                if now - told >= self.held_interval:
-                    told = now
-                    log.warning("%r has got SIGKILL and is held: %s", self, self._explain_held())
+                if now - logged >= self.survivor_log_interval:
+                    logged = now
+                    words = self._explain_survivors()
+                    log.warning("%r is still there after SIGKILL: %s", self, words)
 
-    def _explain_held(self) -> str:
+    def _explain_survivors(self) -> str:
         pids = dict.fromkeys([] if self.exit_status is not None else [self.pid])
         pids |= dict.fromkeys(member.pid for member in self._members())
-        return "; ".join(map(explain_held, pids))
+        return "; ".join(map(explain_survival, pids))
 
     def _on_exit(self, status: int) -> None:
         self.exit_status = status
@@ -161,7 +168,7 @@ class LocalProcess:
         self._exited.set()
 
     def _wait_gone(self, timeout: float) -> bool:
-        """Whether child and tree are gone within `timeout` seconds."""
+        """Wait until the child and its tree are gone. Returns False after `timeout` seconds."""
         patience = Patience(timeout)
         if not patience.wait(self._exited):
             return False
@@ -173,42 +180,42 @@ class LocalProcess:
         return not self._members()
 
     def _signal(self, number: signal.Signals) -> None:
-        """Send a signal to the whole tree; a stopped process is woken to take it."""
+        """Send a signal to the whole tree; wake stopped processes, so that they receive it."""
         for member in self._members():
             member.send(number)
             member.send(signal.SIGCONT)
 
     def _members(self) -> Sequence[Member | Group]:
-        """Every living process of the tree, the child itself included."""
+        """Return every living process of the tree, including the child itself."""
         running = self.exit_status is None
-        if not CAN_FOLLOW_TREES:
+        if not CAN_TRACK_TREES:
             return self._group()
         if not running and not strays.any_possible():
             return []
         try:
             found = find_processes(self._find, strays.shared_snapshot)
-        except FileNotFoundError:  # /proc was unmounted under us
+        except FileNotFoundError:  # /proc was unmounted meanwhile
             return self._group()
         if running and self.exit_status is None and all(each.pid != self.pid for each in found):
-            return [*found, *self._group()]  # it is hidden from us, or waits to be collected
+            return [*found, *self._group()]  # hidden by hidepid, or about to be reaped
         return found
 
     def _group(self) -> list[Group]:
         group = Group(self.pid)
-        return [group] if group.lives() else []
+        return [group] if group.is_alive() else []
 
-    def _find(self, seen: ProcessSnapshot) -> list[Member]:
+    def _find(self, snapshot: ProcessSnapshot) -> list[Member]:
         running = self.exit_status is None
         roots = [
             each
-            for each in seen.children(os.getpid())
-            if (each.pid == self.pid and running) or strays.bears(each, self._mark)
+            for each in snapshot.children(os.getpid())
+            if (each.pid == self.pid and running) or strays.has_mark(each, self._mark)
         ]
-        return seen.below(roots)
+        return snapshot.below(roots)
 
 
 def kill(members: Sequence[Member | Group]) -> None:
-    """SIGKILL, and the moment that the kernel takes for it; longer only for what resists."""
+    """Send SIGKILL and give the kernel a moment to carry it out."""
     for member in members:
         member.send(signal.SIGKILL)
     with gevent.Timeout(_KILL_WAIT, False):

@@ -1,7 +1,7 @@
-"""Strays: processes that have left their parent and are ours now, since we are a subreaper.
+"""Strays: descendants of our children that lost their parent and are our own children now.
 
-Also how all who end children look for them together: a hundred that end at once cost a few looks
-through /proc, and not some for each.
+Also lets all searches for them share snapshots: a hundred modules that end at once cost a few
+snapshots of /proc, not a few each.
 """
 
 from __future__ import annotations
@@ -14,32 +14,33 @@ from contextlib import contextmanager
 import gevent
 from gevent.lock import Semaphore
 
-from shmooze.processes.tree import Member, ProcessSnapshot
+from shmooze.processes.proc import Member
+from shmooze.processes.tree import ProcessSnapshot
 from shmooze.runtime.time_slices import TimeSlices
 
-#: The living children that we have started ourselves, by pid: they are no strays.
+#: The living children that this process started itself, by pid: they are not strays.
 started: set[int] = set()
 
 _marks_to_kill: set[int] = set()
-_taking = Semaphore()
+_snapshot_lock = Semaphore()
 _next_snapshot: gevent.Greenlet | None = None
 
 
-def bears(member: Member, mark: int) -> bool:
-    """Whether a process is a stray from the child that got this mark."""
+def has_mark(member: Member, mark: int) -> bool:
+    """Return True if a process is a stray from the child with this mark."""
     return _is_stray(member) and member.mark == mark
 
 
 def any_possible() -> bool:
-    """Whether we have a child, be it dead, that we have not started; without one no look is needed.
+    """Return False if there are certainly no strays, so that no snapshot is needed.
 
-    What a child leaves behind is our own child from the moment that it ends. The kernel's list of
-    our children may lack one only when another one is taken off it while it is read; that is done
-    by this thread alone, when it reaps.
+    What a child leaves behind becomes our own child the moment it exits. The kernel's list of our
+    children, zombies included, can only miss one while another is removed from it. Only this thread
+    removes any, by reaping.
     """
     try:
         return any(pid not in started for pid in _our_children())
-    except OSError:  # the kernel has no such list
+    except OSError:  # this kernel has no such list
         return True
 
 
@@ -51,9 +52,9 @@ def _our_children() -> Iterator[int]:
 
 @contextmanager
 def kill_when_found(mark: int) -> Iterator[None]:
-    """Strays that bear `mark` get SIGKILL as soon as a look comes upon them.
+    """Send SIGKILL to strays with this mark as soon as any snapshot finds them.
 
-    One that forks and ends all the time would be gone when the look is over.
+    A stray that keeps forking and exiting would be gone by the end of the snapshot.
     """
     _marks_to_kill.add(mark)
     try:
@@ -63,22 +64,25 @@ def kill_when_found(mark: int) -> Iterator[None]:
 
 
 def shared_snapshot() -> ProcessSnapshot:
-    """A look that begins after this call; those who ask while another is under way share one."""
+    """Return a snapshot that begins after this call.
+
+    All calls made while an earlier snapshot is still being taken share the next one.
+    """
     global _next_snapshot
     if _next_snapshot is None:
-        _next_snapshot = gevent.spawn(_take_when_free)
-    seen: ProcessSnapshot = _next_snapshot.get()
-    return seen
+        _next_snapshot = gevent.spawn(_take_snapshot)
+    snapshot: ProcessSnapshot = _next_snapshot.get()
+    return snapshot
 
 
-def _take_when_free() -> ProcessSnapshot:
+def _take_snapshot() -> ProcessSnapshot:
     global _next_snapshot
-    with _taking:
+    with _snapshot_lock:
         _next_snapshot = None
-        return ProcessSnapshot(_see, TimeSlices().yield_if_over)
+        return ProcessSnapshot(_on_found, TimeSlices().yield_if_over)
 
 
-def _see(member: Member) -> None:
+def _on_found(member: Member) -> None:
     if _marks_to_kill and _is_stray(member) and member.mark in _marks_to_kill:
         member.send(signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""What a process tree uses of this machine: CPU time and memory."""
+"""Measuring what a process tree uses: CPU time and memory."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from shmooze.errors import CommandError
 from shmooze.processes.contract import Usage
-from shmooze.processes.tree import shows_our_processes
+from shmooze.processes.proc import shows_our_processes
 from shmooze.runtime.time_slices import TimeSlices
 
 
 def measure(find_pids: Callable[[], list[int]]) -> Usage:
-    """What the processes that `find_pids` returns use together.
+    """Measure what the processes that `find_pids` returns use together.
 
-    Raises CommandError where /proc tells nothing about them.
+    Raises CommandError if /proc does not describe them.
     """
     if sys.platform == "linux" and not shows_our_processes():
         raise CommandError("usage is not known here: /proc does not show this service")
@@ -27,11 +27,11 @@ def measure(find_pids: Callable[[], list[int]]) -> Usage:
         try:
             process = psutil.Process(pid)
             with process.oneshot():
-                times, occupied = process.cpu_times(), process.memory_info().rss
+                times, resident = process.cpu_times(), process.memory_info().rss
         except psutil.Error:
-            continue  # it has ended, or became another user's
+            continue  # the process has ended, or changed its user
         cpu += times.user + times.system
         cpu += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-        memory += occupied
+        memory += resident
         processes += 1
     return Usage(round(cpu, 2), memory, processes)

@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 
-from shmooze.processes.peer import holds
+from shmooze.processes.peer import belongs_to
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -33,5 +33,5 @@ if unreadable:
 print(server.getsockname()[1], flush=True)
 while True:
     connection, _ = server.accept()
-    print(holds([pid], connection), flush=True)
+    print(belongs_to([pid], connection), flush=True)
     connection.close()

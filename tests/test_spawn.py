@@ -1,4 +1,4 @@
-"""How children are started: what they are born with is the same in either way."""
+"""Starting children: vfork and fork give them the same environment."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ import pytest
 from gevent.event import AsyncResult
 from support import CHILDREN, PATIENCE, Client, Refusal, Site, parent_of, wait_until
 
-from shmooze.processes import spawn
+from shmooze.processes import fork_exec, vfork_exec
+from shmooze.processes.spawn_request import SpawnRequest
 
 FILES = 200
 
-#: What bash always ignores, and two that the C library keeps to itself: bits of /proc/PID/status.
-OTHERS_IGNORE = sum(1 << number - 1 for number in (signal.SIGQUIT, 32, 33))
+#: The signal that bash always ignores, and two that the C library reserves: bits of
+#: /proc/PID/status.
+IGNORED_BY_OTHERS = sum(1 << number - 1 for number in (signal.SIGQUIT, 32, 33))
 
-#: What stands in PATH as setpriv, after a line that notes each call.
+#: Bodies of the setpriv that is found in PATH, after a line that records each call.
 SETPRIV = {
     "spawned": f'exec {shutil.which("setpriv")} "$@"',
     "forked": "exit 1",
@@ -47,46 +49,46 @@ def way(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def site(way: str, make_site: Callable[..., Site], tmp_path: Path) -> Site:
-    """A pool that could have few files open at first and inherits every signal ignored and blocked.
+    """A pool with a low limit on open files, and with every signal ignored and blocked.
 
-    It starts its children in one way.
+    It starts its children in one of the ways of SETPRIV.
     """
-    noting = 'echo "$(ulimit -Sn) $@" >> "$HERE/calls"'
+    record = 'echo "$(ulimit -Sn) $@" >> "$HERE/calls"'
     files = {name: content for name, (content, _) in BROKEN.items()}
-    files["setpriv"] = f"#!/bin/sh\n{noting}\n{SETPRIV[way]}\n".encode()
+    files["setpriv"] = f"#!/bin/sh\n{record}\n{SETPRIV[way]}\n".encode()
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, content in files.items():
         (programs / name).write_bytes(content)
         (programs / name).chmod(0o755)
     kinds = {"born": BORN, "endless": ["true", "x" * 200_000], **{name: [name] for name in BROKEN}}
-    deaf = "env --ignore-signal --block-signal"  # for all signals
-    few = f"ulimit -Sn {FILES}; exec {deaf} {sys.executable} -m shmooze.pool"
+    no_signals = "env --ignore-signal --block-signal"  # all of them
+    pool = f"ulimit -Sn {FILES}; exec {no_signals} {sys.executable} -m shmooze.pool"
     return make_site(
         services=("pool",),
         settings={"pool": {"modules": {name: {"process": kinds[name]} for name in kinds}}},
-        programs={"pool": ["bash", "-c", few]},
+        programs={"pool": ["bash", "-c", pool]},
         environ={"PATH": f"{programs}:/usr/bin:/bin"},
     ).start()
 
 
 def calls(site: Site) -> list[str]:
-    """How many files setpriv could have, and what it was called with; at first it is tried."""
+    """Return the limit on open files and the arguments of each call of setpriv, tests included."""
     return (site.folder / "calls").read_text().splitlines()
 
 
-def birth(pool: Client) -> dict[str, Any]:
+def report_of_new_child(pool: Client) -> dict[str, Any]:
     uid = pool.add("born")
-    wait_until(lambda: "session" in pool.parameters(uid), "it tells of its birth")
+    wait_until(lambda: "session" in pool.parameters(uid), "it reports what it was started with")
     return pool.parameters(uid)
 
 
-def test_a_child_is_born_free_and_marked(site: Site, way: str) -> None:
+def test_a_child_starts_with_defaults_and_its_mark(site: Site, way: str) -> None:
     pool = Client(site, "pool")
-    one, other = birth(pool), birth(pool)
+    one, other = report_of_new_child(pool), report_of_new_child(pool)
     for born in (one, other):
         assert born["session"] == born["pid"]
-        assert (born["ignored"] & ~OTHERS_IGNORE, born["blocked"]) == (0, 0)
+        assert (born["ignored"] & ~IGNORED_BY_OTHERS, born["blocked"]) == (0, 0)
         assert born["input"] == "/dev/null"
         assert born["unbuffered"] == "1"
         assert born["files"][0] == FILES
@@ -101,10 +103,10 @@ def test_a_child_is_born_free_and_marked(site: Site, way: str) -> None:
     assert sum(BORN[-1] in each for each in programs) == (2 if way == "spawned" else 0)
     assert ("started by fork" in site.log("pool")) == (way != "spawned")
     pool.clear()
-    assert len(site.survivors()) == 2  # the service and its guardian, and not who was tried
+    assert len(site.survivors()) == 2  # the service and its guardian, and no setpriv
 
 
-def test_what_exec_says_is_told(site: Site) -> None:
+def test_the_reason_of_a_failed_exec_is_reported(site: Site) -> None:
     pool = Client(site, "pool")
     faults = {f"{name} cannot be started: {name}: {words}" for name, (_, words) in BROKEN.items()}
     faults.add("endless cannot be started: true: Argument list too long")
@@ -116,24 +118,24 @@ def test_what_exec_says_is_told(site: Site) -> None:
     assert heard == faults
 
 
-@pytest.mark.parametrize("launch", [spawn._fork, spawn._spawn])
-def test_nobody_else_has_a_turn_before_a_child_has_its_owner(
-    launch: Callable[[spawn._SpawnRequest], int],
+@pytest.mark.parametrize("start", [fork_exec.start, vfork_exec.start])
+def test_no_other_greenlet_runs_before_a_child_has_an_owner(
+    start: Callable[[SpawnRequest], int],
 ) -> None:
     others: list[str] = []
     other = gevent.spawn(others.append, "ran")
     status: AsyncResult[int] = AsyncResult()
-    long_search = {"PATH": "/no:" * 30_000 + os.environ["PATH"]}
-    program = "false" if launch is spawn._fork else shutil.which("false")
+    long_path = {"PATH": "/no:" * 30_000 + os.environ["PATH"]}
+    program = "false" if start is fork_exec.start else shutil.which("false")
     with open(os.devnull, "wb") as nowhere:
         output = nowhere.fileno()
-        launch(spawn._SpawnRequest([program], long_search, output, output, None, status.set))
+        start(SpawnRequest([program], long_path, output, output, None, status.set))
     assert others == []
     assert status.get(timeout=PATIENCE) == 1
     other.join()
 
 
-#: A pool that would rather wait for an output's end than close it.
+#: A pool that waits very long for the end of an output.
 PATIENT_POOL = """
 from shmooze.runtime.patch import patch_all
 patch_all()

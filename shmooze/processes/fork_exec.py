@@ -1,0 +1,87 @@
+"""Starting a program with fork: slower than vfork, but works everywhere and reports exec errors."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import resource
+import signal
+from collections.abc import Callable
+from typing import NoReturn
+
+from gevent import monkey
+
+from shmooze.processes import linux
+from shmooze.processes.spawn_request import RESET_SIGNALS, SpawnRequest, start_watched
+from shmooze.runtime.fd_reader import close_now
+from shmooze.runtime.open_files import FILES_AT_START
+
+
+def start(request: SpawnRequest) -> int:
+    """Start a program in a session of its own. Returns its pid once exec has succeeded.
+
+    Does not switch greenlets: if the caller were killed between the fork and the return, nobody
+    would own the child. Waiting for exec takes a small part of the time that fork takes.
+
+    Raises OSError or ValueError if the program cannot be executed.
+    """
+    reader, writer = os.pipe()
+    fork: Callable[[], int] = monkey.get_original("os", "fork")
+    parent = os.getpid()
+
+    def fork_child() -> int:
+        pid = fork()
+        if pid == 0:
+            _exec(request, parent, writer)
+        return pid
+
+    gc_was_enabled = gc.isenabled()
+    gc.disable()  # a finalizer that uses the event loop must not run in the child
+    try:
+        pid = start_watched(fork_child, request.on_exit)
+    except BaseException:
+        close_now(reader)
+        raise
+    finally:
+        close_now(writer)
+        if gc_was_enabled:
+            gc.enable()
+    with open(reader, "rb") as report:
+        failure = report.read().decode()
+    if failure.isdigit():
+        raise OSError(int(failure), os.strerror(int(failure)), request.argv[0])
+    if failure:
+        raise ValueError(failure)
+    return pid
+
+
+def _exec(request: SpawnRequest, parent: int, writer: int) -> NoReturn:
+    """Run in the forked child: execute the program, or write the error to `writer` and exit."""
+    try:
+        set_handler: Callable[[int, int], object] = monkey.get_original("signal", "signal")
+        for each in RESET_SIGNALS:
+            set_handler(each, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDONLY)
+        # Move them out of the range of the standard streams first.
+        fds = (null, request.stdout, request.stderr, writer)
+        *streams, writer = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in fds)
+        for number, fd in enumerate(streams):
+            os.dup2(fd, number)
+        if not linux.close_on_exec(3):
+            os.closerange(3, writer)
+            os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, FILES_AT_START)  # the service may have raised it
+        if request.mark is not None:
+            resource.setrlimit(resource.RLIMIT_RTTIME, (request.mark, resource.RLIM_INFINITY))
+        if linux.die_with_parent() and os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)  # the parent died before that call
+        os.execvpe(request.argv[0], list(request.argv), request.environ)
+    except OSError as bad:
+        os.write(writer, str(bad.errno).encode())
+    except BaseException as bad:
+        os.write(writer, str(bad).encode(errors="replace") or b"unknown error")
+    finally:
+        os._exit(1)

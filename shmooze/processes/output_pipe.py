@@ -1,0 +1,151 @@
+"""One output pipe of a child, split into lines.
+
+A line may contain anything: bytes that are not text are escaped, and lines that are too long are
+split.
+
+A line that is not yet complete, such as a prompt or a progress bar, is available as well. As in a
+terminal, a carriage return starts it over. Readers of the current output see it immediately. The
+log gets it once it has been quiet for a moment, or has kept growing for long, and later only
+what was added.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import gevent
+from gevent.os import make_nonblocking
+
+from shmooze.runtime.fd_reader import FdReader, close_now
+from shmooze.runtime.printable import printable
+
+
+class OutputPipe:
+    """One output pipe of a child.
+
+    `on_line` is called with each complete line, `on_text` with each piece of text for the log that
+    it has not had yet. Both get printable text.
+    """
+
+    #: Bytes after which a line is split.
+    max_line = 4096
+    #: Bytes per read.
+    piece = 1 << 16
+    #: Seconds without output after which an incomplete line is logged.
+    quiet_period = 0.5
+    #: Seconds after which it is logged even if it keeps growing.
+    max_delay = 2.0
+
+    def __init__(self, on_line: Callable[[str], None], on_text: Callable[[str], None]) -> None:
+        self._on_line, self._on_text = on_line, on_text
+        self._read_end, self._write_end = os.pipe()
+        make_nonblocking(self._read_end)
+        #: The incomplete line, and the part of it that has been logged.
+        self._line = self._logged = b""
+        self._last_read = 0.0
+        self._logger: gevent.Greenlet | None = None
+        self._fd_reader = FdReader(self._read_end, self._take, self.piece)
+
+    def fileno(self) -> int:
+        """Return the end that the child writes to."""
+        return self._write_end
+
+    def close_write_end(self) -> None:
+        """Close our copy of the child's end, so that the pipe ends when the child closes it."""
+        if self._write_end >= 0:
+            close_now(self._write_end)
+            self._write_end = -1
+
+    def close(self, patience: float = 0.0) -> None:
+        """Read what is left, for at most `patience` seconds, and close the pipe."""
+        self.close_write_end()
+        self._fd_reader.wait_end(patience)
+        self._fd_reader.close()
+        if self._logger is not None:
+            self._logger.kill(block=False)
+        if self._read_end >= 0:
+            os.close(self._read_end)
+            self._read_end = -1
+        self._take(b"")  # the end, even if another process holds the pipe open
+
+    def incomplete_line(self) -> str:
+        """Return the line that is not complete yet, or an empty string."""
+        line = self._line.rstrip(b"\r")
+        return _decode(line[: _complete_length(line)])
+
+    def _take(self, data: bytes) -> None:
+        *lines, rest = (self._line + data).split(b"\n")
+        for line in lines:
+            self._end_line(self._shorten(line))
+        self._line = self._shorten(rest)
+        if not data:  # end of file
+            if self._line:
+                self._end_line(self._line)
+            self._line = b""
+        elif self._line:
+            self._last_read = time.monotonic()
+            if self._logger is None:
+                self._logger = gevent.spawn(self._log_incomplete)
+
+    def _shorten(self, line: bytes) -> bytes:
+        """Drop what was overwritten in a line, and end lines of `max_line` bytes at its start.
+
+        Returns the rest.
+        """
+        if b"\r" in line:
+            shown = line.rstrip(b"\r")
+            overwritten = shown.rfind(b"\r") + 1
+            if overwritten and shown[overwritten:] != self._logged:
+                self._logged = b""
+            end = b"\r" if len(shown) < len(line) else b""
+            line = shown[overwritten:] + end
+        while len(line) > self.max_line:
+            length = _complete_length(line[: self.max_line])
+            self._end_line(line[:length])
+            line = line[length:]
+        return line
+
+    def _end_line(self, line: bytes) -> None:
+        line, logged, self._logged = line.rstrip(b"\r"), self._logged, b""
+        self._on_line(_decode(line))
+        if not logged:
+            self._on_text(_decode(line))
+        elif len(line) > len(logged):
+            self._on_text(_decode(line[len(logged) :]))
+
+    def _log_incomplete(self) -> None:
+        """Log what is added to an incomplete line, until nothing more is."""
+        began = time.monotonic()
+        while self._unlogged():
+            gevent.sleep(self.quiet_period)
+            now = time.monotonic()
+            if now - self._last_read >= self.quiet_period or now - began >= self.max_delay:
+                if unlogged := self._unlogged():
+                    self._on_text(_decode(unlogged))
+                    self._logged += unlogged
+                began = now
+        self._logger = None
+
+    def _unlogged(self) -> bytes:
+        line = self._line.rstrip(b"\r")
+        return line[len(self._logged) : _complete_length(line)]
+
+
+def _decode(line: bytes) -> str:
+    """Decode a line; escape invalid bytes and everything that would control a terminal."""
+    text = line.decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "\t".join(map(printable, text.split("\t")))
+
+
+def _complete_length(text: bytes) -> int:
+    """Return the length of a UTF-8 text without an incomplete character at its end."""
+    for length in range(1, min(4, len(text) + 1)):
+        byte = text[-length]
+        if byte >= 0xC0:  # the first byte: its leading ones are the number of bytes
+            needed = 2 + (byte >= 0xE0) + (byte >= 0xF0)
+            return len(text) - length if needed > length else len(text)
+        if byte < 0x80:
+            break
+    return len(text)

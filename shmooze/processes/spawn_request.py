@@ -1,0 +1,42 @@
+"""A request to start a program, and the exit watcher that every child gets."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import gevent
+from gevent.os import fork_and_watch
+
+#: Called with a child's exit status, or minus the number of the signal that killed it.
+OnExit = Callable[[int], None]
+
+#: Signals that are reset to their default action in a child, even if this process ignores them.
+RESET_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
+
+class SpawnRequest(NamedTuple):
+    """What to start, and how."""
+
+    argv: Sequence[str]
+    environ: Mapping[str, str]
+    #: File descriptors for the child's standard output and error.
+    stdout: int
+    stderr: int
+    #: The child's soft limit on realtime CPU time (see `local`), or None to leave it alone.
+    mark: int | None
+    on_exit: OnExit
+
+
+def start_watched(start: Callable[[], int], on_exit: OnExit) -> int:
+    """Call `start`, which creates a child and returns its pid; watch for the child's exit.
+
+    Returns the pid. Does not switch greenlets.
+    """
+    gevent.get_hub().loop.install_sigchld()  # before the child can exit
+    pid: int = fork_and_watch(
+        lambda watcher: on_exit(os.waitstatus_to_exitcode(watcher.rstatus)), ref=True, fork=start
+    )
+    return pid
