@@ -59,14 +59,18 @@ def test_programs_that_are_started_deaf_serve_notice_ends_of_children_and_end(
     make_all: Callable[..., Site],
 ) -> None:
     site = make_all(*DEAF)
-    *_, worker, guardian, service = processes(site)
+    before = processes(site)
+    *_, worker, guardian, service = before
     assert mask(service, "SigBlk") == set()
     wait_until(lambda: mask(worker, "SigBlk") == set(), "it takes signals")
     meant = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT}
     assert {signal.SIGUSR1, signal.SIGTERM, signal.SIGCHLD} & mask(service, "SigIgn") == set()
     assert meant < mask(service, "SigIgn")
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: worker not in processes(site), "it is replaced")
+    wait_until(
+        lambda: worker not in (now := processes(site)) and len(now) == len(before),
+        "another worker has taken its place",
+    )
     uid = site.post("pool", {"cmd": "add", "args": {"type": "well"}}).json["result"]["uid"]
     site.ask("pool", "rm", uids=[uid])
     wait_until(lambda: len(children(service)) == 0, "the child is reaped")

@@ -1,4 +1,4 @@
-"""Patching as `python -m shmooze.…` does it: gevent's own, plugins included, sooner."""
+"""Patching as `python -m shmooze.…` does it: like gevent's own, plugins included, but faster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENTRY_POINTS = (
     "[gevent.plugins.monkey.will_patch_all]\nx = plugin : tell [more]\n"
     "[gevent.plugins.monkey.did_patch_all]\nx = plugin:tell\n"
 )
-#: By what gevent knows a package.
+#: The files by which gevent recognizes a package.
 METADATA = {
     "METADATA": "Metadata-Version: 2.1\nName: plugin\nVersion: 1\n",
     "entry_points.txt": ENTRY_POINTS,
@@ -35,7 +35,7 @@ METADATA = {
 
 
 def printed(path: Path) -> list[str]:
-    """What the program and its plugins print, when modules are looked for at `path` too."""
+    """Return what the program and its plugins print if `path` is in the module search path."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=ROOT,
@@ -47,7 +47,7 @@ def printed(path: Path) -> list[str]:
     return done.stdout.split()
 
 
-def test_everything_is_patched_and_nobodys_metadata_is_read_for_it(tmp_path: Path) -> None:
+def test_everything_is_patched_without_reading_the_metadata_of_packages(tmp_path: Path) -> None:
     (tmp_path / "other-1.dist-info").mkdir()
     (tmp_path / "other-1.dist-info" / "entry_points.txt").write_text("[console_scripts]\n")
     (tmp_path / "old-1.egg-info").write_text("Name: old\n")
@@ -63,7 +63,7 @@ def test_everything_is_patched_and_nobodys_metadata_is_read_for_it(tmp_path: Pat
         ("packages.zip", "plugin-1.dist-info"),
     ],
 )
-def test_a_plugin_of_gevent_hears_of_it(tmp_path: Path, place: str, info: str) -> None:
+def test_plugins_of_gevent_are_notified(tmp_path: Path, place: str, info: str) -> None:
     files = {"plugin.py": PLUGIN, **{f"{info}/{name}": text for name, text in METADATA.items()}}
     if place.endswith(".zip"):
         with zipfile.ZipFile(tmp_path / place, "w") as archive:

@@ -1,4 +1,4 @@
-"""The child's side, against a parent that is not shmooze: under every Python that there is here."""
+"""The child's side, tested against a minimal parent, under every Python that is installed here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROMPTLY = 5
 
 @functools.cache
 def pythons() -> dict[str, str]:
-    """The Pythons that can be run here, by version."""
+    """Return the Pythons that are installed here, by version."""
     found = {"{}.{}".format(*sys.version_info[:2]): sys.executable}
     pyenv = Path("~/.pyenv/versions").expanduser().glob("*/bin/python")
     for python in [*pyenv, *(shutil.which(f"python{each}") for each in (*VERSIONS, "2.7"))]:
@@ -46,7 +46,7 @@ def python(version: str) -> str:
 
 
 class Parent:
-    """A parent of the test's own: two listening sockets, a child, and what passes between them."""
+    """A minimal parent: two listening sockets, a child, and the two streams between them."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Parent:
         self.answers, self.updates_in = self.commands.makefile("rb"), self.updates.makefile("rb")
 
     def ask(self, cmd: str, **args: Any) -> dict[str, Any]:
-        """Send a command; the child's answer, success or failure."""
+        """Send a command. Returns the child's answer, success or failure."""
         self.send(cmd, **args)
         return json.loads(self.answers.readline())
 
@@ -123,8 +123,8 @@ def parent(make_parent: Callable[..., Parent]) -> Parent:
     return make_parent()
 
 
-def expect_good_service(parent: Parent) -> None:
-    """What a module has to do under any Python and in any way of running."""
+def check_module(parent: Parent) -> None:
+    """Check what a module must do under any Python and however it is run."""
     assert parent.ask("init", name="ü") == {"success": True, "result": None}
     update = parent.next_update()
     assert update["cmd"] == "set_parameters"
@@ -143,15 +143,17 @@ def expect_good_service(parent: Parent) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_module_works_and_ends_under(version: str, make_parent: Callable[..., Parent]) -> None:
     parent = make_parent(python=python(version))
-    expect_good_service(parent)
+    check_module(parent)
     parent.hang_up()
     assert parent.child.wait(PROMPTLY) == 0
     assert parent.last_words() == ["finally", "atexit"]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_module_works_whatever_runs_it(way: str, make_parent: Callable[..., Parent]) -> None:
-    expect_good_service(make_parent(way=way))
+def test_module_works_in_any_thread_or_greenlet(
+    way: str, make_parent: Callable[..., Parent]
+) -> None:
+    check_module(make_parent(way=way))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -176,7 +178,7 @@ def test_module_ends_when_its_parent_vanishes_before_the_first_command(parent: P
     assert parent.child.wait(PROMPTLY) == 0
 
 
-def test_half_a_command_is_none(parent: Parent) -> None:
+def test_half_a_command_is_ignored(parent: Parent) -> None:
     parent.commands.sendall(b'{"cmd":"do_add","args":{"a":1,"b":2}}')
     parent.hang_up()
     assert parent.child.wait(PROMPTLY) == 0
@@ -184,7 +186,7 @@ def test_half_a_command_is_none(parent: Parent) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_close_from_another_thread_wakes_the_one_that_waits_for_a_command(
+def test_close_from_another_thread_wakes_the_thread_that_waits_for_a_command(
     way: str, make_parent: Callable[..., Parent]
 ) -> None:
     parent = make_parent(way=way)
@@ -195,14 +197,14 @@ def test_close_from_another_thread_wakes_the_one_that_waits_for_a_command(
     assert parent.last_words() == ["finally", *joined, "atexit"]
 
 
-# tidying up after rm
+# cleaning up after rm
 
-#: Shapes in which another thread than the reader tidies up, see children/tidy.py.
+#: Shapes in which a thread other than the reader cleans up, see children/tidy.py.
 TIDY = ["player", "download", "joined", "greenlet", "reader"]
 
 
-def expect_hung_up(parent: Parent) -> None:
-    """Wait until the child has read the end of its command stream."""
+def wait_until_hung_up(parent: Parent) -> None:
+    """Wait until the child has noticed the end of its command stream."""
 
     def has_read() -> bool:
         return "hung-up" in parent.last_words() or parent.child.poll() is not None
@@ -211,14 +213,14 @@ def expect_hung_up(parent: Parent) -> None:
 
 
 @pytest.mark.parametrize("shape", TIDY)
-def test_module_may_tidy_up_in_another_thread_after_rm(
+def test_module_may_clean_up_in_another_thread_after_rm(
     shape: str, make_parent: Callable[..., Parent]
 ) -> None:
     parent = make_parent(way=shape, program="tidy.py")
     parent.ask("init")
     assert parent.ask("rm") == {"success": True, "result": None}
     parent.hang_up()
-    expect_hung_up(parent)
+    wait_until_hung_up(parent)
     (parent.here / "go").touch()
     assert parent.child.wait(PROMPTLY) == 0
     assert sorted(parent.last_words()) == ["atexit", "hung-up", "tidied"]
@@ -262,7 +264,7 @@ def test_module_whose_threads_never_end_ends_at_once_after_rm(
 
 
 @pytest.mark.parametrize("shape", [*TIDY, "screen"])
-def test_module_that_ends_by_itself_says_nothing_on_standard_error(
+def test_module_that_leaves_on_its_own_prints_nothing_on_standard_error(
     shape: str, make_parent: Callable[..., Parent]
 ) -> None:
     parent = make_parent(way=shape, program="tidy.py")
@@ -283,7 +285,7 @@ FAILS = [("main", "thread"), ("thread", "thread"), ("gevent", "thread"), ("geven
 
 
 @pytest.mark.parametrize("way, what", FAILS)
-def test_exception_that_ends_a_thread_is_told_to_the_parent(
+def test_exception_that_ends_a_thread_is_reported_to_the_parent(
     way: str, what: str, make_parent: Callable[..., Parent]
 ) -> None:
     parent = make_parent(way=way)
@@ -293,14 +295,16 @@ def test_exception_that_ends_a_thread_is_told_to_the_parent(
     assert "RuntimeError: no sound" in lines, "the operator has the traceback"
 
 
-def test_mistake_that_ends_a_thread_is_told_without_words_of_python(parent: Parent) -> None:
+def test_programming_error_that_ends_a_thread_is_reported_without_python_internals(
+    parent: Parent,
+) -> None:
     parent.ask("do_fail_in", what="thread", words="x", kind="mistake")
     text = parent.next_update()["args"]["text"]
     assert text == "internal error; see the output of the module"
     assert "AttributeError: 'str' object" in parent.stderr.read_text()
 
 
-def test_excepthook_of_the_program_is_called_as_well(make_parent: Callable[..., Parent]) -> None:
+def test_excepthook_of_the_program_is_still_called(make_parent: Callable[..., Parent]) -> None:
     parent = make_parent(way="hooked")
     parent.ask("do_fail_in", what="thread", words="oops")
     assert parent.next_update() == {"cmd": "fail", "args": {"text": "oops"}}
@@ -308,7 +312,7 @@ def test_excepthook_of_the_program_is_called_as_well(make_parent: Callable[..., 
     assert parent.stderr.read_text() == ""
 
 
-def test_thread_that_leaves_and_greenlet_that_somebody_waits_for_have_not_failed(
+def test_exiting_thread_and_awaited_greenlet_do_not_count_as_failed(
     make_parent: Callable[..., Parent],
 ) -> None:
     parent = make_parent(way="gevent")
@@ -318,7 +322,7 @@ def test_thread_that_leaves_and_greenlet_that_somebody_waits_for_have_not_failed
     assert parent.next_update()["cmd"] == "set_parameters"
 
 
-def test_thread_that_fails_while_the_module_tidies_up_is_nobodys_concern(parent: Parent) -> None:
+def test_thread_that_fails_during_cleanup_is_not_reported(parent: Parent) -> None:
     parent.ask("init")
     parent.ask("do_fail_in", what="thread", words="no sound")
     for _ in range(2):
@@ -352,7 +356,7 @@ def queue(shared_queue: Client) -> Iterator[Client]:
 
 
 def end_of(queue: Client, uid: str) -> dict[str, Any]:
-    """What is told of a module that has ended; waits until it is gone."""
+    """Wait until a module is gone. Returns its entry in `gone`."""
 
     def find() -> dict[str, Any] | None:
         return next((each for each in queue("gone") if each["uid"] == uid), None)
@@ -372,7 +376,7 @@ def test_module_whose_thread_has_failed_ends_with_its_reason_and_the_next_one_pl
     assert [(each["uid"], each["state"]) for each in queue.roster()] == [(second, "playing")]
 
 
-def test_module_of_a_queue_may_tidy_up_after_rm(queue: Client) -> None:
+def test_module_of_a_queue_may_clean_up_after_rm(queue: Client) -> None:
     uid = queue.add("player")
     queue("rm", uids=[uid])
     (queue.site.folder / "go").touch()
@@ -393,15 +397,15 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("what", REFUSALS)
-def test_client_sees_the_words_of_a_refused_init_and_nothing_else(queue: Client, what: str) -> None:
+def test_client_sees_only_the_text_of_a_refused_init(queue: Client, what: str) -> None:
     args, words = REFUSALS[what]
     with pytest.raises(Refusal) as refused:
         queue.add("poller", fail_with=args)
     assert str(refused.value) == f"poller refused `init`: {words}"
-    assert "cmd_rm" not in queue.site.log("queue"), "`rm` is not for what is half made"
+    assert "cmd_rm" not in queue.site.log("queue"), "`rm` is not sent to a module without `init`"
 
 
-def test_client_sees_no_listing_of_a_program_that_crashes_at_its_start(queue: Client) -> None:
+def test_client_sees_no_traceback_of_a_program_that_crashes_at_startup(queue: Client) -> None:
     with pytest.raises(Refusal) as refused:
         queue.add("broken")
     last_words = "ModuleNotFoundError: No module named 'no_such_library'"
@@ -413,17 +417,17 @@ def test_client_sees_no_listing_of_a_program_that_crashes_at_its_start(queue: Cl
 
 
 @pytest.mark.parametrize("kind", ["object", "nan", "bytes"])
-def test_result_that_is_no_json_is_a_failure_and_the_module_lives_on(
+def test_result_that_is_not_json_is_a_failure_and_the_module_continues(
     parent: Parent, kind: str
 ) -> None:
     answer = parent.ask("do_result", kind=kind)
-    words = "the result is no JSON: see the output of the module"
+    words = "the result is not valid JSON; see the output of the module"
     assert answer == {"success": False, "error": words}
-    assert parent.stderr.read_text().startswith("the result of `do_result` is no JSON: ")
+    assert parent.stderr.read_text().startswith("the result of `do_result` is not valid JSON: ")
     assert parent.ask("do_result", kind="tuple") == {"success": True, "result": [1, "ü"]}
 
 
-def test_parameters_that_are_no_json_raise_value_error_and_nothing_is_sent(
+def test_parameters_that_are_not_json_raise_value_error_and_are_not_sent(
     parent: Parent,
 ) -> None:
     assert "JSON" in parent.ask("do_nan")["result"]
@@ -445,26 +449,24 @@ def test_updates_of_several_threads_never_interleave(
     assert heard == {thread: list(range(50)) for thread in range(8)}
 
 
-def test_refused_update_is_told_on_standard_error(parent: Parent) -> None:
+def test_refused_update_is_reported_on_standard_error(parent: Parent) -> None:
     parent.updates.sendall(b'{"success":false,"error":"bad update: too big"}\n{"success":true}\n')
 
-    def told() -> bool:
+    def is_reported() -> bool:
         parent.ask("do_update")
         return "update refused: bad update: too big\n" in parent.stderr.read_text()
 
-    wait_until(told, "the operator is told")
+    wait_until(is_reported, "the operator is informed")
 
 
 @pytest.mark.parametrize("kind", ["ValueError", "TypeError", "CommandError"])
-def test_refusal_is_one_line_on_standard_error_that_names_its_place(
-    parent: Parent, kind: str
-) -> None:
+def test_refusal_is_one_line_on_standard_error_with_its_location(parent: Parent, kind: str) -> None:
     assert parent.ask("do_fail", words="no\nway", kind=kind)["error"] == "no way"
     (line,) = parent.stderr.read_text().splitlines()
     assert re.fullmatch(r"refused `do_fail` \(poller\.py, line \d+\): no way", line)
 
 
-def test_arguments_that_a_function_does_not_take_are_one_line_on_standard_error(
+def test_wrong_arguments_are_one_line_on_standard_error(
     parent: Parent,
 ) -> None:
     words = "arguments `a`, `b` are missing, argument `c` is unknown; known: `a`, `b`"
@@ -472,20 +474,20 @@ def test_arguments_that_a_function_does_not_take_are_one_line_on_standard_error(
     assert parent.stderr.read_text() == f"refused `do_add`: {words}\n"
 
 
-def test_value_error_from_elsewhere_leaves_a_traceback_on_standard_error(parent: Parent) -> None:
+def test_value_error_from_another_file_is_printed_with_a_traceback(parent: Parent) -> None:
     error = parent.ask("do_parse", text="{")["error"]
     lines = parent.stderr.read_text().splitlines()
     assert lines[0] == "Traceback (most recent call last):"
     assert lines[-1] == f"json.decoder.JSONDecodeError: {error}"
 
 
-def test_mistake_of_the_module_leaves_a_traceback_on_standard_error(parent: Parent) -> None:
+def test_programming_error_is_printed_with_a_traceback(parent: Parent) -> None:
     parent.ask("do_fail", words="oops")
     lines = parent.stderr.read_text().splitlines()
     assert (lines[0], lines[-1]) == ("Traceback (most recent call last):", "RuntimeError: oops")
 
 
-def test_refused_init_is_told_once_wherever_it_is_told(site: Site) -> None:
+def test_refused_init_is_reported_once_in_each_place(site: Site) -> None:
     words = "seconds must be a number above 0, not -1"
     with pytest.raises(Refusal, match=f"^countdown refused `init`: {words}$"):
         site.ask("queue", "add", type="countdown", args={"seconds": -1})
@@ -500,7 +502,7 @@ def test_refused_init_is_told_once_wherever_it_is_told(site: Site) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["8080"], ["localhost", "a", "b"]])
-def test_module_started_by_hand_says_so_in_one_line(arguments: list[str], tmp_path: Path) -> None:
+def test_module_started_by_hand_prints_one_line(arguments: list[str], tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, str(CHILDREN / "poller.py"), "main", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT), "HERE": str(tmp_path)},

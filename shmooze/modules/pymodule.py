@@ -1,18 +1,18 @@
 """The child's side of a module, for modules written in Python.
 
-A module is a program that a queue or pool starts with three more arguments: a host and two
+A module is a program that a queue or pool starts with three additional arguments: a host and two
 ports. `ParentConnection` holds the two streams; `JSONParentPoller` answers commands from a table
 of functions.
 
-Standard library only, and no gevent: this is imported by every child, at every start. It works
-in plain scripts, from several threads at once, and in scripts that gevent has patched; Python
-3.8 and later.
+Standard library only, and no gevent: every child imports this, at every start. It works in plain
+programs, from several threads at once, and in programs that gevent has patched; Python 3.8 and
+later.
 
-When the parent hangs up there is nobody left to play for, so the program ends: in the main
-thread by SystemExit, so that `finally` and `atexit` run, from any other thread by SIGTERM to the
-program itself. After `rm`, whoever has said it, other threads may have to tidy up. Then only the
-thread that reads commands ends, and the program with the last of the others; the parent's patience
-is the limit.
+When the parent hangs up, the module has lost its purpose, so the program ends: in the main thread
+by SystemExit, so that `finally` and `atexit` run, in any other thread by SIGTERM to the program
+itself. After `rm`, from either side, other threads may have to clean up. Then only the thread that
+reads commands ends, and the program ends with the last of the others; the parent's timeout is the
+limit.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Mapping, NoReturn, Sequence
 
 
-#: How a connection stands. `OPEN`: when the parent hangs up the program ends at once. `REMOVED`:
-#: one side has said `rm`, and threads may tidy up. `CLOSED`: this program has hung up itself.
+#: States of a connection. `OPEN`: if the parent hangs up, the program ends at once. `REMOVED`: one
+#: side has sent `rm`, and threads may clean up. `CLOSED`: this program has hung up itself.
 OPEN, REMOVED, CLOSED = "open", "removed", "closed"
 
 
 class ParentConnection:
-    """The two streams to the parent: commands come down one, updates go up the other.
+    """The two streams to the parent: commands arrive on one, updates are sent on the other.
 
-    Connects at once to the addresses that end `argv`. A program that was started by hand is
-    told so in one line and ends with status 2.
+    The constructor connects to the addresses at the end of `argv`. A program that was started by
+    hand prints one line about that and exits with status 2.
     """
 
     def __init__(self, argv: Sequence[str] | None = None) -> None:
@@ -50,11 +50,11 @@ class ParentConnection:
         self._answers = b""
         self._update_lock = threading.Lock()
         self.state = OPEN
-        #: Whether this side has said `rm`.
+        #: Whether this side has sent `rm`.
         self.said_rm = False
 
     def recv_cmd(self) -> Any:
-        """Wait for the next command; its shape is `{"cmd": NAME, "args"?: {…}}`."""
+        """Wait for the next command and return it: `{"cmd": NAME, "args"?: {…}}`."""
         try:
             line = self._commands.readline()
         except (OSError, ValueError):  # ValueError: closed by this program itself
@@ -67,7 +67,7 @@ class ParentConnection:
         return command
 
     def send_resp(self, response: Mapping[str, Any]) -> None:
-        """Answer the command that came last."""
+        """Answer the command that was received last."""
         line = packet.encode(response)
         try:
             self.cs.sendall(line)
@@ -75,7 +75,7 @@ class ParentConnection:
             self._end_program()
 
     def send_update(self, update: Mapping[str, Any]) -> None:
-        """Send one update. Does not wait for its answer; answers that have come are dropped."""
+        """Send one update. Does not wait for its answer; drops answers that have arrived."""
         line = packet.encode(update)
         if _is_rm(update) and self.state == OPEN:
             self.state, self.said_rm = REMOVED, True
@@ -84,24 +84,24 @@ class ParentConnection:
                 self.us.sendall(line)
                 self._drop_answers()
             except OSError:
-                if self.state != REMOVED:  # tidying up goes on, even if nobody hears of it
+                if self.state != REMOVED:  # cleaning up continues, even if the update is lost
                     self._end_program()
 
     def close(self) -> None:
-        """Close both streams. A thread that waits for a command is woken; may be called twice."""
+        """Close both streams. Wakes a thread that waits for a command. May be called twice."""
         self.state = CLOSED
         threads.wait_at_exit(False)
         for stream in (self.cs, self.us):
             try:
                 stream.shutdown(socket.SHUT_RDWR)
             except OSError:
-                pass  # the parent was faster
+                pass  # the parent has closed it first
             stream.close()
 
     def _drop_answers(self) -> None:
-        """Read what the parent has answered so far, and tell the operator of refusals.
+        """Read the parent's answers so far, and report refusals on standard error.
 
-        Left unread, answers would pile up in the parent.
+        Unread answers would pile up in the parent.
         """
         self.us.setblocking(False)
         try:
@@ -117,11 +117,11 @@ class ParentConnection:
                 sys.stderr.write(f"update refused: {answer.get('error')}\n")
 
     def _end_program(self) -> NoReturn:
-        """The parent has hung up, or we have: end this thread, and the program if it is time."""
+        """End this thread after one side has hung up, and the program unless it is cleaning up."""
         if self.state == REMOVED:
             threads.wait_at_exit(True)
         elif self.state == OPEN and threading.current_thread() is not threading.main_thread():
-            import signal  # which takes a millisecond that few have to spend
+            import signal  # takes a millisecond, and is rarely needed
 
             os.kill(os.getpid(), signal.SIGTERM)
         threads.leave()
@@ -131,12 +131,13 @@ class JSONParentPoller:
     """Answers the parent's commands from a table, and sends updates.
 
     A subclass fills `commands` with functions that take self and the command's args by name.
-    What a function returns is the answer's result; what it raises is the answer's error. Standard
-    error gets a line of it too, or a traceback where it was no refusal: see `mistakes`.
+    The value that a function returns is the answer's result; an exception becomes the answer's
+    error. It is also reported on standard error: in one line if it is a deliberate refusal, with a
+    traceback otherwise; see `mistakes`.
 
-    An exception that nobody catches ends its thread, and so what the module is there for: the
-    parent is told, and ends the module. What the program has installed as `threading.excepthook`
-    and `sys.excepthook` is called as well; what it installs later takes the place of ours.
+    An uncaught exception ends its thread, and probably the work of the module: the parent is
+    informed, and ends the module. Hooks that the program has installed before as
+    `threading.excepthook` and `sys.excepthook` are still called; later ones replace ours.
 
         class Hello(JSONParentPoller):
             def cmd_init(self, name): ...
@@ -151,34 +152,35 @@ class JSONParentPoller:
         super().__init__()  # for modules that inherit from a toolkit's class as well
 
     def handle_one_command(self) -> None:
-        """Wait for one command, carry it out and answer it."""
+        """Wait for one command, execute it and answer it."""
         command = self.connection.recv_cmd()
         answer = self._answer(command)
         connection = self.connection
-        crossed = connection.said_rm or connection.state != REMOVED  # by our own `rm`, or a close
-        if _is_rm(command) and not crossed and not _can_tell(self.commands.get("rm")):
-            connection.state = OPEN  # no thread has heard of it, so none tidies up
+        # Our own `rm`, or a close, may have come first.
+        is_new_rm = connection.state == REMOVED and not connection.said_rm and _is_rm(command)
+        if is_new_rm and not _can_notify_threads(self.commands.get("rm")):
+            connection.state = OPEN  # no thread knows about it, so none cleans up
         try:
             self.connection.send_resp(answer)
-        except (TypeError, ValueError) as bad:  # nothing was sent: the line was not even made
-            sys.stderr.write(f"the result of `{command['cmd']}` is no JSON: {bad}\n")
-            words = "the result is no JSON: see the output of the module"
-            self.connection.send_resp(packet.error(words))
+        except (TypeError, ValueError) as bad:  # encoding failed, so nothing was sent
+            sys.stderr.write(f"the result of `{command['cmd']}` is not valid JSON: {bad}\n")
+            text = "the result is not valid JSON; see the output of the module"
+            self.connection.send_resp(packet.error(text))
 
     def set_parameters(self, params: Mapping[str, Any]) -> None:
-        """Merge `params` into the parameters that clients see."""
+        """Merge `params` into the module's parameters, which clients can see."""
         self._update("set_parameters", {"parameters": params})
 
     def unset_parameters(self, params: Sequence[str]) -> None:
-        """Take the named parameters away again."""
+        """Remove the named parameters."""
         self._update("unset_parameters", {"parameters": list(params)})
 
     def rm(self) -> None:
-        """Say that this module is leaving. It then has a while to tidy up and to end by itself."""
+        """Announce that this module is leaving. It then has some time to clean up and exit."""
         self.connection.send_update({"cmd": "rm"})
 
     def fail(self, text: str) -> None:
-        """Say that this module cannot go on, and why. The parent ends it: `rm`, and so on."""
+        """Report why this module cannot continue. The parent then ends it, beginning with `rm`."""
         self.connection.send_update({"cmd": "fail", "args": {"text": text}})
 
     def close(self) -> None:
@@ -192,7 +194,7 @@ class JSONParentPoller:
         try:
             cmd, function = command["cmd"], self.commands[command["cmd"]]
         except (KeyError, TypeError):
-            from shmooze.modules import mistakes  # here and below: only if something is wrong
+            from shmooze.modules import mistakes  # here and below: loaded only after a failure
 
             cmd = command.get("cmd") if isinstance(command, dict) else command
             return packet.error(mistakes.unknown_command(cmd, self.commands))
@@ -215,8 +217,8 @@ def _is_rm(message: Any) -> bool:
     return isinstance(message, dict) and message.get("cmd") == "rm"
 
 
-def _can_tell(function: Callable[..., Any] | None) -> bool:
-    """Whether a function can tell anybody that it was called: it names something to do so with."""
+def _can_notify_threads(function: Callable[..., Any] | None) -> bool:
+    """Return False if a function certainly has no effect, because it uses no names at all."""
     code = getattr(function, "__code__", None)
     return function is not None and (code is None or bool(code.co_names or code.co_freevars))
 

@@ -1,8 +1,8 @@
-"""The other threads of a module's program: how long they may go on, and what they fail by.
+"""The other threads of a module's program: how long they may run, and what happens if they fail.
 
-Used by every child that is written in Python: standard library only, and light, fit for
-Python 3.8. In a script that gevent has patched, threads are greenlets, and greenlets of its own
-count as well.
+Every child written in Python loads this: standard library only, light, compatible with Python 3.8.
+In a program that gevent has patched, threads are greenlets, and the program's own greenlets count
+as well.
 """
 
 from __future__ import annotations
@@ -15,49 +15,48 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, NoReturn
 
-#: See `wait_at_exit`.
 _waits_at_exit = False
 
 
 def wait_at_exit(wanted: bool) -> None:
-    """Whether the end of the program is to wait for daemon threads too, until each has ended.
+    """Set whether the program, when it exits, waits for daemon threads too.
 
-    There is no limit to that. After `rm` the parent sets one: it is the only one that knows how
-    long a module may take.
+    There is no time limit. After `rm` the parent sets one: only it knows how long a module may
+    take.
     """
     global _waits_at_exit
     _waits_at_exit = wanted
 
 
-@atexit.register  # at import, so that it comes after all that the program itself does at its exit
-def _finish() -> None:
+@atexit.register  # at import, so that it runs after all exit handlers of the program itself
+def _wait_for_threads() -> None:
     if not _waits_at_exit:
         return
-    if gevent := _patched_by():
-        gevent.wait()  # until nothing is left that could go on
+    if gevent := _get_patching_gevent():
+        gevent.wait()  # until no greenlet can run any further
         return
     while others := [each for each in threading.enumerate() if _is_awaited(each)]:
         others[0].join()
 
 
 def _is_awaited(thread: threading.Thread) -> bool:
-    # A dummy stands for a thread that was not started by Python, such as one of a player's library.
+    # A dummy represents a thread that Python did not start, such as one of a player's library.
     is_dummy = isinstance(thread, threading._DummyThread)
     return thread is not threading.current_thread() and not is_dummy
 
 
 def leave() -> NoReturn:
-    """End this thread or greenlet, and nothing else unless it is the main one; without a word."""
-    gevent = _patched_by()
+    """End this thread or greenlet silently. In the main thread this ends the program."""
+    gevent = _get_patching_gevent()
     if gevent and isinstance(threading.current_thread(), threading._DummyThread):
-        raise gevent.GreenletExit  # as SystemExit would end the main greenlet from here
-    raise SystemExit(0)  # and none of its kind, which a thread would show as an error
+        raise gevent.GreenletExit  # SystemExit would end the main greenlet from here
+    raise SystemExit(0)  # not a subclass, which a thread would report as an error
 
 
 def on_uncaught(report: Callable[[BaseException], None]) -> None:
-    """Call `report` with each exception that ends a thread or greenlet, after it has been shown.
+    """Call `report` with each exception that ends a thread or greenlet, after it was printed.
 
-    What the program has installed before for such exceptions is called as well, first.
+    Hooks that the program has installed before are still called, and first.
     """
     show_thread, show_main = threading.excepthook, sys.excepthook
 
@@ -72,7 +71,7 @@ def on_uncaught(report: Callable[[BaseException], None]) -> None:
             report(bad)
 
     threading.excepthook, sys.excepthook = thread_failed, main_failed
-    if gevent := _patched_by():
+    if gevent := _get_patching_gevent():
         _on_failed_greenlet(gevent, report)
 
 
@@ -81,7 +80,7 @@ def _on_failed_greenlet(gevent: Any, report: Callable[[BaseException], None]) ->
     show = hub.handle_error
 
     def failed(context: Any, kind: type[BaseException], bad: Any, place: Any) -> None:
-        # One that somebody waits for hands its exception on.
+        # If another greenlet waits for this one, the exception is raised there.
         is_lost = not (isinstance(context, gevent.Greenlet) and context.has_links())
         show(context, kind, bad, place)
         if is_lost and isinstance(bad, Exception):
@@ -90,8 +89,8 @@ def _on_failed_greenlet(gevent: Any, report: Callable[[BaseException], None]) ->
     hub.handle_error = failed
 
 
-def _patched_by() -> Any:
-    """gevent, in a script that it has patched; None otherwise. It is never loaded from here."""
+def _get_patching_gevent() -> Any:
+    """Return gevent if it has patched this program, else None. Never loads it."""
     monkey = sys.modules.get("gevent.monkey")
     is_patched = monkey is not None and monkey.is_module_patched("threading")
     return sys.modules["gevent"] if is_patched else None

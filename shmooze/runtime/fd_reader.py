@@ -1,7 +1,7 @@
-"""FdReader: reads a file descriptor of a child as soon as there is something to read.
+"""FdReader: reads a file descriptor whenever there is something to read.
 
-While nothing comes, a reader is a watcher of the event loop and nothing else. Only what has come is
-worth a greenlet: five that wait for each of a thousand modules would be most of a service's memory.
+An idle reader is only a watcher of the event loop. A greenlet exists only while there is data: five
+greenlets for each of a thousand modules would take most of a service's memory.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from shmooze.runtime.time_slices import TimeSlices
 
 log = logging.getLogger(__name__)
 
-#: Closes at once what the event loop does not watch. gevent's own `os.close` waits until the loop
-#: wakes up for another reason.
+#: Closes a file descriptor that the event loop does not watch. gevent's own `os.close` waits
+#: until the loop wakes up for another reason.
 close_now: Callable[[int], None] = monkey.get_original("os", "close")
 
 
 class FdReader:
-    """Reads a file descriptor, which does not block, until its end.
+    """Reads a nonblocking file descriptor until its end.
 
-    `take` gets each piece that has come, and an empty one at the end, a broken connection's
-    included. It runs in a greenlet and may wait; nothing more is read meanwhile. The descriptor
-    remains its owner's, who closes the reader first.
+    `take` is called with each piece of data, and with an empty one at the end or when the
+    connection breaks. It runs in a greenlet and may wait; nothing more is read meanwhile. The owner
+    of the descriptor closes the reader first, then the descriptor.
     """
 
     __slots__ = ("_end", "_fd", "_reader", "_take", "_watcher", "piece")
 
     def __init__(self, fd: int, take: Callable[[bytes], None], piece: int) -> None:
-        #: Bytes that are read at once.
+        #: Bytes per read.
         self.piece = piece
         self._fd, self._take = fd, take
         self._reader: gevent.Greenlet | None = None
@@ -44,13 +44,13 @@ class FdReader:
         self._watcher.start(self._on_ready)
 
     def wait_end(self, timeout: float) -> None:
-        """Wait until the end has been read, for so many seconds at the most."""
+        """Wait until the end has been read, for at most `timeout` seconds."""
         if self._watcher is not None:
             self._end = Event()
             self._end.wait(timeout)
 
     def close(self) -> None:
-        """Read no more. What is being taken by another greenlet is given up."""
+        """Stop reading. A `take` that runs in another greenlet is interrupted."""
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher.close()
@@ -77,8 +77,8 @@ class FdReader:
                 data = b""
             try:
                 self._take(data)
-            except Exception:  # a bug; what comes next may be taken, and nobody is left to wait
-                log.exception("what a child has sent was not taken")
+            except Exception:  # a bug; keep reading, since nobody could handle it
+                log.exception("failed to process data from a child")
             if data:
                 slices.yield_if_over()
             else:

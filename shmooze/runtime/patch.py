@@ -1,10 +1,12 @@
-"""gevent's patching of the standard library, for programs of ours that are started often.
+"""gevent's patching of the standard library, faster, since our programs are started often.
 
-gevent tells plugins of each module that it patches, and looks for them in the metadata of all
-packages each time: most of a start. Nearly nobody has such a plugin beside gevent's own, which
-warns of patching that we do not do; a look at the files is enough to know.
+gevent notifies plugins about each module that it patches, and searches the metadata of all
+installed packages for them each time, which takes most of a program's start. Hardly anybody has a
+plugin except gevent's own, which only warns about patching that we do not do. Reading the packages'
+entry points once is enough to know.
 
-Imports nothing but the standard library at first: what is imported unpatched stays unpatched.
+At import this uses the standard library only: modules that are imported before patching may stay
+unpatched.
 """
 
 from __future__ import annotations
@@ -16,19 +18,19 @@ from typing import Any
 
 
 def patch_all() -> None:
-    """The same as gevent.monkey.patch_all(), sooner."""
+    """Do the same as gevent.monkey.patch_all(), faster."""
     from gevent import events, monkey
 
     module: Any = events
-    tell = getattr(module, "notify_and_call_entry_points", None)
-    if tell is None or _may_have_plugins():
+    notify_plugins = getattr(module, "notify_and_call_entry_points", None)
+    if notify_plugins is None or _may_have_plugins():
         monkey.patch_all()
         return
     module.notify_and_call_entry_points = module.notify
     try:
         monkey.patch_all()
     finally:
-        module.notify_and_call_entry_points = tell
+        module.notify_and_call_entry_points = notify_plugins
 
 
 def require_patched() -> None:
@@ -45,7 +47,7 @@ def require_patched() -> None:
 
 
 def _may_have_plugins() -> bool:
-    """Whether any package may have a plugin; True where that is not plain to see."""
+    """Return True if any package may have a plugin, or if this is not certain."""
     finders = (finder for finder in sys.meta_path if finder is not PathFinder)
     if any(hasattr(finder, "find_distributions") for finder in finders):
         return True
@@ -58,17 +60,17 @@ def _may_hold_plugins(folder: str) -> bool:
     except FileNotFoundError:
         return False
     except OSError:
-        return True  # an archive, or nothing that we may look into
+        return True  # an archive, or a folder that is not readable
     if any(name.endswith(".egg") for name in (folder, *names)):
-        return True  # packages as they were once
+        return True  # the old format of packages
     return any(
-        _tells_of_plugins(os.path.join(folder, name, "entry_points.txt"))
+        _names_plugins(os.path.join(folder, name, "entry_points.txt"))
         for name in names
         if name.endswith((".dist-info", ".egg-info")) and not name.startswith("gevent-")
     )
 
 
-def _tells_of_plugins(path: str) -> bool:
+def _names_plugins(path: str) -> bool:
     try:
         with open(path, "rb") as file:
             return b"gevent.plugins" in file.read()

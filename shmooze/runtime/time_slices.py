@@ -1,4 +1,4 @@
-"""TimeSlices: how work that does not end leaves the loop to others now and then."""
+"""TimeSlices: lets a greenlet that always has work to do yield to all others regularly."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import gevent
 
 
 class TimeSlices:
-    """Keeps a greenlet that always has something to do from starving all others."""
+    """The time slices of one greenlet that would otherwise keep the event loop to itself."""
 
-    #: Seconds that it may work before it lets all others have their turn.
-    turn = 0.0005
-    #: Seconds that it waits for its next turn at the most, however busy the others are.
-    longest_wait = 0.1
+    #: Seconds of work in one slice.
+    length = 0.0005
+    #: Seconds until the next slice at most, however busy the others are.
+    max_wait = 0.1
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
-        """Begin a turn anew: it has waited for something until now."""
-        self._ends = time.monotonic() + self.turn
+        """Begin a new slice, after waiting for something else."""
+        self._ends = time.monotonic() + self.length
 
     def yield_if_over(self) -> None:
-        """Wait until nobody else has something to do, if this turn is over."""
+        """If this slice is over, wait until no other greenlet has anything to do."""
         if time.monotonic() > self._ends:
-            with gevent.Timeout(self.longest_wait, False):
+            with gevent.Timeout(self.max_wait, False):
                 gevent.idle()
             self.begin()
