@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import PATIENCE, ROOT, Client, Site, free_ports, is_listening, wait_until
+from support import PATIENCE, ROOT, Client, Lender, Site, free_ports, is_listening, wait_until
 
 from shmooze.access.token_file import TokenFile
 
@@ -63,16 +64,46 @@ def make_shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
     yield from _sites(tmp_path_factory.mktemp("shared"))
 
 
+@pytest.fixture(scope="session")
+def _examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lender]:
+    folder = tmp_path_factory.mktemp("examples")
+    numbers = itertools.count()
+    lender = Lender(
+        lambda: Site(folder / str(next(numbers)), settings={"jobs": JOBS}, programs=EXAMPLES)
+    )
+    yield lender
+    lender.close()
+
+
 @pytest.fixture
-def site(make_site: Callable[..., Site]) -> Site:
-    """The example application, running: gateway, example queue, example pool."""
+def site(_examples: Lender) -> Iterator[Site]:
+    """The example application, running: gateway, example queue, example pool.
+
+    Tests have it one after the other. They may stop and start services and leave modules in them;
+    settings stay as they are. Its log and the list of what is gone are those of all tests so far.
+    """
+    with _examples.lend() as site:
+        yield site
+
+
+@pytest.fixture
+def new_site(make_site: Callable[..., Site]) -> Site:
+    """The example application, which no other test has used."""
     return make_site(settings={"jobs": JOBS}, programs=EXAMPLES).start()
 
 
 @pytest.fixture(scope="module")
-def shared_site(make_shared_site: Callable[..., Site]) -> Site:
-    """The same for tests that change nothing in it."""
-    return make_shared_site(settings={"jobs": JOBS}, programs=EXAMPLES).start()
+def lender(make_shared_site: Callable[..., Site]) -> Iterator[Callable[..., Lender]]:
+    """A function that takes what `make_site` takes, for an application that tests have in turn."""
+    made: list[Lender] = []
+
+    def make(**keywords: Any) -> Lender:
+        made.append(Lender(lambda: make_shared_site(**keywords)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.fixture
@@ -105,13 +136,16 @@ def guarded(make_site: Callable[..., Site], elsewhere: tuple[str, Path]) -> tupl
     return site.start(), token
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    from chromium import chromium  # here, so that tests without a browser need no Playwright
+    from chromium import (
+        HEADLESS,
+        chromium,
+    )  # here, so that tests without a browser need no Playwright
     from playwright.sync_api import expect
 
     expect.set_options(timeout=PATIENCE * 1000)
-    with chromium() as browser:
+    with chromium(HEADLESS) as browser:
         yield browser
 
 

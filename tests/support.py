@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -228,6 +228,21 @@ class Site:
             raise Refusal(answer["error"])
         return answer["result"]
 
+    def reset(self, processes: int) -> None:
+        """Make it what it was at first: every service runs, without modules.
+
+        `processes` is how many it had then.
+        """
+        if missing := self.ports.keys() - self.processes.keys():
+            self.start(*missing)
+        for name in self.ports:
+            for command in ("queue", "pool", "bg"):
+                with suppress(Refusal):  # a service of another kind does not know it
+                    found = self.ask(name, command) or []
+                    found = found if isinstance(found, list) else [found]
+                    self.ask(name, "rm", uids=[module["uid"] for module in found])
+        wait_until(lambda: len(self.survivors()) == processes, "every module has ended")
+
     def survivors(self) -> list[int]:
         """Pids of all living processes that this application has started, however deep."""
         badge = self.badge.encode()
@@ -250,6 +265,33 @@ class Site:
             os.kill(pid, signal.SIGKILL)
         assert not left, f"left behind: {left}"
         assert set(statuses.values()) <= {0}, f"exit statuses: {statuses}"
+
+
+class Lender:
+    """Lends one running application to test after test; each finds it as the first one did."""
+
+    def __init__(self, make: Callable[[], Site]) -> None:
+        self._make = make
+        self._site: Site | None = None
+        self._processes = 0
+
+    @contextmanager
+    def lend(self) -> Iterator[Site]:
+        """Start the application if it does not run, and reset it afterwards."""
+        if self._site is None:
+            self._site = self._make().start()
+            self._processes = len(self._site.survivors())
+        yield self._site
+        try:
+            self._site.reset(self._processes)
+        except BaseException:
+            self.close()  # so that the next test gets another one
+            raise
+
+    def close(self) -> None:
+        site, self._site = self._site, None
+        if site:
+            site.close()
 
 
 def parent_of(pid: int) -> int:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from chromium import chromium, needs_chromium
+from chromium import needs_chromium
 from conftest import EXAMPLES
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from support import Site, wait_for_log
 
 pytestmark = needs_chromium
@@ -76,11 +76,10 @@ def evil() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    rebinding = "--host-resolver-rules=MAP evil.example 127.0.0.1, MAP local.example 127.0.0.1"
-    with chromium(rebinding) as browser:
-        yield browser
+@pytest.fixture
+def site(new_site: Site) -> Site:
+    """An application in whose log nothing stands yet."""
+    return new_site
 
 
 def assert_unharmed(site: Site) -> None:

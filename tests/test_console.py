@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 from chromium import needs_chromium
@@ -13,7 +14,7 @@ from conftest import EXAMPLES
 from console import add_countdowns, form_of, order, order_of, rows, service, shown_uids
 from events import Watcher
 from playwright.sync_api import Browser, Locator, Page, Route, expect
-from support import CHILDREN, ROOT, Client, Refusal, Site, child, wait_until
+from support import CHILDREN, ROOT, Client, Lender, Refusal, Site, child, wait_until
 
 from shmooze.access.token_file import TokenFile
 
@@ -156,9 +157,9 @@ ROSTER = """async () => {
 }"""
 
 
-def test_no_row_jumps_back_though_the_event_is_late(page: Page, shared_site: Site) -> None:
+def test_no_row_jumps_back_though_the_event_is_late(page: Page, site: Site) -> None:
     page.clock.install()  # so its timers and frames go on only as they are told to
-    page.goto(shared_site.url)
+    page.goto(site.url)
     page.evaluate(ROSTER)
     seen = partial(page.evaluate, "seen()")
     wait_until(lambda: page.evaluate("Boolean(window.answer)"), "the service is asked")
@@ -455,11 +456,22 @@ def test_a_page_whose_token_is_revoked_is_led_to_the_form(
 # What is shown, and as what
 
 
+#: A gateway and a pool of modules that do what they are told.
+WELL_SITE: dict[str, Any] = {
+    "services": ("wsgi", "pool"),
+    "settings": {"pool": {"modules": {"well": {"process": child("well")}}}},
+}
+
+
+@pytest.fixture(scope="module")
+def well_sites(lender: Callable[..., Lender]) -> Lender:
+    return lender(**WELL_SITE)
+
+
 @pytest.fixture
-def well_site(make_site: Callable[..., Site]) -> Site:
-    """A gateway and a pool of modules that do what they are told."""
-    settings = {"pool": {"modules": {"well": {"process": child("well")}}}}
-    return make_site(services=("wsgi", "pool"), settings=settings).start()
+def well_site(well_sites: Lender) -> Iterator[Site]:
+    with well_sites.lend() as site:
+        yield site
 
 
 def parameter(row: Locator, name: str) -> Locator:
@@ -559,13 +571,12 @@ def test_how_modules_have_ended_is_told_and_announced(well_site: Site, page: Pag
     with pytest.raises(Refusal):
         pool.tell(uid, "exit", status=7)
     graves = service(page, "pool").locator(".graves")
-    expect(graves).to_contain_text("1 ended, last: well exited with status 7")
+    expect(graves).to_contain_text("ended, last: well exited with status 7")
     expect(page.locator("#announcer")).to_have_text("well exited with status 7")
     graves.locator("summary").click()
-    grave = graves.get_by_role("listitem")
+    grave = graves.get_by_role("listitem").first
     expect(grave).to_contain_text("exited with status 7")
     expect(grave).to_contain_text("playing at its end")
-    pool.clear()
 
 
 def test_what_processes_use_is_shown_while_somebody_looks(well_site: Site, page: Page) -> None:
@@ -599,8 +610,9 @@ def test_no_inline_script_runs(first_page: Page) -> None:
 
 
 def test_a_service_that_comes_back_as_something_else_is_shown_as_that(
-    well_site: Site, page: Page
+    make_site: Callable[..., Site], page: Page
 ) -> None:
+    well_site = make_site(**WELL_SITE).start()
     page.goto(well_site.url)
     expect(service(page, "pool").locator(".kind")).to_have_text("pool")
     well_site.stop("pool")

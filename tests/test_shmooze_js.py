@@ -39,8 +39,8 @@ def open_bare(page: Page, site: Site, html: str = "", before: str = "") -> list[
 # Queries
 
 
-def test_what_is_asked_in_one_turn_goes_out_in_one_request(page: Page, shared_site: Site) -> None:
-    posts = open_bare(page, shared_site)
+def test_what_is_asked_in_one_turn_goes_out_in_one_request(page: Page, site: Site) -> None:
+    posts = open_bare(page, site)
     answers = page.evaluate("""() => new Promise((resolve) => {
         const answers = [];
         const keep = (answer) => answers.push(answer) === 3 && resolve(answers);
@@ -55,8 +55,8 @@ def test_what_is_asked_in_one_turn_goes_out_in_one_request(page: Page, shared_si
     assert posts[0].headers["content-type"] == "application/json"
 
 
-def test_forced_query_takes_along_all_that_waits(page: Page, shared_site: Site) -> None:
-    posts = open_bare(page, shared_site)
+def test_forced_query_takes_along_all_that_waits(page: Page, site: Site) -> None:
+    posts = open_bare(page, site)
     order_of_answers = page.evaluate("""() => new Promise((resolve) => {
         const order = [];
         endpoints.queue.deferQuery({cmd: "queue"}, () => order.push("deferred"));
@@ -70,8 +70,8 @@ def test_forced_query_takes_along_all_that_waits(page: Page, shared_site: Site) 
     ]
 
 
-def test_run_queries_tells_when_all_is_answered(page: Page, shared_site: Site) -> None:
-    posts = open_bare(page, shared_site)
+def test_run_queries_tells_when_all_is_answered(page: Page, site: Site) -> None:
+    posts = open_bare(page, site)
     assert page.evaluate("""() => new Promise((resolve) => {
         const order = [];
         endpoints.queue.deferQuery({cmd: "queue"}, () => order.push("answer"));
@@ -83,8 +83,8 @@ def test_run_queries_tells_when_all_is_answered(page: Page, shared_site: Site) -
     assert len(posts) == 1
 
 
-def test_error_callback_gets_the_words_of_the_service(page: Page, shared_site: Site) -> None:
-    open_bare(page, shared_site)
+def test_error_callback_gets_the_words_of_the_service(page: Page, site: Site) -> None:
+    open_bare(page, site)
     outcome = page.evaluate("""() => new Promise((resolve) => {
         const order = [], push = (what) => order.push(what);
         endpoints.queue.deferQuery({cmd: "dance"}, () => push("danced"), push);
@@ -130,8 +130,8 @@ def test_service_that_is_down_is_dead_but_the_connection_is_not_lost(
     assert seen == [True, True]
 
 
-def test_callback_that_throws_harms_no_other_and_is_reported(page: Page, shared_site: Site) -> None:
-    open_bare(page, shared_site)
+def test_callback_that_throws_harms_no_other_and_is_reported(page: Page, site: Site) -> None:
+    open_bare(page, site)
     with page.expect_event("pageerror") as reported:
         answers = page.evaluate("""() => new Promise((resolve) => {
             const answers = [];
@@ -150,10 +150,8 @@ def test_callback_that_throws_harms_no_other_and_is_reported(page: Page, shared_
     assert reported.value.message == "mine"
 
 
-def test_data_that_is_no_json_fails_at_once_and_harms_no_other(
-    page: Page, shared_site: Site
-) -> None:
-    open_bare(page, shared_site)
+def test_data_that_is_no_json_fails_at_once_and_harms_no_other(page: Page, site: Site) -> None:
+    open_bare(page, site)
     assert page.evaluate("""() => new Promise((resolve) => {
         const circle = {};
         circle.circle = circle;
@@ -163,8 +161,8 @@ def test_data_that_is_no_json_fails_at_once_and_harms_no_other(
     })""") == ["TypeError", []]
 
 
-def test_slow_forced_query_holds_up_no_deferred_one(page: Page, shared_site: Site) -> None:
-    open_bare(page, shared_site)
+def test_slow_forced_query_holds_up_no_deferred_one(page: Page, site: Site) -> None:
+    open_bare(page, site)
     held: list[Route] = []
     page.route("**/pool", lambda route: held.append(route) if not held else route.continue_())
     page.evaluate("""() => {
@@ -178,8 +176,8 @@ def test_slow_forced_query_holds_up_no_deferred_one(page: Page, shared_site: Sit
     assert page.evaluate("order") == ["deferred", "forced"]
 
 
-def test_deferred_queries_keep_their_order_over_requests(page: Page, shared_site: Site) -> None:
-    posts = open_bare(page, shared_site)
+def test_deferred_queries_keep_their_order_over_requests(page: Page, site: Site) -> None:
+    posts = open_bare(page, site)
     held: list[Route] = []
     page.route("**/pool", lambda route: held.append(route))
     ask = "(name) => new Promise((done) => endpoints[name].deferQuery({cmd: name}, done))"
@@ -188,9 +186,7 @@ def test_deferred_queries_keep_their_order_over_requests(page: Page, shared_site
         page.evaluate("() => { ask('pool').then(() => order.push('first')); }")
     page.evaluate("() => { ask('pool').then(() => order.push('second')); return ask('queue'); }")
     urls = [post.url for post in posts]
-    assert urls == [f"{shared_site.url}pool", f"{shared_site.url}queue"], (
-        "the second one waits for the first"
-    )
+    assert urls == [f"{site.url}pool", f"{site.url}queue"], "the second one waits for the first"
     page.unroute("**/pool")
     held[0].continue_()
     page.wait_for_function("() => order.length === 2")
@@ -208,10 +204,8 @@ LISTEN = """
 """
 
 
-def test_an_awaited_query_gives_its_result_or_throws_the_reason(
-    page: Page, shared_site: Site
-) -> None:
-    open_bare(page, shared_site, before=LISTEN)
+def test_an_awaited_query_gives_its_result_or_throws_the_reason(page: Page, site: Site) -> None:
+    open_bare(page, site, before=LISTEN)
     types, thrown, both = page.evaluate("""async () => {
         const {queue} = endpoints;
         const types = await queue.deferQuery({cmd: "modules_available"});
@@ -227,9 +221,9 @@ def test_an_awaited_query_gives_its_result_or_throws_the_reason(
 
 
 def test_a_failure_that_nobody_hears_is_said_in_the_console_and_harms_nothing(
-    page: Page, shared_site: Site
+    page: Page, site: Site
 ) -> None:
-    open_bare(page, shared_site, before=LISTEN)
+    open_bare(page, site, before=LISTEN)
     heard = page.evaluate("""async () => {
         const {queue} = endpoints, heard = [];
         queue.deferQuery({cmd: "dance"});
@@ -245,8 +239,8 @@ def test_a_failure_that_nobody_hears_is_said_in_the_console_and_harms_nothing(
     assert page.evaluate("unhandled") == []
 
 
-def test_a_promise_that_somebody_takes_up_is_his_to_handle(page: Page, shared_site: Site) -> None:
-    open_bare(page, shared_site, before=LISTEN)
+def test_a_promise_that_somebody_takes_up_is_his_to_handle(page: Page, site: Site) -> None:
+    open_bare(page, site, before=LISTEN)
     page.evaluate("() => { endpoints.queue.deferQuery({cmd: 'dance'}).then(() => {}); }")
     page.wait_for_function("() => unhandled.length === 1")
     assert page.evaluate("said") == []
@@ -346,10 +340,8 @@ def test_no_more_than_1000_queries_wait(page: Page, site: Site) -> None:
     page.wait_for_function("() => done === 1000")
 
 
-def test_more_than_a_request_may_hold_is_sent_in_several_in_order(
-    page: Page, shared_site: Site
-) -> None:
-    posts = open_bare(page, shared_site)
+def test_more_than_a_request_may_hold_is_sent_in_several_in_order(page: Page, site: Site) -> None:
+    posts = open_bare(page, site)
     assert page.evaluate("""async () => {
         const {queue} = endpoints, order = [];
         await Promise.all(Array.from({length: 2500}, (_, place) =>
@@ -403,14 +395,14 @@ def test_functions_of_the_page_that_throw_break_nothing(page: Page, site: Site) 
 
 
 def test_a_page_that_says_itself_that_the_connection_is_lost_gets_it_back(
-    page: Page, shared_site: Site
+    page: Page, site: Site
 ) -> None:
     wrapped = """
       window.calls = [];
       const { lostConnection: lose, regainConnection: regain } = window;
       lostConnection = () => { calls.push("lost"); lose(); };
       regainConnection = () => { calls.push("back"); regain(); };"""
-    open_bare(page, shared_site, f"<script>{wrapped}</script>")
+    open_bare(page, site, f"<script>{wrapped}</script>")
     assert page.evaluate(
         "() => { lostConnection(); return {...document.documentElement.dataset}; }"
     )
@@ -471,21 +463,21 @@ def test_a_gateway_that_just_falls_silent_is_lost(page: Page, site: Site) -> Non
 # Import
 
 
-def test_a_module_imports_it_from_anywhere(page: Page, shared_site: Site) -> None:
-    url = f"{shared_site.url}static/shmooze.mjs"
+def test_a_module_imports_it_from_anywhere(page: Page, site: Site) -> None:
+    url = f"{site.url}static/shmooze.mjs"
     imported = f"""import {{ endpoints, Endpoint, ready }} from "{url}";
         await ready;
         window.answer = await endpoints.queue.deferQuery({{cmd: "modules_available"}});
         window.same = endpoints === window.endpoints && endpoints.queue instanceof Endpoint;"""
     body = f'<!doctype html><script type="module">{imported}</script>'
     page.route("**/far/away/", lambda route: route.fulfill(body=body, content_type="text/html"))
-    page.goto(f"{shared_site.url}far/away/")
+    page.goto(f"{site.url}far/away/")
     page.wait_for_function("() => window.same")
     assert page.evaluate("answer") == ["countdown", "ticker"]
 
 
-def test_script_and_import_in_one_page_are_the_same(page: Page, shared_site: Site) -> None:
-    open_bare(page, shared_site)
+def test_script_and_import_in_one_page_are_the_same(page: Page, site: Site) -> None:
+    open_bare(page, site)
     assert page.evaluate("""async () => {
         const before = endpoints, {endpoints: imported, ready} = await import("./shmooze.mjs");
         return [imported === before, window.endpoints === before, await ready === settings_data];
@@ -586,14 +578,14 @@ def test_the_script_may_lie_in_a_folder_of_its_own(
     assert "lost" not in page.evaluate("({...document.documentElement.dataset})")
 
 
-def test_a_401_that_is_not_ours_leads_to_no_login_of_ours(page: Page, shared_site: Site) -> None:
-    open_bare(page, shared_site, '<p class="disconnect-show">lost</p>')
+def test_a_401_that_is_not_ours_leads_to_no_login_of_ours(page: Page, site: Site) -> None:
+    open_bare(page, site, '<p class="disconnect-show">lost</p>')
     refusal = {"status": 401, "headers": {"WWW-Authenticate": 'Bearer realm="proxy"'}, "body": "no"}
     page.route(re.compile("/(queue|settings.json)$"), lambda route: route.fulfill(**refusal))
     reason = "() => endpoints.queue.deferQuery({cmd: 'queue'}).catch((error) => error.message)"
     assert page.evaluate(reason) == "/queue: no valid answer (status 401)"
     expect(page.get_by_text("lost")).to_be_visible()
-    expect(page).to_have_url(f"{shared_site.url}bare.html")
+    expect(page).to_have_url(f"{site.url}bare.html")
     page.unroute_all()
     expect(page.get_by_text("lost")).to_be_hidden()
 
@@ -610,12 +602,10 @@ def test_settings_dress_the_page(page: Page, make_site: Callable[..., Site]) -> 
     assert page.evaluate("Object.keys(endpoints)") == ["pool"]
 
 
-def test_elements_keep_their_own_display_and_later_ones_are_right(
-    page: Page, shared_site: Site
-) -> None:
+def test_elements_keep_their_own_display_and_later_ones_are_right(page: Page, site: Site) -> None:
     open_bare(
         page,
-        shared_site,
+        site,
         "<style>.old { display: none } .wide { display: flex }</style>"
         '<p id="hide" class="disconnect-hide wide">a<p id="old" class="disconnect-show old">b'
         '<p id="hidden" class="disconnect-show" hidden>c'

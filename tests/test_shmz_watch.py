@@ -23,7 +23,7 @@ import pytest
 from events import asked
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import CHILDREN, PATIENCE, ROOT, Client, Site, child, wait_until
+from support import CHILDREN, PATIENCE, ROOT, Client, Lender, Site, child, wait_until
 from terminal import Picture
 from test_access import Guarded
 
@@ -42,10 +42,16 @@ def environ(**variables: str) -> dict[str, str]:
     return {**kept, "LC_ALL": "C.UTF-8", "TERM": "xterm", **variables}
 
 
-@pytest.fixture
-def site(make_site: Callable[..., Site]) -> Site:
+@pytest.fixture(scope="module")
+def sites(lender: Callable[..., Lender]) -> Lender:
     settings = {"queue": {"modules": KINDS, "backgrounds": KINDS}, "pool": {"modules": KINDS}}
-    return make_site(settings=settings).start()
+    return lender(settings=settings)
+
+
+@pytest.fixture
+def site(sites: Lender) -> Iterator[Site]:
+    with sites.lend() as site:
+        yield site
 
 
 @pytest.fixture
