@@ -44,7 +44,7 @@ class Queue(Broker):
         return FirstPlays(self.kinds())
 
     def kinds(self) -> Iterable[type[Module]]:
-        return {*super().kinds(), *self.backgrounds_available_dict.values()}
+        return dict.fromkeys([*super().kinds(), *self.backgrounds_available_dict.values()])
 
     def rm(self, uids: list[str]) -> None:
         before = self._reconciler.chosen()

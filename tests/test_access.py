@@ -649,7 +649,7 @@ def test_the_limit_of_adds_a_minute_counts_each_client_behind_a_trusted_proxy(
             assert add(open_site, client).status == 200
         refused = add(open_site, client)
         assert refused.status == 429
-        assert failure(refused) == "3 modules a minute are the most for one client"
+        assert failure(refused) == "limit reached (3 new modules a minute for one client)"
         assert 50 < int(refused.headers["Retry-After"]) <= 60
     # Addresses that the client itself has put in front of its proxy's are ignored.
     assert add(open_site, "192.0.2.99, 192.0.2.1").status == 429
@@ -682,7 +682,7 @@ def test_a_pool_refuses_modules_beyond_its_limit(make_site: Callable[..., Site])
     uids = [add(site).json["result"]["uid"] for _ in range(2)]
     refused = add(site)
     assert refused.status == 429
-    assert failure(refused) == "there are 2 modules; 2 are the most"
+    assert failure(refused) == "limit reached (2 modules)"
     assert refused.headers["Retry-After"] == "1"
     site.ask("pool", "rm", uids=uids[:1])
     assert add(site).status == 200

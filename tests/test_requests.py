@@ -152,7 +152,11 @@ TABLE: dict[str, tuple[bytes, int, str]] = {
     "two names in Host": (sized(b"Host: localhost, evil\r\n"), 400, "Host"),
     "a user in Host": (sized(b"Host: evil@localhost\r\n"), 400, "Host"),
     "a stranger's Host": (sized(b"Host: evil.example\r\n"), 403, "'evil.example'"),
-    "a Host that begins like ours": (sized(b"Host: localhost.evil.example\r\n"), 403, "unknown host"),
+    "a Host that begins like ours": (
+        sized(b"Host: localhost.evil.example\r\n"),
+        403,
+        "unknown host",
+    ),
     "a Host that ends like ours": (sized(b"Host: evil-localhost\r\n"), 403, "unknown host"),
     "an address in Host that is not ours": (sized(b"Host: 192.168.0.1\r\n"), 403, "unknown host"),
     # Origin

@@ -195,7 +195,7 @@ def test_they_count_among_the_modules_that_there_may_be(make: Make) -> None:
     client = make(max_modules=3)
     wait_for_two(client)
     uids = [client.add(), client.add(), client.add()]
-    with pytest.raises(Refusal, match="there are 3 modules; 3 are the most"):
+    with pytest.raises(Refusal, match="limit reached \\(3 modules\\)"):
         client.add()
     assert available(client) == 0
     client("rm", uids=uids[:2])

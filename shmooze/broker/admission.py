@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict, deque
 
 from shmooze.errors import TooMany
+from shmooze.runtime import clock
 
 
 class Admission:
@@ -14,8 +14,8 @@ class Admission:
     `chosen` are the settings `max_modules` and `max_adds_per_minute`, where they are set.
     """
 
-    #: Clients that are remembered at the most.
-    most_clients = 10_000
+    #: Clients that are remembered.
+    max_clients = 10_000
 
     def __init__(
         self, chosen: dict[str, int | None], modules: int | None, adds_per_minute: int | None
@@ -25,26 +25,26 @@ class Admission:
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
 
     def find_room(self, placed: int, ending: int) -> None:
-        """Raise TooMany where one more would be too many.
+        """Raise TooMany if there is no room for one more.
 
-        Those that are `ending` have left their places, but are there. So they do not count until
-        they are as many again.
+        Those that are `ending` have left their places, but still exist. They count only when they
+        are as many as the limit themselves.
         """
         most = self._modules
         if most is not None and (placed >= most or placed + ending >= 2 * most):
-            raise TooMany(f"there are {placed} modules; {most} are the most", retry_after=1)
+            raise TooMany(f"limit reached ({most} modules)", retry_after=1)
 
     def count(self, client: str) -> None:
-        """Count one more for `client`, an address. Raise TooMany where that is too often."""
+        """Count one more for `client`, an address. Raises TooMany if that is too often."""
         most = self._adds_per_minute
         if most is None:
             return
-        now = time.monotonic()
+        now = clock.now()
         times = self._times.setdefault(client, deque(maxlen=most))
         self._times.move_to_end(client)
-        if len(self._times) > self.most_clients:
+        if len(self._times) > self.max_clients:
             self._times.popitem(last=False)
         if len(times) == most and times[0] > now - 60:
-            words = f"{most} modules a minute are the most for one client"
+            words = f"limit reached ({most} new modules a minute for one client)"
             raise TooMany(words, retry_after=times[0] + 60 - now)
         times.append(now)

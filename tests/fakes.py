@@ -1,0 +1,325 @@
+"""Fakes for tests of the broker that start no process: a clock, a launcher, a child in memory."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from shmooze.broker.admission import Admission
+from shmooze.broker.broker import Broker
+from shmooze.errors import ModuleError
+from shmooze.modules import Module
+from shmooze.modules.channel.stream import OnEnd
+from shmooze.modules.channel.streams import StreamChannel
+from shmooze.modules.channel.update_stream import OnUpdate
+from shmooze.processes.contract import Endpoint, LaunchSpec, OutputLine, Usage
+from shmooze.runtime import clock
+
+#: Turns of the event loop after which all greenlets have come to a rest.
+TURNS = 40
+
+
+def run_until_idle() -> None:
+    """Let all greenlets run until each waits for something."""
+    for _ in range(TURNS):
+        gevent.sleep(0)
+
+
+class FakeClock(clock.Clock):
+    """Stands still until it is advanced."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000_000.0
+        self._timers: list[tuple[float, int, Event]] = []
+        self._numbers = itertools.count()
+
+    def now(self) -> float:
+        return self.seconds
+
+    def time(self) -> float:
+        return self.seconds
+
+    def wait(self, event: clock.Waitable, timeout: float | None) -> bool:
+        if event.ready():
+            return True
+        if timeout is None:
+            event.wait()
+            return event.ready()
+        over = Event()
+        heapq.heappush(self._timers, (self.seconds + timeout, next(self._numbers), over))
+
+        def end(_: object) -> None:
+            over.set()
+
+        event.rawlink(end)
+        try:
+            over.wait()
+        finally:
+            event.unlink(end)
+        return event.ready()
+
+    def sleep(self, seconds: float) -> None:
+        self.wait(Event(), seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, timer by timer, and whatever follows from each happen in between."""
+        end = self.seconds + seconds
+        run_until_idle()
+        while self._timers and self._timers[0][0] <= end:
+            due, _, over = heapq.heappop(self._timers)
+            self.seconds = max(self.seconds, due)
+            if not over.is_set():
+                over.set()
+                run_until_idle()
+        self.seconds = end
+        run_until_idle()
+
+    def skip(self, seconds: float) -> None:
+        """Stop the service for a while: time passes, and nothing runs meanwhile."""
+        self.seconds += seconds
+
+
+class Link:
+    """A connection in memory, as its module holds it."""
+
+    piece = 1 << 14
+
+    def __init__(self, on_data: Callable[[bytes], None]) -> None:
+        self._on_data = on_data
+        self._receive: Callable[[bytes], None] = lambda data: None
+        self.is_closed = False
+
+    def read_with(self, receive: Callable[[bytes], None]) -> None:
+        self._receive = receive
+
+    def deliver(self, data: bytes) -> None:
+        """Bytes come from the child, or with none its end of file."""
+        if not self.is_closed:
+            gevent.spawn(self._receive, data)
+
+    def write(self, data: bytes) -> int:
+        if self.is_closed:
+            raise BrokenPipeError
+        self._on_data(data)
+        return len(data)
+
+    def write_all(self, data: bytes) -> None:
+        self.write(data)
+
+    def end_writing(self) -> None:
+        self._on_data(b"")
+
+    def stop_reading(self) -> None:
+        self._receive = lambda data: None
+
+    def close(self) -> None:
+        self.stop_reading()
+        self.is_closed = True
+
+
+class MemoryChannel(StreamChannel):
+    """A channel whose child is an object of this process."""
+
+    #: What a program would be told, which is nothing.
+    arguments: Iterable[str] = ()
+
+    def __init__(self, host: str, on_update: OnUpdate, on_end: OnEnd) -> None:
+        super().__init__(on_update, on_end)
+
+    def listen(self) -> MemoryChannel:
+        return self
+
+    def accept(self, process: FakeProcess) -> None:
+        process.may_connect(self)
+
+    def has_unread(self, process: FakeProcess) -> bool:
+        return process.leaves_unread and bool(process.heard)
+
+
+class FakeProcess:
+    """A child. It notes the commands that it gets, and does what a test tells it to do."""
+
+    def __init__(self, number: int, label: str) -> None:
+        self.number, self.label = number, label
+        self.exit_status: int | None = None
+        self.output: list[str] = []
+        self.errors: list[str] = []
+        #: Commands that it has got, and those of them that it has not answered, in order.
+        self.heard: list[str] = []
+        self.unanswered: deque[str] = deque()
+        #: Commands that it has not refused.
+        self.accepted: set[str] = set()
+        #: Whether it connects and answers by itself.
+        self.is_obedient = True
+        #: Whether it reads nothing any more, and does not end at SIGTERM.
+        self.leaves_unread = False
+        self.has_hung_up = False
+        self._commands = Link(self._take)
+        self._updates = Link(lambda data: None)
+        self._channel: MemoryChannel | None = None
+        self._exited = Event()
+
+    # What a module knows of it.
+
+    def describe(self) -> str:
+        return f"fake {self.number}"
+
+    def on_output(self, listener: Callable[[OutputLine], None]) -> None:
+        pass
+
+    def authenticate(self, connection: Any) -> bool:
+        return True
+
+    def has_unread(self, connection: Any) -> bool:
+        return self.leaves_unread
+
+    def usage(self) -> Usage:
+        return Usage(0.0, 0, 1)
+
+    def when_exited(self, call: Callable[[], None]) -> None:
+        self._exited.rawlink(lambda _: gevent.spawn(call))
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        clock.wait(self._exited, timeout)
+        return self.exit_status
+
+    def end(self, patience: float | None) -> str | None:
+        if self.exit_status is not None:
+            return None
+        if patience is not None:
+            if not self.leaves_unread:
+                self.exit(-signal.SIGTERM)
+                return "SIGTERM"
+            clock.wait(self._exited, patience)
+        if self.exit_status is None:
+            self.exit(-signal.SIGKILL)
+        return "SIGKILL"
+
+    def close(self, patience: float) -> None:
+        pass
+
+    def may_connect(self, channel: MemoryChannel) -> None:
+        self._channel = channel
+        if self.is_obedient:
+            self.connect()
+
+    # What a test has it do.
+
+    def connect(self) -> None:
+        """Connect both streams."""
+        channel = self._channel
+        if channel is not None and not channel.commands.is_taken and self.exit_status is None:
+            channel.commands.attach(self._commands)
+            channel.updates.attach(self._updates)
+
+    def answer(self, success: bool = True, result: Any = None) -> None:
+        """Answer the oldest command that has no answer yet."""
+        cmd = self.unanswered.popleft()
+        answer = {"success": True, "result": cmd if result is None else result}
+        if success:
+            self.accepted.add(cmd)
+        else:
+            answer = {"success": False, "error": f"no {cmd}"}
+        self._commands.deliver(json.dumps(answer).encode() + b"\n")
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether it was told to play, and neither has paused nor reads any more commands."""
+        last = [cmd for cmd in self.heard if cmd in ("play", "suspend", "rm")][-1:]
+        is_told = last == ["play"] or (last == ["suspend"] and "suspend" in self.unanswered)
+        return is_told and not self.has_hung_up and self.exit_status is None
+
+    def answer_unasked(self) -> None:
+        """Send an answer to which there is no command."""
+        self._commands.deliver(b'{"success":true,"result":"unasked"}\n')
+
+    def update(self, cmd: str, **args: Any) -> None:
+        """Send an update."""
+        self._updates.deliver(json.dumps({"cmd": cmd, "args": args}).encode() + b"\n")
+
+    def exit(self, status: int) -> None:
+        """End, by itself or by a signal."""
+        if self.exit_status is None:
+            self.exit_status = status
+            self._commands.deliver(b"")
+            self._updates.deliver(b"")
+            self._exited.set()
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            self.has_hung_up = True
+        for line in data.splitlines():
+            cmd = json.loads(line)["cmd"]
+            self.heard.append(cmd)
+            self.unanswered.append(cmd)
+            if self.is_obedient and len(self.unanswered) == 1:
+                self.answer()
+
+
+class FakeLauncher:
+    """Starts nothing. `on_launch` is given each new process before its module is."""
+
+    def __init__(self, on_launch: Callable[[FakeProcess], None] = lambda process: None) -> None:
+        self._on_launch = on_launch
+        self.processes: list[FakeProcess] = []
+        #: Why launching fails at present; empty: it does not.
+        self.fault = ""
+        #: Cleared while launching takes its time.
+        self.may_go_on = Event()
+        self.may_go_on.set()
+
+    def launch(self, spec: LaunchSpec, endpoint: Endpoint) -> FakeProcess:
+        self.may_go_on.wait()
+        if self.fault:
+            raise ModuleError(f"cannot be started: {self.fault}")
+        process = FakeProcess(len(self.processes), spec.label)
+        self.processes.append(process)
+        self._on_launch(process)
+        return process
+
+    @property
+    def living(self) -> list[FakeProcess]:
+        """The processes that have not ended."""
+        return [process for process in self.processes if process.exit_status is None]
+
+
+class FakeLaunchers:
+    """One launcher for all types."""
+
+    def __init__(self, launcher: FakeLauncher) -> None:
+        self._launcher = launcher
+
+    def of(self, kind: type[Module]) -> FakeLauncher:
+        return self._launcher
+
+
+class Fake(Module):
+    """A type of module whose children are in memory."""
+
+    make_channel = MemoryChannel
+    process = ("fake",)
+
+
+@contextmanager
+def fake_clock() -> Iterator[FakeClock]:
+    """Replace the clock of this process for a while."""
+    fake = FakeClock()
+    before = clock.use(fake)
+    try:
+        yield fake
+    finally:
+        clock.use(before)
+
+
+def open_with(broker: Broker, launcher: FakeLauncher, max_modules: int | None = None) -> None:
+    """Let a broker make modules that are in memory. It serves nobody."""
+    broker.open(FakeLaunchers(launcher), Admission({}, max_modules, None))

@@ -1,0 +1,477 @@
+"""A queue and a pool under any order of events: commands, late and missing and doubled answers,
+refusals, exits, restarts, pauses of the service, and faults of an application's own classes.
+
+No process is started and no time passes: the children are in memory, and the clock is a fake.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import gevent
+import pytest
+from fakes import Fake, FakeLauncher, FakeProcess, fake_clock, open_with, run_until_idle
+from gevent.event import Event
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from shmooze.access.caller import Caller, caller
+from shmooze.access.token_file import CONTROL
+from shmooze.broker.broker import Broker
+from shmooze.broker.roster import Place
+from shmooze.errors import CommandError
+from shmooze.modules.lifecycle import READY, State
+from shmooze.modules.module import Module
+from shmooze.pool import Pool
+from shmooze.queue import Queue
+
+#: Seconds from `rm` until nothing of a module is left, whatever it does.
+LADDER = Fake.natural_death_timeout + Fake.sigterm_timeout
+#: A moment: what is due by then has happened.
+MOMENT = 0.2
+
+
+class Plain(Fake):
+    """Waits longer for an answer than its removal may take."""
+
+    TYPE_STRING = "plain"
+    command_timeout = 20.0
+
+
+class Again(Fake):
+    TYPE_STRING = "again"
+    restart = "always"
+    restart_limit = 3
+
+
+class AfterFailure(Fake):
+    TYPE_STRING = "after-failure"
+    restart = "on-failure"
+
+
+class Lazy(Fake):
+    TYPE_STRING = "lazy"
+    spawn = "lazy"
+
+
+class Ahead(Fake):
+    TYPE_STRING = "ahead"
+    standby = 1
+
+
+class PlayFails(Fake):
+    TYPE_STRING = "play-fails"
+
+    def play(self) -> None:
+        raise KeyError("a fault of the application")
+
+
+class PlayDoesNothing(Fake):
+    TYPE_STRING = "play-does-nothing"
+
+    def play(self) -> None:
+        pass
+
+
+class PlayHangs(Fake):
+    """In a place of its own, and not because of its child."""
+
+    TYPE_STRING = "play-hangs"
+
+    def play(self) -> None:
+        super().play()
+        Event().wait()
+
+
+class SuspendFails(Fake):
+    TYPE_STRING = "suspend-fails"
+
+    def suspend(self) -> None:
+        raise KeyError("a fault of the application")
+
+
+class RemoveFails(Fake):
+    TYPE_STRING = "remove-fails"
+
+    def remove(self) -> None:
+        raise KeyError("a fault of the application")
+
+
+class StartFails(Fake):
+    TYPE_STRING = "start-fails"
+    restart = "always"
+
+    def start(self, args: dict[str, Any]) -> None:
+        if self.restarts.count:
+            raise KeyError("a fault of the application")
+        super().start(args)
+
+
+SOUND = [Plain, Again, AfterFailure, Lazy, Ahead]
+FAULTY = [PlayFails, PlayDoesNothing, PlayHangs, SuspendFails, RemoveFails, StartFails]
+KINDS = [*SOUND, *FAULTY]
+
+
+class Call:
+    """A command of a client, in a greenlet of its own."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.client_has_left = False
+        self.result: Any = None
+        self.error: str | None = None
+        self.was_given_up = False
+        self.greenlet = gevent.spawn(self._run, function, *args)
+
+    @property
+    def is_done(self) -> bool:
+        return bool(self.greenlet.ready())
+
+    def _run(self, function: Callable[..., Any], *args: Any) -> None:
+        caller.set(Caller(CONTROL, "127.0.0.1", has_left=lambda: self.client_has_left))
+        try:
+            self.result = function(*args)
+        except CommandError as refusal:
+            self.error = str(refusal)
+        except gevent.Timeout:
+            self.was_given_up = True
+
+
+class Interleavings(RuleBasedStateMachine):
+    """What holds for queue and pool alike."""
+
+    broker: Broker
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._resources = ExitStack()
+        self.clock = self._resources.enter_context(fake_clock())
+        self.launcher = FakeLauncher(self._on_launch)
+        self.are_obedient = True
+        self.calls: list[Call] = []
+        #: Calls of `tell`, by the command that only they have sent.
+        self.tells: dict[str, Call] = {}
+        #: By when what was removed has to be gone.
+        self.deadlines: dict[Module, float] = {}
+        self.errors: list[Any] = []
+        hub = gevent.get_hub()
+        original = hub.handle_error
+        hub.handle_error = lambda *error: self.errors.append(error)
+        self._resources.callback(setattr, hub, "handle_error", original)
+        self.broker = self.make_broker()
+        open_with(self.broker, self.launcher)
+        run_until_idle()
+
+    def make_broker(self) -> Broker:
+        raise NotImplementedError
+
+    def _on_launch(self, process: FakeProcess) -> None:
+        process.is_obedient = self.are_obedient
+
+    def _modules(self) -> list[Module]:
+        return list(self.broker.roster.everyone)
+
+    def _placed(self) -> list[Module]:
+        roster = self.broker.roster
+        return [*roster.listed, *([roster.background] if roster.background else [])]
+
+    def _call(self, function: Callable[..., Any], *args: Any) -> Call:
+        self.calls.append(call := Call(function, *args))
+        run_until_idle()
+        return call
+
+    # What clients do.
+
+    @rule(kind=st.sampled_from(KINDS))
+    def add(self, kind: type[Module]) -> None:
+        self._call(self.broker.add, kind.TYPE_STRING)
+
+    @precondition(lambda self: self._placed())
+    @rule(data=st.data())
+    def rm(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.lists(st.sampled_from(self._placed()), min_size=1, max_size=2))
+        self._removed([module for module in chosen if module in self.broker.roster.listed])
+
+    def _removed(self, modules: list[Module]) -> None:
+        self._call(self.broker.rm, [module.uid for module in modules])
+        for module in modules:
+            self.deadlines.setdefault(module, self.clock.seconds + LADDER + MOMENT)
+
+    @precondition(lambda self: self._placed())
+    @rule(data=st.data())
+    def tell(self, data: st.DataObject) -> None:
+        module = data.draw(st.sampled_from(self._placed()))
+        cmd = f"c{len(self.tells)}"
+        self.tells[cmd] = self._call(self.broker.tell_module, module.uid, cmd)
+
+    @precondition(lambda self: any(not call.is_done for call in self.calls))
+    @rule(data=st.data())
+    def a_caller_gives_up(self, data: st.DataObject) -> None:
+        """As an application's own Timeout around a command would."""
+        call = data.draw(st.sampled_from([each for each in self.calls if not each.is_done]))
+        call.greenlet.kill(gevent.Timeout(), block=False)
+        run_until_idle()
+
+    @precondition(lambda self: any(not call.is_done for call in self.tells.values()))
+    @rule(data=st.data())
+    def a_client_leaves(self, data: st.DataObject) -> None:
+        waiting = {cmd: call for cmd, call in self.tells.items() if not call.is_done}
+        cmd = data.draw(st.sampled_from(sorted(waiting)))
+        was_sent = any(f"do_{cmd}" in process.heard for process in self.launcher.processes)
+        if not was_sent:
+            waiting[cmd].client_has_left = True
+
+    # What children do.
+
+    @rule(are_obedient=st.booleans())
+    def later_children_obey_or_not(self, are_obedient: bool) -> None:
+        self.are_obedient = are_obedient
+
+    @precondition(lambda self: self.launcher.living)
+    @rule(data=st.data(), is_obedient=st.booleans())
+    def a_child_obeys_or_not(self, data: st.DataObject, is_obedient: bool) -> None:
+        process = data.draw(st.sampled_from(self.launcher.living))
+        process.is_obedient = is_obedient
+        if is_obedient:
+            process.connect()
+            while process.unanswered:
+                process.answer()
+        run_until_idle()
+
+    @precondition(lambda self: self.launcher.living)
+    @rule(data=st.data())
+    def a_child_hangs(self, data: st.DataObject) -> None:
+        process = data.draw(st.sampled_from(self.launcher.living))
+        process.is_obedient, process.leaves_unread = False, True
+
+    @precondition(lambda self: any(process.unanswered for process in self.launcher.living))
+    @rule(data=st.data(), success=st.booleans())
+    def a_child_answers(self, data: st.DataObject, success: bool) -> None:
+        asked = [process for process in self.launcher.living if process.unanswered]
+        data.draw(st.sampled_from(asked)).answer(success)
+        run_until_idle()
+
+    @precondition(lambda self: self.launcher.living)
+    @rule(data=st.data())
+    def a_child_answers_what_nobody_asked(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self.launcher.living)).answer_unasked()
+        run_until_idle()
+
+    @precondition(lambda self: self.launcher.living)
+    @rule(data=st.data(), cmd=st.sampled_from(["set_parameters", "rm", "fail"]))
+    def a_child_reports(self, data: st.DataObject, cmd: str) -> None:
+        args = {"set_parameters": {"parameters": {"x": 1}}, "fail": {"text": "broken"}}.get(cmd, {})
+        data.draw(st.sampled_from(self.launcher.living)).update(cmd, **args)
+        run_until_idle()
+
+    @precondition(lambda self: self.launcher.living)
+    @rule(data=st.data(), status=st.sampled_from([0, 1, -11]))
+    def a_child_exits(self, data: st.DataObject, status: int) -> None:
+        data.draw(st.sampled_from(self.launcher.living)).exit(status)
+        run_until_idle()
+
+    @rule(fault=st.sampled_from(["", "no such program"]))
+    def launching_fails_or_not(self, fault: str) -> None:
+        self.launcher.fault = fault
+
+    @rule(is_slow=st.booleans())
+    def launching_takes_its_time_or_not(self, is_slow: bool) -> None:
+        if is_slow:
+            self.launcher.may_go_on.clear()
+        else:
+            self.launcher.may_go_on.set()
+        run_until_idle()
+
+    # Time.
+
+    @rule(seconds=st.sampled_from([0.3, 1.0, 2.5, 6.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @precondition(lambda self: any(process.unanswered for process in self.launcher.living))
+    @rule(data=st.data())
+    def the_service_is_stopped_while_a_child_answers(self, data: st.DataObject) -> None:
+        asked = [process for process in self.launcher.living if process.unanswered]
+        process = data.draw(st.sampled_from(asked))
+        (owner,) = (each for each in self._modules() if each._process is process)
+        was_healthy = owner.state in READY and len(process.unanswered) == 1
+        self.clock.skip(7.0)
+        self.deadlines = {module: due + 7.0 for module, due in self.deadlines.items()}
+        process.answer()
+        self.clock.advance(0)
+        if was_healthy and owner.exit is not None:
+            assert "did not answer" not in owner.reason
+
+    # What always holds.
+
+    @invariant()
+    def nothing_is_done_over_and_over(self) -> None:
+        version = self.broker.roster.version
+        run_until_idle()
+        assert self.broker.roster.version == version
+        assert self.broker._reconciler._pass is None
+
+    @invariant()
+    def no_greenlet_has_failed(self) -> None:
+        assert self.errors == []
+
+    @invariant()
+    def the_indices_of_the_roster_agree(self) -> None:
+        roster, everyone = self.broker.roster, self._modules()
+        assert all(module.state is not State.GONE for module in everyone)
+        for state in State:
+            assert set(roster.in_state(state)) == {m for m in everyone if m.state is state}
+        at = {place: [m for m in everyone if roster.place_of(m) is place] for place in Place}
+        assert set(roster.order) == set(at[Place.ORDER])
+        assert set(roster.listed) == {*at[Place.ORDER], *at[Place.ARRIVING]}
+        assert [roster.background] == (at[Place.BACKGROUND] or [None])
+        assert set(roster.ready) == {m for m in at[Place.ORDER] if m.state in READY}
+        assert set(roster.dismissed) == {m for m in at[Place.NOWHERE] if m.state in READY}
+        assert all(roster.find(module.uid) is module for module in self._placed())
+
+    @invariant()
+    def every_process_belongs_to_a_module(self) -> None:
+        owned = {module._process for module in self._modules()}
+        assert set(self.launcher.living) <= owned
+
+    @invariant()
+    def rm_comes_once_and_last_and_to_those_that_have_begun(self) -> None:
+        for process in self.launcher.processes:
+            if "rm" in process.heard:
+                assert process.heard.index("rm") == len(process.heard) - 1
+                assert "init" in process.accepted
+
+    @invariant()
+    def an_answer_reaches_whoever_asked(self) -> None:
+        for cmd, call in self.tells.items():
+            heard = [p for p in self.launcher.processes if f"do_{cmd}" in p.heard]
+            assert len(heard) <= 1
+            if call.result is not None:
+                assert call.result == f"do_{cmd}"
+                assert heard
+
+    @invariant()
+    def what_nobody_waits_for_is_not_sent(self) -> None:
+        for cmd, call in self.tells.items():
+            if call.client_has_left:
+                assert not any(f"do_{cmd}" in p.heard for p in self.launcher.processes)
+
+    @invariant()
+    def what_was_removed_is_gone_in_time(self) -> None:
+        if self.launcher.may_go_on.is_set():
+            for module, due in self.deadlines.items():
+                assert module.state is State.GONE or self.clock.seconds < due
+
+    def teardown(self) -> None:
+        try:
+            self._come_to_rest()
+            self._stop()
+        finally:
+            self._resources.close()
+
+    def _come_to_rest(self) -> None:
+        """When all faults are over, everything becomes as it should be."""
+        self.launcher.fault = ""
+        self.are_obedient = True
+        self.launcher.may_go_on.set()
+        for process in self.launcher.living:
+            if not process.leaves_unread:
+                self.a_child_obeys(process)
+        self.clock.advance(400)
+        # Nothing but its removal ends what its own class keeps from playing.
+        self._removed([each for each in self._modules() if isinstance(each, PlayHangs)])
+        self.clock.advance(LADDER)
+        assert [call for call in self.calls if not call.is_done] == []
+        self.everyone_does_what_they_should()
+        available = self.broker.standby_available()["ahead"]["available"]
+        assert available == 1
+
+    def a_child_obeys(self, process: FakeProcess) -> None:
+        process.is_obedient = True
+        process.connect()
+        while process.unanswered:
+            process.answer()
+        run_until_idle()
+
+    def everyone_does_what_they_should(self) -> None:
+        raise NotImplementedError
+
+    def _stop(self) -> None:
+        """The service ends, and leaves nothing."""
+        self.broker._supervision.stop_restarting()
+        self.broker._reconciler.stop_starting()
+        self.broker._factory.close()
+        ending = gevent.spawn(self.broker.end_all, "was stopped with the service")
+        self.clock.advance(LADDER + 2 * MOMENT)
+        assert ending.ready()
+        assert self.launcher.living == []
+        assert self.errors == []
+
+
+class QueueInterleavings(Interleavings):
+    def make_broker(self) -> Broker:
+        return Queue(KINDS, backgrounds=SOUND)
+
+    @rule(kind=st.sampled_from(SOUND))
+    def set_bg(self, kind: type[Module]) -> None:
+        self._call(self.broker.set_bg, kind.TYPE_STRING)
+
+    @precondition(lambda self: self.broker.roster.order)
+    @rule(data=st.data())
+    def mv(self, data: st.DataObject) -> None:
+        uids = [module.uid for module in self.broker.roster.order]
+        self._call(self.broker.mv, [data.draw(st.sampled_from(uids))])
+
+    @invariant()
+    def one_plays_at_most(self) -> None:
+        assert len(self.broker.roster.in_state(State.PLAYING)) <= 1
+        playing = [p for p in self.launcher.living if p.is_playing]
+        assert len(playing) <= 1
+
+    def everyone_does_what_they_should(self) -> None:
+        roster = self.broker.roster
+        ready = [module for module in roster.order if module.state in READY]
+        turn = ready[0] if ready else roster.background
+        for module in self._placed():
+            if module.state in READY:
+                assert (module.state is State.PLAYING) == (module is turn)
+        assert all(module.state is not State.WAITING for module in roster.order[:2])
+
+
+class PoolInterleavings(Interleavings):
+    def make_broker(self) -> Broker:
+        return Pool(KINDS)
+
+    def everyone_does_what_they_should(self) -> None:
+        states = {module.state for module in self._placed()}
+        assert states <= {State.PLAYING, State.BACKOFF, State.STARTING}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """What is logged of thousands of failures is of no interest."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("machine", [QueueInterleavings, PoolInterleavings])
+def test_every_order_of_events_ends_well(machine: type[Interleavings]) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
