@@ -261,7 +261,7 @@ def read_terminal(master: int) -> bytes:
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_words_become_the_packet_that_a_person_means(
+def test_words_become_a_packet(
     shmz: Run, peer: Peer, words: list[str], packet: dict[str, Any]
 ) -> None:
     assert shmz(*words) == (0, "null\n", "")
@@ -272,16 +272,16 @@ def test_words_become_the_packet_that_a_person_means(
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("3f2", "'3f2' is too short for a uid: 4 characters at the least"),
-        ("", "'' is too short for a uid: 4 characters at the least"),
-        ("abcd", f"'abcd' may be any of abcd{UID[4:]}, abcd{OTHER_UID[4:]}"),
+        ("3f2", "'3f2' is too short for a uid: at least 4 characters are needed"),
+        ("", "'' is too short for a uid: at least 4 characters are needed"),
+        ("abcd", f"'abcd' is ambiguous: abcd{UID[4:]}, abcd{OTHER_UID[4:]}"),
         ("5d01", f"movie 5d01{UID[4:]} is gone: it was removed"),
         ("nobody", "there is no module with the uid 'nobody'"),
         (f"{UID}-", f"there is no module with the uid '{UID}-'"),
     ],
 )
 @pytest.mark.parametrize("words", [["rm", UID], ["tell", "again"], ["output"]], ids=" ".join)
-def test_uid_that_is_not_found_or_not_clear_is_told_and_nothing_is_done(
+def test_unknown_or_ambiguous_uid_is_reported_and_nothing_is_sent(
     shmz: Run, peer: Peer, words: list[str], text: str, line: str
 ) -> None:
     there = [*ROSTER, *({**each, "uid": f"abcd{each['uid'][4:]}"} for each in ROSTER)]
@@ -292,7 +292,9 @@ def test_uid_that_is_not_found_or_not_clear_is_told_and_nothing_is_done(
     assert peer.requests == []
 
 
-def test_removing_a_whole_uid_that_has_gone_is_done_and_told(shmz: Run, peer: Peer) -> None:
+def test_removing_a_complete_uid_that_is_gone_succeeds_with_a_warning(
+    shmz: Run, peer: Peer
+) -> None:
     gone = f"5d01{UID[4:]}"
     ended = shmz("rm", UID, gone)
     line = f"shmz: there is no module with the uid '{gone}'\n"
@@ -300,7 +302,7 @@ def test_removing_a_whole_uid_that_has_gone_is_done_and_told(shmz: Run, peer: Pe
     assert peer.packet == {"cmd": "rm", "args": {"uids": [UID, gone]}}
 
 
-def test_whole_uid_is_sent_at_once_where_the_service_knows_better(shmz: Run, peer: Peer) -> None:
+def test_complete_uid_is_sent_without_a_lookup(shmz: Run, peer: Peer) -> None:
     peer.reply = bad("no module with this uid")
     assert shmz("tell", UID, "add").status == 1
     assert (peer.look_ups, len(peer.requests)) == (0, 1)
@@ -311,7 +313,7 @@ def test_whole_uid_is_sent_at_once_where_the_service_knows_better(shmz: Run, pee
     [[bad("unknown command")] * 4, bad("no lists"), [good({}), good([3, {}]), good([]), good(7)]],
     ids=json.dumps,
 )
-def test_uid_is_sent_as_it_is_to_a_service_that_is_no_queue(
+def test_uid_is_sent_unchanged_to_a_service_that_is_not_a_queue(
     shmz: Run, peer: Peer, known: Any
 ) -> None:
     peer.known = known
@@ -340,7 +342,7 @@ def test_uid_is_sent_as_it_is_to_a_service_that_is_no_queue(
         pytest.param("[" * 100_000, "[" * 100_000, id="deep"),
     ],
 )
-def test_value_is_json_where_it_can_be_and_text_otherwise(
+def test_value_is_json_if_possible_and_text_otherwise(
     shmz: Run, peer: Peer, text: str, value: Any
 ) -> None:
     shmz("say", f"it={text}")
@@ -350,12 +352,12 @@ def test_value_is_json_where_it_can_be_and_text_otherwise(
 @pytest.mark.parametrize(
     "body", [b'{"cmd":"a", "args":{"x":1.10}}', b'{"cmd": "\xc3\xbc"}\n', b"3"]
 )
-def test_packet_from_standard_input_is_sent_as_it_is(shmz: Run, peer: Peer, body: bytes) -> None:
+def test_packet_from_standard_input_is_sent_unchanged(shmz: Run, peer: Peer, body: bytes) -> None:
     assert shmz("-", stdin=body).status == 0
     assert peer.requests[0].body == body
 
 
-def test_byte_order_mark_before_a_packet_is_no_part_of_it(shmz: Run, peer: Peer) -> None:
+def test_byte_order_mark_before_a_packet_is_removed(shmz: Run, peer: Peer) -> None:
     assert shmz("-", stdin=b"\xef\xbb\xbf3").status == 0
     assert peer.requests[0].body == b"3"
 
@@ -363,18 +365,18 @@ def test_byte_order_mark_before_a_packet_is_no_part_of_it(shmz: Run, peer: Peer)
 # Where it is sent
 
 
-def test_option_wins_over_the_environment(shmz: Run, peer: Peer) -> None:
+def test_option_overrides_the_environment(shmz: Run, peer: Peer) -> None:
     shmz("-e", f"{peer.base}deep/vol?x=1", "get_vol", SHMZ_ENDPOINT="http://127.0.0.1:1/")
     assert peer.requests[0].path == "/deep/vol?x=1"
 
 
-def test_name_of_a_service_is_found_beside_the_endpoint(shmz: Run, peer: Peer) -> None:
+def test_name_of_a_service_replaces_the_last_part_of_the_endpoint(shmz: Run, peer: Peer) -> None:
     shmz("-e", "vol", "get_vol", SHMZ_ENDPOINT=f"{peer.base}app/queue")
     shmz("-e", "vol", "get_vol", SHMZ_ENDPOINT=peer.base.rstrip("/"))
     assert [request.path for request in peer.requests] == ["/app/vol", "/vol"]
 
 
-def test_pool_is_asked_at_the_pool_and_queue_at_the_queue(shmz: Run, peer: Peer) -> None:
+def test_command_pool_goes_to_the_pool_and_queue_to_the_queue(shmz: Run, peer: Peer) -> None:
     shmz("pool")
     shmz("queue", SHMZ_ENDPOINT=f"{peer.base}app/pool")
     shmz("pool", SHMZ_ENDPOINT=f"{peer.base}jobs")
@@ -389,7 +391,7 @@ def test_proxies_of_the_environment_are_not_used(shmz: Run, peer: Peer) -> None:
     assert len(peer.requests) == 1
 
 
-def test_path_with_letters_beyond_ascii_is_quoted(shmz: Run, peer: Peer) -> None:
+def test_path_with_non_ascii_characters_is_quoted(shmz: Run, peer: Peer) -> None:
     shmz("-e", f"{peer.base}lautstärke", "get")
     shmz("-e", "lautstärke", "get")
     assert {request.path for request in peer.requests} == {"/lautst%C3%A4rke"}
@@ -406,7 +408,7 @@ def test_piped_result_is_one_line_of_json(shmz: Run, peer: Peer, result: Any) ->
     assert json.loads(ended.out) == result
 
 
-def test_list_is_answered_by_all_packets_and_fails_if_one_does(shmz: Run, peer: Peer) -> None:
+def test_list_prints_all_packets_and_fails_if_one_fails(shmz: Run, peer: Peer) -> None:
     peer.reply = [good(1), bad("unknown command 'x'"), good()]
     ended = shmz("-", stdin=b'[{"cmd": "a"}, {"cmd": "x"}, {"cmd": "b"}]')
     assert (ended.status, ended.err) == (1, "shmz: 2 of 3: unknown command 'x'\n")
@@ -418,11 +420,11 @@ def test_list_without_failure_is_success(shmz: Run, peer: Peer) -> None:
     assert shmz("-", stdin=b'[{"cmd": "a"}, {"cmd": "b"}]').status == 0
 
 
-def test_version_is_that_of_the_package_and_takes_no_server() -> None:
+def test_version_is_that_of_the_package_and_needs_no_server() -> None:
     assert run_shmz("--version") == (0, f"shmz {__version__}\n", "")
 
 
-def test_help_teaches_the_commands_without_a_server() -> None:
+def test_help_needs_no_server() -> None:
     ended = run_shmz("--help", SHMZ_ENDPOINT="http://127.0.0.1:1/")
     assert (ended.status, ended.err) == (0, "")
     for taught in (
@@ -501,7 +503,7 @@ def test_other_results_are_lines_on_a_terminal(
     assert shmz_on_terminal("what") == (0, shown, "")
 
 
-def test_json_is_printed_on_a_terminal_when_asked_for(shmz_on_terminal: Run, peer: Peer) -> None:
+def test_option_json_prints_json_on_a_terminal(shmz_on_terminal: Run, peer: Peer) -> None:
     assert shmz_on_terminal("queue", "--json").out == "null\n"
     assert peer.packet == {"cmd": "queue", "args": {"parameters": True}}
 
@@ -526,7 +528,7 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\x7f\r\n\u202egnp.\u2028\ud800\0"
     ids=["text", "list", "dict", "table"],
 )
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
-def test_values_cannot_command_the_terminal(
+def test_values_cannot_control_the_terminal(
     shmz_on_terminal: Run, peer: Peer, options: list[str], result: Any
 ) -> None:
     peer.reply = good(result)
@@ -544,9 +546,7 @@ def test_error_is_one_line_without_control_characters(shmz: Run, peer: Peer) -> 
     assert ended.err.rstrip("\n").isprintable()
 
 
-def test_letters_that_the_locale_lacks_do_not_end_in_a_traceback(
-    shmz_on_terminal: Run, peer: Peer
-) -> None:
+def test_characters_that_the_locale_lacks_are_escaped(shmz_on_terminal: Run, peer: Peer) -> None:
     peer.reply = good("grüße")
     variables = {"PYTHONIOENCODING": "ascii"}
     assert shmz_on_terminal("what", **variables) == (0, "gr\\xfc\\xdfe\n", "")
@@ -559,7 +559,7 @@ def test_letters_that_the_locale_lacks_do_not_end_in_a_traceback(
     ("http_status", "status"),
     [(200, 1), (400, 1), (404, 1), (405, 1), (413, 1), (415, 1), (502, 3), (504, 3)],
 )
-def test_failure_packet_is_told_in_one_line_and_the_status_says_whose_fault(
+def test_failure_packet_is_one_line_and_the_status_tells_whose_fault_it_was(
     shmz: Run, peer: Peer, http_status: int, status: int
 ) -> None:
     peer.status, peer.reply = http_status, bad("no such thing")
@@ -583,13 +583,13 @@ def test_failure_packet_is_told_in_one_line_and_the_status_says_whose_fault(
     ],
 )
 @pytest.mark.parametrize("http_status", [200, 301, 404, 502])
-def test_answer_that_is_no_packet_is_no_answer(
+def test_answer_that_is_not_a_packet_counts_as_no_answer(
     shmz: Run, peer: Peer, http_status: int, reply: bytes
 ) -> None:
     peer.status, peer.reply = http_status, reply
     ended = shmz("queue")
     assert (ended.status, ended.out) == (3, "")
-    assert ended.err.startswith(f"shmz: {peer.base}queue answers with something that is no packet")
+    assert ended.err.startswith(f"shmz: {peer.base}queue: the answer is not a packet")
     assert len(peer.requests) == 1
 
 
@@ -601,16 +601,16 @@ def test_list_of_two_is_answered_by_two_packets_or_not_at_all(
     assert shmz("-", stdin=b"[{}, {}]").status == 3
 
 
-def test_server_that_is_not_there_is_told() -> None:
+def test_missing_server_is_reported() -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))  # bound, so that nobody else listens there
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/queue"
         ended = run_shmz("-e", url, "queue")
-    hint = "is it elsewhere? See SHMZ_ENDPOINT and -e"
+    hint = "is the URL right? See SHMZ_ENDPOINT and -e"
     assert ended == (3, "", f"shmz: no answer from {url}: Connection refused; {hint}\n")
 
 
-def test_server_that_does_not_answer_in_time_is_given_up(shmz: Run, peer: Peer) -> None:
+def test_server_that_does_not_answer_in_time_is_reported(shmz: Run, peer: Peer) -> None:
     peer.may_answer.clear()
     ended = shmz("queue", "--timeout", "0.2")
     assert ended == (3, "", f"shmz: no answer from {peer.base}queue: timed out\n")
@@ -619,7 +619,7 @@ def test_server_that_does_not_answer_in_time_is_given_up(shmz: Run, peer: Peer) 
 @pytest.mark.parametrize(
     "reply", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}"]
 )
-def test_server_that_breaks_off_or_speaks_no_http_is_told(reply: bytes) -> None:
+def test_broken_or_non_http_answer_is_reported(reply: bytes) -> None:
     def serve() -> None:
         connection, _ = listener.accept()
         with connection:
@@ -668,7 +668,7 @@ def test_server_that_breaks_off_or_speaks_no_http_is_told(reply: bytes) -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_usage_is_told_in_one_line_and_nothing_is_sent(
+def test_wrong_usage_is_one_line_and_nothing_is_sent(
     shmz: Run, peer: Peer, words: list[str]
 ) -> None:
     ended = shmz(*words)
@@ -680,10 +680,10 @@ def test_wrong_usage_is_told_in_one_line_and_nothing_is_sent(
 @pytest.mark.parametrize(
     "body", [b"", b"queue", b"[NaN]", b"\xff", b'{"cmd": "queue"', b"[" * 100_000]
 )
-def test_standard_input_that_is_no_json_is_wrong_usage(shmz: Run, peer: Peer, body: bytes) -> None:
+def test_standard_input_that_is_not_json_is_wrong_usage(shmz: Run, peer: Peer, body: bytes) -> None:
     ended = shmz("-", stdin=body)
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
-    assert ended.err.startswith("shmz: standard input is no JSON: ")
+    assert ended.err.startswith("shmz: standard input is not JSON: ")
     assert peer.requests == []
 
 
@@ -710,7 +710,7 @@ def test_ctrl_c_ends_it_quietly(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("words", [["queue"], ["--help"]], ids=" ".join)
-def test_reader_that_has_left_is_no_failure(peer: Peer, words: list[str]) -> None:
+def test_closed_output_is_not_a_failure(peer: Peer, words: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "wb") as stdout:
@@ -726,7 +726,7 @@ def test_reader_that_has_left_is_no_failure(peer: Peer, words: list[str]) -> Non
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
-def test_full_disk_is_told(peer: Peer) -> None:
+def test_full_disk_is_reported(peer: Peer) -> None:
     with open("/dev/full", "wb") as stdout:
         argv = [sys.executable, str(SHMZ), "-e", f"{peer.base}queue", "queue"]
         ended = subprocess.run(
@@ -743,7 +743,7 @@ def test_full_disk_is_told(peer: Peer) -> None:
 # With the real services
 
 
-def test_person_drives_queue_pool_and_own_service(make_site: Callable[..., Site]) -> None:
+def test_a_person_can_use_queue_pool_and_their_own_service(make_site: Callable[..., Site]) -> None:
     services = ("wsgi", "queue", "pool", "vol")
     site = make_site(services=services, settings={"jobs": JOBS}, programs=EXAMPLES).start()
 

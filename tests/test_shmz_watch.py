@@ -32,7 +32,7 @@ shmz = sys.modules["shmz"] = ModuleType("shmz")
 vars(shmz).update(runpy.run_path(str(SHMZ)))
 shmz_watch = SimpleNamespace(**runpy.run_path(f"{SHMZ}-watch"))
 
-ELSEWHERE = "is it elsewhere? See SHMZ_ENDPOINT and -e"
+URL_HINT = "is the URL right? See SHMZ_ENDPOINT and -e"
 KINDS = {"well": {"process": child("well")}, "flood": {"process": child("flood")}}
 
 
@@ -106,7 +106,7 @@ class Piped:
         return str(wait_until(line, f"{words!r} is printed")).partition(" ")[2]
 
     def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
-        """Signal it if it still runs; exit status and what it has complained of."""
+        """Signal it if it still runs; Returns its exit status and standard error."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.wait()
@@ -173,7 +173,7 @@ def test_table_shows_what_others_do_and_ctrl_c_restores_the_terminal(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_signals_restore_the_terminal_and_are_what_it_ends_by(
+def test_signals_restore_the_terminal_and_end_the_program(
     look: Callable[..., Picture], number: signal.Signals
 ) -> None:
     window = look()
@@ -190,7 +190,7 @@ def test_closed_window_ends_it(look: Callable[..., Picture]) -> None:
     assert window.close_window() in (-signal.SIGHUP, 0)  # what it notices first
 
 
-def test_ctrl_z_gives_the_screen_back_until_it_goes_on(
+def test_ctrl_z_restores_the_screen_until_the_program_continues(
     queue: Client, look: Callable[..., Picture]
 ) -> None:
     window = look()
@@ -205,7 +205,7 @@ def test_ctrl_z_gives_the_screen_back_until_it_goes_on(
     window.wait_for("playing")
 
 
-def test_small_terminal_has_what_matters(queue: Client, look: Callable[..., Picture]) -> None:
+def test_small_terminal_shows_the_essentials(queue: Client, look: Callable[..., Picture]) -> None:
     uids = [queue.add() for _ in range(9)]
     queue("set_bg", type="well")
     queue.tell(uids[0], "set", progress=1)
@@ -229,14 +229,14 @@ def test_table_follows_the_size_of_the_window(queue: Client, look: Callable[...,
     assert window.wait_for(uid).startswith(f"▶ {uid}  well  playing")
 
 
-def test_loss_of_the_gateway_is_told_and_survived(
+def test_lost_gateway_is_reported_and_reconnected(
     site: Site, queue: Client, look: Callable[..., Picture]
 ) -> None:
     first = queue.add()
     window = look()
     window.wait_for("live: 1 module")
     site.stop("wsgi")
-    assert window.wait_for("connection lost").endswith("; trying again")
+    assert window.wait_for("connection lost").endswith("; reconnecting")
     assert window.rows[1] == f"last seen: 1 module at {site.url}queue"
     assert first[:8] in window.rows[2]
     assert window.wait_for("Connection refused")
@@ -247,7 +247,7 @@ def test_loss_of_the_gateway_is_told_and_survived(
     assert "connection lost" not in window.screen
 
 
-def test_restart_of_the_service_is_told_and_survived(
+def test_restarted_service_is_reported_and_reconnected(
     site: Site, queue: Client, look: Callable[..., Picture]
 ) -> None:
     first = queue.add()
@@ -265,7 +265,7 @@ def test_restart_of_the_service_is_told_and_survived(
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\r\n\u202egnp.\u2028\0"
 
 
-def test_values_cannot_command_the_terminal_or_break_the_table(
+def test_values_cannot_control_the_terminal_or_break_the_table(
     queue: Client, look: Callable[..., Picture]
 ) -> None:
     texts = [HOSTILE, "x" * 10_000, "🍵" * 500, "字" * 500, "e\u0301" * 500, "עברית", "a\nb"]
@@ -299,14 +299,14 @@ def test_flood_is_drawn_ten_times_a_second_at_most_and_to_its_end(
     assert window.text.count("\x1b[J") - before < 10 * took + 2
 
 
-def test_no_color_leaves_letters_only(queue: Client, look: Callable[..., Picture]) -> None:
+def test_no_color_turns_styles_off(queue: Client, look: Callable[..., Picture]) -> None:
     window = look(NO_COLOR="1")
     window.wait_for("live: 0 modules")
     plain = {"\x1b[?1049h", "\x1b[?25l", "\x1b[?7l", "\x1b[H", "\x1b[2K", "\x1b[J"}
     assert set(re.findall(r"\x1b\[[?0-9;]*[A-Za-z]", window.text)) == plain
 
 
-def test_terminal_without_those_letters_gets_others(
+def test_characters_that_the_terminal_lacks_are_replaced(
     queue: Client, look: Callable[..., Picture]
 ) -> None:
     uid = queue.add()
@@ -329,9 +329,7 @@ def test_dumb_terminal_gets_lines(queue: Client, look: Callable[..., Picture], t
 # In a pipe
 
 
-def test_piped_it_prints_a_line_for_each_thing_that_happens(
-    queue: Client, pipe: Callable[..., Piped]
-) -> None:
+def test_in_a_pipe_each_change_is_a_line(queue: Client, pipe: Callable[..., Piped]) -> None:
     first = queue.add(name="first")
     piped = pipe(f"{queue.site.url}queue")
     assert piped.wait_for("watching") == f"watching {queue.site.url}queue: 1 module"
@@ -349,28 +347,28 @@ def test_piped_it_prints_a_line_for_each_thing_that_happens(
     queue.tell(first, "set", x=HOSTILE + "y" * 10_000)
     assert piped.wait_for(" x=").isprintable()
     queue("rm", uids=[first])
-    piped.wait_for(f"well {first} lost its place")
+    piped.wait_for(f"well {first} ending")
     piped.wait_for(f"well {first} gone: was removed")
     assert all(re.match(r"\d\d:\d\d:\d\d ", line) and len(line) < 500 for line in piped.lines)
     assert piped.end() == (0, "")
 
 
-def test_piped_it_tells_of_a_lost_connection_once_and_goes_on(
+def test_in_a_pipe_a_lost_connection_is_reported_once(
     site: Site, queue: Client, pipe: Callable[..., Piped]
 ) -> None:
     piped = pipe(f"{site.url}queue")
     piped.wait_for("watching")
     site.stop("wsgi")
-    piped.wait_for("connection lost: Connection refused; trying again")
+    piped.wait_for("connection lost: Connection refused; reconnecting")
     uid = queue.add()
     site.start("wsgi")
-    piped.wait_for("connected again")
+    piped.wait_for("reconnected")
     piped.wait_for(f"well {uid} added")
     lost = [line.partition(" ")[2] for line in piped.lines if "connection lost" in line]
     assert len(lost) == len(set(lost))
 
 
-def test_json_lines_add_up_to_what_commands_tell(
+def test_json_lines_add_up_to_the_answers_of_commands(
     site: Site, queue: Client, pipe: Callable[..., Piped]
 ) -> None:
     first = queue.add(name="first")
@@ -382,7 +380,7 @@ def test_json_lines_add_up_to_what_commands_tell(
             heard = json.loads(line)
             assert set(heard) == {"event", "id", "data"}
             event = shmz_watch.Event(heard["event"], heard["id"], json.dumps(heard["data"]))
-            live = shmz_watch.add_up(live, event)
+            live = shmz_watch.apply_event(live, event)
         return {"modules": live.modules, "background": live.background}
 
     def agree() -> None:
@@ -404,13 +402,13 @@ def test_json_lines_add_up_to_what_commands_tell(
     site.start("queue")
     queue.add()
     agree()
-    status, complaints = piped.end()
+    status, errors = piped.end()
     assert status == 0
-    assert all(line.startswith("shmz: connection lost: ") for line in complaints.splitlines())
-    assert complaints
+    assert all(line.startswith("shmz: connection lost: ") for line in errors.splitlines())
+    assert errors
 
 
-def test_reader_that_leaves_ends_it_silently_though_nothing_happens(site: Site) -> None:
+def test_closed_output_ends_it_silently_even_without_events(site: Site) -> None:
     command = f"{sys.executable} {SHMZ} -e {site.url}queue watch | head -1; echo ${{PIPESTATUS[*]}}"
     ran = subprocess.run(
         ["bash", "-c", command], env=environ(), capture_output=True, text=True, timeout=PATIENCE
@@ -420,7 +418,7 @@ def test_reader_that_leaves_ends_it_silently_though_nothing_happens(site: Site) 
     assert (statuses, ran.stderr) == ("0 0", "")
 
 
-def test_sigterm_is_what_it_ends_by_in_a_pipe_too(
+def test_sigterm_ends_it_in_a_pipe_too(
     strange: Callable[..., Strange], pipe: Callable[..., Piped]
 ) -> None:
     piped = pipe(strange(b":\n\n" + SNAPSHOT).url)
@@ -431,7 +429,7 @@ def test_sigterm_is_what_it_ends_by_in_a_pipe_too(
 # What it watches
 
 
-def test_another_service_is_named_after_it_or_with_e(
+def test_another_service_can_be_named_after_it_or_with_e(
     site: Site, pipe: Callable[..., Piped]
 ) -> None:
     pool = Client(site, "pool")
@@ -458,7 +456,7 @@ def refused(*words: str, **variables: str) -> tuple[int, str]:
     return ended.returncode, ended.stderr.removeprefix("shmz: ").removesuffix("\n")
 
 
-def test_wrong_name_and_service_without_events_are_told_in_the_words_of_the_server(
+def test_refusals_are_reported_in_the_words_of_the_server(
     make_site: Callable[..., Site],
 ) -> None:
     probe = [sys.executable, str(CHILDREN / "svc_probe.py"), "probe"]
@@ -469,24 +467,24 @@ def test_wrong_name_and_service_without_events_are_told_in_the_words_of_the_serv
         assert refused("-e", url, "watch") == (1, line)
 
 
-def test_server_that_is_not_there_at_first_is_told(make_site: Callable[..., Site]) -> None:
+def test_missing_server_is_reported(make_site: Callable[..., Site]) -> None:
     url = f"{make_site().url}queue"
-    line = f"no answer from {url}/events: Connection refused; {ELSEWHERE}"
+    line = f"no answer from {url}/events: Connection refused; {URL_HINT}"
     assert refused("-e", url, "watch") == (3, line)
 
 
-def test_service_that_does_not_run_at_first_is_told(make_site: Callable[..., Site]) -> None:
+def test_missing_service_is_reported(make_site: Callable[..., Site]) -> None:
     site = make_site().start("wsgi")
     line = "service 'queue' is not running"
     assert refused("-e", f"{site.url}queue", "watch") == (3, line)
 
 
 @pytest.mark.parametrize("words", [["a", "b"], ["x=1"], ["http://"]], ids=" ".join)
-def test_wrong_usage_is_told(words: list[str]) -> None:
+def test_wrong_usage_is_reported(words: list[str]) -> None:
     assert refused("watch", *words)[0] == 2
 
 
-def test_token_is_shown(make_site: Callable[..., Site], tmp_path: Path) -> None:
+def test_token_is_sent(make_site: Callable[..., Site], tmp_path: Path) -> None:
     site = make_site(services=("wsgi", "queue"), settings={"queue": {"modules": KINDS}})
     site.settings["tokens_path"] = str(site.folder / "tokens.json")
     site.settings_file.write_text(json.dumps(site.settings))
@@ -520,34 +518,34 @@ def copied(tmp_path: Path) -> Path:
 
 
 def run_file(file: Path, *words: str) -> tuple[int, str, str]:
-    """Run it as it is, without Python before it; exit status, output, complaint."""
+    """Run it directly, not as an argument of Python. Returns exit status, output, errors."""
     ended = subprocess.run(
         [file, *words], capture_output=True, env=environ(), text=True, timeout=PATIENCE
     )
     return ended.returncode, ended.stdout, ended.stderr
 
 
-def test_shmz_copied_alone_says_what_watch_needs(copied: Path) -> None:
+def test_shmz_without_shmz_watch_reports_the_missing_file(copied: Path) -> None:
     (copied / "shmz-watch").unlink()
-    line = f"watch needs the file shmz-watch beside shmz, and it is not in {str(copied)!r}"
+    line = f"watch needs the file shmz-watch, which is not in {str(copied)!r}"
     assert run_file(copied / "shmz", "watch") == (2, "", f"shmz: {line}\n")
     assert run_file(copied / "shmz", "--help")[0] == 0
 
 
-def test_shmz_watch_copied_alone_says_what_it_needs(copied: Path) -> None:
+def test_shmz_watch_without_shmz_reports_the_missing_file(copied: Path) -> None:
     (copied / "shmz").unlink()
-    line = f"shmz-watch needs a file that is not there: {str(copied / 'shmz')!r}"
+    line = f"shmz-watch needs a file that does not exist: {str(copied / 'shmz')!r}"
     assert run_file(copied / "shmz-watch") == (2, "", f"shmz: {line}\n")
 
 
-def test_both_files_watch_from_wherever_they_are_linked_to_and_leave_nothing_beside_them(
+def test_both_files_work_through_links_and_leave_no_files_behind(
     copied: Path,
 ) -> None:
     (copied / "bin").mkdir()
     for name in ("shmz", "shmz-watch"):
         (copied / "bin" / name).symlink_to(copied / name)
     url = "http://127.0.0.1:1/pool/events"
-    refused = f"shmz: no answer from {url}: Connection refused; {ELSEWHERE}\n"
+    refused = f"shmz: no answer from {url}: Connection refused; {URL_HINT}\n"
     for folder in (copied, copied / "bin"):
         for file, *words in (["shmz", "watch"], ["shmz-watch"]):
             asked = [*words, "-e", "http://127.0.0.1:1/queue", "pool"]
@@ -557,7 +555,7 @@ def test_both_files_watch_from_wherever_they_are_linked_to_and_leave_nothing_bes
     assert {file.name for file in copied.rglob("*")} == {"shmz", "shmz-watch", "bin"}
 
 
-def test_shmz_watch_by_itself_ends_as_shmz_watch_does(strange: Callable[..., Strange]) -> None:
+def test_shmz_watch_run_directly_has_the_same_exit_status(strange: Callable[..., Strange]) -> None:
     for number, status in ((signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)):
         server = strange(b":\n\n" + SNAPSHOT)
         window = Picture([SHMZ.with_name("shmz-watch"), "-e", server.url], environ())
@@ -638,7 +636,7 @@ SNAPSHOT = (
 )
 
 
-def test_unknown_events_and_fields_are_overlooked(
+def test_unknown_events_and_fields_are_ignored(
     strange: Callable[..., Strange], pipe: Callable[..., Piped]
 ) -> None:
     news = b'id: 2\nevent: news\ndata: "!"\n\ndata: 3\n\nid:3\nevent:change\ndata:{"new": 1}\n\n'
@@ -666,41 +664,41 @@ def test_unknown_events_and_fields_are_overlooked(
         pytest.param(b"[" * 100_000, id="deep"),
     ],
 )
-def test_event_that_makes_no_sense_is_a_lost_connection_and_a_new_beginning(
+def test_invalid_event_counts_as_a_lost_connection(
     strange: Callable[..., Strange], pipe: Callable[..., Piped], nonsense: bytes
 ) -> None:
     begin = b":\n\n" + SNAPSHOT
     server = strange(begin + b"id: 2\nevent: change\ndata: " + nonsense + b"\n\n", begin)
-    reason = "it sends a change that makes no sense" if nonsense else "the server has ended it"
+    reason = "the server has sent an invalid change" if nonsense else "closed by the server"
     piped = pipe(server.url)  # an event without data is none
-    piped.wait_for(f"connection lost: {reason}; trying again")
-    piped.wait_for("connected again")
+    piped.wait_for(f"connection lost: {reason}; reconnecting")
+    piped.wait_for("reconnected")
     assert server.last_ids == [None, None if nonsense else "1"]
 
 
 def test_silent_server_counts_as_lost(strange: Callable[..., Strange]) -> None:
     server = strange(b":\n\n" + SNAPSHOT)
     service = shmz.Service(f"{server.url}events", 0.3)
-    told = shmz_watch.follow(service, server.url)
-    lost = next(live.lost for _, live in told if live.lost)
-    assert lost == "nothing heard for 0.3 s"
-    next(told)
+    updates = shmz_watch.follow(service, server.url)
+    lost = next(live.lost for _, live in updates if live.lost)
+    assert lost == "no data for 0.3 s"
+    next(updates)
     assert server.last_ids == [None, "1"], "it comes back with the last id"
-    told.close()
+    updates.close()
 
 
 @pytest.mark.parametrize("timeout", ["1", "15", "19.5"])
-def test_patience_that_is_shorter_than_a_service_may_be_silent_is_refused(
+def test_timeout_below_the_silence_of_services_is_refused(
     strange: Callable[..., Strange], pipe: Callable[..., Piped], timeout: str
 ) -> None:
     server = strange(SNAPSHOT)
-    status, complaint = pipe(server.url, "--timeout", timeout).wait()
-    assert (status, complaint.count("\n")) == (2, 1)
-    assert complaint.startswith(f"shmz: watch needs a --timeout of 20 or more, not {timeout}: ")
+    status, error = pipe(server.url, "--timeout", timeout).wait()
+    assert (status, error.count("\n")) == (2, 1)
+    assert error.startswith(f"shmz: watch needs a --timeout of at least 20, not {timeout}: ")
     assert server.last_ids == []
 
 
-def test_refusal_later_on_ends_it_and_is_told_on_the_screen_from_before(
+def test_later_refusal_ends_it_and_is_reported_after_the_table(
     strange: Callable[..., Strange],
 ) -> None:
     server = strange(b":\n\n" + SNAPSHOT, None, b"")
@@ -714,11 +712,11 @@ def test_refusal_later_on_ends_it_and_is_told_on_the_screen_from_before(
         window.close()
 
 
-def test_server_that_ends_before_it_has_told_anything_is_asked_again(
+def test_server_that_closes_before_its_first_event_is_asked_again(
     strange: Callable[..., Strange], pipe: Callable[..., Piped]
 ) -> None:
     piped = pipe(strange(b":\n\n", SNAPSHOT).url)
-    piped.wait_for("connection lost: the server has ended it; trying again")
+    piped.wait_for("connection lost: closed by the server; reconnecting")
     piped.wait_for("watching")
 
 
@@ -726,7 +724,7 @@ def test_server_that_ends_before_it_has_told_anything_is_asked_again(
     ("progress", "percent"),
     [(0, 0), (0.29, 29), (0.57, 57), (0.999, 99), (0.9999999, 99), (1, 100)],
 )
-def test_percent_are_those_that_are_done(progress: float, percent: int) -> None:
+def test_percentage_is_rounded_down(progress: float, percent: int) -> None:
     assert shmz_watch.draw_bar(progress, 10).endswith(f" {percent:3}%")
 
 
@@ -754,23 +752,23 @@ LIVES = st.builds(
     background=st.none() | MODULES,
     gone=st.lists(st.fixed_dictionaries({"uid": TEXTS, "type": TEXTS, "reason": TEXTS})),
     lost=st.none() | TEXTS,
-    begun=st.just(True),
+    has_begun=st.just(True),
 )
 
 
-#: Control characters, halves of letters, ends of lines and paragraphs.
-UNFIT = {"Cc", "Cs", "Zl", "Zp"}
+#: Control characters, surrogates, ends of lines and paragraphs.
+UNSAFE = {"Cc", "Cs", "Zl", "Zp"}
 REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def is_plain(lines: Iterable[str]) -> bool:
-    """Whether there is nothing that a terminal obeys, breaks a line at or is reordered by."""
-    return not any(category(c) in UNFIT or bidirectional(c) in REORDERING for c in "".join(lines))
+    """Return True if nothing in the lines controls a terminal, or breaks or reorders a line."""
+    return not any(category(c) in UNSAFE or bidirectional(c) in REORDERING for c in "".join(lines))
 
 
 @settings(deadline=None, max_examples=300)
 @given(live=LIVES, columns=st.integers(1, 200), height=st.integers(1, 40))
-def test_picture_fits_into_any_window_and_has_no_control_characters(
+def test_table_fits_any_terminal_and_has_no_control_characters(
     live: Any, columns: int, height: int
 ) -> None:
     lines = shmz_watch.render(live, columns, height)
@@ -781,6 +779,6 @@ def test_picture_fits_into_any_window_and_has_no_control_characters(
 
 @settings(deadline=None, max_examples=100)
 @given(before=LIVES, after=LIVES)
-def test_lines_have_no_control_characters_whatever_happens(before: Any, after: Any) -> None:
-    assert is_plain(shmz_watch.happened(before, after))
-    assert shmz_watch.happened(after, after) == []
+def test_lines_never_contain_control_characters(before: Any, after: Any) -> None:
+    assert is_plain(shmz_watch.describe_changes(before, after))
+    assert shmz_watch.describe_changes(after, after) == []
