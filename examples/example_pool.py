@@ -1,11 +1,11 @@
-"""A pool of jobs: each runs one of the commands that the settings name, all at the same time.
+"""A pool of jobs, which run at the same time. Each runs one of the commands in the settings.
 
 SHMOOZE_SETTINGS=examples/settings.json python examples/example_pool.py
 """
 
 from gevent import monkey
 
-monkey.patch_all()  # first of all: what is imported before it would block the whole service
+monkey.patch_all()  # before all other imports: unpatched code would block the service
 
 import sys
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""A queue that counts down, one countdown after the other, and shows a clock in between.
+"""A queue of countdowns, with a clock as the background while the queue is empty.
 
 SHMOOZE_SETTINGS=examples/settings.json python examples/example_queue.py
 """
 
 from gevent import monkey
 
-monkey.patch_all()  # first of all: what is imported before it would block the whole service
+monkey.patch_all()  # before all other imports: unpatched code would block the service
 
 import sys
 from pathlib import Path

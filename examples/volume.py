@@ -1,6 +1,6 @@
-"""A service of one's own: it answers `get_vol` and `set_vol`.
+"""A custom service with the commands `get_vol` and `set_vol`.
 
-Name it in the settings (`"ports": {…, "vol": 5600}`), start it, and it is behind the gateway:
+Add it to the settings (`"ports": {…, "vol": 5600}`) and start it. The gateway then offers it:
 
     python examples/volume.py
     shmz -e vol set_vol vol=30

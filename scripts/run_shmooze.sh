@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Run a whole shmooze application in the foreground, for debugging: gateway, queue and pool under
-# supervisord, everything they print on this terminal. Ctrl-C ends them all, and so does closing
-# the terminal.
+# supervisord, with all output on this terminal. Ctrl-C ends everything, and so does closing the
+# terminal.
 #
 #     scripts/run_shmooze.sh [SETTINGS.json [SUPERVISORD.conf]]
 #
-# The defaults are examples/settings.json and the supervisord.conf of this checkout. Which programs
-# run is said by SUPERVISORD.conf alone: with SETTINGS.json only, it is still the gateway and the
-# example queue and pool, on the ports of that file, and without what has no port there. Module
-# types in it are not looked at then.
+# The defaults are examples/settings.json and the supervisord.conf of this checkout. SUPERVISORD.conf
+# alone determines which programs run. With SETTINGS.json only, these are still the gateway and the
+# example queue and pool, on the ports of that file; a program without a port there is left out, and
+# module types in the file are ignored.
 set -euo pipefail
 settings=$(realpath -m "${1:-$(dirname "$0")/../examples/settings.json}")
 conf=$(realpath -m "${2:-$(dirname "$0")/../supervisord.conf}")
@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 scripts/venv supervisor
 export PATH="$PWD/.venv/bin:$PATH" SHMOOZE_SETTINGS=$settings
 
-# Settings and tokens are checked and ports are tried before anything starts.
+# Check settings, tokens and ports before anything starts.
 found=$(python - <<'PYTHON'
 import socket, sys
 from shmooze import settings
@@ -43,17 +43,17 @@ read -r url services <<<"$found"
 
 echo "shmooze: $url  (settings: $settings; Ctrl-C ends it)"
 
-# Of the examples, those run that have a port.
+# Leave out examples that have no port.
 left_out=()
 if [ $# -lt 2 ]; then
     for program in queue pool; do
         [[ " $services " == *" $program "* ]] || left_out+=("$program")
     done
 fi
-[ ${#left_out[@]} = 0 ] || echo "shmooze: not in \`ports\`, so left out: ${left_out[*]}"
+[ ${#left_out[@]} = 0 ] || echo "shmooze: not started, since not in \`ports\`: ${left_out[*]}"
 
-# Log files are for where nobody watches: here, a copy of the configuration has all on the screen.
-# It is the copy that `supervisorctl reread` reads.
+# Use a copy of the configuration that sends all output to the screen instead of log files.
+# `supervisorctl reread` reads this copy, too.
 shown=$(mktemp)
 trap 'rm -f "$shown"' EXIT
 python - "$conf" "${left_out[@]}" >"$shown" <<'PYTHON' || exit 2
@@ -69,7 +69,7 @@ text = re.sub(r"(?m)^(stdout_)?logfile_maxbytes *=.*\n", "", text)
 for key, target in (("stdout_logfile", "/dev/stdout"), ("logfile", "/dev/null")):
     text = re.sub(rf"(?m)^{key} *=(?! *NONE\b).*", f"{key}={target}\n{key}_maxbytes=0", text)
 for section in re.split(r"(?m)^(?=\[)", text):
-    if section.startswith("[include]"):  # relative names are those beside the original
+    if section.startswith("[include]"):  # relative names refer to the original's folder
         section = re.sub(
             r"(?m)^(files *[=:])(.*)$",
             lambda m: " ".join([m[1], *(os.path.join(here, each) for each in m[2].split())]),
@@ -79,8 +79,8 @@ for section in re.split(r"(?m)^(?=\[)", text):
         print(section)
 PYTHON
 
-# Two things that supervisord does not expect of a terminal: that it goes away (it would take the
-# hangup for a wish to start everything anew), and that it cannot be written to any more.
+# supervisord does not expect that a terminal is closed (it takes the hangup as a request to restart
+# everything) or that writing to it fails.
 exec {screen}> >(trap '' INT TERM HUP; cat 2>/dev/null || cat >/dev/null)
 pump=$! supervisord='' over=''
 trap 'over=yes; kill -TERM $supervisord 2>/dev/null' INT TERM HUP

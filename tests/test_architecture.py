@@ -130,6 +130,54 @@ def test_gateway_knows_services_and_no_modules() -> None:
     assert OURS["shmooze.wsgi"] <= GATEWAY
 
 
+#: What may deal with processes of the operating system: their own package, the programs that are
+#: such processes, and the child's side of a module.
+KNOW_PROCESSES = ("shmooze.processes", "shmooze.runtime", "shmooze.modules.pymodule")
+#: Where the launchers of a service are chosen.
+CHOOSES_LAUNCHERS = "shmooze.broker.launchers"
+PROCESS_FUNCTIONS = {"fork", "getpid", "getpgid", "kill", "killpg", "pidfd_open", "wait", "waitpid"}
+PROCESS_LIBRARIES = {"gevent.os", "gevent.subprocess", "multiprocessing", "psutil", "subprocess"}
+OTHERS = sorted(name for name in ALL_MODULES if not name.startswith(KNOW_PROCESSES))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_only_the_contract_of_processes_is_used_outside_their_package(name: str) -> None:
+    used = {each for each in OURS[name] if each.startswith("shmooze.processes")}
+    launchers = {"shmooze.processes.local"} if name == CHOOSES_LAUNCHERS else set()
+    assert used <= {"shmooze.processes.contract"} | launchers
+    assert not imports(name) & PROCESS_LIBRARIES
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_no_pid_and_no_proc_is_used_outside_the_package_of_processes(name: str) -> None:
+    assert _uses_of_processes(ALL_MODULES[name].read_text()) == []
+
+
+def test_uses_of_pids_and_proc_are_found() -> None:
+    code = '"""/proc"""\nopen(f"/proc/{process.pid}/stat")\nos.kill(1, 9)\ngreenlet.kill()'
+    assert sorted(_uses_of_processes(code)) == ["/proc/", "os.kill", "process.pid"]
+
+
+def _uses_of_processes(code: str) -> list[str]:
+    """Return all strings with /proc, except docstrings, and all uses of pids in some code."""
+    tree = ast.parse(code)
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    return [use for node in ast.walk(tree) if id(node) not in docstrings for use in _use(node)]
+
+
+def _use(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and "/proc" in node.value:
+        yield node.value
+    if isinstance(node, ast.Attribute):
+        text = ast.unparse(node)
+        if node.attr == "pid" or text in {f"os.{name}" for name in PROCESS_FUNCTIONS}:
+            yield text
+
+
 @pytest.mark.parametrize("name", sorted(GROUND))
 def test_ground_floor_stands_on_the_standard_library(name: str) -> None:
     foreign = {other for other in imports(name) if other.split(".")[0] != "shmooze"}

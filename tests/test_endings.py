@@ -1,6 +1,6 @@
-"""No process is ever left behind: every stubborn child against every cause of an end.
+"""No process is ever left behind: every kind of stubborn child against every cause of an end.
 
-Survivors are counted by what the children wrote down themselves, not by any means of shmooze.
+Survivors are counted by what the children recorded themselves, without any help from shmooze.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from support import (
 )
 from terminal import Terminal
 
-#: Those that come to play.
+#: Kinds that reach the state `playing`.
 PLAYING = (
     "ignores-rm",
     "ignores-sigterm",
@@ -42,10 +42,10 @@ PLAYING = (
     "chain-of-sessions",
 )
 
-#: Those that are still starting, or being ended at their start, when the cause comes.
+#: Kinds that are still starting, or already being ended, when the cause of the end comes.
 STARTING = ("never-connects", "connects-one-stream", "exits-before-init", "refuses-init")
 
-#: Those that `add` refuses, and what it says.
+#: Kinds that `add` refuses, and the refusal.
 REFUSED = {
     "never-connects": "did not connect its command stream within 0.5 s",
     "connects-one-stream": "did not connect its update stream within 0.5 s",
@@ -55,12 +55,12 @@ REFUSED = {
 
 PATIENCE = {"natural_death_timeout": 0.4, "sigterm_timeout": 0.4}
 
-#: Seconds that the ladder takes at the most, on a machine that has other things to do as well.
+#: Maximum number of seconds that the ladder takes on a busy machine.
 LADDER = sum(PATIENCE.values()) + 20.0
 
 
 def kinds(connect_timeout: float) -> dict[str, dict[str, Any]]:
-    """All stubborn children as module types; those that do not connect get so many seconds."""
+    """All stubborn children as module types. `connect_timeout` is for those that never connect."""
     return {
         kind: {
             "process": child("stubborn", kind),
@@ -73,17 +73,17 @@ def kinds(connect_timeout: float) -> dict[str, dict[str, Any]]:
 
 
 class Endings:
-    """A pool of stubborn children, and the list of all processes that they have made."""
+    """A pool of stubborn children, and the list of all processes that they started."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.uids: dict[str, str] = {}
         self.adds: list[threading.Thread] = []
-        #: What the adds that did not succeed were told.
+        #: Errors of failed adds by kind.
         self.refusals: dict[str, str] = {}
 
     def fill(self) -> None:
-        """Add one of each kind. Those of STARTING are under way when this returns."""
+        """Add one of each kind. Those of STARTING are still starting when this returns."""
         for kind in PLAYING:
             self.uids[kind] = self.site.ask("pool", "add", type=kind)["uid"]
         for kind in STARTING:
@@ -101,7 +101,7 @@ class Endings:
             pass  # the service was killed
 
     def recorded(self, kind: str) -> list[tuple[int, int]]:
-        """Pid and time of start of all processes that children of a kind have made."""
+        """Return pid and start time of all processes started by children of a kind."""
         listed = self.site.folder / f"pids-{kind}"
         lines = listed.read_text().splitlines() if listed.exists() else []
         return [(int(pid), int(started)) for pid, started in map(str.split, lines)]
@@ -112,12 +112,12 @@ class Endings:
 
     @property
     def service(self) -> int:
-        """The guardian's one child."""
+        """The only child of the guardian."""
         (service,) = (pid for pid, parent in _parents().items() if parent == self.guardian)
         return service
 
     def survivors(self) -> list[str]:
-        """Kind and pid of every recorded process that is still the same and alive."""
+        """Return kind and pid of every recorded process that is still alive."""
         living = {(pid, _started(pid)) for pid in _parents()}
         return [
             f"{kind} {pid}"
@@ -227,7 +227,9 @@ def test_the_childs_own_end_leaves_nothing(pool: Endings, how: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
-def test_a_signal_to_end_leaves_nothing_and_status_0(pool: Endings, number: signal.Signals) -> None:
+def test_a_stop_signal_leaves_nothing_and_exits_with_status_0(
+    pool: Endings, number: signal.Signals
+) -> None:
     pool.fill()
     assert pool.end_service(pool.guardian, with_signal=number) == 0
     assert pool.survivors() == []
@@ -237,7 +239,7 @@ def test_a_signal_to_end_leaves_nothing_and_status_0(pool: Endings, number: sign
     )
 
 
-def test_two_sigterms_are_as_one(pool: Endings) -> None:
+def test_a_second_sigterm_changes_nothing(pool: Endings) -> None:
     pool.fill()
     guardian = pool.guardian
     assert pool.end_service(guardian, guardian, with_signal=signal.SIGTERM) == 0
@@ -248,7 +250,7 @@ def test_two_sigterms_are_as_one(pool: Endings) -> None:
 def test_a_signal_to_the_process_group_leaves_nothing(
     make_site: Callable[..., Site], number: signal.Signals
 ) -> None:
-    """Both have it, service and guardian: by the second the service ends, the first it takes."""
+    """Service and guardian both get it. SIGQUIT stops the service, SIGABRT kills it."""
     pool = make_pool(make_site, ["setsid"])
     pool.fill()
     process = pool.site.processes.pop("pool")
@@ -258,7 +260,7 @@ def test_a_signal_to_the_process_group_leaves_nothing(
     pool.join_adds()
 
 
-#: How a service may be started: what whoever starts it hands on to it.
+#: What a service may inherit from whatever starts it.
 INHERITED = {
     "SIGCHLD ignored": ["env", "--ignore-signal=CHLD"],
     "SIGCHLD blocked": ["env", "--block-signal=CHLD"],
@@ -304,7 +306,7 @@ def test_sigkill_of_the_guardian_leaves_nothing(pool: Endings) -> None:
     wait_until(lambda: not is_alive(service), "the service has ended too")
 
 
-def test_next_start_ends_what_sigkill_of_both_has_left(pool: Endings) -> None:
+def test_the_next_start_ends_what_sigkill_of_both_left_behind(pool: Endings) -> None:
     pool.fill()
     os.kill(pool.guardian, signal.SIGSTOP)  # or it would see the service die first
     pool.end_service(pool.service, pool.guardian, with_signal=signal.SIGKILL)
@@ -317,7 +319,7 @@ def test_next_start_ends_what_sigkill_of_both_has_left(pool: Endings) -> None:
 
 @pytest.fixture
 def in_a_terminal(make_site: Callable[..., Site]) -> Iterator[tuple[Endings, Terminal]]:
-    """The same pool, run by scripts/run_shmooze.sh under the project's own supervisord.conf."""
+    """The same pool, run by scripts/run_shmooze.sh with the project's supervisord.conf."""
     site = make_site(services=("wsgi", "queue", "pool"))
     site.settings |= {name: {"modules": kinds(connect_timeout=1000)} for name in ("queue", "pool")}
     site.settings_file.write_text(json.dumps(site.settings))
@@ -331,7 +333,7 @@ def in_a_terminal(make_site: Callable[..., Site]) -> Iterator[tuple[Endings, Ter
 
 
 @pytest.mark.parametrize("way", ["Ctrl-C", "closing the terminal"])
-def test_end_of_a_terminal_leaves_nothing(
+def test_ctrl_c_and_closing_the_terminal_leave_nothing(
     in_a_terminal: tuple[Endings, Terminal], way: str
 ) -> None:
     pool, terminal = in_a_terminal
@@ -388,7 +390,7 @@ class Hanging:
         self.outcome = ""
 
     def hang(self, cmd: str) -> str:
-        """Have a module hang in `cmd`; its uid."""
+        """Let a module hang in `cmd`. Returns its uid."""
         self.waiting = threading.Thread(target=self._hang, args=[cmd])
         self.waiting.start()
         heard = self.site.folder / "times-hung"
@@ -416,7 +418,7 @@ def hanging(make_site: Callable[..., Site]) -> Hanging:
     return Hanging(make_site)
 
 
-#: Where a module may hang, and what those are told who have waited for it when it is removed.
+#: Commands in which a module may hang, and the outcome for the waiting client on removal.
 HANGS = {
     "init": "moody was removed before it had started",
     "play": "done",
@@ -448,7 +450,7 @@ def test_stop_does_not_wait_for_a_command_that_hangs(hanging: Hanging, cmd: str)
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a pid namespace of one's own needs root here")
 def test_pid_1_of_a_container_leaves_nothing(make_site: Callable[..., Site]) -> None:
-    """The pool is the first process of a pid namespace: nobody else would reap or end anything."""
+    """The pool is pid 1 of its namespace: nothing else reaps or ends processes."""
     unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
     site = make_pool(make_site, unshare).site
     for kind in PLAYING:
@@ -464,7 +466,7 @@ def test_pid_1_of_a_container_leaves_nothing(make_site: Callable[..., Site]) -> 
     assert site.survivors() == []
 
 
-#: A pool that soon tells what holds a process, and soon gives up.
+#: A pool that soon logs what keeps a process alive, and soon gives up.
 HASTY_POOL = """
 from shmooze.runtime.patch import patch_all
 patch_all()
@@ -475,7 +477,7 @@ runpy.run_module("shmooze.pool", run_name="__main__")
 """
 
 
-def test_a_debugger_that_keeps_a_module_is_named_and_holds_nobody_up(
+def test_a_debugger_that_holds_a_module_is_named_and_does_not_delay_the_stop(
     make_site: Callable[..., Site],
 ) -> None:
     types = {"well": {"process": child("well"), **PATIENCE}}
@@ -501,10 +503,10 @@ def test_a_debugger_that_keeps_a_module_is_named_and_holds_nobody_up(
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a pid namespace of one's own needs root here")
-def test_with_a_foreign_proc_modules_play_and_end_and_one_line_says_what_is_weaker(
+def test_with_a_foreign_proc_modules_play_and_end_with_one_warning(
     make_site: Callable[..., Site],
 ) -> None:
-    """As in a container that has been given no /proc of its own."""
+    """As in a container without a /proc of its own."""
     site = make_pool(make_site, ["unshare", "--pid", "--fork", "--kill-child"]).site
     pool = Client(site, "pool")
     for kind in ("ignores-rm", "ignores-sigterm", "stopped", "has-children"):
@@ -521,7 +523,7 @@ def test_with_a_foreign_proc_modules_play_and_end_and_one_line_says_what_is_weak
     assert unshared.wait(LADDER) == 0
 
 
-def test_without_pidfds_it_says_what_is_not_guaranteed_and_ends_process_groups(
+def test_without_pidfds_process_groups_are_ended_and_a_warning_is_logged(
     make_site: Callable[..., Site],
 ) -> None:
     code = (
@@ -540,7 +542,7 @@ def test_without_pidfds_it_says_what_is_not_guaranteed_and_ends_process_groups(
     wait_until(lambda: len(pool.site.ask("pool", "gone")) == 4, "all are gone")
 
 
-def test_where_realtime_is_limited_it_says_so_and_daemons_end_with_the_service(
+def test_if_realtime_is_limited_daemons_end_with_the_service_and_a_warning_is_logged(
     make_site: Callable[..., Site],
 ) -> None:
     pool = make_pool(make_site, ["prlimit", "--rttime=3600000000:3600000000"])

@@ -1,4 +1,4 @@
-"""The examples do what their pages say."""
+"""The examples do what their descriptions say."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_countdown_counts_pauses_takes_more_time_and_leaves(site: Site) -> None:
     assert site.ask("queue", "queue")[0] == {"uid": first, "type": "countdown", "state": "playing"}
 
 
-def test_clock_plays_in_the_background(site: Site) -> None:
+def test_clock_plays_as_the_background(site: Site) -> None:
     uid = site.ask("queue", "set_bg", type="clock", args={"format": "%Y"})["uid"]
     wait_until(
         lambda: site.ask("queue", "ask_background", uid=uid, parameters=["time"]), "the time"
@@ -64,7 +64,7 @@ def test_jobs_process_ends_with_the_job(site: Site) -> None:
     wait_until(lambda: len(site.survivors()) == before, "both are gone")
 
 
-def test_volume_is_behind_the_gateway_as_soon_as_ports_names_it(
+def test_gateway_offers_volume_once_it_is_in_ports(
     make_site: Callable[..., Site],
 ) -> None:
     site = make_site(services=("wsgi", "vol"), programs=EXAMPLES).start()

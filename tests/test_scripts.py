@@ -33,7 +33,7 @@ def terminal(make_site: Callable[..., Site], run_shmooze: Callable[[Site], Termi
     return run_shmooze(make_site(settings={"jobs": {"sleep": ["sleep", "1000"]}}))
 
 
-def test_run_shmooze_brings_up_the_page_says_its_url_and_ctrl_c_leaves_nothing(
+def test_run_shmooze_prints_its_url_serves_the_page_and_leaves_nothing_after_ctrl_c(
     terminal: Terminal,
 ) -> None:
     site = terminal.site
@@ -69,20 +69,20 @@ def test_supervisorctl_stops_one_service_with_all_its_children(terminal: Termina
     assert http(f"{site.url}pool", {"cmd": "pool"}).status == 502
 
 
-def test_application_with_no_pool_runs_without_it(
+def test_application_without_a_pool_runs_without_it(
     make_site: Callable[..., Site], run_shmooze: Callable[[Site], Terminal]
 ) -> None:
     site = make_site(services=("wsgi", "queue"))
     terminal = run_shmooze(site)
     terminal.wait_running()
-    assert "shmooze: not in `ports`, so left out: pool" in terminal.text
+    assert "shmooze: not started, since not in `ports`: pool" in terminal.text
     assert http(f"{site.url}queue", {"cmd": "queue"}).json["success"]
     assert "spawned: 'pool'" not in terminal.text
     assert terminal.press_ctrl_c() == 0
     assert site.survivors() == []
 
 
-def test_taken_port_is_named_and_nothing_is_left_running(
+def test_port_in_use_is_reported_and_nothing_is_left_running(
     make_site: Callable[..., Site], run_shmooze: Callable[[Site], Terminal]
 ) -> None:
     site = make_site()
@@ -105,7 +105,7 @@ def test_broken_settings_are_one_line(
     assert "broken JSON at line 1 column 2" in terminal.text.splitlines()[-1]
 
 
-def test_a_token_file_that_cannot_be_used_is_one_line(
+def test_unusable_token_file_is_one_line(
     make_site: Callable[..., Site], run_shmooze: Callable[[Site], Terminal]
 ) -> None:
     terminal = run_shmooze(make_site(settings={"tokens_path": "/nowhere/tokens.json"}))
@@ -115,10 +115,10 @@ def test_a_token_file_that_cannot_be_used_is_one_line(
     assert terminal.text.splitlines()[-1] == expected + hint
 
 
-def test_under_supervisord_all_starts_whose_standard_output_is_a_socket_and_no_line_is_lost(
+def test_with_a_socket_as_standard_output_everything_starts_and_no_line_is_lost(
     make_site: Callable[..., Site],
 ) -> None:
-    """As systemd's journal has it."""
+    """This is how systemd's journal is attached."""
     site = make_site(settings={"jobs": {}})
     conf = site.folder / "supervisord.conf"
     examples = str(ROOT / "examples").replace("%", "%%")
@@ -145,7 +145,7 @@ def test_under_supervisord_all_starts_whose_standard_output_is_a_socket_and_no_l
         assert last.endswith(": stopping")
 
 
-def test_supervisord_conf_rotates_each_log_and_shares_none() -> None:
+def test_supervisord_conf_rotates_each_log_and_has_one_per_program() -> None:
     conf = RawConfigParser(inline_comment_prefixes=(" ;",))
     conf.read_string((ROOT / "supervisord.conf").read_text())
     logs = {

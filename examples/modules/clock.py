@@ -1,4 +1,4 @@
-"""A background that tells the time, once a second, while nothing else plays."""
+"""A background that shows the time, updated once a second while nothing else plays."""
 
 import threading
 import time

@@ -1,7 +1,7 @@
-"""A module that counts down. It pauses while it is suspended, and leaves when it is at zero.
+"""A module that counts down. It pauses while it is suspended, and leaves at zero.
 
-The shape of most modules: one thread does the work, the main thread answers commands. A queue
-starts this file; `init` brings the arguments of `add`, and nothing happens before `play`.
+Most modules have this structure: one thread does the work, the main thread answers commands. A
+queue starts this file. `init` passes the arguments of `add`, and nothing happens before `play`.
 """
 
 import threading
@@ -28,22 +28,22 @@ class Countdown(JSONParentPoller):
         """Nothing to clean up: the program ends when the queue hangs up after this answer."""
 
     def do_add(self, seconds):
-        """`shmz tell UID add seconds=5`: more time; answers what is left now."""
+        """Add time, as in `shmz tell UID add seconds=5`. Returns the seconds that are left."""
         self.total += seconds
         self.left += seconds
         self.report()
         return self.left
 
     def count(self):
-        tick = threading.Event()  # a sleep would do as well
+        tick = threading.Event()  # time.sleep would work as well
         while self.left > 0:
             self.playing.wait()
             tick.wait(min(1, self.left))
             if self.playing.is_set():
                 self.left = max(0, self.left - 1)
                 self.report()
-        self.rm()  # tells the queue that we leave, and the next one plays
-        self.close()  # wakes the main thread, which ends
+        self.rm()  # announces that this module leaves, so that the next one plays
+        self.close()  # wakes the main thread, which then exits
 
     def report(self):
         progress = 1 - self.left / self.total if self.total else 1

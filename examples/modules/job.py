@@ -1,7 +1,7 @@
 """A module that runs one command and shows its last lines of output and its exit status.
 
-Which commands there are is decided by the operator, under `jobs` in the settings; a request only
-names one. So nobody who reaches the pool can run a program of his own choice.
+The operator lists the commands under `jobs` in the settings; a request only names one of them. So
+clients cannot run programs of their own choice.
 """
 
 import collections
@@ -28,7 +28,7 @@ class Job(JSONParentPoller):
 
     def cmd_play(self):
         if self.process is None:
-            self.set_parameters({"status": "running"})  # first: it may be done in a moment
+            self.set_parameters({"status": "running"})  # first, since it may finish immediately
             self.process = subprocess.Popen(
                 self.argv,
                 stdin=subprocess.DEVNULL,
@@ -49,10 +49,10 @@ class Job(JSONParentPoller):
 
     def cmd_rm(self):
         if self.process is not None and self.process.poll() is None:
-            self.process.terminate()  # the pool ends whatever this leaves
+            self.process.terminate()  # the pool ends whatever is left
 
     def follow(self):
-        """Show the output while it comes, and the exit status when it is there; then stay."""
+        """Show the output as it arrives, then the exit status. The module stays in the pool."""
         lines = collections.deque(maxlen=LAST_LINES)
         for line in self.process.stdout:
             lines.append(line.rstrip("\n"))

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A module in bash: it counts its ticks while it plays. No library, just two TCP streams.
+# A module in bash that counts ticks while it plays. No library, just two TCP streams.
 #
-# The queue adds three arguments: host, command port, update port. Commands come down the first
-# stream, one JSON object a line, and each is answered by one line. Updates go up the second.
+# The queue adds three arguments: host, command port, update port. Commands arrive on the first
+# stream, one JSON object per line, and each is answered with one line. Updates go to the second.
 set -u
 host=${1:?} command_port=${2:?} update_port=${3:?}
 exec 3<>"/dev/tcp/$host/$command_port" 4<>"/dev/tcp/$host/$update_port"
@@ -15,8 +15,8 @@ report() {
 }
 
 while true; do
-    # Wait for a command, but for a second at the most. `read` ends with a status above 128 when
-    # its time is over, and with 1 when the queue has hung up: then it is time to go.
+    # Wait up to a second for a command. `read` returns a status above 128 after a timeout, and 1 if
+    # the queue has hung up: then the module exits.
     read -r -t 1 line <&3
     status=$?
     if [ $status -gt 128 ]; then

@@ -79,8 +79,9 @@ class Process(Protocol):
     def authenticate(self, connection: socket.socket) -> bool:
         """Return True if a connection was made by it, or by a process that it started.
 
-        Called once for every connection to its endpoint until one is accepted. Where this cannot
-        be known, be as strict as the machine allows, and mention it in `Launcher.warnings`.
+        Called for each connection to its endpoint until one is accepted. If this cannot be known
+        for certain, it is as strict as possible, and `Launcher.warnings` says so. Raises OSError if
+        the check fails; the connection is refused then.
         """
 
     def has_unread(self, connection: socket.socket) -> bool:
