@@ -1,4 +1,4 @@
-"""A well-behaved module that tells what it was born with; see born.sh."""
+"""A well-behaved module that reports what it was started with; see born.sh."""
 
 import ctypes
 import os

@@ -1,6 +1,6 @@
-# What a child is born with: the signals that it ignores or blocks; Python has its own mind about those.
-# arguments: a Python and what it has to run
-while read -r key value; do # by the shell itself, which blocks some while it waits for others
+# Records which signals a child ignores and blocks when it is started, since Python changes those.
+# Arguments: a Python and what it runs.
+while read -r key value; do # in the shell itself, which blocks some while it waits for others
     case $key in
         SigIgn:) IGNORED=$value ;;
         SigBlk:) BLOCKED=$value ;;

@@ -1,7 +1,7 @@
-"""Says of each who connects whether it is a given process: judge.py HOST [unreadable].
+"""Prints whether each connection was made by a given process: judge.py HOST [unreadable].
 
-That process is this one itself; or with `unreadable` a child of it, of the same user, whose open
-files nobody but root may see. Prints the port, and then a verdict for each connection.
+The process is this one; with `unreadable`, it is a child of the same user whose open files only
+root may see. Prints the port first, then True or False for each connection.
 """
 
 import ctypes

@@ -1,10 +1,10 @@
-"""A module on JSONParentPoller, run in one of several ways: `poller.py WAY HOST PORT PORT`.
+"""A module based on JSONParentPoller: `poller.py WAY HOST PORT PORT`.
 
-`main`: commands are handled in the main thread; `thread`: in a thread; `gevent`: the same as main
-in a script that gevent has patched; `greenlet`: in a greenlet of such a script; `hooked`: as main,
-with a `threading.excepthook` of its own.
+Ways to run it: `main`: commands are handled in the main thread; `thread`: in another thread;
+`gevent`: like main, in a program that gevent has patched; `greenlet`: in a greenlet of such a
+program; `hooked`: like main, with its own `threading.excepthook`.
 
-What its `finally` and `atexit` say is written to HERE/last-words. Runs on Python 3.8 as well.
+`finally` and `atexit` write to HERE/last-words. Compatible with Python 3.8.
 """
 
 import sys

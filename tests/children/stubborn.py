@@ -1,7 +1,7 @@
-"""Modules that do not want to end, one for each KIND: stubborn.py KIND HOST PORT PORT.
+"""Modules that resist ending, one for each KIND: stubborn.py KIND HOST PORT PORT.
 
-Every process of it writes its pid and the time of its start to HERE/pids-KIND, so that a test
-knows whom to look for. Nothing of shmooze is imported.
+Each of its processes writes its pid and start time to HERE/pids-KIND, so that a test can look for
+it. Imports nothing from shmooze.
 """
 
 import os
@@ -14,7 +14,7 @@ import time
 KIND = sys.argv[1]
 LIST = pathlib.Path(os.environ["HERE"]) / f"pids-{KIND}"
 
-#: How many processes the chains make, one after the other: bounded, in case that we fail.
+#: Processes that a chain starts, one after the other; bounded in case the test fails.
 LINKS = 400
 
 

@@ -1,5 +1,6 @@
-"""Modules that tidy up when they are removed, as programs for shmooze 1.2.4 do: each in another
-SHAPE of threads. `tidy.py SHAPE HOST PORT PORT`
+"""Modules that clean up when they are removed, as programs for shmooze 1.2.4 do.
+
+`tidy.py SHAPE HOST PORT PORT`, where SHAPE is an arrangement of threads:
 
 - `player`: a daemon thread reads the commands, the main thread stops the player;
 - `download`: the main thread reads the commands, a daemon thread deletes the download;
@@ -7,13 +8,13 @@ SHAPE of threads. `tidy.py SHAPE HOST PORT PORT`
   the download;
 - `screen`: the program's own Thread reads the commands, and the main thread, which paints, closes
   the streams and joins it;
-- `greenlet`: the main greenlet of a script that gevent has patched reads the commands, a greenlet
-  deletes the download; `reader`: the other way round;
-- `endless`, `endless-reader`: one thread reads the commands, in the second it is not the main one;
-  the other thread never ends, and nobody tells it to.
+- `greenlet`: the main greenlet of a program that gevent has patched reads the commands, another
+  greenlet deletes the download; `reader`: the other way round;
+- `endless`, `endless-reader`: one thread reads the commands (with `endless-reader` not the main
+  one); the other thread never ends, and nothing tells it to.
 
-To tidy up is to delete HERE/download, as soon as there is HERE/go. HERE/last-words tells what
-was done: "hung-up", when the reader ends; "tidied"; "atexit".
+Cleaning up means deleting HERE/download once HERE/go exists. HERE/last-words records what was
+done: "hung-up", when the reader ends; "tidied"; "atexit".
 """
 
 import sys

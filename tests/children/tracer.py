@@ -1,6 +1,6 @@
-"""A debugger that stops a process and then hears nothing more: tracer.py PID.
+"""A debugger that stops a process and then does nothing more: tracer.py PID.
 
-Prints a line when the process is its own. Exits with status 77 where it may not trace.
+Prints a line once it is attached. Exits with status 77 if tracing is not permitted.
 """
 
 import ctypes
