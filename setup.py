@@ -17,6 +17,9 @@ from setuptools import find_packages, setup
 
 version = re.search(r'__version__ = "(.+)"', (here / "shmooze/__init__.py").read_text())[1]
 
+# For the fast part of the tests.
+TEST = ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist"]
+
 setup(
     name="shmooze",
     version=version,
@@ -43,16 +46,14 @@ setup(
     ],
     extras_require={
         "supervisor": ["supervisor>=4.2.5"],
+        "test": TEST,
         "dev": [
+            *TEST,
             "axe-playwright-python",
             "build",
-            "hypothesis",
             "matplotlib",
             "mypy",
             "playwright",
-            "pytest",
-            "pytest-timeout",
-            "pytest-xdist",
             "ruff",
             "setuptools",
             "supervisor>=4.2.5",

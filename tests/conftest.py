@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,22 @@ JOBS = {
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.SIG_DFL)
+
+
+if find_spec("playwright") is None:  # as where the fast tests run
+    _here = Path(__file__).parent
+    collect_ignore = [file for file in _here.glob("test_*.py") if "playwright" in file.read_text()]
+
+#: Tests that start applications or browsers are slow. So are files that say so by the mark itself:
+#: theirs start processes by the dozen.
+SLOW_FIXTURES = {"make_site", "make_shared_site", "_examples", "browser"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before those of a mark are chosen
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 def _sites(folder: Path) -> Iterator[Callable[..., Site]]:

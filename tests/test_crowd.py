@@ -7,7 +7,6 @@ import resource
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -113,10 +112,8 @@ def test_those_that_ask_and_never_read_make_room_too(
         client = connect(stack, narrow.ports[service])
         client.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 404")
-    wait_until(lambda: connections_to(narrow.ports[service]) <= 10, "their places are free", 10)
-    begin = time.monotonic()
+    wait_until(lambda: connections_to(narrow.ports[service]) <= 10, "their places are free")
     assert narrow.stop(service) == {service: 0}
-    assert time.monotonic() - begin < 10, "its patience with answers under way is 20 s"
 
 
 @pytest.mark.parametrize("service", ["probe", "wsgi"])

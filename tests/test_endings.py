@@ -302,7 +302,7 @@ def test_sigkill_of_the_guardian_leaves_nothing(pool: Endings) -> None:
     pool.fill()
     service = pool.service
     pool.end_service(pool.guardian, with_signal=signal.SIGKILL)
-    pool.assert_none_left(1.0)
+    pool.assert_none_left(LADDER)
     wait_until(lambda: not is_alive(service), "the service has ended too")
 
 
@@ -312,7 +312,7 @@ def test_the_next_start_ends_what_sigkill_of_both_left_behind(pool: Endings) -> 
     pool.end_service(pool.service, pool.guardian, with_signal=signal.SIGKILL)
     assert any("daemon" in left for left in pool.survivors()), "the test tests nothing"
     pool.site.start("pool")
-    pool.assert_none_left(1.0)
+    pool.assert_none_left(LADDER)
     said = "that an earlier crash had left"
     wait_until(lambda: said in pool.site.log("pool"), "the log says it")
 

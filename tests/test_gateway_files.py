@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import statistics
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection, IncompleteRead
@@ -429,6 +428,8 @@ def test_a_command_over_a_kept_connection_waits_for_no_delayed_acknowledgement(
         assert json.load(client.getresponse())["result"] == number
         return (time.perf_counter() - began) * 1000
 
-    median = statistics.median([milliseconds(number) for number in range(60)])
+    # The kernel acknowledges the first ones at once. Each of the others would take 40 ms, while a
+    # busy machine delays some of them only.
+    quickest = sorted([milliseconds(number) for number in range(60)][20:])[3]
     client.close()
-    assert median < 20  # it would be 40
+    assert quickest < 20

@@ -150,7 +150,7 @@ class Twins:
 
     def compare(self, steps: list[tuple]) -> None:
         try:
-            wait_until(lambda: self.found() == self.expected(), "both agree", patience=5)
+            wait_until(lambda: self.found() == self.expected(), "both agree")
         except AssertionError:
             assert self.found() == self.expected(), f"after {steps}"
 
@@ -316,7 +316,7 @@ def test_two_clients_at_once_are_explained_by_an_order_of_their_commands(
                 done.result()
         explanations = cast.explanations(*clients)
         try:
-            wait_until(lambda: cast.outcome() in explanations, "it is explained", patience=8)
+            wait_until(lambda: cast.outcome() in explanations, "it is explained")
         except AssertionError:
             raise AssertionError(
                 f"{cast.outcome()} is none of {explanations} after {clients}, hangs: {cast.hangs}"

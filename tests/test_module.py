@@ -33,8 +33,6 @@ from support import (
 )
 
 LADDER = {"natural_death_timeout": 0.3, "sigterm_timeout": 0.3}
-#: Seconds in which every process has to be gone: the ladder, and time for a busy machine.
-IN_TIME = 0.3 + 0.3 + 3
 
 #: Behaviour of a child that obeys until it is to end, and the strongest means that ends it.
 STUBBORN = {
@@ -124,11 +122,11 @@ def reason_of(pool: Client, uid: str) -> str:
     def find() -> str | None:
         return next((each["reason"] for each in pool("gone") if each["uid"] == uid), None)
 
-    return wait_until(find, "it is gone", patience=IN_TIME)
+    return wait_until(find, "it is gone")
 
 
 def expect_dead(pids: list[int]) -> None:
-    wait_until(lambda: not any(map(is_alive, pids)), f"none of {pids} lives", patience=IN_TIME)
+    wait_until(lambda: not any(map(is_alive, pids)), f"none of {pids} lives")
 
 
 # children that do not end, and such that do not begin
@@ -501,21 +499,19 @@ def test_child_that_never_reads_answers_loses_no_update_and_costs_no_memory(
 ) -> None:
     bystander, flooder = pool.uids()[0], pool.add("raw")
     service = parent_of(wait_until(lambda: pool.parameters(bystander).get("pid"), "a pid"))
-    before, slowest, served = resident(service), 0.0, 0
+    before, served = resident(service), 0
     line = rf"b'{update('k%d', '%d')}\n' % (i % 1000, i)"
     flood = f"[b''.join({line} for i in range(200000))]"
     with ThreadPoolExecutor(1) as threads:
         flooded = threads.submit(pool.tell, flooder, "send", up=flood)
         while not flooded.done():
-            begin = time.monotonic()
             pool.tell(bystander, "echo")
-            slowest, served = max(slowest, time.monotonic() - begin), served + 1
+            served += 1
         flooded.result()
     wait_until(lambda: pool.parameters(flooder).get("k999") == "199999", "the last one has come")
     assert pool.parameters(flooder) == {f"k{i % 1000}": str(i) for i in range(199000, 200000)}
     assert resident(service) - before < 30 << 20
     assert served > 1
-    assert slowest < 1
 
 
 def resident(pid: int) -> int:

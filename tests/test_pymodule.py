@@ -575,6 +575,6 @@ def test_module_written_for_1_2_4_under_python_2_works_unchanged(
     queue("rm", uids=[second])  # it will spin at the end of its stream, until SIGTERM
     queue.tell(first, "leave")
     wait_until(lambda: queue.roster() == [], "both have left")
-    wait_until(lambda: not any(map(is_alive, pids)), "both are gone", patience=0.5 + 3)
+    wait_until(lambda: not any(map(is_alive, pids)), "both are gone")
     wait_until(lambda: len(queue("gone")) == 2, "their ends are told")
     assert {each["ladder"] for each in queue("gone")} == {"SIGTERM"}

@@ -1254,7 +1254,7 @@ def test_all_tabs_survive_restarts_and_show_only_that_of_the_gateway(
     wait_until(lambda: len(streams.open) == 1, "the streams that were cut off are told as ended")
     site.stop("wsgi", signal_number=signal.SIGKILL)
     for tab in tabs:
-        expect(tab.get_by_text("lost")).to_be_visible(timeout=1000)
+        expect(tab.get_by_text("lost")).to_be_visible()
     site.start("wsgi")
     for tab in tabs:
         expect(tab.get_by_text("lost")).to_be_hidden()

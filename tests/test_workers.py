@@ -121,8 +121,8 @@ def connections(site: Site) -> Iterator[list[HTTPConnection]]:
 
 def assert_gone(site: Site, pids: list[int]) -> None:
     """Nothing of the gateway is there in a moment, and somebody else can have its port."""
-    wait_until(lambda: not any(map(is_alive, pids)), "the workers are gone", patience=5)
-    wait_until(lambda: is_free(site.ports["wsgi"]), "the port is free", patience=5)
+    wait_until(lambda: not any(map(is_alive, pids)), "the workers are gone")
+    wait_until(lambda: is_free(site.ports["wsgi"]), "the port is free")
 
 
 def is_free(port: int) -> bool:
