@@ -372,6 +372,7 @@ def test_what_is_not_in_the_folder_is_404_by_whatever_path(site: Site, path: str
 # Prefixes.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wsgi", "static"),
     [

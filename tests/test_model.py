@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support import CHILDREN, Client, Refusal, Site, wait_until
 
+pytestmark = pytest.mark.slow
+
 #: Seconds after which one that does not answer is condemned; the others answer much sooner.
 TIMEOUT = 1.5
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from support import PATIENCE, ROOT, Site, http
 
+pytestmark = pytest.mark.slow
+
 NEEDED = {
     "shmooze/default_settings.json",
     "shmooze/py.typed",

@@ -223,8 +223,7 @@ def expect_refusal(source: Path, words: str, *programs: str) -> None:
 
 
 #: Checked in every program too; the others differ from these in words only.
-OF_EVERY_KIND = ["broken-json", "no-object", "port-text", "port-twice", "service-slash"]
-OF_EVERY_KIND += ["public-text", "prefix-open", "path-unset"]
+OF_EVERY_KIND = ["broken-json", "port-twice", "path-unset"]
 
 
 @pytest.mark.parametrize("name", OF_EVERY_KIND)

@@ -517,6 +517,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("tsc") is None, reason="there is no TypeScript compiler, tsc")
 def test_typescript_knows_right_use_from_wrong(tmp_path: Path) -> None:
     for name in ("shmooze.mjs", "shmooze.d.mts"):

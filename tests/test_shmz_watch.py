@@ -766,7 +766,8 @@ def is_plain(lines: Iterable[str]) -> bool:
     return not any(category(c) in UNSAFE or bidirectional(c) in REORDERING for c in "".join(lines))
 
 
-@settings(deadline=None, max_examples=300)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=60)
 @given(live=LIVES, columns=st.integers(1, 200), height=st.integers(1, 40))
 def test_table_fits_any_terminal_and_has_no_control_characters(
     live: Any, columns: int, height: int
@@ -777,7 +778,8 @@ def test_table_fits_any_terminal_and_has_no_control_characters(
     assert max(map(shmz.width, lines)) <= columns
 
 
-@settings(deadline=None, max_examples=100)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=30)
 @given(before=LIVES, after=LIVES)
 def test_lines_never_contain_control_characters(before: Any, after: Any) -> None:
     assert is_plain(shmz_watch.describe_changes(before, after))
