@@ -59,13 +59,15 @@ def test_an_event_that_has_come_costs_nothing(time: SetClock) -> None:
     assert patience.left == 5
 
 
-def test_an_event_that_does_not_come_uses_it_up(time: SetClock) -> None:
-    patience = Patience(10)
+@pytest.mark.parametrize("start", [0, 1_000_000.1])
+def test_an_event_that_does_not_come_uses_it_up(time: SetClock, start: float) -> None:
+    """Also where sums of times are rounded."""
+    time.seconds, patience = start, Patience(10.7)
     assert not patience.wait(Event())
-    assert time.seconds == pytest.approx(10 + Patience.grace)
+    assert time.seconds - start == pytest.approx(10.7 + Patience.grace)
     assert patience.left == 0
     assert not patience.wait(Event()), "the next one gets nothing"
-    assert time.seconds == pytest.approx(10 + Patience.grace)
+    assert time.seconds - start == pytest.approx(10.7 + Patience.grace)
 
 
 def test_several_events_share_it(time: SetClock) -> None:
