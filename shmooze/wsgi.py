@@ -1,16 +1,16 @@
 """The gateway: one port for a whole application.
 
     POST {wsgi_prefix}{service}         commands, for every service of `ports`
-    GET  {wsgi_prefix}{service}/events  what changes in it, live
+    GET  {wsgi_prefix}{service}/events  its changes, live
     GET  {wsgi_prefix}settings.json     the public settings
     GET  {static_prefix}{file}          files of static_path
     GET  /, {wsgi_prefix}               index.html
-    GET  {wsgi_prefix}login             a form, where tokens are needed; POST {wsgi_prefix}logout
+    GET  {wsgi_prefix}login             a form, if tokens are needed; POST {wsgi_prefix}logout
 
-A page at `/` or at `{wsgi_prefix}` refers to its own files by relative URLs, so files of
-static_path are found there too, behind the services' names. And because a script knows where it
-came from but not where the gateway's prefix is, `settings.json` beside any of those files
-redirects to the real one, unless static_path has a file of that name there.
+A page at `/` or at `{wsgi_prefix}` refers to its own files by relative URLs. So the files of
+static_path are served there too, unless a service has the same name. A script knows its own URL but
+not the gateway's prefix, so `settings.json` beside any of those files redirects to the real one,
+unless static_path has a file of that name there.
 
 `python -m shmooze.wsgi` serves it; `shmooze.wsgi:application` is the same for other WSGI servers.
 """
@@ -18,8 +18,8 @@ redirects to the real one, unless static_path has a file of that name there.
 from __future__ import annotations
 
 if __name__ == "__main__":
-    # Ahead of every import that opens or waits: what is imported unpatched stays unpatched, and
-    # concurrent requests would then share one request object.
+    # Before all other imports: what is imported unpatched stays unpatched, and concurrent requests
+    # would then share one request object.
     from shmooze.runtime.patch import patch_all
 
     patch_all()
@@ -42,7 +42,7 @@ from shmooze.access.gate import CLIENT, TOKEN, AccessGate, warn_if_open
 from shmooze.access.login import Login
 from shmooze.errors import ShmoozeError
 from shmooze.lib import packet
-from shmooze.runtime.program import complain, run
+from shmooze.runtime.program import exit_with, run
 from shmooze.web.answers import Refused, answer_error, json_body
 from shmooze.web.client import Answer, Backend
 from shmooze.web.environ import WHILE_IT_WAITS
@@ -54,16 +54,16 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """A Bottle app made from settings; `start` and `stop` serve it.
+    """A Bottle app for the given settings. `start` and `stop` serve it.
 
-    `workers` is the number of processes that share its connections.
+    `workers` is the number of processes that share its limits of connections.
     """
 
     name = "wsgi"
 
     #: Seconds that a service may take to answer; `wsgi_timeout` in the settings.
     timeout = settings.WSGI_TIMEOUT
-    #: Connections to one service that are used at the same time; further requests wait.
+    #: Connections to one service that may be in use at a time; further requests wait.
     connections = 1000
 
     def __init__(self, source: settings.Settings, workers: int = 1) -> None:
@@ -75,12 +75,12 @@ class Gateway:
             )
         self.host = source.host("wsgi_host")
         limits = Limits.of(source)
-        # Together they keep to what the settings say, and to what a service can take.
+        # All workers together keep the limits of the settings and of a service.
         self.limits = dataclasses.replace(
             limits, max_connections=_share(limits.max_connections, workers)
         )
         self.connections = _share(self.connections, workers)
-        #: What a worker listens at, already; None: `start` listens.
+        #: The listening socket of a worker; None: `start` opens one.
         self.listener: Any = None
         host = source.host("service_host")
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -105,16 +105,16 @@ class Gateway:
             self.announce()
 
     def announce(self) -> None:
-        """Say in the log where we listen, and what may be wrong with that."""
+        """Log the gateway's address, and warnings about its settings."""
         log.info("gateway: http://%s:%s/", self.host, self.settings.port("wsgi"))
         if not os.path.isdir(static := self.settings.get("static_path")):
-            log.warning("gateway: `static_path` %s is no folder: no page will be found", static)
+            log.warning("gateway: `static_path` %s is not a folder: no page will be found", static)
         if "ports" not in self.settings.public_settings:
             log.warning("gateway: `ports` is not in `public`: pages will not find the services")
         warn_if_open(self.host, self.settings, "gateway")
 
     def stop(self) -> None:
-        """Stop serving; answers under way are finished."""
+        """Stop serving, after the answers in progress."""
         if self._server is not None:
             self._server.stop()
         for backend in self._backends.values():
@@ -130,7 +130,7 @@ class Gateway:
                         "ports", f"has a service {name!r}, where the form for tokens is"
                     )
             name = str(self.settings.get("name", "shmooze"))
-            # No port where another WSGI server runs us.
+            # Another WSGI server may run the gateway: then there is no port.
             Login(
                 self._routes, self.app, prefix, name, self.settings.values["ports"].get("wsgi", 0)
             )
@@ -149,14 +149,14 @@ class Gateway:
     def _pass_on(self, service: str) -> bytes | Iterator[bytes]:
         backend = self._backend(service)
         body = json_body(self.limits.max_body)
-        # When the client leaves, so do we: what still waits in line at the service is dropped.
+        # If the client disconnects, so do we: the service drops commands that have not begun.
         waiting = request.environ.get(WHILE_IT_WAITS, nullcontext)
-        return _pass_back(backend.ask(body, _introduction(), waiting))
+        return _pass_back(backend.ask(body, _forwarded_headers(), waiting))
 
     def _pass_events_on(self, service: str) -> Any:
-        if service not in self._backends:  # it may be a file of that name
+        if service not in self._backends:  # there may be a file of that name
             return self._serve_file(f"{service}/events")
-        headers = _introduction()
+        headers = _forwarded_headers()
         if (last_id := request.get_header("Last-Event-ID")) is not None:
             headers["Last-Event-ID"] = last_id
         response.set_header("Cache-Control", "no-store")
@@ -178,7 +178,7 @@ class Gateway:
         response.set_header("Cache-Control", "no-cache")
         scheme = request.get_header("Authorization", "").partition(" ")[0]
         if self.app.tokens is not None and scheme.lower() != "bearer":
-            response.set_header("Shmooze-Logout", "logout")  # let in by the cookie of our form
+            response.set_header("Shmooze-Logout", "logout")  # by the cookie of the login form
         return packet.encode(self.settings.public_settings)
 
     def _serve_file(self, path: str) -> bottle.HTTPResponse:
@@ -186,15 +186,15 @@ class Gateway:
         if found is None:
             folder, name = posixpath.split(request.path)
             if name == "settings.json" and self._files.locate(path) is not None:
-                # As a script in a deeper folder asks for it.
+                # A script in a deeper folder has asked for it.
                 prefix = self.settings.get("wsgi_prefix")
                 return _redirect(posixpath.relpath(f"{prefix}{name}", folder))
             raise Refused(404, f"nothing is at {request.path}")
         return found
 
 
-def _introduction() -> dict[str, str]:
-    """The headers by which a service knows for whom we ask."""
+def _forwarded_headers() -> dict[str, str]:
+    """Headers that tell a service the client's address and token."""
     headers = {"X-Forwarded-For": request.environ[CLIENT]}
     if (token := request.environ.get(TOKEN)) is not None:
         headers["Authorization"] = f"Bearer {token}"
@@ -214,7 +214,7 @@ def _share(whole: int, workers: int) -> int:
 
 
 def _redirect(target: str) -> bottle.HTTPResponse:
-    # Relative, so that it holds behind a proxy that maps paths.
+    # Relative, since a proxy may map paths.
     return bottle.HTTPResponse(status=307, headers={"Location": target})
 
 
@@ -224,29 +224,31 @@ def _default_gateway() -> Gateway:
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """The gateway as a WSGI application, made from the settings at the first request."""
+    """The gateway as a WSGI application. Reads the settings at the first request."""
     answer: Iterable[bytes] = _default_gateway().app(environ, start_response)
     return answer
 
 
-#: Processes that a gateway may have; more is a slip of the pen.
-_MOST_WORKERS = 100
+#: Processes that a gateway may have; a larger number is probably a typo.
+_MAX_WORKERS = 100
 
 
 def _program() -> Gateway:
     """The gateway that `python -m shmooze.wsgi` runs; with `wsgi_workers`, in each worker.
 
-    All that can be wrong with settings and port is found before there is a worker.
+    Mistakes in settings and port are found before a worker is started.
     """
     source = settings.current()
     workers = source.get("wsgi_workers", 1)
-    if type(workers) is not int or not 1 <= workers <= _MOST_WORKERS:
+    if type(workers) is not int or not 1 <= workers <= _MAX_WORKERS:
         raise source.error(
-            "wsgi_workers", f"must be a whole number from 1 to {_MOST_WORKERS}, not {workers!r}"
+            "wsgi_workers", f"must be a whole number from 1 to {_MAX_WORKERS}, not {workers!r}"
         )
     gateway = Gateway(source, workers)
     if workers > 1:
-        from shmooze.runtime.workers import Supervisor  # most gateways start sooner without
+        from shmooze.runtime.workers import (
+            Supervisor,
+        )  # others start faster without
 
         supervisor = Supervisor(workers, gateway.host, source.port("wsgi"))
         gateway.announce()
@@ -257,10 +259,10 @@ def _program() -> Gateway:
 if __name__ == "__main__":
     argparse.ArgumentParser(
         prog="python -m shmooze.wsgi",
-        description="The gateway; all about it stands in the file that SHMOOZE_SETTINGS names.",
+        description="The gateway. Its settings are in the file that SHMOOZE_SETTINGS names.",
     ).parse_args()
     try:
         program = _program()
     except ShmoozeError as bad:
-        complain(bad)
+        exit_with(bad)
     run(program)

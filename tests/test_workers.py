@@ -509,7 +509,7 @@ def test_warnings_are_said_once(make_gateway: Callable[..., Site]) -> None:
     site = make_gateway(2, static_path="/nowhere").start()
     workers_of(site)
     site.stop()
-    assert site.log("wsgi").count("is no folder") == 1
+    assert site.log("wsgi").count("is not a folder") == 1
 
 
 def test_one_worker_is_one_process(make_gateway: Callable[..., Site]) -> None:

@@ -1,17 +1,17 @@
-"""What a program inherits from whoever starts it, made the same everywhere: streams and signals.
+"""Standard streams and signals that a program inherits, made the same everywhere.
 
-A shell script, nohup, a supervisor or another daemon may start us with standard streams closed,
-and with signals ignored or blocked. All of that survives exec, and much of it would break us in
-silence: with SIGCHLD ignored or blocked, no end of a child is ever noticed; with standard error
-closed, the log goes into the first file that happens to be opened. So:
+A shell script, nohup, a supervisor or another daemon may start a program with standard streams
+closed, and with signals ignored or blocked. All of that survives exec, and much of it breaks a
+program silently: with SIGCHLD ignored or blocked, it does not notice that a child has ended; with
+standard error closed, its log goes into the first file that it opens. So:
 
-- A standard stream that is closed becomes /dev/null, before any other file can take its number.
-- No signal stays blocked.
-- A signal that was ignored gets its default back, unless it is one that a terminal sends. To ignore
-  those is a request by convention: nohup ignores SIGHUP, a shell script ignores SIGINT and SIGQUIT
-  for the programs that it runs in the background. They stay ignored.
+- A closed standard stream becomes /dev/null, before another file can get its number.
+- All signals are unblocked.
+- An ignored signal gets its default action back, unless it is one that a terminal sends. Ignoring
+  those is a convention: nohup ignores SIGHUP, and a shell script ignores SIGINT and SIGQUIT for
+  its background jobs. They stay ignored.
 
-Modules start with all defaults, no matter what: see modules.starter.
+Modules always start with the defaults: see processes/spawn.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import os
 import signal
 import sys
 
-#: Signals that a terminal sends. Where one of them was ignored at the start, it stays so.
+#: Signals that a terminal sends. If one was ignored at the start, it stays ignored.
 _FROM_TERMINAL = {
     signal.SIGHUP,
     signal.SIGINT,
@@ -30,10 +30,10 @@ _FROM_TERMINAL = {
     signal.SIGTTOU,
 }
 
-#: Signals that Python ignores by itself, and depends on it.
+#: Signals that Python itself ignores, and has to.
 _IGNORED_BY_PYTHON = {getattr(signal, name, None) for name in ("SIGPIPE", "SIGXFSZ")}
 
-#: What was ignored when this was imported. A program that ignores a signal later, means it.
+#: Signals ignored at import. Those that a program ignores later, it ignores on purpose.
 _IGNORED_AT_START = {
     number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN
 }
@@ -50,7 +50,7 @@ def open_missing_streams() -> None:
         else:
             if getattr(sys, f"__{name}__") is not None:
                 continue
-            # It was closed at the start, and its number is another file's by now: never ours.
+            # It was closed at the start, and another file has got its number by now.
             file = os.devnull
         closes = file != number
         stream = open(file, mode, errors="backslashreplace", closefd=closes)  # noqa: SIM115
@@ -67,10 +67,10 @@ def _open_null(number: int) -> None:
 
 
 def reset_dispositions() -> None:
-    """Give signals that were ignored at the start their defaults back; see above which."""
-    from gevent import monkey  # who wants the streams only starts sooner without
+    """Restore the default actions of signals that were ignored at the start; see above."""
+    from gevent import monkey  # not at import: programs that need the streams only start faster
 
-    # The plain one: gevent's own would begin its event loop.
+    # Not gevent's, which would start its event loop.
     set_handler = monkey.get_original("signal", "signal")
     for number in _IGNORED_AT_START - _FROM_TERMINAL - _IGNORED_BY_PYTHON:
         if _is_ignored(number):
@@ -78,18 +78,18 @@ def reset_dispositions() -> None:
 
 
 def unblock_all() -> None:
-    """Block no signal any more."""
+    """Unblock all signals."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def stays_ignored(number: int) -> bool:
-    """Whether this signal was ignored at the start, and stays so."""
+    """Whether this signal was ignored at the start and stays ignored."""
     return number in _IGNORED_AT_START & _FROM_TERMINAL
 
 
 def _is_ignored(number: int) -> bool:
-    """Whether a signal is ignored now; Python knows nothing of handlers that gevent has set."""
-    import ctypes  # most programs start without it, and hardly any comes here
+    """Whether a signal is ignored now. Python does not know of the handlers that gevent set."""
+    import ctypes  # not at import: hardly any program needs it
 
     action = ctypes.create_string_buffer(1024)  # struct sigaction, which begins with the handler
     if ctypes.CDLL(None).sigaction(number, None, action) != 0:

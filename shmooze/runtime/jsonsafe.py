@@ -1,8 +1,8 @@
-"""What comes in from clients and children, decoded, with nothing in it that could not go out again.
+"""Decoding of JSON from clients and children, without values that could not be sent again.
 
-Every value that enters is one day part of a reply to somebody else. JSON that decodes but that
-some encoder or client chokes on (integers past 64 bits, nesting without end) is therefore
-refused at the door; NaN, infinities and lone surrogates the decoder refuses itself.
+Every value that is accepted may later be part of an answer to someone else. So values are refused
+here that can be decoded, but that an encoder or a client may fail on: integers beyond 64 bits and
+deep nesting. The decoder itself refuses NaN, infinities and lone surrogates.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ MAX_DEPTH = 64
 
 _decode = msgspec.json.Decoder().decode
 
-#: An integer that may be past 64 bits has at least so many digits.
+#: An integer beyond 64 bits has at least so many digits.
 _LONG_NUMBER = re.compile(rb"\d{19}")
-#: An escape that is no letter by itself.
+#: An escape of a surrogate, which is not a character by itself.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _INTEGERS = range(-(1 << 63), 1 << 63)
 
-# The same of many lines at once, for a tenth of the time: all digits alike, or only the brackets.
-_DIGITS_ALIKE = bytes(ord("0") if chr(each).isdigit() else ord(" ") for each in range(256))
-_OPENING_ALIKE = bytes.maketrans(b"{", b"[")
-_NOT_OPENING = bytes(each for each in range(256) if each not in b"[{\n")
+# For checking many lines at once, in a tenth of the time: tables that make all digits the same,
+# and that leave only the opening brackets.
+_SAME_DIGITS = bytes(ord("0") if chr(each).isdigit() else ord(" ") for each in range(256))
+_SAME_BRACKETS = bytes.maketrans(b"{", b"[")
+_NOT_BRACKETS = bytes(each for each in range(256) if each not in b"[{\n")
 
 
 def decode(data: bytes) -> Any:
-    """The JSON value of `data`. Raises PacketError that says what is wrong with it."""
+    """The JSON value of `data`. Raises PacketError that says what is wrong."""
     try:
         value = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
@@ -43,7 +44,7 @@ def decode(data: bytes) -> Any:
 
 
 def explain(data: bytes, bad: Exception) -> str:
-    """What is wrong with `data`, which did not decode, in words for its sender."""
+    """Why `data` could not be decoded, in a message for its sender."""
     if isinstance(bad, RecursionError):
         return f"nested over {MAX_DEPTH} levels deep"
     if isinstance(bad, msgspec.DecodeError) and _SURROGATE.search(data):
@@ -52,24 +53,24 @@ def explain(data: bytes, bad: Exception) -> str:
 
 
 def needs_check(data: bytes) -> bool:
-    """Whether values in `data` have to be looked at: quick, and never wrong about a no."""
+    """Whether `data` may hold a value to refuse. Fast, and never wrong if it says no."""
     brackets = data.count(b"[") + data.count(b"{")
     return brackets > MAX_DEPTH or not data.isascii() or _LONG_NUMBER.search(data) is not None
 
 
 def block_needs_check(lines: bytes) -> bool:
-    """Whether one of many lines may be suspicious."""
+    """Whether one of many lines may hold a value to refuse."""
     return (
         not lines.isascii()
-        or b"0" * 19 in lines.translate(_DIGITS_ALIKE)
-        or b"[" * (MAX_DEPTH + 1) in lines.translate(_OPENING_ALIKE, _NOT_OPENING)
+        or b"0" * 19 in lines.translate(_SAME_DIGITS)
+        or b"[" * (MAX_DEPTH + 1) in lines.translate(_SAME_BRACKETS, _NOT_BRACKETS)
     )
 
 
 def verify(data: bytes, value: Any) -> None:
-    """Raise PacketError for a value that cannot be passed on, UnicodeDecodeError for no UTF-8.
+    """Raise PacketError for a value to refuse, UnicodeDecodeError for data that is not UTF-8.
 
-    A typed decoder does not look into what it passes over, so `data` is looked at as well.
+    A typed decoder does not check what it skips, so `data` is checked as well.
     """
     data.decode()
     _check(value, 0)
@@ -86,7 +87,7 @@ def _check(value: Any, depth: int) -> None:
 
 
 def refuse_bytes(value: Any) -> None:
-    """Raise TypeError for bytes in what a program wants to send; msgspec would make it base64."""
+    """Raise TypeError for bytes in a value to send, which msgspec would encode as base64."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         raise TypeError("a packet cannot hold bytes: decode them to text first")
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Programs: they start, wait for the signal to end, and stop. Errors at the start are one line."""
+"""Programs: start, wait for a signal, stop. An error at the start becomes one line."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from shmooze.runtime.patch import require_patched
 
 log = logging.getLogger(__name__)
 
-#: Signals that ask a program to end.
+#: Signals that ask a program to stop.
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
-# The first thing that happens when a program imports us, before any file is opened for good.
+# At import, before the program opens any file that it keeps.
 inherited.open_missing_streams()
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s {}%(name)s: %(message)s"
@@ -41,58 +41,58 @@ class _Runnable(typing.Protocol):
 
 
 def run(program: _Runnable) -> None:
-    """Start `program`, wait for a signal of ENDING, stop it.
+    """Start `program`, wait for one of the signals ENDING, and stop it.
 
     A ShmoozeError at the start becomes one line on standard error and exit status 2.
     """
     if not logging.getLogger().handlers:
         log_to(StderrHandler())
-    told = Event()
+    asked_to_stop = Event()
     try:
         require_patched()
         inherited.reset_dispositions()
         for number in ending_signals():
-            gevent.signal_handler(number, told.set)
-        inherited.unblock_all()  # those of ENDING may have been blocked until here, see lib.workers
+            gevent.signal_handler(number, asked_to_stop.set)
+        inherited.unblock_all()  # blocked until here in workers, see runtime/workers.py
         program.start()
     except ShmoozeError as bad:
-        complain(bad)
-    # What is there by now stays, and need not be looked through at each collection; and few of the
-    # objects that come and go with each request need the collector at all.
+        exit_with(bad)
+    # The garbage collector need not scan what exists by now, since it stays; and few of the objects
+    # that come and go with each request need a collection.
     gc.freeze()
     gc.set_threshold(10_000)
-    told.wait()
+    asked_to_stop.wait()
     log.info("%s: stopping", name_of(program))
     program.stop()
     flush_log()
 
 
 def ending_signals() -> list[signal.Signals]:
-    """The signals of ENDING that do end this program: all that it was not told to ignore."""
+    """The signals ENDING without those that this program was started to ignore."""
     return [number for number in ENDING if not inherited.stays_ignored(number)]
 
 
 def log_to(handler: logging.Handler, who: str = "") -> None:
-    """Have the log written by `handler` alone; `who` stands in each line."""
+    """Let `handler` alone write the log, with `who` in each line."""
     logging.basicConfig(
         level=logging.INFO, format=_LOG_FORMAT.format(who), handlers=[handler], force=True
     )
 
 
 def flush_log() -> None:
-    """Get out what waits to be logged, as far as somebody reads it."""
+    """Write the lines of the log that wait, unless their reader blocks that."""
     for handler in logging.getLogger().handlers:
         handler.flush()
 
 
-def complain(problem: ShmoozeError) -> NoReturn:
-    """End the program with status 2 and one line on what is wrong."""
+def exit_with(problem: ShmoozeError) -> NoReturn:
+    """Exit with status 2, and print the problem in one line."""
     sys.stderr.write(f"shmooze: {problem}\n")
     raise SystemExit(2)
 
 
 def run_named(make: Callable[[str], _Servable], kind: str) -> None:
-    """The program `python -m shmooze.KIND [NAME]`: a service whose settings bear that name."""
+    """The program `python -m shmooze.KIND [NAME]`: a service with the settings of that name."""
     parser = argparse.ArgumentParser(prog=f"python -m shmooze.{kind}")
     parser.add_argument(
         "name", nargs="?", default=kind, help="name in `ports`, and section of the settings"
@@ -101,12 +101,12 @@ def run_named(make: Callable[[str], _Servable], kind: str) -> None:
     try:
         service = make(name)
     except ShmoozeError as bad:
-        complain(bad)
+        exit_with(bad)
     service.serve_forever()
 
 
 def name_of(program: object) -> str:
-    """What people call a program: its name in `ports`, or else its class."""
+    """The name of a program for people: its name in `ports`, or else its class."""
     name: str | None = getattr(program, "name", None)
     port: int | None = getattr(program, "port", None)
     if name is None and port is not None:
