@@ -22,7 +22,8 @@ class Launchers:
     """Those that the types of one service name. Raises SettingsError for an unknown one."""
 
     def __init__(self, kinds: Iterable[type[Kind]]) -> None:
-        names = sorted({kind.launcher for kind in kinds})
+        # Without types too, there may be helper processes of the application to guard and end.
+        names = sorted({kind.launcher for kind in kinds} or {"local"})
         self._by_name: dict[str, Launcher] = {name: _find(name)() for name in names}
 
     def of(self, kind: type[Kind]) -> Launcher:
