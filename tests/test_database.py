@@ -1,4 +1,4 @@
-"""The log by itself: rows merged, kept, dropped and counted; a file that takes none."""
+"""The command log by itself: rows merged, kept, dropped, counted; files that cannot be written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UID = "11111111-2222-4333-8444-555555555555"
 
 
 class Quick(Database):
-    """A Database that gives up soon."""
+    """A Database with short timeouts and low limits."""
 
     lock_timeout = 0.05
     retry_delay = 0.05
@@ -55,7 +55,7 @@ def make_log(tmp_path: Path) -> Iterator[Callable[..., Database]]:
 
 
 def run_until(condition: Callable[[], Any], what: str) -> None:
-    """Have the loop run until something is so."""
+    """Run the event loop until a condition holds."""
     with gevent.Timeout(PATIENCE, AssertionError(f"waited in vain: {what}")):
         while not condition():
             gevent.sleep(0.01)
@@ -80,10 +80,10 @@ def test_parameters_of_one_module_between_two_writes_are_one_row(make_log: Any) 
     assert logged(log) == [{"a": 1, "b": 2, "c": {"d": 3}}, {"a": 9}]
     log.log(UID, "module-instance", update("set", {"a": 4}), GOOD)
     assert logged(log)[2:] == [{"a": 4}]
-    assert first == {"a": 1, "b": 1}  # the caller's own is left alone
+    assert first == {"a": 1, "b": 1}  # the caller's dictionary is unchanged
 
 
-def test_parameters_are_not_moved_past_another_entry_of_their_module(make_log: Any) -> None:
+def test_parameters_are_not_merged_across_another_entry_of_their_module(make_log: Any) -> None:
     log = make_log()
     log.log(UID, "module-instance", update("set", {"a": 1}), GOOD)
     log.log(UID, "module-instance", update("unset", ["a"]), GOOD)
@@ -95,7 +95,7 @@ def test_parameters_are_not_moved_past_another_entry_of_their_module(make_log: A
     assert logged(log) == [{"a": 1}, ["a"], {"a": 2, "b": 2}, "mv", "suspend", {"b": 3}]
 
 
-def test_the_time_of_a_row_is_when_it_happened(make_log: Any, monkeypatch: Any) -> None:
+def test_the_timestamp_of_a_row_is_when_it_was_logged(make_log: Any, monkeypatch: Any) -> None:
     now = 1_000_000_000.0
     clock = SimpleNamespace(
         strftime=time.strftime, gmtime=lambda: time.gmtime(now), monotonic=time.monotonic
@@ -103,12 +103,12 @@ def test_the_time_of_a_row_is_when_it_happened(make_log: Any, monkeypatch: Any) 
     monkeypatch.setattr(database, "time", clock)
     log = make_log()
     log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
-    now += 3600  # and it is written only then
+    now += 3600  # it is written only then
     [row] = log.execute("SELECT timestamp FROM own_log")
     assert row["timestamp"] == "2001-09-09 01:46:40"  # UTC, as CURRENT_TIMESTAMP
 
 
-def test_a_table_of_1_2_4_is_used_as_it_is(make_log: Any, tmp_path: Path) -> None:
+def test_a_table_of_1_2_4_is_used_unchanged(make_log: Any, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "log.db")) as old:
         old.execute(OLD_TABLE)
         old.execute(
@@ -123,7 +123,7 @@ def test_a_table_of_1_2_4_is_used_as_it_is(make_log: Any, tmp_path: Path) -> Non
     assert [row["sql"] for row in log.execute("SELECT sql FROM sqlite_master")] == [OLD_TABLE]
 
 
-def test_execute_sees_every_row_and_takes_parameters_by_name(make_log: Any) -> None:
+def test_execute_sees_all_rows_and_takes_named_parameters(make_log: Any) -> None:
     log = make_log()
     for namespace in ("one", "two"):
         log.log(None, namespace, {"cmd": "rm"}, GOOD)
@@ -135,8 +135,8 @@ def test_execute_sees_every_row_and_takes_parameters_by_name(make_log: Any) -> N
     assert len(logged(log)) == 2
 
 
-def lose(log: Database, caplog: pytest.LogCaptureFixture) -> None:
-    """Have attempts at writing fail, which must be said once."""
+def fail_to_write(log: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """Let attempts to write fail, which must be logged once."""
     for _ in range(3):
         with pytest.raises(sqlite3.Error):
             log.execute("SELECT 1")
@@ -144,14 +144,14 @@ def lose(log: Database, caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("size", [10, 700])
-def test_what_waits_in_memory_is_bounded_and_what_was_dropped_is_counted(
+def test_rows_in_memory_are_bounded_and_dropped_ones_are_counted(
     make_log: Any, tmp_path: Path, caplog: Any, size: int
 ) -> None:
     log = make_log(Quick, "later/log.db")
     kept = Quick.max_rows if size == 10 else Quick.max_bytes // 800
     for number in range(20):
         log.log(None, f"{number}", {"cmd": "x" * size}, GOOD)
-    lose(log, caplog)
+    fail_to_write(log, caplog)
     (tmp_path / "later").mkdir()
     rows = log.execute("SELECT namespace FROM own_log")
     assert [row[0] for row in rows] == [f"{number}" for number in range(20 - kept, 20)]
@@ -159,7 +159,7 @@ def test_what_waits_in_memory_is_bounded_and_what_was_dropped_is_counted(
 
 
 @pytest.mark.parametrize("file", [".", "/proc/log.db", "corrupt.db", "other.db"])
-def test_a_file_that_takes_no_rows_is_said_once_and_the_end_counts_them(
+def test_a_file_that_cannot_be_written_is_logged_once_and_lost_rows_at_the_end(
     make_log: Any, tmp_path: Path, caplog: Any, file: str
 ) -> None:
     (tmp_path / "corrupt.db").write_bytes(b"This is no database. " * 1000)
@@ -167,13 +167,13 @@ def test_a_file_that_takes_no_rows_is_said_once_and_the_end_counts_them(
         other.execute("CREATE TABLE own_log (other TEXT)")
     log = make_log(Quick, file)
     log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
-    lose(log, caplog) if file != "other.db" else log.execute("SELECT 1")
+    fail_to_write(log, caplog) if file != "other.db" else log.execute("SELECT 1")
     log.close()
     assert "1 rows lost" in caplog.text
     assert caplog.text.count("cannot be written") == 1
 
 
-def test_a_corrupt_file_that_was_replaced_is_written(make_log: Any, tmp_path: Path) -> None:
+def test_rows_are_written_once_a_corrupt_file_is_replaced(make_log: Any, tmp_path: Path) -> None:
     (tmp_path / "log.db").write_bytes(b"This is no database. " * 1000)
     log = make_log(Quick)
     log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
@@ -183,7 +183,7 @@ def test_a_corrupt_file_that_was_replaced_is_written(make_log: Any, tmp_path: Pa
     assert logged(log) == ["rm"]
 
 
-def test_closing_while_the_file_is_locked_ends_in_time(make_log: Any, tmp_path: Path) -> None:
+def test_closing_does_not_wait_for_a_locked_file(make_log: Any, tmp_path: Path) -> None:
     log = make_log(Quick)
     log.execute("SELECT 1")
     with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as other:
@@ -193,7 +193,7 @@ def test_closing_while_the_file_is_locked_ends_in_time(make_log: Any, tmp_path: 
         log.close()
 
 
-def test_closing_writes_what_waits(make_log: Any, tmp_path: Path) -> None:
+def test_closing_writes_the_rows_in_memory(make_log: Any, tmp_path: Path) -> None:
     log = make_log()
     log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
     log.close()
@@ -209,8 +209,8 @@ def test_parameters_are_not_merged_into_a_row_that_was_dropped(make_log: Any) ->
     assert logged(log)[-1] == {"a": 2}
 
 
-def test_an_answer_that_is_no_json_does_not_end_the_log(make_log: Any, tmp_path: Path) -> None:
-    """A person's own service may say anything (see test_service, unspeakable)."""
+def test_an_answer_that_is_not_json_does_not_stop_the_log(make_log: Any, tmp_path: Path) -> None:
+    """A service of an application may answer anything (see test_service, unspeakable)."""
     log = make_log()
     log.log(None, "client", {"cmd": "unspeakable"}, {"success": True, "result": object()})
     log.log(None, "client", {"cmd": "surrogate"}, {"success": True, "result": "\ud800"})
@@ -235,7 +235,7 @@ def test_a_thread_that_cannot_be_started_delays_rows_and_loses_none(
         if not log_first:
             log.open()
         log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
-        run_until(lambda: "can't start new thread" in caplog.text, "it is said")
+        run_until(lambda: "can't start new thread" in caplog.text, "it is logged")
         log.log(None, "client-queue", {"cmd": "mv"}, GOOD)
         run_until(lambda: len(attempts) > 3, "it is tried again")
     run_until(lambda: "written again; 0 rows were lost" in caplog.text, "it is written")
@@ -243,7 +243,7 @@ def test_a_thread_that_cannot_be_started_delays_rows_and_loses_none(
     assert caplog.text.count("cannot be written") == 1
 
 
-def test_rows_dropped_without_an_outage_are_told(make_log: Any, caplog: Any) -> None:
+def test_rows_dropped_without_an_outage_are_logged(make_log: Any, caplog: Any) -> None:
     log = make_log(Quick)
     for number in range(20):
         log.log(None, f"{number}", {"cmd": "rm"}, GOOD)
@@ -255,25 +255,25 @@ def test_rows_dropped_without_an_outage_are_told(make_log: Any, caplog: Any) -> 
 
 @pytest.fixture
 def hanging(monkeypatch: Any) -> Iterator[Callable[[], None]]:
-    """A disk that hangs until the function is called: the thread waits, as in a system call."""
+    """Lets the disk hang until the function is called: the thread waits as in a system call."""
     read_end, write_end = os.pipe()
-    write, at_work = LogFile.write, []
+    write, hanging_files = LogFile.write, []
 
     def hang(self: LogFile, batch: Any) -> None:
-        at_work.append(self)
+        hanging_files.append(self)
         os.read(read_end, 1)
-        at_work.remove(self)
+        hanging_files.remove(self)
         write(self, batch)
 
     monkeypatch.setattr(LogFile, "write", hang)
     with ExitStack() as release:
         release.callback(os.close, write_end)
         yield release.close
-    run_until(lambda: not at_work, "no thread waits any more")
+    run_until(lambda: not hanging_files, "no thread waits any more")
     os.close(read_end)
 
 
-def test_closing_while_the_disk_hangs_ends_in_time_and_counts_the_rows(
+def test_closing_does_not_wait_for_a_hanging_disk_and_counts_lost_rows(
     make_log: Any, caplog: Any, hanging: Any
 ) -> None:
     log = make_log(Quick)
@@ -287,12 +287,12 @@ def test_closing_while_the_disk_hangs_ends_in_time_and_counts_the_rows(
     assert caplog.text.count("the file is not closed") == 1
 
 
-def test_a_disk_that_hangs_is_told_and_rows_wait_within_the_limits(
+def test_a_hanging_disk_is_logged_and_rows_in_memory_stay_within_the_limits(
     make_log: Any, caplog: Any, hanging: Any
 ) -> None:
     log = make_log(Quick)
     log.log(None, "first", {"cmd": "rm"}, GOOD)
-    run_until(lambda: "the disk does not respond" in caplog.text, "it is said")
+    run_until(lambda: "the disk does not respond" in caplog.text, "it is logged")
     for number in range(20):
         log.log(None, f"{number}", {"cmd": "x" * 700}, GOOD)
     run_until(lambda: not log._backlog._added, "they are encoded")
@@ -303,9 +303,7 @@ def test_a_disk_that_hangs_is_told_and_rows_wait_within_the_limits(
     assert rows == ["first", "18", "19"]
 
 
-def test_who_reads_and_gives_up_leaves_the_rows_to_be_written_once(
-    make_log: Any, hanging: Any
-) -> None:
+def test_rows_are_written_once_after_a_read_that_timed_out(make_log: Any, hanging: Any) -> None:
     log = make_log(Quick)
     log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
     with gevent.Timeout(0.1, False):
@@ -314,7 +312,7 @@ def test_who_reads_and_gives_up_leaves_the_rows_to_be_written_once(
     assert logged(log) == ["rm"]
 
 
-def test_the_table_is_there_once_the_log_is_open(make_log: Any, tmp_path: Path) -> None:
+def test_the_table_exists_once_the_log_is_open(make_log: Any, tmp_path: Path) -> None:
     log = make_log()
     log.open()
     assert log_rows(tmp_path / "log.db", "own_log") == []
@@ -322,13 +320,13 @@ def test_the_table_is_there_once_the_log_is_open(make_log: Any, tmp_path: Path) 
     assert logged(log) == ["rm"]
 
 
-def test_a_table_that_could_not_be_made_is_made_later_though_nothing_is_logged(
+def test_a_table_that_could_not_be_created_is_created_later_without_any_rows(
     make_log: Any, tmp_path: Path, caplog: Any
 ) -> None:
     make_log(Quick, "later/log.db").open()
     assert "cannot be written" in caplog.text
     (tmp_path / "later").mkdir()
-    run_until(lambda: "written again; 0 rows were lost" in caplog.text, "the table is made")
+    run_until(lambda: "written again; 0 rows were lost" in caplog.text, "the table is created")
     assert log_rows(tmp_path / "later/log.db", "own_log") == []
 
 
@@ -342,33 +340,35 @@ def remove_all(file: Path) -> None:
 
 
 def rotate(file: Path) -> None:
-    """As logrotate does it with `create`."""
+    """Like logrotate with `create`."""
     rename(file)
     file.touch()
 
 
-def put_another(file: Path) -> None:
-    """Another database takes its place, as a backup that is restored."""
+def restore_backup(file: Path) -> None:
+    """Another database takes its place."""
     remove_all(file)
     with closing(sqlite3.connect(file)) as other:
         other.execute(OLD_TABLE)
 
 
-def empty(file: Path) -> None:
-    """As logrotate does it with `copytruncate`."""
+def truncate(file: Path) -> None:
+    """Like logrotate with `copytruncate`."""
     os.truncate(file, 0)
 
 
-@pytest.mark.parametrize("take_away", [rename, Path.unlink, remove_all, rotate, put_another, empty])
-def test_a_file_that_was_taken_away_is_made_anew(
-    make_log: Any, tmp_path: Path, caplog: Any, take_away: Callable[[Path], None]
+@pytest.mark.parametrize(
+    "rotate_away", [rename, Path.unlink, remove_all, rotate, restore_backup, truncate]
+)
+def test_a_file_that_was_moved_removed_or_emptied_is_created_again(
+    make_log: Any, tmp_path: Path, caplog: Any, rotate_away: Callable[[Path], None]
 ) -> None:
     file = tmp_path / "log.db"
     ours, others = make_log(), make_log()  # two services that share it
     for log in (ours, others):
         log.log(None, "client-queue", {"cmd": "before"}, GOOD)
         log.execute("SELECT 1")
-    take_away(file)
+    rotate_away(file)
     for cmd in ("ours", "others"):
         log = ours if cmd == "ours" else others
         log.log(None, "client-queue", {"cmd": cmd}, GOOD)
@@ -379,7 +379,7 @@ def test_a_file_that_was_taken_away_is_made_anew(
         *("ours", "again", "others", "again")
     ]
     assert caplog.text.count("was moved, removed or emptied") == 2  # by each
-    if take_away in (rename, rotate):
+    if rotate_away in (rename, rotate):
         assert [row[2]["cmd"] for row in log_rows(Path(f"{file}.1"), "own_log")] == 2 * ["before"]
     for log in (ours, others):
         log.close()
@@ -388,7 +388,9 @@ def test_a_file_that_was_taken_away_is_made_anew(
     assert len(log_rows(file, "own_log")) == 4
 
 
-def test_two_that_make_a_file_anew_at_once_share_it(make_log: Any, tmp_path: Path) -> None:
+def test_logs_that_create_a_file_again_at_the_same_time_share_it(
+    make_log: Any, tmp_path: Path
+) -> None:
     file = tmp_path / "log.db"
     logs = [make_log() for _ in range(4)]
     for turn in range(5):
@@ -400,10 +402,10 @@ def test_two_that_make_a_file_anew_at_once_share_it(make_log: Any, tmp_path: Pat
         rotate(file)
 
 
-# As programs written for 1.2.4 use it.
+# Programs written for 1.2.4.
 
 
-def test_what_a_statement_gives_is_read_like_the_cursor_of_1_2_4(make_log: Any) -> None:
+def test_rows_can_be_read_like_the_cursor_of_1_2_4(make_log: Any) -> None:
     log = make_log()
     log.execute("CREATE TABLE item (pk INTEGER PRIMARY KEY, name TEXT)")
     made = [log.execute("INSERT INTO item (name) VALUES (:name)", name=name) for name in "abc"]
@@ -418,7 +420,7 @@ def test_what_a_statement_gives_is_read_like_the_cursor_of_1_2_4(make_log: Any) 
     assert (found.fetchone(), found.fetchall()) == (None, [])
 
 
-def test_text_that_is_json_already_is_logged_as_it_is(make_log: Any, tmp_path: Path) -> None:
+def test_raw_json_text_is_logged_unchanged(make_log: Any, tmp_path: Path) -> None:
     log = make_log()
     log.log(UID, "own", '{"cmd":  "x"}', "null", raw=True)
     log.log(UID, "own", '{"cmd":  "y"}', None, raw=True)
@@ -429,7 +431,7 @@ def test_text_that_is_json_already_is_logged_as_it_is(make_log: Any, tmp_path: P
     ]
 
 
-def test_variables_in_the_name_of_the_file_are_replaced(
+def test_variables_in_the_filename_are_expanded(
     make_log: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WHERE", str(tmp_path))

@@ -1,4 +1,4 @@
-"""The gateway and the services behind it: bodies as they are, connections kept, faults named."""
+"""The gateway and its services: bodies passed unchanged, kept connections, services that fail."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def own_site(tmp_path: Path) -> Iterator[Site]:
-    """The same for a test that ends services."""
+    """The same for tests that stop services."""
     site = probe_site(tmp_path / "own", "wsgi")
     try:
         yield site.start()
@@ -50,7 +50,7 @@ def own_site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def impatient(tmp_path: Path) -> Iterator[Site]:
-    """A gateway that gives services one second, and a place for a RawService."""
+    """A gateway with a timeout of one second, and a port for a RawService."""
     site = probe_site(tmp_path / "impatient", "wsgi", "raw", wsgi_timeout=1)
     try:
         yield site.start("wsgi")
@@ -58,10 +58,10 @@ def impatient(tmp_path: Path) -> Iterator[Site]:
         site.close()
 
 
-# Which service.
+# Routes.
 
 
-def test_every_service_of_ports_but_the_gateway_has_a_route(site: Site) -> None:
+def test_every_service_in_ports_has_a_route(site: Site) -> None:
     assert site.post("probe", {"cmd": "echo", "args": {"value": 1}}).json["result"] == 1
     with RawService(site.ports["raw"]):
         assert site.post("raw", {"cmd": "x"}).json == {"cmd": "x"}
@@ -81,7 +81,7 @@ def test_every_service_of_ports_but_the_gateway_has_a_route(site: Site) -> None:
         ("probe", {"headers": {"Content-Type": ""}}, 415, "missing"),
     ],
 )
-def test_a_request_that_no_service_gets_is_refused(
+def test_a_request_that_cannot_be_passed_on_is_refused(
     site: Site, service: str, keywords: Any, status: int, words: str
 ) -> None:
     reply = http(site.url + service, b'{"cmd":"nothing"}', **{"headers": JSON, **keywords})
@@ -89,18 +89,18 @@ def test_a_request_that_no_service_gets_is_refused(
     assert words in failure(reply)
 
 
-def test_a_command_to_a_path_that_is_no_service_says_so(site: Site) -> None:
+def test_a_command_to_a_path_without_a_service_is_405(site: Site) -> None:
     reply = http(site.url, {"cmd": "queue"})
     assert (reply.status, failure(reply)) == (405, "no service is at /")
 
 
-def test_reading_a_service_is_405_and_says_how_it_is_asked(site: Site) -> None:
+def test_a_get_of_a_service_is_405_with_a_hint(site: Site) -> None:
     reply = http(f"{site.url}probe")
     assert (reply.status, reply.headers["Allow"]) == (405, "POST")
     assert "POST" in failure(reply)
 
 
-# What is passed on.
+# Bodies.
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_reading_a_service_is_405_and_says_how_it_is_asked(site: Site) -> None:
     ],
     ids=["spacing-and-order", "escapes", "no-json", "empty", "1-MiB"],
 )
-def test_bodies_pass_undecoded_both_ways(site: Site, body: bytes) -> None:
+def test_bodies_are_passed_unchanged_both_ways(site: Site, body: bytes) -> None:
     with RawService(site.ports["raw"]) as service:
         reply = http(f"{site.url}raw", body, headers=JSON)
         assert (reply.status, reply.body) == (200, body)
         assert service.bodies == [body]
 
 
-def test_status_and_type_of_the_answer_are_the_services(site: Site) -> None:
+def test_status_and_content_type_are_those_of_the_service(site: Site) -> None:
     reply = http(f"{site.url}probe", b"{}", headers=JSON)
     assert (reply.status, failure(reply)) == (400, "a command must have a `cmd`, which is a string")
     with RawService(site.ports["raw"], lambda body: ok(b"hi", b"Content-Type: text/x-own\r\n")):
@@ -129,7 +129,7 @@ def test_status_and_type_of_the_answer_are_the_services(site: Site) -> None:
         assert (reply.headers["Content-Type"], reply.body) == ("text/x-own", b"hi")
 
 
-def test_a_large_answer_arrives_whole(site: Site) -> None:
+def test_a_large_answer_arrives_completely(site: Site) -> None:
     answer = bytes(range(256)) * 20_000
     with RawService(site.ports["raw"], lambda body: ok(answer)):
         assert http(f"{site.url}raw", b"{}", headers=JSON).body == answer
@@ -148,7 +148,7 @@ def test_one_connection_is_enough_for_many_requests(site: Site) -> None:
     client.close()
 
 
-def test_clients_that_come_and_go_share_a_kept_connection(site: Site) -> None:
+def test_clients_one_after_another_share_a_kept_connection(site: Site) -> None:
     with RawService(site.ports["raw"]) as service:
         for number in range(5):
             assert site.post("raw", [number]).json == [number]
@@ -173,12 +173,12 @@ def test_connections_of_a_burst_are_closed_once_the_service_has_closed_them(site
     wait_until(lambda: not connections_to(port, CLOSE_WAIT), "and so has the gateway")
 
 
-def test_a_connection_without_use_is_closed_before_the_service_would_do_it(tmp_path: Path) -> None:
+def test_an_idle_connection_is_closed_before_the_service_would_close_it(tmp_path: Path) -> None:
     site = probe_site(tmp_path / "idle", "wsgi", "raw", idle_timeout=2)
     port = site.ports["raw"]
     try:
         site.start("wsgi")
-        with RawService(port) as service:  # which closes none by itself
+        with RawService(port) as service:  # which never closes a connection itself
             assert site.post("raw", 1).json == 1
             wait_until(lambda: not connections_to(port), "the connection is closed")
             assert site.post("raw", 2).json == 2
@@ -187,7 +187,7 @@ def test_a_connection_without_use_is_closed_before_the_service_would_do_it(tmp_p
         site.close()
 
 
-def test_concurrent_requests_never_get_each_others_answers(site: Site) -> None:
+def test_concurrent_requests_get_their_own_answers(site: Site) -> None:
     assert_own_answers(site, threads=16, requests=20)
 
 
@@ -206,16 +206,16 @@ def assert_own_answers(site: Site, threads: int, requests: int) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_restarted_service_is_found_again_with_no_error(
+def test_a_restarted_service_is_reached_again_without_an_error(
     own_site: Site, number: signal.Signals
 ) -> None:
     site = own_site
     waiting = [{"cmd": "wait_for", "args": {"name": f"{each}"}} for each in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        # All at once, so that the gateway has to hold a connection for each.
+        # All at once, so that the gateway needs a connection for each.
         answers = [pool.submit(site.post, "probe", packet) for packet in waiting]
         for each in range(8):
-            wait_until((site.folder / f"begun-{each}").exists, "all are under way")
+            wait_until((site.folder / f"begun-{each}").exists, "all have begun")
         for each in range(8):
             (site.folder / f"{each}").touch()
         assert all(answer.result().json["success"] for answer in answers)
@@ -230,7 +230,7 @@ def test_a_restarted_service_is_found_again_with_no_error(
 # Services that fail.
 
 
-def test_a_service_that_dies_in_the_middle_is_502(own_site: Site) -> None:
+def test_a_service_that_dies_during_a_command_is_502(own_site: Site) -> None:
     reply = own_site.post("probe", {"cmd": "die"})
     assert reply.status == 502
     assert failure(reply) == "service 'probe' broke off without an answer"
@@ -250,7 +250,9 @@ def test_a_service_that_dies_in_the_middle_is_502(own_site: Site) -> None:
         b"\0" * 100,
     ],
 )
-def test_what_may_have_been_carried_out_is_not_sent_twice(site: Site, answer: bytes) -> None:
+def test_a_command_that_may_have_been_carried_out_is_not_sent_again(
+    site: Site, answer: bytes
+) -> None:
     """Neither over a new connection, nor over a kept one, which may have been closed meanwhile."""
 
     def break_off(body: bytes) -> bytes | None:
@@ -268,7 +270,7 @@ def test_what_may_have_been_carried_out_is_not_sent_twice(site: Site, answer: by
         assert site.post("raw", 2).json == 2
 
 
-def test_a_late_answer_is_504_and_nobody_elses(impatient: Site) -> None:
+def test_a_late_answer_is_504_and_given_to_no_other_request(impatient: Site) -> None:
     release = threading.Event()
 
     def dawdle(body: bytes) -> bytes:
@@ -286,7 +288,7 @@ def test_a_late_answer_is_504_and_nobody_elses(impatient: Site) -> None:
         assert service.bodies.count(b'"slow"') == 1
 
 
-def test_a_service_that_answers_byte_by_byte_has_no_more_time_than_others(impatient: Site) -> None:
+def test_a_slowly_sent_answer_is_504_as_well(impatient: Site) -> None:
     given_up = threading.Event()
 
     def trickle(body: bytes) -> bytes | None:

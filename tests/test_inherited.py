@@ -1,4 +1,4 @@
-"""What a program inherits from whoever starts it makes no difference, or the one that was meant."""
+"""Inherited streams and signals do not break a program; ignored terminal signals stay ignored."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from support import PATIENCE, ROOT, Site, child, is_alive, wait_until
 
 from shmooze.processes.tree import children
 
-#: Runs what follows with all standard streams closed.
+#: Runs a command with all standard streams closed.
 CLOSED = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
-#: Runs what follows with all signals ignored and blocked.
+#: Runs a command with all signals ignored and blocked.
 DEAF = ["env", "--ignore-signal", "--block-signal"]
-#: Runs what follows as nohup does, and as a script in the background.
+#: Runs a command like nohup, and like a background job of a script.
 UNDISTURBED = ["env", "--ignore-signal=HUP", "--ignore-signal=INT", "--ignore-signal=QUIT"]
 
 
@@ -55,14 +55,14 @@ def mask(pid: int, name: str) -> set[int]:
     return {number for number in signal.valid_signals() if bits >> number - 1 & 1}
 
 
-def test_programs_that_are_started_deaf_serve_notice_ends_of_children_and_end(
+def test_programs_started_with_all_signals_ignored_notice_exits_of_children_and_stop(
     make_all: Callable[..., Site],
 ) -> None:
     site = make_all(*DEAF)
     before = processes(site)
     *_, worker, guardian, service = before
     assert mask(service, "SigBlk") == set()
-    wait_until(lambda: mask(worker, "SigBlk") == set(), "it takes signals")
+    wait_until(lambda: mask(worker, "SigBlk") == set(), "it handles signals")
     meant = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT}
     assert {signal.SIGUSR1, signal.SIGTERM, signal.SIGCHLD} & mask(service, "SigIgn") == set()
     assert meant < mask(service, "SigIgn")
@@ -78,7 +78,7 @@ def test_programs_that_are_started_deaf_serve_notice_ends_of_children_and_end(
     assert site.stop() == {"wsgi": 0, "pool": 0}
 
 
-def test_who_ignores_the_signals_of_a_terminal_for_us_is_heeded(
+def test_terminal_signals_that_were_ignored_at_the_start_stay_ignored(
     make_all: Callable[..., Site],
 ) -> None:
     site = make_all(*UNDISTURBED)
@@ -93,7 +93,7 @@ def test_who_ignores_the_signals_of_a_terminal_for_us_is_heeded(
     assert site.stop() == {"wsgi": 0, "pool": 0}
 
 
-def test_closed_standard_streams_are_nobodys_and_end_with_status_0(
+def test_closed_standard_streams_become_dev_null(
     make_all: Callable[..., Site],
 ) -> None:
     site = make_all(*CLOSED)
@@ -126,11 +126,11 @@ class Brief(Pool):
 {later}
 Brief([], name="pool").serve_forever()
 """
-#: Has the service end as soon as it has started.
+#: Stops the service as soon as it has started.
 END = "os.kill(os.getpid(), 15)"
 
 
-def test_the_log_never_goes_into_a_file_that_was_there_before_us(
+def test_the_log_never_goes_into_a_file_that_the_program_has_opened_before(
     make_site: Callable[..., Site],
 ) -> None:
     site = make_site(services=("pool",))
@@ -142,17 +142,19 @@ def test_the_log_never_goes_into_a_file_that_was_there_before_us(
     assert (program.returncode, mine.read_text()) == (0, "mine")
 
 
-def test_what_a_program_has_printed_before_it_serves_comes_once(
+def test_output_printed_before_serving_appears_once(
     make_site: Callable[..., Site],
 ) -> None:
-    """Though it becomes two processes, and may not have been written by then."""
+    """Although the program forks, with that output in its buffer."""
     site = make_site(services=("pool",))
     program = run(SERVICE.format(before="print('hello')", started=END, later=""), site)
     out, _ = program.communicate(timeout=PATIENCE)
     assert (program.returncode, out.count("hello")) == (0, 1), out
 
 
-def test_a_signal_that_the_program_itself_ignores_stays_so(make_site: Callable[..., Site]) -> None:
+def test_a_signal_that_the_program_itself_ignores_stays_ignored(
+    make_site: Callable[..., Site],
+) -> None:
     site = make_site(services=("pool",))
     later = "import signal; signal.signal(signal.SIGUSR1, signal.SIG_IGN)"
     # Without a guardian, our own process would get the signal.
@@ -163,7 +165,7 @@ def test_a_signal_that_the_program_itself_ignores_stays_so(make_site: Callable[.
     assert (program.returncode, "stopping" in out) == (0, True), out
 
 
-#: A guardian, and in place of a service a process with a child that cannot be told to end.
+#: A guardian and a process in place of the service, with a child that blocks all signals.
 GUARDED = """
 from gevent import monkey; monkey.patch_all()
 import os, signal, sys, time

@@ -28,14 +28,14 @@ QUICK = {"process": ["bash", str(CHILDREN / "quick.sh")]}
 
 
 def fenced(language: str, beginning: str) -> str:
-    """The block of the README that begins so."""
+    """The block of the README with this beginning."""
     blocks = re.findall(rf"```{language}\n(.*?)```", README, re.S)
     (block,) = (block for block in blocks if block.startswith(beginning))
     return block
 
 
 class Proxy:
-    """nginx on a port of its own, and a client that knows its certificate."""
+    """nginx on its own port, and a client that trusts its certificate."""
 
     def __init__(self, site: Site, token: str) -> None:
         self.site, self.token = site, token
@@ -125,7 +125,7 @@ def test_commands_pass_with_tls_on_a_kept_connection(proxy: Proxy) -> None:
     client.close()
 
 
-def test_our_own_page_behind_tls_is_our_own(proxy: Proxy) -> None:
+def test_only_our_own_origin_behind_tls_is_accepted(proxy: Proxy) -> None:
     client = proxy.connect()
     assert ask(proxy, client, "pool", Origin="https://jukebox.example")[0] == 200
     assert ask(proxy, client, "pool", Origin="http://jukebox.example")[0] == 403
@@ -134,7 +134,7 @@ def test_our_own_page_behind_tls_is_our_own(proxy: Proxy) -> None:
     client.close()
 
 
-def test_a_browser_gets_a_cookie_for_tls_only(proxy: Proxy) -> None:
+def test_a_browser_gets_a_secure_cookie(proxy: Proxy) -> None:
     client = proxy.connect()
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     client.request("POST", "/login", f"token={proxy.token}", form)
@@ -145,7 +145,7 @@ def test_a_browser_gets_a_cookie_for_tls_only(proxy: Proxy) -> None:
     client.close()
 
 
-def test_the_clients_address_is_what_nginx_says_and_not_what_the_client_says(
+def test_the_clients_address_is_the_one_that_nginx_reports(
     proxy: Proxy,
 ) -> None:
     client = proxy.connect()
@@ -154,7 +154,7 @@ def test_the_clients_address_is_what_nginx_says_and_not_what_the_client_says(
     client.close()
 
 
-def test_events_come_through_at_once(proxy: Proxy) -> None:
+def test_events_are_not_delayed(proxy: Proxy) -> None:
     bearer = {"Authorization": f"Bearer {proxy.token}"}
     connection = proxy.connect()
     connection.connect()
@@ -169,7 +169,7 @@ def test_events_come_through_at_once(proxy: Proxy) -> None:
     watcher.close()
 
 
-def test_a_large_body_is_refused_and_a_static_file_comes(proxy: Proxy) -> None:
+def test_a_static_file_is_served_and_a_large_body_refused(proxy: Proxy) -> None:
     client = proxy.connect()
     bearer = {"Authorization": f"Bearer {proxy.token}"}
     client.request("GET", "/static/shmooze.js", headers=bearer)

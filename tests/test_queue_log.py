@@ -1,4 +1,4 @@
-"""A queue and its log: what stands in it, and that no disk ever stops a queue."""
+"""A queue and its command log: its rows, and that the disk never blocks the queue."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_queue(make_site: Callable[..., Site]) -> Callable[..., Site]:
     return make
 
 
-def test_rows_bear_namespace_and_uid_as_other_programs_know_them(make_queue: Any) -> None:
+def test_rows_have_the_namespace_and_uid_that_other_programs_expect(make_queue: Any) -> None:
     site = make_queue()
     add = {"type": "well", "args": {"name": "a"}}
     uid = Client(site, "queue").add_settled("well", name="a")
@@ -78,7 +78,7 @@ def test_rows_bear_namespace_and_uid_as_other_programs_know_them(make_queue: Any
     }
 
 
-def test_queue_and_pool_share_a_file_and_have_a_table_each(make_queue: Any) -> None:
+def test_queue_and_pool_have_tables_of_their_own_in_one_file(make_queue: Any) -> None:
     site = make_queue().start("pool")
     for service in ("queue", "pool"):
         site.ask(service, "rm", uids=[service])
@@ -99,13 +99,13 @@ def test_queue_and_pool_share_a_file_and_have_a_table_each(make_queue: Any) -> N
             ]
 
 
-def test_readers_that_start_with_the_services_find_the_tables(make_queue: Any) -> None:
+def test_the_tables_exist_once_the_services_listen(make_queue: Any) -> None:
     site = make_queue().start("pool")
     for service in ("queue", "pool"):
         assert log_rows(site.folder / "log.db", f"{service}_log") == []
 
 
-def test_services_go_on_in_a_new_file_when_theirs_was_rotated(make_queue: Any) -> None:
+def test_services_continue_in_a_new_file_after_a_rotation(make_queue: Any) -> None:
     site = make_queue().start("pool")
     file = wait_for_row(site)
     site.ask("pool", "rm", uids=["first"])
@@ -113,7 +113,7 @@ def test_services_go_on_in_a_new_file_when_theirs_was_rotated(make_queue: Any) -
     old = file.rename(f"{file}.1")
     for service in ("queue", "pool"):
         site.ask(service, "rm", uids=["second"])
-        wait_until(lambda s=service: "created it again" in site.log(s), "it is noticed")
+        wait_until(lambda s=service: "created it again" in site.log(s), "it is logged")
     site.stop()
     for service in ("queue", "pool"):
         for path, uid in ((old, "first"), (file, "second")):
@@ -121,7 +121,7 @@ def test_services_go_on_in_a_new_file_when_theirs_was_rotated(make_queue: Any) -
             assert row[2]["args"]["uids"] == [uid]
 
 
-def test_a_stop_writes_the_last_rows_and_leaves_one_file(make_queue: Any) -> None:
+def test_a_stop_writes_the_last_rows_and_leaves_a_single_file(make_queue: Any) -> None:
     site = make_queue()
     uid = Client(site, "queue").add_settled()
     site.stop("queue")
@@ -130,7 +130,7 @@ def test_a_stop_writes_the_last_rows_and_leaves_one_file(make_queue: Any) -> Non
 
 
 def wait_for_row(site: Site) -> Path:
-    """Have one row written; the file."""
+    """Let one row be written. Returns the file."""
     file = site.folder / "log.db"
     site.ask("queue", "rm", uids=["first"])
     wait_until(lambda: log_rows(file), "the first row")
@@ -150,12 +150,12 @@ def ask_forty(site: Site, word: str = "") -> None:
     assert time.monotonic() - began < 30
 
 
-def expect_said_once(site: Site) -> None:
+def assert_logged_once(site: Site) -> None:
     assert site.log("queue").count("cannot be written") == 1
     assert "Traceback" not in site.log("queue")
 
 
-def test_a_locked_file_delays_rows_and_nobody_else(make_queue: Any) -> None:
+def test_a_locked_file_delays_rows_only(make_queue: Any) -> None:
     site = make_queue()
     file = wait_for_row(site)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
@@ -164,15 +164,17 @@ def test_a_locked_file_delays_rows_and_nobody_else(make_queue: Any) -> None:
             ask_forty(site)  # before, and while the writer waits for the lock
         ask_forty(site)
         other.execute("ROLLBACK")
-    wait_until(lambda: "written again; 0 rows were lost" in site.log("queue"), "it says so")
-    wait_until(  # those that have come last gather for a moment
+    wait_until(lambda: "written again; 0 rows were lost" in site.log("queue"), "it is logged")
+    wait_until(  # the last ones gather for a moment
         lambda: logged_uids(file)[-40:] == [[str(number)] for number in range(40)],
         "all rows, in their order",
     )
-    expect_said_once(site)
+    assert_logged_once(site)
 
 
-def test_a_path_that_cannot_be_written_is_said_once_and_stops_nobody(make_queue: Any) -> None:
+def test_a_path_that_cannot_be_written_is_logged_once_and_delays_no_command(
+    make_queue: Any,
+) -> None:
     site = make_queue(log_database_path="$HERE/missing/log.db")
     uid = site.ask("queue", "add", type="well")["uid"]
     wait_until(lambda: "cannot be written" in site.log("queue"), "it is said")
@@ -180,10 +182,10 @@ def test_a_path_that_cannot_be_written_is_said_once_and_stops_nobody(make_queue:
     site.ask("queue", "rm", uids=[uid])
     site.stop("queue")
     assert "rows lost" in site.log("queue")
-    expect_said_once(site)
+    assert_logged_once(site)
 
 
-def test_rows_that_a_full_disk_refused_are_written_once_there_is_room(make_queue: Any) -> None:
+def test_rows_are_written_once_a_full_disk_has_room_again(make_queue: Any) -> None:
     site = make_queue()
     file = wait_for_row(site)
     unlimited = resource.RLIM_INFINITY
@@ -194,4 +196,4 @@ def test_rows_that_a_full_disk_refused_are_written_once_there_is_room(make_queue
     for pid in site.survivors():
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
     wait_until(lambda: len(log_rows(file)) == 41, "all rows")
-    expect_said_once(site)
+    assert_logged_once(site)

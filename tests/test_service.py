@@ -72,11 +72,11 @@ def test_a_command_is_answered_with_its_result(probe: Site) -> None:
     assert reply.headers["Content-Type"] == "application/json"
 
 
-def test_args_may_be_left_out_and_nothing_is_null(probe: Site) -> None:
+def test_args_may_be_left_out_and_no_result_is_null(probe: Site) -> None:
     assert probe.direct("probe", {"cmd": "nothing"}).json == {"success": True, "result": None}
 
 
-def test_a_list_is_answered_in_order_and_a_failure_stops_nobody(probe: Site) -> None:
+def test_a_list_is_answered_in_order_and_a_failure_does_not_end_it(probe: Site) -> None:
     commands = [
         {"cmd": "echo", "args": {"value": 1}},
         {"cmd": "refuse", "args": {"words": "no"}},
@@ -98,7 +98,7 @@ def test_an_empty_list_is_answered_by_an_empty_list(probe: Site) -> None:
     assert (reply.status, reply.json) == (200, [])
 
 
-def test_commands_of_a_list_wait_for_each_other_and_for_nobody_else(probe: Site) -> None:
+def test_commands_of_a_list_run_in_turn_and_delay_no_other_client(probe: Site) -> None:
     client = keep_alive(probe.ports["probe"])
     wait_for = [{"cmd": "wait_for", "args": {"name": name}} for name in ("first", "second")]
     client.request("POST", "/", json.dumps(wait_for), {"Content-Type": "application/json"})
@@ -128,7 +128,9 @@ def test_commands_of_a_list_wait_for_each_other_and_for_nobody_else(probe: Site)
         ("untyped", {"two": 1}, "untyped: argument `one` is missing"),
     ],
 )
-def test_a_refusal_names_the_thing(probe: Site, cmd: str, args: dict, words: str) -> None:
+def test_an_error_names_the_command_and_the_argument(
+    probe: Site, cmd: str, args: dict, words: str
+) -> None:
     with pytest.raises(Refusal) as refusal:
         probe.ask("probe", cmd, **args)
     assert words in str(refusal.value)
@@ -142,7 +144,7 @@ def test_defaults_and_other_arguments_reach_the_function(probe: Site) -> None:
     assert probe.ask("probe", "anything", a=1, cmd="x") == {"a": 1, "cmd": "x"}
 
 
-def test_words_of_a_command_error_are_shown(probe: Site) -> None:
+def test_the_message_of_a_command_error_is_the_answer(probe: Site) -> None:
     with pytest.raises(Refusal, match=r"^the device is in use$"):
         probe.ask("probe", "refuse", words="the device is in use")
 
@@ -157,17 +159,17 @@ def test_words_of_a_command_error_are_shown(probe: Site) -> None:
         ("time_out", "Timeout: 0.01 seconds"),
     ],
 )
-def test_a_handlers_own_fault_is_an_internal_error_and_stays_in_the_log(
+def test_an_exception_in_a_command_is_an_internal_error_with_details_in_the_log(
     probe: Site, cmd: str, bug: str
 ) -> None:
     reply = probe.direct("probe", {"cmd": cmd})
     assert reply.status == 200
     assert failure(reply) == f"internal error in `{cmd}`; the log of `probe` has details"
-    wait_until(lambda: bug in probe.log("probe"), "the log tells the fault")
+    wait_until(lambda: bug in probe.log("probe"), "it is logged")
     assert "Traceback" in probe.log("probe")
 
 
-def test_a_service_without_a_name_is_called_what_its_port_is_or_else_its_class(
+def test_a_service_without_a_name_is_named_by_its_port_or_its_class(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Volume(JSONCommandProcessor, Service):
@@ -194,7 +196,7 @@ def test_one_connection_carries_many_commands(probe: Site) -> None:
 
 @contextmanager
 def answering(answer: bytes) -> Iterator[int]:
-    """The port of a server that answers one request with these bytes and hangs up."""
+    """The port of a server that answers one request with these bytes and closes the connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -209,7 +211,7 @@ def answering(answer: bytes) -> Iterator[int]:
         thread.join(PATIENCE)
 
 
-def test_json_query_gives_the_answer_be_it_a_failure_or_a_list(probe: Site) -> None:
+def test_json_query_returns_the_answer_even_a_failure_or_a_list(probe: Site) -> None:
     port = probe.ports["probe"]
     assert json_query("127.0.0.1", port, {"cmd": "nothing"}) == packet.good()
     assert json_query("localhost", port, {"cmd": "refuse", "args": {"words": "no"}}) == {
@@ -220,13 +222,13 @@ def test_json_query_gives_the_answer_be_it_a_failure_or_a_list(probe: Site) -> N
     assert not json_query("127.0.0.1", port, "no packet")["success"]
 
 
-def test_json_query_says_who_cannot_be_reached() -> None:
+def test_json_query_names_a_service_that_cannot_be_reached() -> None:
     [port] = free_ports(1)
     with pytest.raises(ServiceUnreachable, match=f"127.0.0.1:{port} cannot be reached"):
         json_query("127.0.0.1", port, {"cmd": "nothing"})
 
 
-def test_json_query_says_who_did_not_answer_in_time() -> None:
+def test_json_query_names_a_service_that_does_not_answer_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with pytest.raises(ServiceTimeout, match=rf"127.0.0.1:{port} did not .* within 0\.1 s"):
@@ -243,19 +245,21 @@ def test_json_query_says_who_did_not_answer_in_time() -> None:
         (b"", ServiceUnreachable),
     ],
 )
-def test_json_query_tells_no_json_from_a_broken_connection(answer: bytes, error: type) -> None:
+def test_json_query_distinguishes_invalid_json_from_a_broken_connection(
+    answer: bytes, error: type
+) -> None:
     with answering(answer) as port, pytest.raises(error, match=f"127.0.0.1:{port}"):
         json_query("127.0.0.1", port, {"cmd": "nothing"}, timeout=5)
 
 
-def test_json_query_leaves_the_deadline_of_its_caller_alone() -> None:
+def test_json_query_does_not_catch_a_timeout_of_its_caller() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, gevent.Timeout(0.1) as own:
         with pytest.raises(gevent.Timeout) as late:
             json_query("127.0.0.1", silent.getsockname()[1], {"cmd": "nothing"}, timeout=PATIENCE)
         assert late.value is own
 
 
-def test_errors_of_json_query_are_caught_as_1_2_4_had_them() -> None:
+def test_errors_of_json_query_are_subclasses_of_those_in_1_2_4() -> None:
     with pytest.raises(OSError):
         json_query("127.0.0.1", free_ports(1)[0], {"cmd": "nothing"})
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(service.TimeoutError):
@@ -267,23 +271,23 @@ def test_errors_of_json_query_are_caught_as_1_2_4_had_them() -> None:
 @pytest.mark.parametrize(
     "value", [b"x", bytearray(b"x"), memoryview(b"x"), [{"a": (b"x",)}], {b"x": 1}]
 )
-def test_json_query_sends_no_bytes_as_something_else(value: Any) -> None:
+def test_json_query_refuses_bytes(value: Any) -> None:
     with pytest.raises(TypeError, match="a packet cannot hold bytes: decode them to text first"):
         json_query("127.0.0.1", 1, {"cmd": "echo", "args": {"value": value}})
 
 
 @pytest.mark.parametrize("token", ["a\r\nb: c", "€"])
-def test_json_query_sends_no_token_that_is_none(token: str) -> None:
+def test_json_query_refuses_a_malformed_token(token: str) -> None:
     with pytest.raises(ValueError, match="a token is one line"):
         json_query("127.0.0.1", 1, {"cmd": "nothing"}, token=token)
 
 
-def test_json_query_takes_no_name_that_no_host_can_have() -> None:
+def test_json_query_refuses_a_malformed_host_name() -> None:
     with pytest.raises(ServiceUnreachable, match=r"a\.\.b:1 cannot be reached"):
         json_query("a..b", 1, {"cmd": "nothing"})
 
 
-# Programs that were written for 1.2.4.
+# Programs written for 1.2.4.
 
 
 @pytest.mark.parametrize(
@@ -295,7 +299,7 @@ def test_json_query_takes_no_name_that_no_host_can_have() -> None:
         ("Lock", "gevent.lock.Semaphore"),
     ],
 )
-def test_a_name_of_1_2_4_that_has_gone_is_told_with_the_step_to_take(name: str, step: str) -> None:
+def test_a_removed_name_of_1_2_4_says_what_to_use_instead(name: str, step: str) -> None:
     words = (
         rf"`shmooze\.lib\.service\.{name}` of shmooze 1\.2\.4 was removed: .*{step}.*docs/moving.md"
     )
@@ -305,7 +309,7 @@ def test_a_name_of_1_2_4_that_has_gone_is_told_with_the_step_to_take(name: str, 
         exec(f"from shmooze.lib.service import {name}")
 
 
-def test_a_name_that_there_never_was_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(service, "corutine")
     with pytest.raises(ImportError, match="cannot import name 'corutine'"):
         exec("from shmooze.lib.service import corutine")
@@ -325,7 +329,7 @@ Old().serve_forever()"""
     assert line.startswith("shmooze: the function of command 'get' has `yield` or `async` in it: ")
 
 
-def test_bot_asks_as_in_1_2_4(probe: Site) -> None:
+def test_bot_works_as_in_1_2_4(probe: Site) -> None:
     url = f"http://127.0.0.1:{probe.ports['probe']}/"
     assert bot.request({"cmd": "echo", "args": {"value": "ü"}}, url) == "ü"
     with pytest.raises(Failure, match=r"^no$"):
@@ -339,12 +343,12 @@ def test_bot_asks_as_in_1_2_4(probe: Site) -> None:
 # Start and stop.
 
 
-def test_a_program_whose_author_forgot_to_patch_is_told_so_in_one_line() -> None:
+def test_an_unpatched_program_ends_with_a_one_line_error() -> None:
     [line] = refusals(child("svc_unpatched"))
     assert line.startswith("shmooze: gevent has not patched this program: its first two lines")
 
 
-def test_a_port_that_is_taken_is_one_line_and_status_2(tmp_path: Path) -> None:
+def test_a_port_in_use_is_a_one_line_error_and_status_2(tmp_path: Path) -> None:
     types = {"modules": {"t": {"process": ["true"]}}}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -362,13 +366,13 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_stop_lets_an_answer_under_way_go_out(own_probe: Site, number: signal.Signals) -> None:
+def test_a_stop_waits_for_an_answer_in_progress(own_probe: Site, number: signal.Signals) -> None:
     client = keep_alive(own_probe.ports["probe"])
     send(client, "wait_for", name="release")
     wait_until((own_probe.folder / "begun-release").exists, "the command begins")
     process = own_probe.processes.pop("probe")
     process.send_signal(number)
-    wait_until(lambda: not is_listening(own_probe.ports["probe"]), "it listens no more")
+    wait_until(lambda: not is_listening(own_probe.ports["probe"]), "it has stopped listening")
     process.send_signal(number)  # an impatient second one changes nothing
     (own_probe.folder / "release").touch()
     answer = client.getresponse()

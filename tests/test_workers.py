@@ -1,4 +1,4 @@
-"""Several gateway processes on one port: any of them does, none is left behind, one is replaced."""
+"""Several gateway processes on one port: they share its connections, are restarted, and stop."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ from shmooze.settings import Settings
 from shmooze.wsgi import Gateway
 
 JSON = {"Content-Type": "application/json"}
-#: So many connections that chance leaves no worker without one.
+#: Enough connections for each worker to get some.
 MANY = 64
 GATEWAY = [sys.executable, "-m", "shmooze.wsgi"]
 
 
 @pytest.fixture
 def make_gateway(make_site: Callable[..., Site]) -> Callable[..., Site]:
-    """A function that makes a gateway of so many workers, not yet started, with more services."""
+    """A function that makes a gateway with a number of workers, and services; not yet started."""
 
     def make(workers: int, *services: str, **settings: Any) -> Site:
         programs = {"probe": child("svc_probe", "probe")}
@@ -74,7 +74,7 @@ def supervisor_of(site: Site) -> int:
 
 
 def workers_of(site: Site, besides: Collection[int] = ()) -> list[int]:
-    """The pids of the gateway's workers, once there are all, and none of these."""
+    """The pids of the gateway's workers, once all are there and none of `besides`."""
 
     def all_of_them() -> list[int]:
         found = children(supervisor_of(site))
@@ -88,7 +88,7 @@ def workers_of(site: Site, besides: Collection[int] = ()) -> list[int]:
 
 
 def spread(site: Site) -> Counter[int]:
-    """How many connections of clients each worker has."""
+    """The number of client connections of each worker."""
     here = f"0100007F:{site.ports['wsgi']:04X}"
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     ours = {f"socket:[{line[9]}]" for line in lines if line[1] == here and line[3] == "01"}
@@ -103,14 +103,14 @@ def spread(site: Site) -> Counter[int]:
 
 
 def echoes(client: HTTPConnection, value: Any) -> bool:
-    """Whether the probe's answer over this connection is right."""
+    """Whether the probe answers correctly over this connection."""
     client.request("POST", "/probe", json.dumps({"cmd": "echo", "args": {"value": value}}), JSON)
     return json.load(client.getresponse()) == {"success": True, "result": value}
 
 
 @contextmanager
 def connections(site: Site) -> Iterator[list[HTTPConnection]]:
-    """Many connections to the gateway, over which one command each has been answered."""
+    """Many connections to the gateway, after one command over each."""
     with ExitStack() as stack:
         clients = [keep_alive(site.ports["wsgi"]) for _ in range(MANY)]
         for number, client in enumerate(clients):
@@ -133,10 +133,10 @@ def is_free(port: int) -> bool:
     return True
 
 
-# Any of them.
+# Sharing connections.
 
 
-def test_many_connections_reach_all_workers_and_commands_go_over_any(site: Site) -> None:
+def test_connections_are_spread_over_all_workers(site: Site) -> None:
     with connections(site) as clients:
         found = spread(site)
         assert sum(found.values()) == MANY
@@ -171,7 +171,7 @@ def watch() -> Iterator[Callable[..., Watcher]]:
         watcher.close()
 
 
-def test_events_come_over_any_worker_and_go_on_over_another(
+def test_events_come_over_any_worker_and_continue_over_another(
     make_gateway: Callable[..., Site], watch: Callable[..., Watcher]
 ) -> None:
     kinds = {"well": {"process": child("well")}}
@@ -185,7 +185,7 @@ def test_events_come_over_any_worker_and_go_on_over_another(
     for watcher in watchers:
         watcher.wait_for(queue)
     os.kill(workers_of(site)[0], signal.SIGKILL)
-    wait_until(lambda: any(each.ended.is_set() for each in watchers), "some have lost theirs")
+    wait_until(lambda: any(each.ended.is_set() for each in watchers), "some have ended")
     queue.add(name="second")
     for lost in watchers:
         if lost.ended.wait(0):
@@ -196,10 +196,10 @@ def test_events_come_over_any_worker_and_go_on_over_another(
             lost.wait_for(queue)
 
 
-# One that dies.
+# Restarts.
 
 
-def test_a_killed_worker_is_replaced_and_the_others_go_on(site: Site) -> None:
+def test_a_killed_worker_is_restarted_and_the_others_are_undisturbed(site: Site) -> None:
     killed, other = workers_of(site)
     with connections(site) as clients:
         before = spread(site)
@@ -223,7 +223,7 @@ def is_answered(client: HTTPConnection) -> bool:
         return False
 
 
-def test_a_worker_that_dies_at_once_is_replaced_later_each_time(site: Site) -> None:
+def test_a_worker_that_dies_young_is_restarted_later_each_time(site: Site) -> None:
     _, other = workers_of(site)
     for _ in range(3):
         killed, other = sorted(workers_of(site), key=lambda pid: pid == other)
@@ -233,15 +233,15 @@ def test_a_worker_that_dies_at_once_is_replaced_later_each_time(site: Site) -> N
     assert delays == ["0.25", "0.5", "1"]
 
 
-def test_while_a_worker_is_missing_the_others_have_its_connections(site: Site) -> None:
+def test_the_other_workers_get_all_connections_until_a_restart(site: Site) -> None:
     _, other = workers_of(site)
     killed = 0
-    for _ in range(3):  # so that the last one is missing for a second
+    for _ in range(3):  # so that the last restart is a second away
         killed, other = sorted(workers_of(site, {killed}), key=lambda pid: pid == other)
         os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: "restarting it in 1 s" in site.log("wsgi"), "it is missing")
+    wait_until(lambda: "restarting it in 1 s" in site.log("wsgi"), "the restart is scheduled")
     supervisor = site.processes["wsgi"].pid
-    os.kill(supervisor, signal.SIGSTOP)  # a second may be short where everybody is busy
+    os.kill(supervisor, signal.SIGSTOP)  # a second may be too short on a busy machine
     try:
         with connections(site):
             assert spread(site)[other] == MANY
@@ -249,14 +249,14 @@ def test_while_a_worker_is_missing_the_others_have_its_connections(site: Site) -
         os.kill(supervisor, signal.SIGCONT)
 
 
-def test_a_worker_that_is_told_to_end_is_replaced_as_well(site: Site) -> None:
+def test_a_worker_that_gets_sigterm_is_restarted_as_well(site: Site) -> None:
     told, other = workers_of(site)
     os.kill(told, signal.SIGTERM)
     assert other in workers_of(site, besides={told})
     assert f"(pid {told}) ended with status 0; restarting it in" in site.log("wsgi")
 
 
-def test_clients_that_wait_at_a_dead_worker_are_answered_by_the_next(
+def test_pending_connections_of_a_dead_worker_are_served_after_its_restart(
     make_gateway: Callable[..., Site],
 ) -> None:
     site = make_gateway(2, "probe")
@@ -275,7 +275,7 @@ def test_clients_that_wait_at_a_dead_worker_are_answered_by_the_next(
     assert "killed by signal 9; restarting it now" in site.log("wsgi")
 
 
-def test_a_worker_that_hangs_is_killed_and_replaced(make_gateway: Callable[..., Site]) -> None:
+def test_a_worker_that_hangs_is_killed_and_restarted(make_gateway: Callable[..., Site]) -> None:
     site = make_gateway(2, "probe")
     site.programs["wsgi"] = child("svc_workers", "strict")
     site.start()
@@ -292,7 +292,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced(make_gateway: Callable[..., 
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """The time on the supervisor's clock, in a list of one."""
+    """The supervisor's time, in a list of one."""
     times = [1000.0]
     monkeypatch.setattr(heartbeats, "time", SimpleNamespace(monotonic=lambda: times[0]))
     yield times
@@ -304,7 +304,7 @@ def beat(beats: Heartbeats, worker: int) -> None:
     greenlet.kill()
 
 
-def test_silence_grows_with_each_look_until_a_beat(now: list[float]) -> None:
+def test_silence_grows_with_each_check_until_a_beat(now: list[float]) -> None:
     beats = Heartbeats(2)
     for _ in range(4):
         beat(beats, 0)
@@ -320,7 +320,7 @@ def test_silence_grows_with_each_look_until_a_beat(now: list[float]) -> None:
     assert beats.silence(0) == 0
 
 
-def test_nobody_is_blamed_for_a_time_in_which_all_were_stopped(now: list[float]) -> None:
+def test_time_in_which_all_processes_were_stopped_is_not_silence(now: list[float]) -> None:
     beats = Heartbeats(1)
     beat(beats, 0)
     beats.check()
@@ -333,7 +333,7 @@ def test_nobody_is_blamed_for_a_time_in_which_all_were_stopped(now: list[float])
     assert beats.silence(0) == 0
 
 
-def test_nobody_has_to_read_the_log_for_a_worker_to_be_replaced(
+def test_a_worker_is_restarted_while_the_log_is_not_read(
     make_gateway: Callable[..., Site],
 ) -> None:
     site = make_gateway(2)
@@ -354,11 +354,11 @@ def test_nobody_has_to_read_the_log_for_a_worker_to_be_replaced(
         os.close(unread)
 
 
-# The end.
+# Stopping.
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
-def test_an_answer_under_way_is_finished_before_the_end(
+def test_answers_in_progress_are_finished_before_the_end(
     make_gateway: Callable[..., Site], number: signal.Signals
 ) -> None:
     site = make_gateway(2, "raw").start("wsgi")
@@ -382,7 +382,7 @@ def test_an_answer_under_way_is_finished_before_the_end(
     assert_gone(site, workers)
 
 
-def test_lines_of_the_log_tell_which_worker(site: Site) -> None:
+def test_lines_of_the_log_name_the_worker(site: Site) -> None:
     workers_of(site)
     assert site.stop("wsgi") == {"wsgi": 0}
     stopping = re.findall(r"INFO (.*)shmooze.runtime.program: wsgi: stopping", site.log("wsgi"))
@@ -391,7 +391,7 @@ def test_lines_of_the_log_tell_which_worker(site: Site) -> None:
 
 
 @pytest.mark.parametrize("program", ["as it comes", "without parent-death signal"])
-def test_sigkill_of_the_supervisor_leaves_nothing(
+def test_sigkill_of_the_supervisor_leaves_no_process(
     make_gateway: Callable[..., Site], program: str
 ) -> None:
     site = make_gateway(2, "probe")
@@ -406,14 +406,14 @@ def test_sigkill_of_the_supervisor_leaves_nothing(
         assert_gone(site, workers)
 
 
-def test_a_worker_that_does_not_end_is_killed(site: Site) -> None:
+def test_a_worker_that_does_not_stop_is_killed(site: Site) -> None:
     workers = workers_of(site)
     os.kill(workers[0], signal.SIGSTOP)
     assert site.stop("wsgi") == {"wsgi": 0}
     assert_gone(site, workers)
 
 
-def test_ctrl_c_in_a_terminal_ends_all(make_gateway: Callable[..., Site]) -> None:
+def test_ctrl_c_in_a_terminal_stops_all(make_gateway: Callable[..., Site]) -> None:
     site = make_gateway(3)
     window = Window([*GATEWAY], site.environ)
     try:
@@ -425,8 +425,8 @@ def test_ctrl_c_in_a_terminal_ends_all(make_gateway: Callable[..., Site]) -> Non
         window.close()
 
 
-def test_the_end_may_come_at_any_moment_of_the_start(make_gateway: Callable[..., Site]) -> None:
-    """Also before the workers can take a signal."""
+def test_a_signal_may_come_at_any_moment_of_the_start(make_gateway: Callable[..., Site]) -> None:
+    """Also before the workers can handle it."""
     site = make_gateway(4)
     for number in (signal.SIGTERM, signal.SIGINT):
         gateway = subprocess.Popen(
@@ -442,7 +442,7 @@ def test_the_end_may_come_at_any_moment_of_the_start(make_gateway: Callable[...,
         assert site.survivors() == []
 
 
-def test_under_supervisord_it_starts_stops_and_leaves_nothing(
+def test_under_supervisord_it_starts_stops_and_leaves_no_process(
     make_site: Callable[..., Site],
 ) -> None:
     site = make_site(settings={"wsgi_workers": 2})
@@ -472,7 +472,9 @@ def test_under_supervisord_it_starts_stops_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, None, 101])
-def test_a_wrong_number_of_workers_is_named(make_gateway: Callable[..., Site], value: Any) -> None:
+def test_an_invalid_number_of_workers_is_a_one_line_error(
+    make_gateway: Callable[..., Site], value: Any
+) -> None:
     file = make_gateway(value).settings_file
     assert refusals(GATEWAY, settings_file=file) == [
         f"shmooze: settings file {file}: `wsgi_workers` "
@@ -480,7 +482,7 @@ def test_a_wrong_number_of_workers_is_named(make_gateway: Callable[..., Site], v
     ]
 
 
-def test_a_port_in_use_is_one_line(make_gateway: Callable[..., Site]) -> None:
+def test_a_port_in_use_is_a_one_line_error(make_gateway: Callable[..., Site]) -> None:
     site = make_gateway(3)
     port = site.ports["wsgi"]
     with socket.create_server(("127.0.0.1", port)):
@@ -497,7 +499,7 @@ def test_a_second_gateway_does_not_share_the_port_of_the_first(site: Site) -> No
     ("key", "value"),
     [("wsgi_timeout", 0), ("max_connections", "many"), ("tokens_path", "/nowhere/tokens.json")],
 )
-def test_other_mistakes_are_one_line_too(
+def test_other_mistakes_are_one_line_errors_too(
     make_gateway: Callable[..., Site], key: str, value: Any
 ) -> None:
     file = make_gateway(3, **{key: value}).settings_file
@@ -505,7 +507,7 @@ def test_other_mistakes_are_one_line_too(
     assert str(value) in line
 
 
-def test_warnings_are_said_once(make_gateway: Callable[..., Site]) -> None:
+def test_warnings_are_logged_once(make_gateway: Callable[..., Site]) -> None:
     site = make_gateway(2, static_path="/nowhere").start()
     workers_of(site)
     site.stop()
@@ -518,7 +520,7 @@ def test_one_worker_is_one_process(make_gateway: Callable[..., Site]) -> None:
     assert "worker" not in site.log("wsgi")
 
 
-def test_workers_share_the_connections_that_the_settings_allow(tmp_path: Path) -> None:
+def test_workers_share_the_limit_of_connections(tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     file.write_text('{"max_connections": 10}')
     source = Settings.load({"SHMOOZE_SETTINGS": str(file)})
