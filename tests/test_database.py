@@ -18,7 +18,7 @@ import pytest
 from support import PATIENCE, log_rows
 
 from shmooze.errors import SettingsError
-from shmooze.lib import database
+from shmooze.lib import backlog, database
 from shmooze.lib.database import Database
 from shmooze.lib.logfile import LogFile
 
@@ -97,10 +97,8 @@ def test_parameters_are_not_merged_across_another_entry_of_their_module(make_log
 
 def test_the_timestamp_of_a_row_is_when_it_was_logged(make_log: Any, monkeypatch: Any) -> None:
     now = 1_000_000_000.0
-    clock = SimpleNamespace(
-        strftime=time.strftime, gmtime=lambda: time.gmtime(now), monotonic=time.monotonic
-    )
-    monkeypatch.setattr(database, "time", clock)
+    clock = SimpleNamespace(strftime=time.strftime, gmtime=lambda: time.gmtime(now))
+    monkeypatch.setattr(backlog, "time", clock)
     log = make_log()
     log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
     now += 3600  # it is written only then

@@ -1,4 +1,4 @@
-"""Trusted proxies: whose word is taken on the client's address and on the scheme it speaks."""
+"""Trusted proxies: their headers say the client's address and the scheme that it speaks."""
 
 from __future__ import annotations
 

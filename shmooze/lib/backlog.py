@@ -7,6 +7,7 @@ parameters. The number of rows and their bytes are limited: the oldest are dropp
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 _encode = msgspec.json.encode
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     """One entry. `input` and `output` are JSON values, not yet encoded."""
 
     uid: str | None
@@ -36,7 +37,7 @@ class Backlog:
     def __init__(self, name: str, max_rows: int, max_bytes: int) -> None:
         self._name = name
         self._max_rows, self._max_bytes = max_rows, max_bytes
-        self._added: deque[Row] = deque()
+        self._added: deque[_Row] = deque()
         #: The parameters of an added row that more can be merged into, by uid of the module.
         self._open: dict[str | None, dict[str, Any]] = {}
         self._encoded: deque[Values] = deque()
@@ -55,19 +56,19 @@ class Backlog:
         """Whether there are rows for `take`."""
         return bool(self._encoded)
 
-    def add(self, row: Row) -> None:
-        """Add a row, or merge it into the last one of its module."""
-        if row.uid is not None:
-            command = row.input
+    def add(self, uid: str | None, namespace: str, command: Any, answer: Any) -> None:
+        """Add a row with the current time, or merge it into the last one of its module."""
+        if uid is not None:
             if not isinstance(command, dict) or command.get("cmd") != "set_parameters":
-                self._open.pop(row.uid, None)  # later parameters must not move ahead of this row
-            elif (earlier := self._open.get(row.uid)) is not None:
+                self._open.pop(uid, None)  # later parameters must not move ahead of this row
+            elif (earlier := self._open.get(uid)) is not None:
                 earlier.update(command["args"]["parameters"])
                 return
             else:
-                self._open[row.uid] = own = dict(command["args"]["parameters"])
+                self._open[uid] = own = dict(command["args"]["parameters"])
                 command["args"] = {"parameters": own}
-        self._added.append(row)
+        now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+        self._added.append(_Row(uid, namespace, now, command, answer))
         if len(self._added) > self._max_rows:
             self._pop_added()
             self.dropped += 1
@@ -116,7 +117,7 @@ class Backlog:
         self._open.clear()
         self._bytes = self.dropped = 0
 
-    def _pop_added(self) -> Row:
+    def _pop_added(self) -> _Row:
         row = self._added.popleft()
         self._open.pop(row.uid, None)
         return row

@@ -27,7 +27,7 @@ from gevent.threadpool import ThreadPool
 
 from shmooze import settings
 from shmooze.errors import SettingsError
-from shmooze.lib.backlog import Backlog, Row
+from shmooze.lib.backlog import Backlog
 from shmooze.lib.logfile import LogFile, Rows
 
 log = logging.getLogger(__name__)
@@ -100,8 +100,7 @@ class Database:
         """
         if raw:
             command, response = _as_json(command), _as_json(response)
-        now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-        self._backlog.add(Row(uid, namespace, now, command, response))
+        self._backlog.add(uid, namespace, command, response)
         self._wake_writer()
 
     def execute(self, sql: str, /, **params: Any) -> Rows:

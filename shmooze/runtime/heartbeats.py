@@ -39,7 +39,7 @@ class Heartbeats:
             gevent.sleep(self.interval)
 
     def reset(self, worker: int) -> None:
-        """In the supervisor: start anew, with a new process for this worker."""
+        """In the supervisor: a new process is this worker from now on."""
         self._missed[worker] = 0
 
     def check(self) -> None:

@@ -5,8 +5,8 @@ somebody has pressed Ctrl-S. Lines that are not written yet wait in bounded memo
 not fit are counted, and the log says how many as soon as there is room again.
 
 The standard QueueHandler and QueueListener carry the lines to a thread. Any thread may log, so all
-that is shared here is native and not gevent's: locks, queue, thread. What the standard classes
-cannot do is ours:
+that is shared here is native and not gevent's: locks, queue, thread. The standard classes lack
+what this file adds:
 
 - The listener starts a `threading.Thread`, which gevent has made a greenlet. Ours is native.
 - Its `stop` waits for the thread, even if the reader blocks that for ever. Ours is never stopped:
@@ -55,7 +55,7 @@ class StderrHandler(_NativeHandler, QueueHandler):
     def __init__(self) -> None:
         super().__init__(LineQueue())
         self.listener = _Listener(self.queue)
-        os.register_at_fork(after_in_child=self._start_anew)
+        os.register_at_fork(after_in_child=self._reset_after_fork)
 
     def prepare(self, record: logging.LogRecord) -> Any:
         return self.format(record) + "\n"
@@ -68,7 +68,7 @@ class StderrHandler(_NativeHandler, QueueHandler):
         if self.listener.is_running:
             self.queue.wait_until_written(self.flush_timeout)
 
-    def _start_anew(self) -> None:
+    def _reset_after_fork(self) -> None:
         """In a fork: the thread is not running here, and the parent writes the lines that wait."""
         self.queue = LineQueue()
         self.listener = _Listener(self.queue)
