@@ -44,7 +44,7 @@ from shmooze.errors import ShmoozeError
 from shmooze.lib import packet
 from shmooze.runtime.program import exit_with, run
 from shmooze.web.answers import Refused, answer_error, json_body
-from shmooze.web.client import Answer, Backend
+from shmooze.web.backend import Answer, Backend
 from shmooze.web.environ import WHILE_IT_WAITS
 from shmooze.web.files import StaticFiles
 from shmooze.web.limits import Limits

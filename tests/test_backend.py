@@ -13,7 +13,8 @@ from raw_service import RawService, ok
 from support import free_ports
 
 from shmooze.web.answers import Refused
-from shmooze.web.client import Answer, Backend
+from shmooze.web.backend import Answer, Backend
+from shmooze.web.client import Client
 
 
 def backend(port: int, host: str = "127.0.0.1") -> Backend:
@@ -108,7 +109,7 @@ def test_a_header_that_is_there_twice_is_not_believed() -> None:
         ),
         (
             b"HTTP/1.1 101 Other\r\nConnection: upgrade\r\nUpgrade: own\r\n\r\nown",
-            "it went over to another protocol",
+            "the server switched to another protocol",
         ),
         (b"220 smtp.example.org ready\r\n", ""),
     ],
@@ -131,15 +132,15 @@ def test_what_is_no_whole_answer_or_more_is_none(
 
 def test_an_answer_does_not_wait_for_the_garbage_collector() -> None:
     (port,) = free_ports(1)
-    asked = backend(port)
+    client = Client("127.0.0.1", port, timeout=20)
     gc.disable()
     try:
         with RawService(port):
-            answer = weakref.ref(asked.exchange(b"1", {}))
+            answer = weakref.ref(client.post(b"1", {}))
         assert answer() is None
     finally:
         gc.enable()
-        asked.close()
+        client.close()
 
 
 def test_a_refusal_is_heard_though_the_service_hangs_up_on_a_large_request() -> None:

@@ -316,6 +316,7 @@ def test_the_application_runs_under_another_server(tmp_path: Path, server: str) 
         assert_own_answers(site, threads=12, requests=5)
         assert site.post("dead", {"cmd": "x"}).status == 502
         assert http(f"{site.url}probe").status == 405
+        assert "/events" in failure(http(f"{site.url}probe/events"))
         assert http(site.url).headers["Content-Type"].startswith("text/html")
         opened = Path(f"/proc/{site.processes['wsgi'].pid}/fd")
         before = len(list(opened.iterdir()))

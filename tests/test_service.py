@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import ssl
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -338,6 +340,49 @@ def test_bot_works_as_in_1_2_4(probe: Site) -> None:
         bot.request({"cmd": "nothing"}, f"{url}nowhere")
     with pytest.raises(OSError):
         bot.request({"cmd": "nothing"}, f"http://127.0.0.1:{free_ports(1)[0]}/")
+
+
+def test_bot_asks_over_tls_and_checks_the_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = tmp_path / "localhost.crt", tmp_path / "localhost.key"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-out", certificate, "-keyout", key),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    lines = []
+
+    def serve() -> None:
+        for _ in range(2):
+            with suppress(OSError), context.wrap_socket(listener.accept()[0], True) as connection:
+                lines.append(connection.recv(1 << 16).partition(b"\r\n")[0])
+                body = packet.encode(packet.good("yes"))
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+                connection.sendall(head.encode() + body)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://localhost:{listener.getsockname()[1]}/a/queue?b"
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(OSError, match="certificate"):
+            bot.request({"cmd": "nothing"}, url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert bot.request({"cmd": "nothing"}, url) == "yes"
+        thread.join(PATIENCE)
+    assert lines == [b"POST /a/queue?b HTTP/1.1"]
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:8080", "ftp://localhost/", "http:///queue"])
+def test_bot_asks_only_by_http(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="the endpoint must be a URL of http or https"):
+        bot.request({"cmd": "nothing"}, endpoint)
 
 
 # Start and stop.

@@ -154,7 +154,7 @@ def json_query(
     packet is returned like any other answer: see `packet.assert_success`.
     """
     # Imported here, since most services never ask another one and start faster without.
-    from shmooze.web.client import BROKEN, Backend
+    from shmooze.web.client import Client
 
     at = f"{host}:{port}"
     headers = {}
@@ -163,16 +163,16 @@ def json_query(
             raise ValueError("a token is one line of printable ASCII characters")
         headers["Authorization"] = f"Bearer {token}"
     jsonsafe.refuse_bytes(query)
-    service = Backend(at, host, port, timeout, connections=1)
-    service.connect_timeout = timeout
+    client = Client(host, port, timeout)
+    client.connect_timeout = timeout
     try:
-        body = service.exchange(msgspec.json.encode(query), headers).body
+        body = client.post(msgspec.json.encode(query), headers).body
     except TimeoutError as late:
         raise ServiceTimeout(f"{at} did not answer within {timeout:g} s") from late
-    except (*BROKEN, UnicodeError) as bad:  # UnicodeError for a malformed host name
+    except (OSError, UnicodeError) as bad:  # UnicodeError for a malformed host name
         raise ServiceUnreachable(f"{at} cannot be reached: {bad}") from bad
     finally:
-        service.close()
+        client.close()
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as bad:

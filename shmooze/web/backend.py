@@ -1,0 +1,108 @@
+"""A service as the gateway reaches it: its answers, and refusals where there is none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import gevent
+from gevent import monkey
+
+from shmooze.web.answers import Refused
+from shmooze.web.client import Client, Waiting
+from shmooze.web.limits import Limits
+from shmooze.web.reply import Reply
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Answer:
+    """What a service has answered."""
+
+    status: int
+    content_type: str
+    #: Whole; or in pieces, as they come.
+    body: bytes | Iterator[bytes]
+    #: Seconds after which to ask again, as the service has put it.
+    retry_after: str | None = None
+
+
+class Backend:
+    """Asks the service `name`, which listens at `host` and `port`; see `Client` for the rest."""
+
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        timeout: float,
+        connections: int,
+        idle_timeout: float = Limits.idle_timeout,
+    ) -> None:
+        self.name = name
+        self._timeout = timeout
+        self._client = Client(host, port, timeout, connections, idle_timeout)
+
+    def ask(
+        self, body: bytes, headers: Mapping[str, str], waiting: Waiting = nullcontext
+    ) -> Answer:
+        """Send commands, and wait for the whole answer; neither is decoded.
+
+        Raises Refused: 502 if there is no answer, 504 if it does not come in time.
+        """
+        try:
+            reply = self._post(body, headers, waiting)
+        except TimeoutError as late:
+            log.warning("service %r did not answer within %g s", self.name, self._timeout)
+            raise Refused(504, f"service {self.name!r} did not answer in time") from late
+        except ConnectionRefusedError as refused:
+            raise self._not_running() from refused
+        except OSError as broken:
+            # The request may have been carried out: only the client can know whether to ask again.
+            log.warning("service %r broke off: %s", self.name, broken)
+            raise Refused(502, f"service {self.name!r} broke off without an answer") from broken
+        return _answer(reply, bytes(reply.body))
+
+    def follow(self, headers: Mapping[str, str]) -> Answer:
+        """What the service's stream of events answers. Raises Refused: 502 for no answer."""
+        try:
+            reply, pieces = self._client.follow("/events", headers)
+            if reply.status_code == 200:
+                return _answer(reply, _until_gone(pieces))
+            return _answer(reply, b"".join(pieces))
+        except OSError as broken:
+            raise self._not_running() from broken
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        self._client.close()
+
+    def _post(self, body: bytes, headers: Mapping[str, str], waiting: Waiting) -> Reply:
+        if monkey.is_module_patched("socket"):
+            return self._client.post(body, headers, waiting)
+        # Another WSGI server, with threads perhaps: a connection belongs to the event loop of the
+        # thread that made it, and neither must outlive the request.
+        alone = Client(self._client.host, self._client.port, self._timeout)
+        try:
+            return alone.post(body, headers, waiting)
+        finally:
+            alone.close()
+            gevent.get_hub().destroy(destroy_loop=True)
+
+    def _not_running(self) -> Refused:
+        return Refused(502, f"service {self.name!r} is not running")
+
+
+def _answer(reply: Reply, body: bytes | Iterator[bytes]) -> Answer:
+    content_type = reply.header("content-type") or "application/json"
+    return Answer(reply.status_code, content_type, body, reply.header("retry-after"))
+
+
+def _until_gone(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from pieces
+    except OSError:
+        pass  # the service has gone: the client sees an end, and asks again
