@@ -123,12 +123,10 @@ class Response:
                 raise ApplicationError("the answer is longer than announced")
             self._left -= len(data)
         self.has_begun = True
-        if len(data) <= PIECE:
-            self._send(b"".join((head, self._frame(data))))
-            return
-        self._send(head)
-        for start in range(0, len(data), PIECE):
-            self._send(self._frame(memoryview(data)[start : start + PIECE]))
+        for start in range(0, max(1, len(data)), PIECE):
+            frame = self._frame(memoryview(data)[start : start + PIECE])
+            self._send(b"".join((head, frame)) if head else frame)
+            head = b""
 
     def _write_result(self) -> None:
         for piece in self._result:
@@ -143,7 +141,7 @@ class Response:
         if data:
             self._transport.send(data)
 
-    def _frame(self, data: bytes | memoryview) -> bytes | memoryview:
+    def _frame(self, data: memoryview) -> bytes | memoryview:
         if self._is_chunked and data:
             return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))
         return data
