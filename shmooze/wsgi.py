@@ -189,7 +189,7 @@ class Gateway:
                 # A script in a deeper folder has asked for it.
                 prefix = self.settings.get("wsgi_prefix")
                 return _redirect(posixpath.relpath(f"{prefix}{name}", folder))
-            raise Refused(404, f"nothing is at {request.path}")
+            raise Refused(404, f"there is nothing at {request.path}")
         return found
 
 

@@ -1,4 +1,4 @@
-"""What the gateway makes of a service's answers, whatever they look like."""
+"""How the gateway reads the answers of services, well-formed or not."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def refusal(asked: Backend) -> tuple[int, Any]:
     ],
     ids=["old", "no-length", "no-content", "chunked", "trailer", "fault"],
 )
-def test_an_answer_is_whole_however_its_end_is_told(
+def test_the_end_of_an_answer_is_found_however_it_is_announced(
     sent: bytes, status: int, content_type: str, body: bytes
 ) -> None:
     (port,) = free_ports(1)
@@ -62,7 +62,7 @@ def test_an_answer_is_whole_however_its_end_is_told(
         assert backend(port).ask(b"1", {}) == Answer(status, content_type, body)
 
 
-def test_what_comes_ahead_of_an_answer_is_not_taken_for_it() -> None:
+def test_an_informational_response_is_not_taken_for_the_answer() -> None:
     (port,) = free_ports(1)
 
     def answer(body: bytes) -> bytes:
@@ -73,7 +73,7 @@ def test_what_comes_ahead_of_an_answer_is_not_taken_for_it() -> None:
         assert backend(port).ask(b"1", {}) == Answer(200, "application/json", b"1")
 
 
-def test_an_answer_is_read_in_whatever_pieces_it_comes() -> None:
+def test_an_answer_may_arrive_in_any_pieces() -> None:
     (port,) = free_ports(1)
     pieces = [b"HTTP/1.1 20", b"0 OK\r\nRetry-", b"After: 1", b"7\r\nEmpty:", b"\r\nContent-Type:"]
     pieces += [b" text/\xe4", b"; a=b\r\n", b"\r\nto", b" its", b" end"]
@@ -87,7 +87,7 @@ def test_an_answer_is_read_in_whatever_pieces_it_comes() -> None:
     assert found == Answer(200, "text/\xe4; a=b", b"to its end", "17")
 
 
-def test_a_header_that_is_there_twice_is_not_believed() -> None:
+def test_a_header_that_appears_twice_is_ignored() -> None:
     (port,) = free_ports(1)
     with RawService(port, lambda body: ok(body, b"Content-Type: a/b\r\n" * 2)):
         assert backend(port).ask(b"1", {}) == Answer(200, "application/json", b"1")
@@ -114,7 +114,7 @@ def test_a_header_that_is_there_twice_is_not_believed() -> None:
         (b"220 smtp.example.org ready\r\n", ""),
     ],
 )
-def test_what_is_no_whole_answer_or_more_is_none(
+def test_an_incomplete_or_surplus_answer_is_502(
     sent: bytes, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (port,) = free_ports(1)
@@ -130,7 +130,7 @@ def test_what_is_no_whole_answer_or_more_is_none(
     assert entry.exc_info is None
 
 
-def test_an_answer_does_not_wait_for_the_garbage_collector() -> None:
+def test_an_answer_is_freed_without_the_garbage_collector() -> None:
     (port,) = free_ports(1)
     client = Client("127.0.0.1", port, timeout=20)
     gc.disable()
@@ -143,7 +143,7 @@ def test_an_answer_does_not_wait_for_the_garbage_collector() -> None:
         client.close()
 
 
-def test_a_refusal_is_heard_though_the_service_hangs_up_on_a_large_request() -> None:
+def test_a_refusal_is_read_even_if_the_service_closes_during_a_large_request() -> None:
     said = b"HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nno"
 
     def refuse_early() -> None:
@@ -160,12 +160,12 @@ def test_a_refusal_is_heard_though_the_service_hangs_up_on_a_large_request() -> 
     assert answer == Answer(503, "application/json", b"no", retry_after="7")
 
 
-def test_a_service_is_asked_at_an_address_of_ipv6() -> None:
+def test_a_service_is_reached_at_an_ipv6_address() -> None:
     (port,) = free_ports(1)
     with RawService(port, host="::1"):
         assert backend(port, "::1").ask(b"[1]", {}).body == b"[1]"
 
 
-def test_a_service_that_is_not_there_is_said_not_to_run() -> None:
+def test_a_service_that_does_not_listen_is_502() -> None:
     (port,) = free_ports(1)
     assert refusal(backend(port))[0] == 502

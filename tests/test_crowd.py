@@ -1,4 +1,4 @@
-"""Many clients at once, and few means: nobody is kept out for long, and nothing is left broken."""
+"""Many clients and few resources: nobody is kept out for long, and nothing breaks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def narrow(make_site: Callable[..., Site]) -> Site:
 
 @pytest.mark.parametrize("service", ["probe", "wsgi"])
 @pytest.mark.parametrize("said", [b"", b"POST / HTTP/1.1\r\nHost: local"], ids=["idle", "slow"])
-def test_who_waits_longest_makes_room_for_a_new_client(
+def test_the_connection_that_has_waited_longest_is_closed_for_a_new_client(
     narrow: Site, stack: ExitStack, service: str, said: bytes
 ) -> None:
     crowd = []
@@ -63,7 +63,9 @@ def test_who_waits_longest_makes_room_for_a_new_client(
     assert has_ended(crowd[0])
 
 
-def test_streams_make_room_too(make_site: Callable[..., Site], stack: ExitStack) -> None:
+def test_streams_are_closed_for_new_clients_too(
+    make_site: Callable[..., Site], stack: ExitStack
+) -> None:
     settings = {"pool": {"modules": {"quick": QUICK}}, "max_connections": 10}
     site = make_site(services=("pool",), settings=settings).start()
     streams = [connect(stack, site.ports["pool"]) for _ in range(10)]
@@ -77,7 +79,7 @@ def test_streams_make_room_too(make_site: Callable[..., Site], stack: ExitStack)
         pass  # what was under way; then it has ended
 
 
-def test_who_has_shown_a_wrong_token_makes_room_too(
+def test_a_throttled_connection_is_closed_for_a_new_client(
     make_site: Callable[..., Site], stack: ExitStack
 ) -> None:
     site = make_site(services=("pool",))
@@ -90,7 +92,7 @@ def test_who_has_shown_a_wrong_token_makes_room_too(
     }
     site.settings_file.write_text(json.dumps(site.settings))
     site.start()
-    for _ in range(12):  # some wait longer and longer, the others have made room
+    for _ in range(12):  # some wait longer and longer, the others have been evicted
         connection = connect(stack, site.ports["pool"])
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\n\r\n")
     headers = {"Authorization": f"Bearer {good}"}
@@ -99,7 +101,7 @@ def test_who_has_shown_a_wrong_token_makes_room_too(
 
 
 @pytest.mark.parametrize("service", ["probe", "wsgi"])
-def test_those_that_ask_and_never_read_make_room_too(
+def test_clients_that_never_read_are_disconnected_for_new_ones(
     narrow: Site, stack: ExitStack, service: str
 ) -> None:
     for _ in range(10):
@@ -117,7 +119,7 @@ def test_those_that_ask_and_never_read_make_room_too(
 
 
 @pytest.mark.parametrize("service", ["probe", "wsgi"])
-def test_bad_requests_keep_nobody_out(narrow: Site, stack: ExitStack, service: str) -> None:
+def test_refused_clients_keep_nobody_out(narrow: Site, stack: ExitStack, service: str) -> None:
     for _ in range(30):  # each is given time to read why it was refused
         connect(stack, narrow.ports[service]).sendall(b"nonsense\r\n\r\n")
     ask = narrow.post if service == "wsgi" else narrow.direct
@@ -125,7 +127,7 @@ def test_bad_requests_keep_nobody_out(narrow: Site, stack: ExitStack, service: s
 
 
 @pytest.mark.parametrize("service", ["probe", "wsgi"])
-def test_a_client_that_asks_without_end_lets_others_have_their_turn(
+def test_a_client_that_never_stops_asking_does_not_starve_others(
     make_site: Callable[..., Site], stack: ExitStack, service: str
 ) -> None:
     programs = {"probe": [sys.executable, str(CHILDREN / "svc_probe.py"), "probe"]}
@@ -153,7 +155,7 @@ def test_a_client_that_asks_without_end_lets_others_have_their_turn(
         thread.join(PATIENCE)
 
 
-def test_a_client_that_finds_all_at_work_is_told_to_come_again(
+def test_a_client_is_told_to_try_again_if_all_connections_are_busy(
     narrow: Site, stack: ExitStack
 ) -> None:
     working = [
@@ -163,7 +165,7 @@ def test_a_client_that_finds_all_at_work_is_told_to_come_again(
     for thread in working:
         thread.start()
     # Until then they only wait for what their clients say, and could be closed for a new one.
-    wait_until(lambda: len(list(narrow.folder.glob("begun-w*"))) == 10, "all are at work")
+    wait_until(lambda: len(list(narrow.folder.glob("begun-w*"))) == 10, "all are busy")
     origin = "https://page.example"
     reply = narrow.direct("probe", {"cmd": "nothing"}, headers={"Origin": origin})
     assert reply.status == 503
@@ -177,7 +179,7 @@ def test_a_client_that_finds_all_at_work_is_told_to_come_again(
     assert narrow.ask("probe", "nothing") is None
 
 
-def test_a_thousand_that_say_nothing_keep_nobody_out(tmp_path, stack: ExitStack) -> None:
+def test_a_thousand_idle_clients_keep_nobody_out(tmp_path, stack: ExitStack) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))

@@ -249,14 +249,14 @@ def test_open_streams_do_not_delay_a_stop(
 
 
 def test_a_name_that_is_no_service_has_no_events(site: Site) -> None:
-    assert "nothing is at /radio/events" in failure(http(f"{site.url}radio/events"))
+    assert "there is nothing at /radio/events" in failure(http(f"{site.url}radio/events"))
 
 
 def test_a_service_that_has_no_events_says_so(make_site: Callable[..., Site]) -> None:
     probe = [sys.executable, str(CHILDREN / "svc_probe.py"), "probe"]
     site = make_site(services=("wsgi", "probe"), programs={"probe": probe}).start()
     reply = http(f"{site.url}probe/events")
-    assert (reply.status, failure(reply)) == (404, "nothing is at /events")
+    assert (reply.status, failure(reply)) == (404, "there is nothing at /events")
 
 
 def test_a_killed_service_ends_the_stream(

@@ -91,7 +91,7 @@ def test_a_request_that_cannot_be_passed_on_is_refused(
 
 def test_a_command_to_a_path_without_a_service_is_405(site: Site) -> None:
     reply = http(site.url, {"cmd": "queue"})
-    assert (reply.status, failure(reply)) == (405, "no service is at /")
+    assert (reply.status, failure(reply)) == (405, "there is no service at /")
 
 
 def test_a_get_of_a_service_is_405_with_a_hint(site: Site) -> None:

@@ -366,7 +366,7 @@ def test_a_link_leads_nowhere_outside_and_to_places_inside(site: Site) -> None:
 def test_what_is_not_in_the_folder_is_404_by_whatever_path(site: Site, path: str) -> None:
     reply = get(site, path)
     assert reply.status == 404
-    assert failure(reply).startswith("nothing is at /")
+    assert failure(reply).startswith("there is nothing at /")
 
 
 # Prefixes.

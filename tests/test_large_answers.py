@@ -1,4 +1,4 @@
-"""Answers that would take much memory: refused, or given in parts."""
+"""Answers that would take much memory: they are refused, or sent in parts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_result_that_is_too_long_is_refused_and_a_part_of_it_is_not(site: Site
     assert answer == {
         "success": False,
         "error": "queue: the result would be longer than 20000 bytes;"
-        " ask for fewer names of parameters, or one module at a time",
+        " ask for fewer parameters, or for one module at a time",
     }
     roster = site.ask("queue", "queue", parameters={"well": ["playing"]})
     assert len(roster) == 8

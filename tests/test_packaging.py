@@ -92,7 +92,9 @@ def test_wheel_in_an_empty_environment_serves_its_page_with_the_packaged_default
         for words in (["shmz", "watch"], ["shmz-watch"]):
             argv = [python.with_name(words[0]), "-e", f"{site.url}queue", *words[1:]]
             watch = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE)
-            said = f"shmz: no events from {site.url}queue/events: nothing is at /queue/events\n"
+            said = (
+                f"shmz: no events from {site.url}queue/events: there is nothing at /queue/events\n"
+            )
             assert (watch.returncode, watch.stdout, watch.stderr) == (1, "", said)
         assert not list(python.parent.rglob("shmz*.pyc"))
     finally:

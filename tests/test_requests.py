@@ -1,4 +1,4 @@
-"""What goes over the wire, byte for byte, and what comes of it: at a service and at the gateway."""
+"""Requests byte for byte, and how a service and the gateway answer them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def chunked(body: bytes, *headers: bytes) -> bytes:
 
 ONE_CHUNK = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
 
-#: Bytes, with %s for the path of the service; the status; words of the answer.
+#: Bytes, with %s for the path of the service; the status; a part of the error.
 TABLE: dict[str, tuple[bytes, int, str]] = {
-    # what is good
+    # accepted
     "a plain command": (sized(HOST), 200, ""),
     "HTTP/1.0": (sized(HOST, first=b"POST %s HTTP/1.0\r\n"), 200, ""),
     "an empty line before it": (b"\r\n" + sized(HOST), 200, ""),
@@ -136,12 +136,12 @@ TABLE: dict[str, tuple[bytes, int, str]] = {
     "a path without end": (b"GET /" + b"x" * 40_000, 414, "8192"),
     # the header
     "a line that ends with LF": (b"POST %s HTTP/1.1\n" + HOST + b"\r\n", 400, "CR LF"),
-    "no colon": (sized(HOST, b"Nonsense\r\n"), 400, "broken: 'Nonsense'"),
-    "a blank before the colon": (sized(HOST, b"X : y\r\n"), 400, "broken"),
-    "a folded line": (sized(HOST, b"X: y\r\n z\r\n"), 400, "broken"),
-    "a NUL": (sized(HOST, b"X: y\0z\r\n"), 400, "broken"),
-    "a broken line of blanks": (sized(HOST, b"X:" + b" " * 30_000 + b"\x01\r\n"), 400, "broken"),
-    "a CR within a line": (sized(HOST, b"X: y\rz\r\n"), 400, "broken"),
+    "no colon": (sized(HOST, b"Nonsense\r\n"), 400, "malformed: 'Nonsense'"),
+    "a blank before the colon": (sized(HOST, b"X : y\r\n"), 400, "malformed"),
+    "a folded line": (sized(HOST, b"X: y\r\n z\r\n"), 400, "malformed"),
+    "a NUL": (sized(HOST, b"X: y\0z\r\n"), 400, "malformed"),
+    "a broken line of blanks": (sized(HOST, b"X:" + b" " * 30_000 + b"\x01\r\n"), 400, "malformed"),
+    "a CR within a line": (sized(HOST, b"X: y\rz\r\n"), 400, "malformed"),
     "a large header": (sized(HOST, b"X: " + b"y" * 40_000 + b"\r\n"), 431, "32768"),
     "many headers": (sized(HOST, b"X: y\r\n" * 101), 431, "100"),
     # Host
@@ -242,7 +242,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.mark.parametrize("place", ["service", "gateway"])
 @pytest.mark.parametrize("what", TABLE)
-def test_each_request_gets_what_it_deserves(site: Site, place: str, what: str) -> None:
+def test_a_request_is_answered_or_refused_as_the_table_says(
+    site: Site, place: str, what: str
+) -> None:
     sent, status, words = TABLE[what]
     port, path = {
         "service": (site.ports["probe"], b"/"),
@@ -254,7 +256,7 @@ def test_each_request_gets_what_it_deserves(site: Site, place: str, what: str) -
         assert reply.json == {"success": True, "result": None}
         return
     assert words in failure(reply)
-    # Where it is not clear any more what the connection carries, it is over.
+    # A refusal by the parser ends the connection: where the next request begins is unknown.
     refused_by_an_application = status in (403, 415) or words in ("cannot be decoded", "not UTF-8")
     assert ended == (not refused_by_an_application)
 
@@ -275,7 +277,7 @@ def test_a_method_that_nobody_knows_is_405(site: Site, method: bytes) -> None:
     assert (reply.status, ended) == (405, False)
 
 
-def test_who_asks_first_is_told_to_go_on(site: Site) -> None:
+def test_a_client_that_expects_100_continue_gets_it(site: Site) -> None:
     with socket.create_connection(("127.0.0.1", site.ports["probe"]), PATIENCE) as connection:
         head = sized(HOST, b"Expect: 100-continue\r\n").replace(b"%s", b"/").removesuffix(BODY)
         connection.sendall(head)
@@ -299,14 +301,14 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.mark.parametrize(
     ("sent", "words"),
     [
-        (b"P", "the header of the request did not come within 0.4 s"),
-        (b"POST / HTTP/1.1\r\nHost: localhost\r\n", "the header of the request did not come"),
-        (sized(HOST).replace(b"%s", b"/")[:-1], "the body of the request did not come"),
-        (chunked(b"5\r\nab").replace(b"%s", b"/"), "the body of the request did not come"),
+        (b"P", "the header of the request did not arrive within 0.4 s"),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\n", "the header of the request did not arrive"),
+        (sized(HOST).replace(b"%s", b"/")[:-1], "the body of the request did not arrive"),
+        (chunked(b"5\r\nab").replace(b"%s", b"/"), "the body of the request did not arrive"),
     ],
     ids=["first line", "header", "body", "chunks"],
 )
-def test_a_request_that_does_not_come_in_time_is_408(
+def test_a_request_that_does_not_arrive_in_time_is_408(
     hasty: Site, service: str, sent: bytes, words: str
 ) -> None:
     reply, ended = raw_http(hasty.ports[service], sent)
@@ -315,7 +317,7 @@ def test_a_request_that_does_not_come_in_time_is_408(
     assert ended
 
 
-def test_a_drop_now_and_then_does_not_prolong_the_deadline(hasty: Site) -> None:
+def test_single_bytes_do_not_extend_the_deadline(hasty: Site) -> None:
     with socket.create_connection(("127.0.0.1", hasty.ports["probe"]), PATIENCE) as connection:
         connection.settimeout(0.05)
         received = b""
@@ -329,12 +331,12 @@ def test_a_drop_now_and_then_does_not_prolong_the_deadline(hasty: Site) -> None:
 
 
 @pytest.mark.parametrize("service", ["probe", "wsgi"])
-def test_a_connection_that_says_nothing_is_closed(hasty: Site, service: str) -> None:
+def test_an_idle_connection_is_closed(hasty: Site, service: str) -> None:
     with socket.create_connection(("127.0.0.1", hasty.ports[service]), PATIENCE) as connection:
         assert has_ended(connection)
 
 
-def test_a_client_that_takes_no_answer_is_cut_off_and_harms_nobody(hasty: Site) -> None:
+def test_a_client_that_does_not_read_its_answers_is_disconnected(hasty: Site) -> None:
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.settimeout(PATIENCE)
@@ -344,9 +346,9 @@ def test_a_client_that_takes_no_answer_is_cut_off_and_harms_nobody(hasty: Site) 
             try:
                 deaf.sendall(sized(HOST, body=body).replace(b"%s", b"/"))
             except OSError:
-                break  # it was cut off
+                break  # it was disconnected
         assert hasty.ask("probe", "nothing") is None
         with pytest.raises(OSError):
             while deaf.recv(1 << 20):
                 pass
-            raise ConnectionResetError("or it ended politely")
+            raise ConnectionResetError("or it was closed")

@@ -131,7 +131,7 @@ def answers(port: int, *requests: str) -> bytes:
 
 
 @pytest.mark.parametrize(("path", "body"), [("later", b"good"), ("shorter", b"goo")])
-def test_an_answer_of_another_length_than_announced_is_the_last_one(
+def test_an_answer_of_the_wrong_length_ends_the_connection(
     foreign: tuple[int, int], path: str, body: bytes
 ) -> None:
     """Or the client would take the surplus, or the next answer, for what it is not."""
@@ -141,9 +141,7 @@ def test_an_answer_of_another_length_than_announced_is_the_last_one(
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_head_is_answered_without_a_body_whatever_the_application_gives(
-    foreign: tuple[int, int], which: int
-) -> None:
+def test_the_answer_to_a_head_has_no_body(foreign: tuple[int, int], which: int) -> None:
     received = answers(foreign[which], "HEAD /good HTTP/1.1")
     assert received.count(b"HTTP/1.1 200 OK\r\n") == 2
     assert received.count(b"good") == 1
@@ -188,7 +186,7 @@ def sized(body: bytes, length: int | None = None) -> bytes:
     ],
     ids=lambda body: body[:50].decode(errors="replace"),
 )
-def test_a_body_that_is_no_packet_is_400(probe: Site, body: bytes) -> None:
+def test_a_body_that_is_not_a_packet_is_400(probe: Site, body: bytes) -> None:
     reply = probe.direct("probe", body, headers={"Content-Type": "application/json"})
     assert reply.status == 400
     assert failure(reply)
@@ -213,7 +211,7 @@ def test_other_paths_are_404(probe: Site) -> None:
     "declared",
     ["application/json", "text/json", "text/json; charset=utf-8", "Application/JSON;charset=UTF-8"],
 )
-def test_json_may_be_declared_in_two_ways(probe: Site, declared: str) -> None:
+def test_two_content_types_mean_json(probe: Site, declared: str) -> None:
     reply = probe.direct("probe", b'{"cmd":"nothing"}', headers={"Content-Type": declared})
     assert reply.json["success"]
 
@@ -269,7 +267,7 @@ def test_a_larger_body_is_413_and_ends_its_connection_only(
     assert probe.ask("probe", "nothing") is None
 
 
-def test_a_broken_chunk_is_the_clients_fault(probe: Site) -> None:
+def test_a_malformed_chunk_is_400(probe: Site) -> None:
     reply, ends = raw_http(probe.ports["probe"], chunked(NOTHING).replace(b"11\r\n", b"zz\r\n"))
     assert (reply.status, ends) == (400, True)
     assert failure(reply)

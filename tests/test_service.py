@@ -336,7 +336,7 @@ def test_bot_works_as_in_1_2_4(probe: Site) -> None:
     assert bot.request({"cmd": "echo", "args": {"value": "ü"}}, url) == "ü"
     with pytest.raises(Failure, match=r"^no$"):
         bot.request({"cmd": "refuse", "args": {"words": "no"}}, url)
-    with pytest.raises(Failure, match="nothing is at /nowhere"):
+    with pytest.raises(Failure, match="there is nothing at /nowhere"):
         bot.request({"cmd": "nothing"}, f"{url}nowhere")
     with pytest.raises(OSError):
         bot.request({"cmd": "nothing"}, f"http://127.0.0.1:{free_ports(1)[0]}/")

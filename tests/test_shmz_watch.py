@@ -463,7 +463,7 @@ def test_refusals_are_reported_in_the_words_of_the_server(
     site = make_site(services=("wsgi", "probe"), programs={"probe": probe}).start()
     for name, path in (("radio", "/radio/events"), ("probe", "/events")):
         url = f"{site.url}{name}"
-        line = f"no events from {url}/events: nothing is at {path}"
+        line = f"no events from {url}/events: there is nothing at {path}"
         assert refused("-e", url, "watch") == (1, line)
 
 

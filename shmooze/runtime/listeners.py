@@ -1,4 +1,4 @@
-"""Listening sockets, as servers and the supervisor of workers open them."""
+"""Listening sockets of servers and of the supervisor of workers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BACKLOG = 1024
 
 
 def listen(host: str, port: int, shared: bool = False) -> Any:
-    """A listening socket, of the plain kind: one of gevent's belongs to a loop, and to no fork.
+    """A plain listening socket: one of gevent belongs to an event loop and does not survive a fork.
 
-    `shared`: others of this user may listen there as well. Raises ShmoozeError.
+    `shared`: other processes of this user may listen on the same port. Raises ShmoozeError.
     """
     listener = monkey.get_original("socket", "socket")(
         socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -25,7 +25,7 @@ def listen(host: str, port: int, shared: bool = False) -> Any:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        # Ahead of listen: connections inherit it, those of the first moment too.
+        # Before `listen`, so that even the first connections inherit it.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind((host, port))
         listener.listen(BACKLOG)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import resource
 
-#: What the system gave us at the start; children get it back.
+#: The limit at the start of the program; child processes get it back.
 FILES_AT_START = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def allow_files(wanted: int) -> int:
-    """Have the system let this process open `wanted` files if it may; how many it may now."""
+    """Raise the limit to `wanted` files, as far as the system allows. Returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        soft = most
+    possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < possible:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+        soft = possible
     return wanted if soft == resource.RLIM_INFINITY else soft

@@ -167,7 +167,7 @@ class Connection:
         linger = self.linger if self._state.turned_away <= self.max_turned_away else 0
         try:
             if linger:
-                self._incoming.glance(linger)
+                self._incoming.read_some(linger)
             self._send_refusal(
                 BadRequest(503, "too many connections; try again in a moment"), linger
             )

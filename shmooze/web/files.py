@@ -1,13 +1,13 @@
-"""Static files over HTTP: which file a path means, what a client has of it already, what it wants.
+"""Static files over HTTP: the file of a path, its validators, conditional requests, ranges.
 
-A browser may keep a file, but asks each time whether it is still good (`no-cache`), so that a page
-and its scripts are always of one version. Times say little about that: those of an older version
-that is put back are older, and packages may set all of them to the same second. So the tag of a
-file is a hash of its bytes. Only one that is too large for that is told by its inode, size and
-times; the time at which the inode was changed last cannot be set back.
+A browser may keep a file, but revalidates it each time (`no-cache`), so that a page and its scripts
+always have the same version. Times are poor validators: an older version that is restored has older
+ones, and packages may set all of them to the same second. So the ETag of a file is a hash of its
+content. A file too large for that is identified by inode, size and times; the time at which the
+inode was changed last cannot be set back.
 
-Conditions and ranges are those of RFC 9110, sections 13 and 14. Of several ranges, the whole file
-is sent.
+Conditions and ranges are those of RFC 9110, sections 13 and 14. A request for several ranges gets
+the whole file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 _TAG = re.compile(r'(W/)?("[^"]*")')
 _RANGE = re.compile(r"bytes=[ \t]*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))[ \t]*", re.I | re.A)
 
-#: What the system says of a path at which there is no file, or none that we may read.
+#: Errors of the system for a path with no file, or with one that we may not read.
 _ABSENT = {
     *(errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG),
     *(errno.EACCES, errno.EPERM),
@@ -66,9 +66,9 @@ class StaticFiles:
         self._root = root
 
     def answer(self, path: str, environ: Mapping[str, Any]) -> HTTPResponse | None:
-        """What a GET or HEAD of the file at `path` gets; None where no file is.
+        """The answer to a GET or HEAD of the file at `path`; None if there is no file.
 
-        Raises Refused: 412 for a condition that does not hold, 416 for a range beyond the end.
+        Raises Refused: 412 for a failed precondition, 416 for a range beyond the end.
         """
         with ExitStack() as opened:
             file = self._open(path)
@@ -82,7 +82,7 @@ class StaticFiles:
                 times = f"{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
                 tag = f'"{found.st_ino:x}-{size:x}-{times}"'
             else:
-                size = len(content)  # it may just have been cut
+                size = len(content)  # it may just have been truncated
                 tag = f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
             headers = {
                 "Accept-Ranges": "bytes",
@@ -110,11 +110,11 @@ class StaticFiles:
             return HTTPResponse(body, 206 if part else 200, headers)
 
     def locate(self, path: str) -> str | None:
-        """Where `path` leads, be there a file or not; None outside of the folder."""
+        """Where `path` leads, whether or not there is a file; None outside of the folder."""
         root = os.path.realpath(self._root)
         try:
             real = os.path.realpath(os.path.join(root, path.lstrip("/")))
-        except ValueError:  # no path: it has a NUL in it
+        except ValueError:  # a path cannot have a NUL in it
             return None
         return real if os.path.commonpath([root, real]) == root else None  # a link may lead out
 
@@ -123,7 +123,7 @@ class StaticFiles:
         if real is None or path.endswith("/"):
             return None
         try:
-            # Anything but a file is not even opened: that may do something, or wait.
+            # Only regular files are opened: opening others may have effects, or block.
             return open(real, "rb", buffering=0) if stat.S_ISREG(os.stat(real).st_mode) else None
         except OSError as bad:
             if bad.errno in _ABSENT:
@@ -131,20 +131,20 @@ class StaticFiles:
             raise
 
     def _pieces(self, file: IO[bytes], path: str, start: int, end: int) -> Iterator[bytes]:
-        """The announced bytes of a file and no more, though it may grow."""
+        """The announced bytes of a file and no more, even if it grows."""
         with file:
             file.seek(start)
             while start < end:
                 data = file.read(min(self.piece, end - start))
                 if not data:
-                    log.warning("%s has become shorter while it was sent", path)
+                    log.warning("%s was truncated while it was sent", path)
                     return  # less than was announced: the server closes the connection
                 start += len(data)
                 yield data
 
 
 def content_type(path: str) -> str:
-    """The type of a file by its name; nobody has to guess it from what is in the file."""
+    """The content type of a file, from its name. Clients must not guess it from the content."""
     extension = os.path.splitext(path)[1].lower()
     # As a path it begins with a slash; else a colon in a name could make it pass for a URL.
     kind, encoding = mimetypes.guess_type(f"/{path}", strict=False)
@@ -155,10 +155,10 @@ def content_type(path: str) -> str:
 
 
 def _has_changed(environ: Mapping[str, Any], tag: str, modified: int) -> bool:
-    """Whether a client needs more than the word that it has the file already.
+    """Whether a client needs the file; otherwise 304 tells it that it has the current version.
 
-    A time counts only where no tag is told, and only as the very one that we have said: that of an
-    older version is earlier, and not what the client has.
+    A time counts only if no ETag is given, and only if it is exactly the one that we have sent:
+    that of a restored older version is earlier.
     """
     if (wanted := environ.get("HTTP_IF_MATCH")) is not None:
         met = _names(wanted, tag, weakly=False)
@@ -166,14 +166,14 @@ def _has_changed(environ: Mapping[str, Any], tag: str, modified: int) -> bool:
         since = parse_date(environ.get("HTTP_IF_UNMODIFIED_SINCE"))
         met = since is None or modified <= since
     if not met:
-        raise Refused(412, "the file has changed: the request's condition does not hold")
+        raise Refused(412, "the file has changed: the precondition of the request failed")
     if (known := environ.get("HTTP_IF_NONE_MATCH")) is not None:
         return not _names(known, tag, weakly=True)
     return parse_date(environ.get("HTTP_IF_MODIFIED_SINCE")) != modified
 
 
 def _names(header: str, tag: str, weakly: bool) -> bool:
-    """Whether a list of tags has this one, or is `*`. A weak tag is only weakly the same."""
+    """Whether a list of ETags contains this one, or is `*`. Weak ones match only weakly."""
     found = _TAG.findall(header)
     return header.strip() == "*" or any(
         each == tag and (weakly or not weak) for weak, each in found
@@ -181,7 +181,7 @@ def _names(header: str, tag: str, weakly: bool) -> bool:
 
 
 def _part(environ: Mapping[str, Any], tag: str, modified: int, size: int) -> tuple[int, int] | None:
-    """Where the wanted range begins and ends; None for the whole. Raises Refused."""
+    """Where the requested range begins and ends; None for the whole file. Raises Refused."""
     match = _RANGE.fullmatch(environ.get("HTTP_RANGE", ""))
     if match is None:
         return None
@@ -192,13 +192,13 @@ def _part(environ: Mapping[str, Any], tag: str, modified: int, size: int) -> tup
     if count is not None:
         start, end = max(0, size - int(count)), size
         if not size and int(count):
-            return None  # satisfied, but nothing could be told as a range
+            return None  # it can be satisfied, but not be written as a range
     else:
         start, end = int(first), min(size, int(last or size) + 1)
         if last and int(last) < int(first):
-            return None  # no range at all
+            return None  # not a range
     if start >= end:
         raise Refused(
-            416, f"the file has {size} bytes only", **{"Content-Range": f"bytes */{size}"}
+            416, f"the file has only {size} bytes", **{"Content-Range": f"bytes */{size}"}
         )
     return start, end

@@ -110,7 +110,7 @@ def _parse(head: bytes) -> _Parsed:
 def parse_head(text: bytes, limits: Limits) -> Head:
     """The head of a request from its bytes, without the empty line. Raises BadRequest."""
     if text.count(b"\n") != (lines := text.count(b"\r\n")):
-        raise BadRequest(400, "a line of the header does not end with CR LF")
+        raise BadRequest(400, "a header line does not end with CR LF")
     line = text.partition(b"\r\n")[0]
     if len(line) > limits.max_url:
         raise BadRequest(414, f"the URL is longer than {limits.max_url} bytes")
@@ -132,7 +132,7 @@ def parse_head(text: bytes, limits: Limits) -> Head:
     if parsed.version not in ("1.0", "1.1"):
         raise _other_version()
     if len(parsed.headers) != lines:
-        raise BadRequest(400, "a line of the header is continued in the next one")
+        raise BadRequest(400, "a header line is continued on the next line")
     version = f"HTTP/{parsed.version}"
     authority, target = _split_target(parsed.url.decode("latin-1"))
     headers = _collect(parsed.headers)
@@ -165,13 +165,13 @@ def _explain(error: HttpParserError, text: bytes, method: bytes) -> NoReturn:
                 _parse(b"GET / HTTP/1.1\r\n%b\r\n\r\n" % line)
         except HttpParserError as bad:
             shown = line[:60].decode("latin-1")
-            raise BadRequest(400, f"a line of the header is broken: {shown!r}") from bad
+            raise BadRequest(400, f"a header line is malformed: {shown!r}") from bad
     _check("HTTP/1.1", {"host": "localhost", **_collect(headers)})
     raise BadRequest(400, f"the header cannot be parsed: {error}") from error
 
 
 def _collect(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Names in lower case to values. Raises BadRequest for one that may be there only once."""
+    """Names in lower case to values. Raises BadRequest for one that may be given only once."""
     collected: dict[str, str] = {}
     for raw_name, raw_value in headers:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip(" \t")
@@ -179,7 +179,7 @@ def _collect(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
             continue  # in WSGI it could pass for the one with a hyphen
         if name in collected:
             if name in _ONCE:
-                raise BadRequest(400, f"the header {name.title()} is there more than once")
+                raise BadRequest(400, f"the header {name.title()} appears more than once")
             value = f"{collected[name]}{'; ' if name == 'cookie' else ', '}{value}"
         collected[name] = value
     return collected

@@ -1,4 +1,4 @@
-"""How much a server takes in, and for how long it waits. Each is a key of the settings."""
+"""The limits of a server: sizes, timeouts, connections. Each is a key of the settings."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Limits:
     header_timeout: float = 10.0
     #: From the end of the header to the end of the body.
     body_timeout: float = 30.0
-    #: For which a connection may be quiet before a request.
+    #: For which a connection may be idle between requests.
     idle_timeout: float = 75.0
-    #: For a client to take each 64 KiB of an answer.
+    #: For a client to read each 64 KiB of an answer.
     send_timeout: float = 30.0
     #: Connections at the same time.
     max_connections: int = 4000
 
     @classmethod
     def of(cls, source: Settings) -> Limits:
-        """Those that the settings name, and the defaults of the others. Raises SettingsError."""
+        """The limits in the settings, with defaults for those not given. Raises SettingsError."""
         chosen = {}
         for field in fields(cls):
             value = source.get(field.name, field.default)

@@ -46,7 +46,7 @@ class Incoming:
     def wait(self) -> None:
         """Wait for the first byte of a request. Raises HungUp.
 
-        If the client's next request is always there already, others have their turn first.
+        If the client's next request is always there already, other greenlets run first.
         """
         waits = not self._buffer and peek(self._connection) is None
         if not waits:
@@ -57,11 +57,11 @@ class Incoming:
                 self._receive()
         except (OSError, EOFError) as gone:
             raise HungUp from gone
-        if waits:  # and others had their turn meanwhile
+        if waits:  # and others ran meanwhile
             self._slices.begin()
 
     def has_hung_up(self) -> bool:
-        """Whether the client has closed its side, as far as one can tell without waiting."""
+        """Whether the client has closed its side, as far as that is known without waiting."""
         return peek(self._connection) == b""
 
     @property
@@ -70,8 +70,8 @@ class Incoming:
         found = _ORIGIN.findall((self._head or bytes(self._buffer)) + b"\r\n")
         return found[0].decode() if len(found) == 1 else None
 
-    def glance(self, seconds: float) -> None:
-        """Read what comes first, for `origin`; wait at most `seconds` for it."""
+    def read_some(self, seconds: float) -> None:
+        """Read the beginning of a request, for `origin`. Waits at most `seconds` for it."""
         self._connection.settimeout(seconds)
         try:
             self._receive()
@@ -92,7 +92,7 @@ class Incoming:
                 del self._buffer[: end + 4]
                 return parse_head(self._head, self._limits)
             if _LONE_LF.search(self._buffer, max(0, searched - 1)):
-                raise BadRequest(400, "a line of the header does not end with CR LF")
+                raise BadRequest(400, "a header line does not end with CR LF")
             if len(self._buffer) > limit:
                 raise self._header_too_large()
             searched = len(self._buffer)
@@ -154,7 +154,7 @@ class Incoming:
             try:
                 parser.feed_data(self._line(deadline))
             except HttpParserError as bad:
-                raise BadRequest(400, "a line after the last chunk is broken") from bad
+                raise BadRequest(400, "a line after the last chunk is malformed") from bad
             if body.is_complete:
                 return
         raise BadRequest(400, "too many lines follow the last chunk of the body")
@@ -166,7 +166,7 @@ class Incoming:
                 break
             self._receive_by(deadline, "body", self._limits.body_timeout)
         if not 0 <= end <= _MAX_CHUNK_LINE:
-            raise BadRequest(400, "a line between the chunks of the body is too long or broken")
+            raise BadRequest(400, "a line between the chunks of the body is too long or malformed")
         line = bytes(self._buffer[: end + 2])
         del self._buffer[: end + 2]
         return line
@@ -183,7 +183,7 @@ class Incoming:
         try:
             self._receive()
         except TimeoutError as late:
-            words = f"the {part} of the request did not come within {allowed:g} s"
+            words = f"the {part} of the request did not arrive within {allowed:g} s"
             raise BadRequest(408, words) from late
         except (OSError, EOFError) as gone:
             raise HungUp from gone
