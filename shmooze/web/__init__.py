@@ -1,1 +1,1 @@
-"""HTTP: the server with its parser, limits and answers, and the client that asks services."""
+"""HTTP: the server with its parser, limits and responses, and the client."""

@@ -40,8 +40,8 @@ class ServerState:
         #: Without those of CORS, a browser would not show it to a page of another site.
         self.refusal_headers = refusal_headers
         self.connections = Connections()
-        #: Clients that are being told to try again.
-        self.turned_away = 0
+        #: Clients that are being told to try again, since all connections are busy.
+        self.rejected = 0
         self.is_stopping = False
 
 
@@ -51,8 +51,8 @@ class Connection:
     #: Seconds that a client whose request was refused may go on sending before it is cut off, so
     #: that it can read why.
     linger = 1.0
-    #: Clients that may do so at the same time after they were told that all are busy.
-    max_turned_away = 50
+    #: Clients that may do so at the same time after they were told that all connections are busy.
+    max_rejected = 50
 
     def __init__(
         self, state: ServerState, connection: Any, address: tuple[Any, ...], server: Any
@@ -66,7 +66,7 @@ class Connection:
         connections = self._state.connections
         full = len(connections) >= self._state.limits.max_connections
         if full and not connections.evict_one():
-            self._turn_away()
+            self._reject()
             return
         connections.add(self)
         try:
@@ -162,9 +162,9 @@ class Connection:
 
     # Refusals and the end.
 
-    def _turn_away(self) -> None:
-        self._state.turned_away += 1
-        linger = self.linger if self._state.turned_away <= self.max_turned_away else 0
+    def _reject(self) -> None:
+        self._state.rejected += 1
+        linger = self.linger if self._state.rejected <= self.max_rejected else 0
         try:
             if linger:
                 self._incoming.read_some(linger)
@@ -172,7 +172,7 @@ class Connection:
                 BadRequest(503, "too many connections; try again in a moment"), linger
             )
         finally:
-            self._state.turned_away -= 1
+            self._state.rejected -= 1
 
     def _refuse(self, bad: BadRequest) -> None:
         with self._evictable(Wait.SENDING):
@@ -201,7 +201,7 @@ class Connection:
             while time.monotonic() < deadline and self._socket.recv(PIECE):
                 pass
         except OSError:
-            pass  # it does not listen any more
+            pass  # it has gone
 
     def _drain(self) -> None:
         """Take what has come already, so that closing does not reset the connection."""

@@ -1,4 +1,4 @@
-"""The WSGI environment of a request, and what our server puts there beside what WSGI asks for."""
+"""The WSGI environment of a request, and the keys that our server adds to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WHILE_IT_WAITS = "shmooze.while_it_waits"
 def fill_environ(
     environ: dict[str, Any], head: Head, body: bytes, address: tuple[Any, ...]
 ) -> None:
-    """Add what a request and its client's address say."""
+    """Add the request and its client's address to the environment of the server."""
     for name, value in head.headers.items():
         environ["HTTP_" + name.replace("-", "_").upper()] = value
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):

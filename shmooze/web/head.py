@@ -1,4 +1,4 @@
-"""The head of an HTTP request: parsed by httptools, and checked where that is not strict enough.
+"""The head of an HTTP request: parsed by httptools, and checked for what the parser allows.
 
 A head that two programs could read in two ways, such as one with both Content-Length and chunks,
 is refused (RFC 9112; where it leaves a choice, the safe one). Every refusal is a `BadRequest` with
@@ -40,7 +40,7 @@ _ONCE = {
     *("host", "content-length", "transfer-encoding", "content-type"),
     *("authorization", "origin", "expect"),
 }
-#: Headers of which the parser has an opinion that depends on the others.
+#: Headers that the parser checks together; their errors are told by `_check`.
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
@@ -102,7 +102,7 @@ def _parse(head: bytes) -> _Parsed:
     try:
         parser.feed_data(head)
     except HttpParserUpgrade:
-        pass  # a server may ignore the wish, and we do
+        pass  # a server may ignore it, and we do
     parsed.version = parser.get_http_version()
     return parsed
 

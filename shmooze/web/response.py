@@ -1,4 +1,4 @@
-"""One answer: what a WSGI application gives, written as HTTP.
+"""One response: what a WSGI application returns, written as HTTP.
 
 Head and first bytes leave together, since each send costs more than all else in a small answer.
 """
@@ -65,7 +65,7 @@ class Response:
         self._left: int | None = None
 
     def run(self, application: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> None:
-        """Have the application answer. Raises what it raises, and what sending raises.
+        """Call the application and send its answer. Raises what it raises, and what sending raises.
 
         An answer that is shorter than announced ends the connection: the client would take the
         next answer for the rest of it.
@@ -147,7 +147,7 @@ class Response:
         return data
 
     def _begin(self) -> bytes:
-        """The head; from here on it is settled how the end of the body is told."""
+        """The head, which also says how the end of the body is announced."""
         if self._status is None:
             raise ApplicationError("start_response was not called")
         lines = ["" if "date" in self._headers else f"Date: {_now()}\r\n", self._announce_length()]
@@ -162,7 +162,7 @@ class Response:
         return b"HTTP/1.1 %b\r\n%b%b\r\n" % (status, self._lines, more)
 
     def _announce_length(self) -> str:
-        """Find out how long the body is; the header line that tells it, if one is missing."""
+        """Determine the length of the body. Returns the header line for it, if it is missing."""
         announced = self._headers.get("content-length")
         if announced is not None:
             try:

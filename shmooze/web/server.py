@@ -1,4 +1,4 @@
-"""The HTTP server as services and gateway run it.
+"""The HTTP server of services and gateway.
 
 A WSGIServer of gevent with a handler of our own: requests are read and checked whole, within the
 `Limits`, before the application sees them. TCP_NODELAY is set. It writes no line for each request,
@@ -52,7 +52,7 @@ class Server:
         self._state: ServerState
 
     def start(self) -> None:
-        """Listen. Raises ShmoozeError where the address cannot be had."""
+        """Listen. Raises ShmoozeError if the address is not available."""
         listener = self._listener or listen(self.host, self.port)
         ours = socket.socket(fileno=listener.detach())
         self._state = ServerState(

@@ -1,4 +1,4 @@
-"""What can be done with a socket without waiting, which is nearly always all there is to do."""
+"""Reading ahead and sending on a socket, without waiting where that is possible."""
 
 from __future__ import annotations
 
