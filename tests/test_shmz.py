@@ -445,9 +445,7 @@ def test_piped_result_is_one_line_of_json(shmz_process: Run, peer: Peer, result:
     assert json.loads(ended.out) == result
 
 
-def test_list_prints_all_packets_and_fails_if_one_fails(
-    shmz_process: Run, peer: Peer
-) -> None:
+def test_list_prints_all_packets_and_fails_if_one_fails(shmz_process: Run, peer: Peer) -> None:
     peer.reply = [good(1), bad("unknown command 'x'"), good()]
     ended = shmz_process("-", stdin=b'[{"cmd": "a"}, {"cmd": "x"}, {"cmd": "b"}]')
     assert (ended.status, ended.err) == (1, "shmz: 2 of 3: unknown command 'x'\n")
