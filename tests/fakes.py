@@ -24,6 +24,7 @@ from shmooze.modules.channel.update_stream import OnUpdate
 from shmooze.processes.contract import Endpoint, LaunchSpec, OutputLine, Usage
 from shmooze.runtime import clock
 
+
 def run_until_idle() -> None:
     """Let all greenlets run until each waits for something."""
     for _ in range(2):  # the loop is idle when nothing is due that was begun before

@@ -122,6 +122,7 @@ FAULTY = [PlayFails, PlayDoesNothing, PlayHangs, SuspendFails, RemoveFails, Star
 KINDS = [*SOUND, *FAULTY]
 
 
+some_seconds = st.sampled_from([0.3, 1.2, 6.0])
 #: True three times out of four.
 mostly = st.integers(0, 3).map(bool)
 
@@ -215,11 +216,14 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self._placed())
     @rule(data=st.data(), answers=st.booleans())
     def tell(self, data: st.DataObject, answers: bool) -> None:
-        module = data.draw(st.sampled_from(self._placed()))
+        self._tell(data.draw(st.sampled_from(self._placed())), answers)
+
+    def _tell(self, module: Module, answers: bool) -> Call:
         if not answers and module._process is not None:
             module._process.is_obedient = False
         cmd = f"c{len(self.tells)}"
         self.tells[cmd] = self._call(self.broker.tell_module, module.uid, cmd)
+        return self.tells[cmd]
 
     @precondition(lambda self: any(not call.is_done for call in self.calls))
     @rule(data=st.data())
@@ -284,21 +288,89 @@ class Interleavings(RuleBasedStateMachine):
         data.draw(st.sampled_from(self.launcher.living)).exit(status)
         run_until_idle()
 
-    @rule(fault=st.sampled_from(["", "no such program"]))
-    def launching_fails_or_not(self, fault: str) -> None:
-        self.launcher.fault = fault
+    @rule(kind=st.sampled_from(KINDS), seconds=some_seconds)
+    def launching_fails_for_a_while(self, kind: type[Module], seconds: float) -> None:
+        self.launcher.fault = "no such program"
+        self._call(self.broker.add, kind.TYPE_STRING)
+        self.clock.advance(seconds)
+        self.launcher.fault = ""
 
-    @rule(is_slow=st.booleans())
-    def launching_takes_its_time_or_not(self, is_slow: bool) -> None:
-        if is_slow:
-            self.launcher.may_go_on.clear()
-        else:
-            self.launcher.may_go_on.set()
+    @rule(kind=st.sampled_from(KINDS), is_removed=st.booleans(), seconds=some_seconds)
+    def launching_takes_its_time(
+        self, kind: type[Module], is_removed: bool, seconds: float
+    ) -> None:
+        self.launcher.may_go_on.clear()
+        self._call(self.broker.add, kind.TYPE_STRING)
+        starting = [m for m in self.broker.roster.listed if m.state is State.STARTING]
+        if is_removed:
+            self._call(self.broker.rm, [module.uid for module in starting])
+        self.clock.advance(seconds)
+        self.launcher.may_go_on.set()
         run_until_idle()
+
+    # What used to go wrong, in the middle of everything else.
+
+    @precondition(lambda self: self._talking())
+    @rule(data=st.data(), seconds=some_seconds)
+    def one_is_removed_while_it_owes_an_answer(self, data: st.DataObject, seconds: float) -> None:
+        module = data.draw(st.sampled_from(self._talking()))
+        self._tell(module, answers=False)
+        self._removed([module])
+        self.clock.advance(seconds)
+
+    @precondition(lambda self: self._talking())
+    @rule(data=st.data(), is_removed=st.booleans())
+    def an_answer_comes_after_its_caller_has_given_up(
+        self, data: st.DataObject, is_removed: bool
+    ) -> None:
+        module = data.draw(st.sampled_from(self._talking()))
+        first = self._tell(module, answers=False)
+        second = self._tell(module, answers=False)
+        first.greenlet.kill(gevent.Timeout(), block=False)
+        run_until_idle()
+        if is_removed:
+            self._removed([module])
+        process = module._process
+        while process is not None and process.unanswered and process.exit_status is None:
+            process.answer()
+            run_until_idle()
+        assert second.is_done or module.state in READY
+
+    @precondition(lambda self: self._talking())
+    @rule(data=st.data())
+    def a_client_leaves_while_it_waits_for_its_turn(self, data: st.DataObject) -> None:
+        module = data.draw(st.sampled_from(self._talking()))
+        self._tell(module, answers=False)
+        self._tell(module, answers=False).client_has_left = True
+        module._process.answer()
+        run_until_idle()
+
+    @precondition(lambda self: self.broker.roster.in_state(State.STANDBY))
+    @rule(data=st.data(), hangs=st.booleans())
+    def one_on_standby_is_of_no_use_when_it_is_needed(
+        self, data: st.DataObject, hangs: bool
+    ) -> None:
+        module = data.draw(st.sampled_from(list(self.broker.roster.in_state(State.STANDBY))))
+        process = module._process
+        process.is_obedient, process.leaves_unread = False, True
+        call = self._call(self.broker.add, Ahead.TYPE_STRING)
+        if not hangs:
+            process.exit(1)
+        self.clock.advance(2 * Ahead.standby_timeout)
+        assert module.state in (State.ENDING, State.GONE)
+        assert call.error is None
+
+    def _talking(self) -> list[Module]:
+        """Those whose children answer at once."""
+        return [
+            module
+            for module in self.broker.roster.ready
+            if module._process.is_obedient and not module._process.unanswered
+        ]
 
     # Time.
 
-    @rule(seconds=st.sampled_from([0.3, 1.2, 6.0]))
+    @rule(seconds=some_seconds)
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
@@ -372,9 +444,8 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def what_was_removed_is_gone_in_time(self) -> None:
-        if self.launcher.may_go_on.is_set():
-            for module, due in self.deadlines.items():
-                assert module.state is State.GONE or self.clock.seconds < due
+        for module, due in self.deadlines.items():
+            assert module.state is State.GONE or self.clock.seconds < due
 
     def teardown(self) -> None:
         try:
@@ -385,9 +456,6 @@ class Interleavings(RuleBasedStateMachine):
 
     def _come_to_rest(self) -> None:
         """When all faults are over, everything becomes as it should be."""
-        self.launcher.fault = ""
-        self.are_obedient = True
-        self.launcher.may_go_on.set()
         for process in self.launcher.living:
             if not process.leaves_unread:
                 self.a_child_obeys(process)
