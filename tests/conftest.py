@@ -86,7 +86,7 @@ def _examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lender]:
     folder = tmp_path_factory.mktemp("examples")
     numbers = itertools.count()
     lender = Lender(
-        lambda: Site(folder / str(next(numbers)), settings={"jobs": JOBS}, programs=EXAMPLES)
+        lambda: Site(folder / str(next(numbers)), settings={"app_jobs": JOBS}, programs=EXAMPLES)
     )
     yield lender
     lender.close()
@@ -106,7 +106,7 @@ def site(_examples: Lender) -> Iterator[Site]:
 @pytest.fixture
 def new_site(make_site: Callable[..., Site]) -> Site:
     """The example application, which no other test has used."""
-    return make_site(settings={"jobs": JOBS}, programs=EXAMPLES).start()
+    return make_site(settings={"app_jobs": JOBS}, programs=EXAMPLES).start()
 
 
 @pytest.fixture(scope="module")

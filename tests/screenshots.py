@@ -31,7 +31,10 @@ COUNT = "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo line $i; sleep 0.5; don
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
-        settings = {"name": "Jukebox", "jobs": {"count": ["sh", "-c", COUNT], "disk": ["df", "-h"]}}
+        settings = {
+            "name": "Jukebox",
+            "app_jobs": {"count": ["sh", "-c", COUNT], "disk": ["df", "-h"]},
+        }
         site = Site(Path(folder), ("wsgi", "queue", "pool", "vol"), settings, EXAMPLES).start()
         try:
             queue, pool = Client(site, "queue"), Client(site, "pool")

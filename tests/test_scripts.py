@@ -30,7 +30,7 @@ def run_shmooze(make_site: Callable[..., Site]) -> Iterator[Callable[[Site], Ter
 
 @pytest.fixture
 def terminal(make_site: Callable[..., Site], run_shmooze: Callable[[Site], Terminal]) -> Terminal:
-    return run_shmooze(make_site(settings={"jobs": {"sleep": ["sleep", "1000"]}}))
+    return run_shmooze(make_site(settings={"app_jobs": {"sleep": ["sleep", "1000"]}}))
 
 
 def test_run_shmooze_prints_its_url_serves_the_page_and_leaves_nothing_after_ctrl_c(
@@ -119,7 +119,7 @@ def test_with_a_socket_as_standard_output_everything_starts_and_no_line_is_lost(
     make_site: Callable[..., Site],
 ) -> None:
     """This is how systemd's journal is attached."""
-    site = make_site(settings={"jobs": {}})
+    site = make_site(settings={"app_jobs": {}})
     conf = site.folder / "supervisord.conf"
     examples = str(ROOT / "examples").replace("%", "%%")
     conf.write_text((ROOT / "supervisord.conf").read_text().replace("examples/", f"{examples}/"))

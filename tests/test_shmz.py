@@ -784,7 +784,7 @@ def test_full_disk_is_reported(peer: Peer) -> None:
 
 def test_a_person_can_use_queue_pool_and_their_own_service(make_site: Callable[..., Site]) -> None:
     services = ("wsgi", "queue", "pool", "vol")
-    site = make_site(services=services, settings={"jobs": JOBS}, programs=EXAMPLES).start()
+    site = make_site(services=services, settings={"app_jobs": JOBS}, programs=EXAMPLES).start()
 
     def shmz(*words: str) -> Any:
         ended = run_shmz(*words, SHMZ_ENDPOINT=f"{site.url}queue")

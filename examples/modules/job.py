@@ -1,6 +1,6 @@
 """A module that runs one command and shows its last lines of output and its exit status.
 
-The operator lists the commands under `jobs` in the settings; a request only names one of them. So
+The operator lists the commands under `app_jobs` in the settings; a request only names one of them. So
 clients cannot run programs of their own choice.
 """
 
@@ -19,7 +19,7 @@ class Job(JSONParentPoller):
     process = None
 
     def cmd_init(self, name):
-        jobs = settings.get("jobs", {})
+        jobs = settings.get("app_jobs", {})
         if name not in jobs:
             raise ValueError(f"no job {name!r} in the settings; known: {', '.join(jobs)}")
         self.name = name
