@@ -19,12 +19,12 @@ export PATH="$PWD/.venv/bin:$PATH" SHMOOZE_SETTINGS=$settings
 # Check settings, tokens and ports before anything starts.
 found=$(python - <<'PYTHON'
 import socket, sys
-from shmooze import settings
 from shmooze.errors import SettingsError
 from shmooze.access.gate import token_file
+from shmooze.runtime import declared
 
 try:
-    source = settings.current()
+    source = declared.current()
     port = source.port("wsgi")
     token_file(source)
 except SettingsError as bad:

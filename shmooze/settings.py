@@ -2,11 +2,14 @@
 
     import shmooze.settings
     shmooze.settings.ports["queue"]
-    shmooze.settings.get("volume_device", "default")
+    shmooze.settings.get("app_volume_device", "default")
 
 The file is read when a setting is first asked for. Without the variable the packaged defaults
 are the settings; with it they only fill in for the known keys that the file leaves out, `ports`
 and `public` excepted, which are the application's own decision.
+
+Child processes read settings too, so this file is light: it reads JSON and expands paths. Which
+keys there are and what their values must be is declared in runtime/declared.py.
 
 Every SettingsError is one line that names the file and the key.
 """
@@ -25,9 +28,6 @@ from shmooze.errors import SettingsError
 
 VARIABLE = "SHMOOZE_SETTINGS"
 
-#: Seconds for which the gateway waits for a service's answer, where `wsgi_timeout` is not set.
-WSGI_TIMEOUT = 60.0
-
 _PACKAGE = Path(__file__).resolve().parent
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
 
@@ -44,7 +44,7 @@ class Settings:
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read, check and expand the settings that `environ` (os.environ) points to."""
+        """Read the settings that `environ` (os.environ) points to, and expand paths in them."""
         environ = os.environ if environ is None else environ
         packaged = _PACKAGE / "default_settings.json"
         source = Path(environ.get(VARIABLE) or packaged)
@@ -56,7 +56,6 @@ class Settings:
         values.setdefault("public", [])
         values.setdefault("static_path", str(packaged_static_path()))
         settings = cls(source, values)
-        settings._check()
         settings._expand_paths(environ)
         return settings
 
@@ -66,31 +65,10 @@ class Settings:
 
     def port(self, service: str) -> int:
         """The TCP port of a service. Raises SettingsError where `ports` does not name it."""
-        try:
-            return int(self.values["ports"][service])
-        except KeyError:
-            raise self.error("ports", f"does not name the service {service!r}") from None
-
-    def host(self, key: str) -> str:
-        """The address to listen on that `key` gives; loopback where it does not."""
-        host = self.values.get(key, "127.0.0.1")
-        if not isinstance(host, str) or not host:
-            raise self.error(key, f"must be an address to listen on, not {host!r}")
-        return host
-
-    def section(self, name: str, *keys: str) -> dict[str, int | None]:
-        """Those of `keys` that are set, in the section `name` or for all: whole numbers or null."""
-        section = self.values.get(name)
-        own = section if isinstance(section, dict) else {}
-        found = {}
-        for key in keys:
-            if key not in own and key not in self.values:
-                continue
-            found[key] = value = own[key] if key in own else self.values[key]
-            if value is not None and (type(value) is not int or value <= 0):
-                path = f"{name}.{key}" if key in own else key
-                raise self.error(path, f"must be a whole number above 0, not {value!r}")
-        return found
+        ports = self.values["ports"]
+        if not isinstance(ports, dict) or service not in ports:
+            raise self.error("ports", f"does not name the service {json.dumps(service)}")
+        return int(ports[service])
 
     @property
     def services(self) -> dict[str, int]:
@@ -106,42 +84,12 @@ class Settings:
         """A SettingsError about `key` of this file."""
         return SettingsError(f"settings file {self.source}: `{key}` {problem}")
 
-    def _check(self) -> None:
-        self._check_ports()
-        public = self.values["public"]
-        if not isinstance(public, list) or not all(isinstance(key, str) for key in public):
-            raise self.error("public", "must be a list of keys")
-        for key in ("wsgi_prefix", "static_prefix"):
-            prefix = self.values[key]
-            if not isinstance(prefix, str) or prefix[:1] != "/" or prefix[-1:] != "/":
-                raise self.error(
-                    key, f"must be a path that starts and ends with '/', not {prefix!r}"
-                )
-
-    def _check_ports(self) -> None:
-        ports = self.values["ports"]
-        if not isinstance(ports, dict):
-            raise self.error("ports", "must be an object of service names and port numbers")
-        owners: dict[int, str] = {}
-        for service, port in ports.items():
-            if not service or "/" in service:
-                raise self.error(f"ports.{service}", "is no service name: it is part of a URL")
-            if type(port) is not int or not 0 < port < 65536:
-                raise self.error(
-                    f"ports.{service}", f"must be a port number (1 to 65535), not {port!r}"
-                )
-            if port in owners:
-                raise self.error(
-                    f"ports.{service}", f"is {port}, which `ports.{owners[port]}` has too"
-                )
-            owners[port] = service
-
     def _expand_paths(self, environ: Mapping[str, str]) -> None:
         for key, value in self.values.items():
             if not key.endswith("_path"):
                 continue
             if not isinstance(value, str):
-                raise self.error(key, f"must be a path, not {value!r}")
+                raise self.error(key, f"must be a path, not {json.dumps(value)}")
             self.values[key] = self._expand(key, value, environ)
 
     def _expand(self, key: str, path: str, environ: Mapping[str, str]) -> str:
@@ -205,7 +153,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"duplicate key {twice!r} in one object")
+        raise ValueError(f"duplicate key {json.dumps(twice, ensure_ascii=False)} in one object")
     return values
 
 
@@ -215,7 +163,7 @@ def _finite(digits: str) -> float:
 
 
 def _refuse_number(digits: str) -> Any:
-    raise ValueError(f"{digits} is no number")
+    raise ValueError(f"{digits} is not a number")
 
 
 _current: Settings | None = None
@@ -230,7 +178,7 @@ def current() -> Settings:
 
 
 def use(settings: Settings | None) -> None:
-    """Make `settings` those of this process; None has them read anew on next use."""
+    """Make `settings` those of this process; with None they are read again on next use."""
     global _current
     _current = settings
 
@@ -244,7 +192,7 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     settings = current()
-    if name == "settings":  # the whole, under the name that 1.2.4 gave it
+    if name == "settings":  # all of them, under the name that 1.2.4 gave them
         return settings.values
     if name == "public_settings":
         return settings.public_settings

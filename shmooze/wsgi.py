@@ -24,11 +24,10 @@ if __name__ == "__main__":
 
     patch_all()
 
-import argparse
-import dataclasses
 import logging
 import os
 import posixpath
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from functools import cache, partial
@@ -37,12 +36,12 @@ from typing import Any
 import bottle
 from bottle import request, response
 
-from shmooze import settings
 from shmooze.access.gate import CLIENT, TOKEN, AccessGate, warn_if_open
-from shmooze.access.login import Login
 from shmooze.errors import ShmoozeError
 from shmooze.lib import packet
+from shmooze.runtime import declared, schema
 from shmooze.runtime.program import exit_with, run
+from shmooze.settings import Settings
 from shmooze.web.answers import Refused, answer_error, json_body
 from shmooze.web.backend import Answer, Backend
 from shmooze.web.environ import WHILE_IT_WAITS
@@ -61,31 +60,22 @@ class Gateway:
 
     name = "wsgi"
 
-    #: Seconds that a service may take to answer; `wsgi_timeout` in the settings.
-    timeout = settings.WSGI_TIMEOUT
     #: Connections to one service that may be in use at a time; further requests wait.
     connections = 1000
 
-    def __init__(self, source: settings.Settings, workers: int = 1) -> None:
+    def __init__(self, source: Settings, workers: int = 1) -> None:
         self.settings = source
-        self.timeout = source.get("wsgi_timeout", self.timeout)
-        if type(self.timeout) not in (int, float) or self.timeout <= 0:
-            raise source.error(
-                "wsgi_timeout", f"must be a number of seconds above 0, not {self.timeout!r}"
-            )
-        self.host = source.host("wsgi_host")
+        own = schema.read(declared.Gateway, source.values, source.error)
+        self.host = own.wsgi_host
         limits = Limits.of(source)
         # All workers together keep the limits of the settings and of a service.
-        self.limits = dataclasses.replace(
-            limits, max_connections=_share(limits.max_connections, workers)
-        )
+        self.limits = limits.with_connections(_share(limits.max_connections, workers))
         self.connections = _share(self.connections, workers)
         #: The listening socket of a worker; None: `start` opens one.
         self.listener: Any = None
-        host = source.host("service_host")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(own.service_host, own.service_host)
         self._backends = {
-            name: Backend(name, host, port, self.timeout, self.connections, limits.idle_timeout)
+            name: Backend(name, host, port, own.wsgi_timeout, self.connections, limits.idle_timeout)
             for name, port in source.services.items()
         }
         self._files = StaticFiles(source.get("static_path"))
@@ -111,6 +101,8 @@ class Gateway:
             log.warning("gateway: `static_path` %s is not a folder: no page will be found", static)
         if "ports" not in self.settings.public_settings:
             log.warning("gateway: `ports` is not in `public`: pages will not find the services")
+        for warning in declared.unknown_keys(self.settings):
+            log.warning("gateway: %s", warning)
         warn_if_open(self.host, self.settings, "gateway")
 
     def stop(self) -> None:
@@ -124,6 +116,8 @@ class Gateway:
         prefix, static = self.settings.get("wsgi_prefix"), self.settings.get("static_prefix")
         route = self._routes.route
         if self.app.tokens is not None:
+            from shmooze.access.login import Login  # most gateways start sooner without
+
             for name in ("login", "logout"):
                 if name in self._backends:
                     raise self.settings.error(
@@ -220,7 +214,7 @@ def _redirect(target: str) -> bottle.HTTPResponse:
 
 @cache
 def _default_gateway() -> Gateway:
-    return Gateway(settings.current())
+    return Gateway(declared.current())
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -229,21 +223,13 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     return answer
 
 
-#: Processes that a gateway may have; a larger number is probably a typo.
-_MAX_WORKERS = 100
-
-
 def _program() -> Gateway:
     """The gateway that `python -m shmooze.wsgi` runs; with `wsgi_workers`, in each worker.
 
     Mistakes in settings and port are found before a worker is started.
     """
-    source = settings.current()
-    workers = source.get("wsgi_workers", 1)
-    if type(workers) is not int or not 1 <= workers <= _MAX_WORKERS:
-        raise source.error(
-            "wsgi_workers", f"must be a whole number from 1 to {_MAX_WORKERS}, not {workers!r}"
-        )
+    source = declared.current()
+    workers = schema.read(declared.Gateway, source.values, source.error).wsgi_workers
     gateway = Gateway(source, workers)
     if workers > 1:
         from shmooze.runtime.workers import (
@@ -257,10 +243,13 @@ def _program() -> Gateway:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(
-        prog="python -m shmooze.wsgi",
-        description="The gateway. Its settings are in the file that SHMOOZE_SETTINGS names.",
-    ).parse_args()
+    if sys.argv[1:]:  # most gateways start sooner without
+        import argparse
+
+        argparse.ArgumentParser(
+            prog="python -m shmooze.wsgi",
+            description="The gateway. Its settings are in the file that SHMOOZE_SETTINGS names.",
+        ).parse_args()
     try:
         program = _program()
     except ShmoozeError as bad:

@@ -383,7 +383,7 @@ ADA = json.dumps(GOOD)[1:-1]
         (None, 0o600, "cannot be read: No such file"),
         ("{", 0o600, "broken JSON at line 1 column 2: "),
         ("[" * 100_000, 0o600, "broken JSON: nested too deeply"),
-        (f"{{{ADA}, {ADA}}}", 0o600, "duplicate key 'ada' in one object"),
+        (f"{{{ADA}, {ADA}}}", 0o600, 'duplicate key "ada" in one object'),
         ("[]", 0o600, "must hold one JSON object"),
         ('{"ada": 1}', 0o600, "`ada` must be an object"),
         ('{"ada": {"role": "read"}}', 0o600, "`ada.sha256` must be 64 hex digits"),
@@ -691,33 +691,14 @@ def test_a_pool_refuses_modules_beyond_its_limit(make_site: Callable[..., Site])
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("allowed_hosts", "x", "must be a list of host names"),
-        ("allowed_hosts", ["http://x"], "needs bare host names, not 'http://x'"),
-        ("allowed_hosts", ["x:80"], "needs bare host names"),
-        ("allowed_hosts", ["*"], "needs bare host names"),
-        ("allowed_origins", ["x"], "needs scheme, host and port alone"),
-        ("allowed_origins", ["http://x/"], "needs scheme, host and port alone"),
-        ("allowed_origins", ["*"], "needs scheme, host and port alone"),
-        ("trusted_proxies", ["proxy"], "has 'proxy', which is not an address"),
-        (
-            "trusted_proxies",
-            ["10.1.2.3/8"],
-            "has '10.1.2.3/8', which has host bits set: the network is '10.0.0.0/8'",
-        ),
-        ("trusted_proxies", ["fe80::1/10"], "has 'fe80::1/10', which has host bits set"),
-        ("trusted_proxies", ["10.0.0.0/33"], "has '10.0.0.0/33', which is not an address"),
-        ("max_body", 0, "must be a whole number above 0, not 0"),
-        ("max_body", 1.5, "must be a whole number above 0, not 1.5"),
-        ("header_timeout", "1", "must be a number of seconds above 0, not '1'"),
-        ("max_connections", True, "must be a whole number above 0, not True"),
-        ("service_host", 5, "must be an address to listen on, not 5"),
-        ("max_modules", "many", "must be a whole number above 0, not 'many'"),
-        ("max_adds_per_minute", -1, "must be a whole number above 0, not -1"),
+        ("allowed_hosts", ["http://x"], 'needs bare host names, not "http://x"'),
+        ("max_modules", "many", 'must be a whole number above 0, or null, not "many"'),
     ],
 )
 def test_an_invalid_setting_is_named(
     make_site: Callable[..., Site], key: str, value: Any, words: str
 ) -> None:
+    """Others: see test_settings."""
     site = make_site(services=("pool",))
     site.settings |= {key: value, "pool": {"modules": {"well": WELL}}}
     site.settings_file.write_text(json.dumps(site.settings))

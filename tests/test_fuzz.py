@@ -20,7 +20,7 @@ from shmooze.lib import packet
 from shmooze.modules.channel.stream import Breach
 from shmooze.modules.channel.update_stream import UpdateStream
 from shmooze.modules.channel.updates import SetParameters, Update
-from shmooze.runtime import jsonsafe
+from shmooze.runtime import declared, jsonsafe
 from shmooze.settings import Settings
 from shmooze.web.limits import Limits
 from shmooze.web.request import BadRequest, Head, HungUp, Incoming, parse_head
@@ -223,7 +223,7 @@ def test_a_settings_file_is_good_or_one_line_says_why(tmp_path_factory: Any, tex
     file = Path(tmp_path_factory.getbasetemp()) / "fuzzed.json"
     file.write_bytes(text)
     try:
-        read = Settings.load({"SHMOOZE_SETTINGS": str(file), "HOME": "/home/ada"})
+        read = declared.check(Settings.load({"SHMOOZE_SETTINGS": str(file), "HOME": "/home/ada"}))
     except SettingsError as bad:
         assert str(bad).startswith(f"settings file {file}: ")
         return

@@ -156,7 +156,7 @@ def chunked(*chunks: bytes) -> bytes:
     return head + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(pieces) + b"0\r\n\r\n"
 
 
-MAX_BODY = Limits.max_body
+MAX_BODY = Limits().max_body
 
 
 def sized(body: bytes, length: int | None = None) -> bytes:

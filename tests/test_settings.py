@@ -9,17 +9,25 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from support import ROOT, Site, free_ports, refusals, wait_until
 
 from shmooze import settings
+from shmooze.access.gate import AccessGate
+from shmooze.broker import declared as of_types
+from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import by_type, impatient_gateway, types_from_settings
 from shmooze.errors import SettingsError
+from shmooze.modules.kind import SPAWNS
 from shmooze.modules.module import Module
+from shmooze.modules.restarts import POLICIES
+from shmooze.runtime import declared, schema
 from shmooze.settings import Settings
+from shmooze.web.limits import Limits
 
 Write = Callable[[Any], Path]
 
@@ -124,7 +132,7 @@ def test_public_settings_are_the_named_ones_as_far_as_they_are_set(load: Any) ->
 
 
 def test_a_port_that_is_not_named_is_said_with_the_file(load: Any) -> None:
-    with pytest.raises(SettingsError, match=r"settings.json: `ports` does not name .* 'queue'"):
+    with pytest.raises(SettingsError, match=r'settings.json: `ports` does not name .* "queue"'):
         load({"ports": {"wsgi": 8080}}).port("queue")
 
 
@@ -169,23 +177,24 @@ BAD = {
     "endless-number": (b'{"name": ' + b"9" * 5000 + b"}", "broken JSON"),
     "too-deep": (b'{"name": ' + b"[" * 100_000, "broken JSON: nested too deeply"),
     "not-utf-8": (b'{"name": "\xe9"}', "is not UTF-8"),
-    "twice": (b'{"ports": {}, "name": "a", "ports": {}}', "duplicate key 'ports' in one object"),
-    "twice-within": (b'{"own": [{"a": 1, "a": 1}]}', "duplicate key 'a' in one object"),
+    "twice": (b'{"ports": {}, "name": "a", "ports": {}}', 'duplicate key "ports" in one object'),
+    "twice-within": (b'{"own": [{"a": 1, "a": 1}]}', 'duplicate key "a" in one object'),
     "no-object": ([1], "must hold one JSON object"),
     "ports-list": ({"ports": [1]}, "`ports` must be an object"),
-    "port-text": ({"ports": {"wsgi": "8080"}}, "`ports.wsgi` must be a port number"),
-    "port-true": ({"ports": {"wsgi": True}}, "`ports.wsgi` must be a port number"),
+    "port-text": ({"ports": {"wsgi": "80"}}, 'must be a port number (1 to 65535), not "80"'),
+    "port-true": ({"ports": {"wsgi": True}}, "must be a port number (1 to 65535), not true"),
     "port-float": ({"ports": {"wsgi": 80.0}}, "`ports.wsgi` must be a port number"),
     "port-null": ({"ports": {"wsgi": None}}, "`ports.wsgi` must be a port number"),
     "port-0": ({"ports": {"wsgi": 0}}, "`ports.wsgi` must be a port number"),
     "port-65536": ({"ports": {"wsgi": 65536}}, "must be a port number (1 to 65535), not 65536"),
     "port-twice": ({"ports": {"a": 1, "b": 2, "c": 1}}, "`ports.c` is 1, which `ports.a` has too"),
-    "service-slash": ({"ports": {"a/b": 1}}, "`ports.a/b` is no service name"),
-    "service-empty": ({"ports": {"": 1}}, "is no service name"),
-    "public-text": ({"public": "name"}, "`public` must be a list of keys"),
-    "public-numbers": ({"public": [1]}, "`public` must be a list of keys"),
+    "service-slash": ({"ports": {"a/b": 1}}, "`ports.a/b` has a bad name: it must be a part of"),
+    "service-empty": ({"ports": {"": 1}}, "has a bad name: it must be a part of a URL"),
+    "public-text": ({"public": "name"}, '`public` must be a list of keys, not "name"'),
+    "public-numbers": ({"public": [1]}, "`public` must be a list of keys, not [1]"),
     "prefix-relative": ({"wsgi_prefix": "app/"}, "`wsgi_prefix` must be a path that starts and"),
     "prefix-open": ({"static_prefix": "/static"}, "`static_prefix` must be a path that starts"),
+    "prefix-line": ({"static_prefix": "/static/\n"}, "ends with '/', not \"/static/\\n\""),
     "prefix-null": ({"wsgi_prefix": None}, "`wsgi_prefix` must be a path"),
     "path-number": ({"log_database_path": 5}, "`log_database_path` must be a path, not 5"),
     "path-unset": ({"static_path": "$NOWHERE/x"}, "`static_path` uses $NOWHERE, which is not set"),
@@ -198,7 +207,7 @@ def test_bad_settings_are_one_line_that_names_file_and_key(
     load: Any, tmp_path: Path, content: Any, words: str
 ) -> None:
     with pytest.raises(SettingsError) as bad:
-        load(content)
+        declared.check(load(content))
     assert str(bad.value).startswith(f"settings file {tmp_path / 'settings.json'}: ")
     assert words in str(bad.value)
     assert len(str(bad.value).splitlines()) == 1
@@ -249,17 +258,210 @@ def test_the_gateway_needs_its_timeout_to_be_seconds(write: Write, timeout: Any)
     expect_refusal(file, "`wsgi_timeout` must be a number", "wsgi")
 
 
+# Every key, without a program.
+
+SECONDS, COUNT = "must be a number of seconds above 0", "must be a whole number above 0"
+ADDRESS = "must be an address to listen on"
+BAD_VALUES = [
+    ("allowed_hosts", "x", 'must be a list of host names, not "x"'),
+    ("allowed_hosts", None, "must be a list of host names, not null"),
+    ("allowed_hosts", ["a", 1], 'must be a list of host names, not ["a", 1]'),
+    ("allowed_hosts", ["x:80"], 'needs bare host names, not "x:80"'),
+    ("allowed_hosts", ["*"], 'needs bare host names, not "*"'),
+    ("allowed_origins", {}, 'must be a list of origins such as "https://example.org", not {}'),
+    ("allowed_origins", ["x"], 'needs scheme, host and port alone, not "x"'),
+    ("allowed_origins", ["http://x/"], 'needs scheme, host and port alone, not "http://x/"'),
+    ("allowed_origins", ["*"], 'needs scheme, host and port alone, not "*"'),
+    ("trusted_proxies", [True], "must be a list of addresses or networks, not [true]"),
+    ("trusted_proxies", ["proxy"], 'has "proxy", which is not an address'),
+    (
+        "trusted_proxies",
+        ["10.1.2.3/8"],
+        'has "10.1.2.3/8", which has host bits set: the network is "10.0.0.0/8"',
+    ),
+    (
+        "trusted_proxies",
+        ["fe80::1/10"],
+        'has "fe80::1/10", which has host bits set: the network is "fe80::/10"',
+    ),
+    ("trusted_proxies", ["10.0.0.0/33"], 'has "10.0.0.0/33", which is not an address'),
+    ("max_url", -1, f"{COUNT}, not -1"),
+    ("max_header", "1k", f'{COUNT}, not "1k"'),
+    ("max_body", 0, f"{COUNT}, not 0"),
+    ("max_body", 1.5, f"{COUNT}, not 1.5"),
+    ("max_connections", True, f"{COUNT}, not true"),
+    ("max_connections", None, f"{COUNT}, not null"),
+    ("header_timeout", "1", f'{SECONDS}, not "1"'),
+    ("body_timeout", 0, f"{SECONDS}, not 0"),
+    ("idle_timeout", -0.5, f"{SECONDS}, not -0.5"),
+    ("send_timeout", [1], f"{SECONDS}, not [1]"),
+    ("send_timeout", True, f"{SECONDS}, not true"),
+    ("service_host", 5, f"{ADDRESS}, not 5"),
+    ("service_host", "", f'{ADDRESS}, not ""'),
+    ("wsgi_host", None, f"{ADDRESS}, not null"),
+    ("wsgi_timeout", "soon", f'{SECONDS}, not "soon"'),
+    ("wsgi_workers", 101, "must be a whole number from 1 to 100, not 101"),
+    ("wsgi_workers", 2.0, "must be a whole number from 1 to 100, not 2.0"),
+    ("max_modules", "many", f'{COUNT}, or null, not "many"'),
+    ("max_adds_per_minute", -1, f"{COUNT}, or null, not -1"),
+    ("max_adds_per_minute", "a" * 100, f'{COUNT}, or null, not "{"a" * 56}...'),
+]
+
+
+def read_everything(source: Settings) -> None:
+    """Read all keys at the top as programs do."""
+    schema.read(declared.Application, source.values, source.error)
+    schema.read(declared.Gateway, source.values, source.error)
+    Limits.of(source)
+    AccessGate(lambda environ, start_response: [], "127.0.0.1", source)
+    declared.quota(source, "queue")
+
+
+@pytest.mark.parametrize(("key", "value", "words"), BAD_VALUES)
+def test_a_value_that_cannot_be_used_is_told_with_what_it_must_be(
+    load: Any, tmp_path: Path, key: str, value: Any, words: str
+) -> None:
+    with pytest.raises(SettingsError) as bad:
+        read_everything(load({key: value}))
+    assert str(bad.value) == f"settings file {tmp_path / 'settings.json'}: `{key}` {words}"
+
+
+def test_values_that_can_be_used_are_taken(load: Any) -> None:
+    source = load(
+        {
+            "name": 5,
+            "bg_color": None,
+            "wsgi_timeout": 5,
+            "max_body": 10**30,
+            "max_modules": None,
+            "queue": {"max_modules": 7, "max_adds_per_minute": None},
+            "pool": ["an application's own"],
+        }
+    )
+    read_everything(source)
+    assert schema.read(declared.Gateway, source.values, source.error).wsgi_timeout == 5.0
+    assert Limits.of(source).max_body == 10**30
+    assert declared.quota(source, "queue") == {"max_modules": 7, "max_adds_per_minute": None}
+    assert declared.quota(source, "pool") == {"max_modules": None}
+
+
+def test_a_bad_quota_is_named_where_it_stands(load: Any) -> None:
+    with pytest.raises(SettingsError, match=r"`queue\.max_modules` must be a whole number above 0"):
+        declared.quota(load({"max_modules": 5, "queue": {"max_modules": 0}}), "queue")
+    assert declared.quota(load({"max_modules": 0, "queue": {"max_modules": 5}}), "queue") == {
+        "max_modules": 5
+    }
+
+
+OWN = "if it is the application's own, call it `app_{0}`, or put it under `app`"
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("wsgi_timout", " did you mean `wsgi_timeout`?"),
+        ("Ports", " did you mean `ports`?"),
+        ("queu", " did you mean `queue`?"),
+        ("jukebx", " did you mean `jukebox`?"),
+        ("volume_device", ""),
+    ],
+)
+def test_an_unknown_key_is_a_warning_with_the_nearest_known_one(
+    load: Any, tmp_path: Path, key: str, hint: str
+) -> None:
+    source = load({"ports": {"jukebox": 5580}, "jukebox": {"own": 1}, key: 1})
+    assert declared.unknown_keys(source) == [
+        f"settings file {tmp_path / 'settings.json'}: `{key}` is unknown;{hint} {OWN.format(key)}"
+    ]
+
+
+def test_known_keys_and_those_of_the_application_are_no_warning(load: Any) -> None:
+    known = {key: None for group in declared.GROUPS for key in schema.keys_of(group)}
+    paths = {key: "/" for key in known if key.endswith("_path")}
+    source = load(
+        {
+            **known,
+            **paths,
+            "ports": {"vol": 5600},
+            "app": {"color": "red"},
+            "app_color": "red",
+            "vol": {},
+            "queue": {},
+            "pool": {},
+        }
+    )
+    assert declared.unknown_keys(source) == []
+    assert declared.unknown_keys(Settings.load({})) == []
+
+
+def test_an_unknown_key_in_the_section_of_a_queue_is_a_warning(load: Any) -> None:
+    source = load({"queue": {"modules": {}, "max_module": 5, "app_x": 1, "app": 1}, "pool": 5})
+    [warning] = of_types.unknown_keys(source, "queue")
+    assert "`queue.max_module` is unknown; did you mean `max_modules`?" in warning
+    assert of_types.unknown_keys(source, "pool") == []
+
+
+def test_each_program_warns_once_of_an_unknown_key(make_site: Callable[..., Site]) -> None:
+    types = {"clock": {"process": [sys.executable, "examples/modules/clock.py"]}}
+    values = {"wsgi_timout": 5, "wsgi_workers": 2, "pool": {"modules": types, "max_module": 5}}
+    site = make_site(services=("wsgi", "pool"), settings=values).start()
+    site.ask("pool", "add", type="clock")
+    site.stop()  # all that they say is written then
+    for name in ("wsgi", "pool"):
+        assert site.log(name).count("`wsgi_timout` is unknown; did you mean `wsgi_timeout`?") == 1
+    assert site.log("pool").count("`pool.max_module` is unknown") == 1
+
+
+# The declarations.
+
+DECLARED = [*declared.GROUPS, of_types.Section, of_types.ModuleType]
+README = (ROOT / "README.md").read_text()
+OF_SECTIONS = ("modules", "backgrounds")
+DECLARED_KEYS = {name: key for group in DECLARED for name, key in schema.keys_of(group).items()}
+
+
+@pytest.mark.parametrize("name", DECLARED_KEYS)
+def test_each_declared_key_has_a_meaning_and_is_documented(name: str) -> None:
+    assert re.fullmatch(r"[A-Z].*\.", DECLARED_KEYS[name].meaning)
+    tables = re.findall(r"^\|.*\|$", README, re.MULTILINE)
+    in_tables = any(f"`{name}`" in line.split("|")[1] for line in tables)
+    assert in_tables or (name in OF_SECTIONS and f"`{name}`" in README)
+
+
+def test_packaged_defaults_are_what_is_declared() -> None:
+    packaged = Settings.load({})
+    read_everything(packaged)
+    for key, value in json.loads((ROOT / "shmooze/default_settings.json").read_text()).items():
+        if key.endswith("_prefix"):
+            assert schema.keys_of(declared.Application)[key].default == value
+    loaded = {key for key in packaged.values if key != "static_path"}
+    assert loaded == set(json.loads((ROOT / "shmooze/default_settings.json").read_text()))
+
+
+def test_classes_have_the_defaults_that_are_declared() -> None:
+    for name, key in schema.keys_of(of_types.ModuleType).items():
+        assert key.required or getattr(Module, name) == key.default, name
+    for name, key in schema.keys_of(declared.Quota).items():
+        assert getattr(Broker, name) == key.default, name
+    choices = {name: get_args(get_args(DECLARED_KEYS[name].kind)[0]) for name in CHOICES}
+    assert choices == CHOICES
+
+
+CHOICES = {"restart": POLICIES, "spawn": SPAWNS}
+
+
 # Module types.
 
 BAD_SECTIONS = [
     ([], "`queue` must be an object"),
     ({}, "`queue.modules` names no module type"),
     ({"modules": []}, "`queue.modules` must be an object of types"),
-    ({"modules": {"t": ["true"]}}, "`queue.modules.t` must be an object"),
+    ({"modules": {"t": ["true"]}}, '`queue.modules.t` must be an object with "process", not ["'),
+    ({"moduls": {"t": {}}}, "`queue.moduls` is unknown; did you mean `modules`?"),
     ({"modules": {"t": {"proces": ["true"]}}}, "`queue.modules.t.proces` is unknown; did you mean"),
     ({"modules": {"t": {"x": 1}}}, "`queue.modules.t.x` is unknown; known: process, connect_time"),
     ({"modules": {"": {"process": ["true"]}}}, "`queue.modules.` "),
-    ({"modules": {"a\0b": {"process": ["true"]}}}, "`queue.modules.a"),
+    ({"modules": {"a\0b": {"process": ["true"]}}}, "it has characters that cannot be shown"),
 ]
 BAD_TYPES = [
     ("process", {}),
@@ -295,6 +497,66 @@ def test_a_bad_description_of_a_module_type_is_named(
     assert len(str(bad.value).splitlines()) == 1
 
 
+NUMBER_OF_SECONDS = "must be a number of seconds above 0, not"
+BAD_ATTRIBUTES = [
+    ("process", "sleep 5", 'must be a list of strings, program first, not "sleep 5"'),
+    ("process", ["sleep", 5], 'must be a list of strings, program first, not ["sleep", 5]'),
+    ("process", [], "must name a program first"),
+    ("process", None, "must be a list of strings, program first, not null"),
+    ("connect_timeout", None, f"{NUMBER_OF_SECONDS} null"),
+    ("command_timeout", "2", f'{NUMBER_OF_SECONDS} "2"'),
+    ("natural_death_timeout", 0, f"{NUMBER_OF_SECONDS} 0"),
+    ("sigterm_timeout", True, f"{NUMBER_OF_SECONDS} true"),
+    ("standby_timeout", -1.5, f"{NUMBER_OF_SECONDS} -1.5"),
+    ("restart_delay", [1], f"{NUMBER_OF_SECONDS} [1]"),
+    ("restart_limit", 0, "must be a number above 0, not 0"),
+    ("max_parameters_bytes", "4M", 'must be a number above 0, not "4M"'),
+    ("restart", "sometimes", 'must be one of "never", "on-failure", "always", not "sometimes"'),
+    ("restart", None, 'must be one of "never", "on-failure", "always", not null'),
+    ("spawn", "later", 'must be one of "eager", "lazy", not "later"'),
+    ("standby", -1, "must be a whole number, 0 or more, not -1"),
+    ("lookahead", 1.5, "must be a whole number, 0 or more, not 1.5"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "words"), BAD_ATTRIBUTES)
+def test_a_mistake_in_a_module_type_is_told_alike_in_the_settings_and_in_a_class(
+    load: Any, fresh: Any, tmp_path: Path, key: str, value: Any, words: str
+) -> None:
+    described = {"process": ["true"], key: value}
+    settings.use(load({"queue": {"modules": {"t": described}}}))
+    with pytest.raises(SettingsError) as bad:
+        types_from_settings("queue", "modules")
+    where = f"settings file {tmp_path / 'settings.json'}: `queue.modules.t.{key}`"
+    assert str(bad.value) == f"{where} {words}"
+    made = type("Own", (Module,), {"TYPE_STRING": "own", **described})
+    with pytest.raises(SettingsError) as bad:
+        by_type([made])
+    assert str(bad.value) == f"Own: `{key}` {words}"
+
+
+def test_a_class_may_have_any_number_or_a_property_and_needs_a_name_and_a_program() -> None:
+    class Good(Module):
+        TYPE_STRING = "good"
+        process = ("true",)
+        command_timeout = Fraction(1, 2)
+
+        @property
+        def sigterm_timeout(self) -> float:
+            return 1.0
+
+    assert by_type([Good]) == {"good": Good}
+    for attributes, words in [
+        ({}, "Bad needs a TYPE_STRING, a name that can be shown"),
+        ({"TYPE_STRING": "a\nb"}, "Bad needs a TYPE_STRING, a name that can be shown"),
+        ({"TYPE_STRING": "a"}, "Bad: `process` is missing; it must be a list of strings, program"),
+    ]:
+        with pytest.raises(SettingsError, match=re.escape(words)):
+            by_type([type("Bad", (Module,), attributes)])
+    with pytest.raises(SettingsError, match='another module has the TYPE_STRING "good" too'):
+        by_type([Good, Good])
+
+
 def test_a_good_description_is_a_module_type(load: Any, fresh: Any) -> None:
     process = ["sleep", "5"]
     settings.use(load({"queue": {"modules": {"t": {"process": process, "sigterm_timeout": 0.5}}}}))
@@ -309,7 +571,7 @@ def test_times_of_a_class_for_1_2_4_are_told_with_the_number_to_write() -> None:
         process = ["true"]
         connect_timeout = timedelta(milliseconds=2500)
 
-    words = "Old: `connect_timeout` must be a number of seconds, 2.5, no timedelta"
+    words = "Old: `connect_timeout` must be a number of seconds: 2.5, not a timedelta"
     with pytest.raises(SettingsError, match=re.escape(words)):
         by_type([Old])
 
@@ -358,8 +620,8 @@ def test_a_queue_refuses_a_bad_type_and_a_pool_its_own(write: Write) -> None:
     [
         ("sleep 5", "must be a list of strings, program first"),
         ([], "must name a program first"),
-        (["sleep", "a\0b"], "has a null character in 'a\\x00b'"),
-        (["\ud800"], "has '\\ud800' in it, which cannot be written in this locale's utf-8"),
+        (["sleep", "a\0b"], 'has a null character in "a\\u0000b"'),
+        (["\ud800"], 'has "\\ud800" in it, which cannot be written in this locale\'s utf-8'),
     ],
 )
 def test_what_is_wrong_with_a_program_is_told(
@@ -376,5 +638,5 @@ def test_a_program_that_the_locale_cannot_write_is_named(write: Write) -> None:
     file = write({"ports": {"queue": free_ports(1)[0]}, "queue": types})
     plain = ["env", "LC_ALL=C", "PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0"]
     (line,) = refusals([*plain, sys.executable, "-m", "shmooze.queue"], settings_file=file)
-    assert "`queue.modules.t.process` has 'caf\\xe9' in it" in line
+    assert '`queue.modules.t.process` has "caf\\u00e9" in it' in line
     assert "this locale's ascii" in line

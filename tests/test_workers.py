@@ -478,7 +478,7 @@ def test_an_invalid_number_of_workers_is_a_one_line_error(
     file = make_gateway(value).settings_file
     assert refusals(GATEWAY, settings_file=file) == [
         f"shmooze: settings file {file}: `wsgi_workers` "
-        f"must be a whole number from 1 to 100, not {value!r}"
+        f"must be a whole number from 1 to 100, not {json.dumps(value)}"
     ]
 
 

@@ -1,7 +1,7 @@
 """A module that runs one command and shows its last lines of output and its exit status.
 
-The operator lists the commands under `app_jobs` in the settings; a request only names one of them. So
-clients cannot run programs of their own choice.
+The operator lists the commands under `app_jobs` in the settings; a request only names one of them.
+So clients cannot run programs of their own choice.
 """
 
 import collections

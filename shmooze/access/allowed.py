@@ -7,51 +7,44 @@ import re
 
 from shmooze.access.hosts import normal_host, normal_origin
 from shmooze.access.proxies import Network
+from shmooze.runtime.schema import shown
 from shmooze.settings import Settings
 
 _HOST_NAME = re.compile(r"[0-9a-z_-]+(\.[0-9a-z_-]+)*\.?|\[[0-9a-f:.]+\]")
 
 
-def allowed_hosts(source: Settings) -> set[str]:
+def allowed_hosts(names: list[str], source: Settings) -> set[str]:
     """The host names of `allowed_hosts`. Raises SettingsError."""
-    names = _strings(source, "allowed_hosts", "host names")
     for name in names:
         if not _HOST_NAME.fullmatch(name.lower()):
-            raise source.error("allowed_hosts", f"needs bare host names, not {name!r}")
+            raise source.error("allowed_hosts", f"needs bare host names, not {shown(name)}")
     return {normal_host(name) for name in names}
 
 
-def allowed_origins(source: Settings) -> set[str]:
+def allowed_origins(texts: list[str], source: Settings) -> set[str]:
     """The origins of `allowed_origins`. Raises SettingsError."""
     origins = set()
-    for text in _strings(source, "allowed_origins", 'origins such as "https://example.org"'):
+    for text in texts:
         origin = normal_origin(text)
         if origin is None:
             raise source.error(
-                "allowed_origins", f"needs scheme, host and port alone, not {text!r}"
+                "allowed_origins", f"needs scheme, host and port alone, not {shown(text)}"
             )
         origins.add(origin)
     return origins
 
 
-def trusted_proxies(source: Settings) -> list[Network]:
+def trusted_proxies(texts: list[str], source: Settings) -> list[Network]:
     """The networks of `trusted_proxies`. Raises SettingsError."""
     networks = []
-    for text in _strings(source, "trusted_proxies", "addresses or networks"):
+    for text in texts:
         try:
             networks.append(ipaddress.ip_network(text))
         except ValueError as bad:
             raise source.error(
-                "trusted_proxies", f"has {text!r}, which {_why_not_a_network(text)}"
+                "trusted_proxies", f"has {shown(text)}, which {_why_not_a_network(text)}"
             ) from bad
     return networks
-
-
-def _strings(source: Settings, key: str, kind: str) -> list[str]:
-    value = source.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise source.error(key, f"must be a list of {kind}")
-    return value
 
 
 def _why_not_a_network(text: str) -> str:
@@ -60,4 +53,4 @@ def _why_not_a_network(text: str) -> str:
         network = ipaddress.ip_interface(text).network
     except ValueError:
         return "is not an address"
-    return f"has host bits set: the network is {str(network)!r}"
+    return f"has host bits set: the network is {shown(str(network))}"

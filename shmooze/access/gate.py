@@ -32,6 +32,7 @@ from shmooze.access.throttle import Throttle
 from shmooze.access.token_file import CONTROL, Holder, TokenFile
 from shmooze.errors import SettingsError
 from shmooze.lib import packet
+from shmooze.runtime import declared, schema
 from shmooze.settings import Settings
 from shmooze.web.answers import REFUSAL_HEADERS
 from shmooze.web.environ import THROTTLE
@@ -67,11 +68,15 @@ class AccessGate:
         proxies: Iterable[str] = (),
     ) -> None:
         self._application = application
-        self._hosts = {normal_host(host), *allowed_hosts(source)}
-        self._origins = allowed_origins(source)
+        own = schema.read(declared.Access, source.values, source.error)
+        self._hosts = {normal_host(host), *allowed_hosts(own.allowed_hosts, source)}
+        self._origins = allowed_origins(own.allowed_origins, source)
         self._headers = self._headers_for_all()
         self._proxies = TrustedProxies(
-            [*trusted_proxies(source), *map(ipaddress.ip_network, proxies)]
+            [
+                *trusted_proxies(own.trusted_proxies, source),
+                *map(ipaddress.ip_network, proxies),
+            ]
         )
         self.tokens = token_file(source)
         self._throttle = Throttle()

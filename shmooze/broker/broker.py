@@ -13,9 +13,9 @@ from typing import Any
 
 import bottle
 
-from shmooze import settings
 from shmooze.broker.admission import Admission
 from shmooze.broker.catalog import by_type, impatient_gateway
+from shmooze.broker.declared import unknown_keys
 from shmooze.broker.events import EventHub
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.launchers import Launchers
@@ -31,6 +31,7 @@ from shmooze.lib.service import JSONCommandProcessor, Service
 from shmooze.modules.kind import LAZY
 from shmooze.modules.lifecycle import UNSTARTED, State
 from shmooze.modules.module import Module
+from shmooze.runtime import declared
 from shmooze.runtime.program import flush_log
 
 log = logging.getLogger(__name__)
@@ -139,9 +140,10 @@ class Broker(JSONCommandProcessor, Service):
         super().serve_forever()
 
     def start(self) -> None:
-        limits = settings.current().section(str(self.name), "max_modules", "max_adds_per_minute")
-        admission = Admission(limits, self.max_modules, self.max_adds_per_minute)
-        if self._logfilename or settings.get("log_database_path"):
+        source = declared.current()
+        quota = declared.quota(source, str(self.name))
+        admission = Admission(quota, self.max_modules, self.max_adds_per_minute)
+        if self._logfilename or source.get("log_database_path"):
             self.logger = Database(self._logfilename, log_table=f"{self.name}_log")
             self.logger.open()  # programs that read it may start with us
         launchers = self._launchers or Launchers(self.kinds())
@@ -152,7 +154,8 @@ class Broker(JSONCommandProcessor, Service):
         if swept := launchers.open(identity, self._exit_unguarded):
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
         self.open(launchers, admission)
-        for warning in launchers.warnings():
+        unknown = unknown_keys(source, str(self.name))
+        for warning in [*unknown, *launchers.warnings()]:
             log.warning("%s: %s", self.name, warning)
         if impatient := impatient_gateway(self.kinds()):
             log.warning("%s: %s", self.name, impatient)

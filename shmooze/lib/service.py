@@ -28,12 +28,11 @@ from typing import Any
 import bottle
 import msgspec
 
-from shmooze import settings
 from shmooze.access.caller import Caller, caller
 from shmooze.access.gate import CLIENT, ROLE, AccessGate, warn_if_open
 from shmooze.errors import PacketError, ServiceTimeout, ServiceUnreachable, SettingsError
 from shmooze.lib.commands import JSONCommandProcessor, refuse_coroutines
-from shmooze.runtime import jsonsafe
+from shmooze.runtime import declared, jsonsafe, schema
 from shmooze.runtime.patch import require_patched
 from shmooze.runtime.program import name_of, run
 from shmooze.web.answers import Refused, answer_error, json_body
@@ -88,18 +87,21 @@ class Service:
         """Start serving. Raises ShmoozeError if that is impossible."""
         require_patched()
         refuse_coroutines(getattr(self, "commands", {}))
-        source = settings.current()
+        source = declared.current()
         if self.port is None:
             if self.name is None:
                 raise SettingsError(f"{type(self).__name__} has neither a `port` nor a `name`")
             self.port = source.port(self.name)
-        self.host = self.host or source.host("service_host")
+        own = schema.read(declared.Service, source.values, source.error)
+        self.host = self.host or own.service_host
         self._limits = Limits.of(source)
         gate = AccessGate(self._application(), self.host, source, proxies=LOOPBACK)
         self._server = Server(self.host, self.port, gate, self._limits)
         self._server.start()
         who = name_of(self)
         log.info("%s: listening on %s:%s", who, self.host, self.port)
+        for warning in declared.unknown_keys(source):
+            log.warning("%s: %s", who, warning)
         warn_if_open(self.host, source, who)
 
     def stop(self) -> None:

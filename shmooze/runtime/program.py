@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import logging
 import signal
@@ -93,6 +92,8 @@ def exit_with(problem: ShmoozeError) -> NoReturn:
 
 def run_named(make: Callable[[str], _Servable], kind: str) -> None:
     """The program `python -m shmooze.KIND [NAME]`: a service with the settings of that name."""
+    import argparse  # here because the gateway starts sooner without it
+
     parser = argparse.ArgumentParser(prog=f"python -m shmooze.{kind}")
     parser.add_argument(
         "name", nargs="?", default=kind, help="name in `ports`, and section of the settings"

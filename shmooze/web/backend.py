@@ -40,7 +40,7 @@ class Backend:
         port: int,
         timeout: float,
         connections: int,
-        idle_timeout: float = Limits.idle_timeout,
+        idle_timeout: float = Limits().idle_timeout,
     ) -> None:
         self.name = name
         self._timeout = timeout

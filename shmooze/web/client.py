@@ -49,7 +49,7 @@ class Client:
         port: int,
         timeout: float | None,
         connections: int = 1,
-        idle_timeout: float = Limits.idle_timeout,
+        idle_timeout: float = Limits().idle_timeout,
         tls: bool = False,
     ) -> None:
         self.host, self.port, self.timeout = host, port, timeout

@@ -7,7 +7,6 @@ and it stops quickly: idle connections are closed at once, answers under way get
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from functools import partial
 from typing import Any
@@ -77,7 +76,7 @@ class Server:
         if possible >= wanted:
             return self._limits
         log.warning("only %d connections at a time: the system allows %d files", possible, files)
-        return dataclasses.replace(self._limits, max_connections=possible)
+        return self._limits.with_connections(possible)
 
     def stop_listening(self) -> None:
         """Take no new connection. Idle ones and streams are closed, other answers go on."""

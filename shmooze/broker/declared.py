@@ -1,0 +1,105 @@
+"""Every key of a module type and of the section of a queue or pool: kind, default and meaning."""
+
+import json
+import os
+import sys
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from shmooze.runtime import declared, schema
+from shmooze.runtime.declared import Number, Quota, Seconds
+from shmooze.settings import Settings
+
+# Kinds.
+
+CountOrZero = Annotated[int, Meta(description="a whole number, 0 or more", ge=0)]
+
+
+def _problem_of_name(name: str) -> str | None:
+    return None if name.isprintable() else "has characters that cannot be shown"
+
+
+def _problem_of_argv(argv: list[str]) -> str | None:
+    """Why the system cannot take these words for a program and its arguments."""
+    if not argv or not argv[0]:
+        return "must name a program first"
+    for word in argv:
+        if "\0" in word:
+            return f"has a null character in {json.dumps(word)}, which no program can be given"
+        try:
+            os.fsencode(word)
+        except UnicodeEncodeError:
+            coding = sys.getfilesystemencoding()
+            return (
+                f"has {json.dumps(word)} in it, which cannot be written in this locale's {coding}"
+            )
+    return None
+
+
+Argv = Annotated[
+    list[str],
+    Meta(description="a list of strings, program first", extra={"problem": _problem_of_argv}),
+]
+TypeName = Annotated[
+    str,
+    Meta(description="a name", min_length=1, extra={"problem": _problem_of_name}),
+]
+
+# Keys.
+
+
+class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be said of a module type: in the settings, or as class attributes in Python."""
+
+    process: Annotated[
+        Argv, "The program and its arguments; host and ports of its streams are added at the end."
+    ]
+    connect_timeout: Annotated[Seconds, "Seconds that a process may take to connect."] = 5.0
+    command_timeout: Annotated[
+        Seconds, "Seconds that it may take to answer a command, `init` included."
+    ] = 5.0
+    natural_death_timeout: Annotated[Seconds, "Seconds from `rm` to SIGTERM."] = 2.0
+    sigterm_timeout: Annotated[Seconds, "Seconds from SIGTERM to SIGKILL."] = 2.0
+    restart: Annotated[
+        Literal["never", "on-failure", "always"],
+        "When it is started again after it has ended without having been removed.",
+    ] = "never"
+    restart_delay: Annotated[
+        Seconds, "Seconds before the first restart; the delay doubles with each further one."
+    ] = 0.5
+    restart_delay_max: Annotated[Seconds, "The longest of those delays, in seconds."] = 60.0
+    restart_limit: Annotated[
+        Number, "Restarts within `restart_period` after which it is given up."
+    ] = 10
+    restart_period: Annotated[Seconds, "Seconds in which restarts are counted."] = 600.0
+    standby: Annotated[
+        CountOrZero, "Processes that are started ahead, so that `add` takes milliseconds."
+    ] = 0
+    standby_timeout: Annotated[
+        Seconds, "Seconds that one of those may leave `init` unread before another is started."
+    ] = 1.0
+    spawn: Annotated[
+        Literal["eager", "lazy"],
+        "When its process is started: by `add`, or when its turn in a queue comes near.",
+    ] = "eager"
+    lookahead: Annotated[CountOrZero, "How many places before its turn a lazy one is started."] = 1
+    max_parameters_bytes: Annotated[
+        Number, "Bytes of JSON that the parameters of a module may take."
+    ] = 4 << 20
+
+
+Types = Annotated[dict[TypeName, ModuleType], Meta(description="an object of types")]
+
+
+class Section(Quota, frozen=True):
+    """The section of a queue or pool, under its name in `ports`."""
+
+    modules: Annotated[Types, "The module types that can be added."] = {}
+    backgrounds: Annotated[Types, "The module types that can be a queue's background."] = {}
+
+
+def unknown_keys(source: Settings, name: str) -> list[str]:
+    """A warning for each key that nobody knows in the section of a queue or pool."""
+    section = declared.section_of(source, name)
+    return declared.unknown(source, section, schema.keys_of(Section), f"{name}.")

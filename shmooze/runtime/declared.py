@@ -1,0 +1,198 @@
+"""Every setting that shmooze knows, at the top of the file: kind, default and meaning.
+
+A new key is declared here and nowhere else; those of module types are in broker/declared.py. Each
+group of keys is read by those who need it, so a mistake in what only the gateway uses does not
+keep a queue from starting. What no type can say, such as whether a text is an origin, is checked
+where it is used.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from shmooze import settings
+from shmooze.runtime import schema
+from shmooze.runtime.schema import did_you_mean
+from shmooze.settings import Settings
+
+# Kinds.
+
+Seconds = Annotated[float, Meta(description="a number of seconds above 0", gt=0)]
+Number = Annotated[float, Meta(description="a number above 0", gt=0)]
+Count = Annotated[int, Meta(description="a whole number above 0", gt=0)]
+Workers = Annotated[int, Meta(description="a whole number from 1 to 100", ge=1, le=100)]
+Port = Annotated[int, Meta(description="a port number (1 to 65535)", ge=1, le=65535)]
+Address = Annotated[str, Meta(description="an address to listen on", min_length=1)]
+Path = Annotated[str, Meta(description="a path")]
+Prefix = Annotated[
+    str, Meta(description="a path that starts and ends with '/'", pattern=r"^/((?s:.*)/)?\Z")
+]
+Keys = Annotated[list[str], Meta(description="a list of keys")]
+ServiceName = Annotated[
+    str, Meta(description="a part of a URL, with no '/' in it", pattern=r"^[^/]+\Z")
+]
+Ports = Annotated[
+    dict[ServiceName, Port], Meta(description="an object of service names and port numbers")
+]
+HostNames = Annotated[list[str], Meta(description="a list of host names")]
+Origins = Annotated[list[str], Meta(description='a list of origins such as "https://example.org"')]
+Networks = Annotated[list[str], Meta(description="a list of addresses or networks")]
+
+
+# Keys at the top of the file.
+
+
+class Application(Struct, frozen=True):
+    """What all programs of an application share."""
+
+    ports: Annotated[
+        Ports, "The name of each service, and its TCP port. `wsgi` is the gateway."
+    ] = {}
+    public: Annotated[Keys, "The keys that `settings.json` on the web shows."] = []
+    name: Annotated[Any, "What the page is called, if public."] = None
+    bg_color: Annotated[Any, "The background colour of a page, if public."] = None
+    fg_color: Annotated[Any, "The colour of a page's text, if public."] = None
+    wsgi_prefix: Annotated[
+        Prefix, "The path below which the gateway offers services and `settings.json`."
+    ] = "/"
+    static_prefix: Annotated[Prefix, "The path below which the gateway serves files."] = "/static/"
+    static_path: Annotated[
+        Path | None, "The folder of those files; the package's own if it is not set."
+    ] = None
+    log_database_path: Annotated[
+        Path | None, "The SQLite file of the command log; no log if it is not set."
+    ] = None
+    tokens_path: Annotated[
+        Path | None, "The file of tokens; no tokens are needed if it is not set."
+    ] = None
+
+
+class Service(Struct, frozen=True):
+    """What services use, and the gateway to find them."""
+
+    service_host: Annotated[Address, "The address on which services listen."] = "127.0.0.1"
+
+
+class Gateway(Service, frozen=True):
+    """What only the gateway uses."""
+
+    wsgi_host: Annotated[Address, "The address on which the gateway listens."] = "127.0.0.1"
+    wsgi_timeout: Annotated[
+        Seconds, "Seconds for which the gateway waits for a service's answer."
+    ] = 60.0
+    wsgi_workers: Annotated[Workers, "Processes of the gateway."] = 1
+
+
+class Limits(Struct, frozen=True):
+    """How much a server takes in, and for how long it waits. Sizes are bytes, times seconds."""
+
+    max_url: Annotated[Count, "Bytes of the first line of a request, with the URL in it."] = 8 << 10
+    max_header: Annotated[Count, "Bytes of the header of a request, its first line included."] = (
+        32 << 10
+    )
+    max_body: Annotated[Count, "Bytes of the body of a request."] = 1 << 20
+    header_timeout: Annotated[
+        Seconds, "Seconds from a request's first byte to the end of its header."
+    ] = 10.0
+    body_timeout: Annotated[
+        Seconds, "Seconds from the end of the header to the end of the body."
+    ] = 30.0
+    idle_timeout: Annotated[
+        Seconds, "Seconds for which a connection may be quiet before a request."
+    ] = 75.0
+    send_timeout: Annotated[Seconds, "Seconds for a client to take each 64 KiB of an answer."] = (
+        30.0
+    )
+    max_connections: Annotated[Count, "Connections at the same time."] = 4000
+
+
+class Access(Struct, frozen=True):
+    """Who may come in."""
+
+    allowed_hosts: Annotated[
+        HostNames, "Names, beside those of loopback, that a `Host` header may have; no ports."
+    ] = []
+    allowed_origins: Annotated[
+        Origins, "Pages of other sites that may send commands and show ours in a frame."
+    ] = []
+    trusted_proxies: Annotated[
+        Networks, "Addresses or networks of proxies whose word on the client is taken."
+    ] = []
+
+
+class Quota(Struct, frozen=True):
+    """How many modules there may be: at the top for all, or in the section of one queue or pool."""
+
+    max_modules: Annotated[Count | None, "Modules of one queue or pool at the same time."] = 1000
+    max_adds_per_minute: Annotated[
+        Count | None, "Modules that one client may start in a minute; any number if null."
+    ] = None
+
+
+#: The groups of keys at the top of the file.
+GROUPS: tuple[type[Struct], ...] = (Application, Gateway, Limits, Access, Quota)
+
+# Reading.
+
+_current: Settings | None = None
+
+
+def current() -> Settings:
+    """The settings of this program, checked on first use. Raises SettingsError."""
+    global _current
+    source = settings.current()
+    if source is not _current:
+        _current = check(source)
+    return source
+
+
+def check(source: Settings) -> Settings:
+    """Check what all programs share, and return the settings. Raises SettingsError."""
+    owners: dict[int, str] = {}
+    for service, port in schema.read(Application, source.values, source.error).ports.items():
+        if port in owners:
+            raise source.error(
+                f"ports.{service}", f"is {port}, which `ports.{owners[port]}` has too"
+            )
+        owners[port] = service
+    return source
+
+
+def quota(source: Settings, name: str) -> dict[str, int | None]:
+    """The keys of Quota that are set: in the section `name`, or else at the top."""
+    own = section_of(source, name)
+    shared = {key: value for key, value in source.values.items() if key not in own}
+    return {
+        **schema.check(Quota, shared, source.error),
+        **schema.check(Quota, own, source.error, name),
+    }
+
+
+def unknown_keys(source: Settings) -> list[str]:
+    """A warning for each key at the top of the file that nobody knows."""
+    known = [key for group in GROUPS for key in schema.keys_of(group)]
+    return unknown(source, source.values, [*known, *source.get("ports"), "queue", "pool"])
+
+
+def section_of(source: Settings, name: str) -> dict[str, Any]:
+    """The section of a service, empty if there is none."""
+    section = source.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def unknown(
+    source: Settings, values: Iterable[str], known: Collection[str], prefix: str = ""
+) -> list[str]:
+    """A warning for each key of `values` that is neither known nor the application's own."""
+    return [
+        str(
+            source.error(
+                prefix + key,
+                f"is unknown;{did_you_mean(key, known)} if it is the application's own,"
+                f" call it `app_{key}`, or put it under `app`",
+            )
+        )
+        for key in values
+        if key not in known and key != "app" and not key.startswith("app_")
+    ]
