@@ -82,7 +82,10 @@ class Settings:
 
     def error(self, key: str, problem: str) -> SettingsError:
         """A SettingsError about `key` of this file."""
-        return SettingsError(f"settings file {self.source}: `{key}` {problem}")
+        # Imported here because most processes that read settings have no error to report.
+        from shmooze.runtime.printable import printable
+
+        return SettingsError(printable(f"settings file {self.source}: `{key}` {problem}"))
 
     def _expand_paths(self, environ: Mapping[str, str]) -> None:
         for key, value in self.values.items():

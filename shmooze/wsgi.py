@@ -116,7 +116,7 @@ class Gateway:
         prefix, static = self.settings.get("wsgi_prefix"), self.settings.get("static_prefix")
         route = self._routes.route
         if self.app.tokens is not None:
-            from shmooze.access.login import Login  # most gateways start sooner without
+            from shmooze.access.login import Login  # saves the import where no tokens are used
 
             for name in ("login", "logout"):
                 if name in self._backends:
@@ -243,7 +243,7 @@ def _program() -> Gateway:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:  # most gateways start sooner without
+    if sys.argv[1:]:  # saves the import at most starts
         import argparse
 
         argparse.ArgumentParser(

@@ -364,12 +364,14 @@ OWN = "if it is the application's own, call it `app_{0}`, or put it under `app`"
         ("queu", " did you mean `queue`?"),
         ("jukebx", " did you mean `jukebox`?"),
         ("volume_device", ""),
+        ("two\nlines", ""),
     ],
 )
 def test_an_unknown_key_is_a_warning_with_the_nearest_known_one(
     load: Any, tmp_path: Path, key: str, hint: str
 ) -> None:
     source = load({"ports": {"jukebox": 5580}, "jukebox": {"own": 1}, key: 1})
+    key = key.replace("\n", "\\n")
     assert declared.unknown_keys(source) == [
         f"settings file {tmp_path / 'settings.json'}: `{key}` is unknown;{hint} {OWN.format(key)}"
     ]

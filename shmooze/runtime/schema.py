@@ -112,7 +112,7 @@ def _problem(kind: Any, value: Any) -> str | None:
 
 def did_you_mean(key: str, known: Iterable[str]) -> str:
     """A hint at the known key that was probably meant, after a space; empty where none is near."""
-    # Not with the others: programs start sooner without, and mistakes are rare.
+    # Imported here because mistakes are rare, and programs start sooner without it.
     from difflib import get_close_matches
 
     return "".join(f" did you mean `{each}`?" for each in get_close_matches(key, known, 1))
@@ -138,7 +138,7 @@ def describe(kind: Any) -> str:
 
 def shown(value: Any) -> str:
     """A value as it stands in a JSON file, in at most 60 characters; its repr if it is not JSON."""
-    from shmooze.runtime.printable import printable  # late, like difflib above
+    from shmooze.runtime.printable import printable
 
     try:
         text = json.dumps(value, ensure_ascii=False)
