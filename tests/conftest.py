@@ -44,9 +44,10 @@ if find_spec("playwright") is None:  # as where the fast tests run
     _here = Path(__file__).parent
     collect_ignore = [file for file in _here.glob("test_*.py") if "playwright" in file.read_text()]
 
-#: Tests that start applications or browsers are slow. So are files that say so by the mark itself:
-#: theirs start processes by the dozen.
+#: A test that uses one of these starts applications, browsers or programs, so it is slow. Other
+#: tests that do so bear the mark themselves.
 SLOW_FIXTURES = {"make_site", "make_shared_site", "_examples", "browser"}
+SLOW_FIXTURES |= {"shmz_process", "shmz_on_terminal"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before those of a mark are chosen

@@ -302,6 +302,7 @@ def test_pages_of_other_origins_cannot_log_a_browser_in_or_out(guarded: Guarded)
 # The clients
 
 
+@pytest.mark.slow
 def test_shmz_sends_its_token(guarded: Guarded, tmp_path: Path) -> None:
     def shmz(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, str(ROOT / "scripts" / "shmz"), "-e", f"{guarded.site.url}queue"]

@@ -87,6 +87,7 @@ def test_several_runs_count_as_one_with_more_repeats() -> None:
 
 
 def test_the_picture_has_all_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     from bench import plot
 
     drawn: list[str] = []

@@ -27,6 +27,8 @@ from support import (
 
 from shmooze.access.token_file import TokenFile
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"process": ["bash", str(CHILDREN / "quick.sh")]}
 
 

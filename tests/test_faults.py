@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from support import CHILDREN, Client, Refusal, Site, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["queue", "pool"])
 def running(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Client]:

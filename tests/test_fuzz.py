@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from gevent import socket
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,8 @@ from shmooze.runtime import declared, jsonsafe
 from shmooze.settings import Settings
 from shmooze.web.limits import Limits
 from shmooze.web.request import BadRequest, Head, HungUp, Incoming, parse_head
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = os.environ.get("SHMOOZE_FUZZ")
 

@@ -307,6 +307,7 @@ def test_a_slowly_sent_answer_is_504_as_well(impatient: Site) -> None:
 # Other servers.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["waitress", "wsgiref", "gevent"])
 def test_the_application_runs_under_another_server(tmp_path: Path, server: str) -> None:
     site = probe_site(tmp_path, "wsgi", "dead")

@@ -14,6 +14,8 @@ from support import PATIENCE, ROOT, Site, child, is_alive, wait_until
 
 from shmooze.processes.tree import children
 
+pytestmark = pytest.mark.slow
+
 #: Runs a command with all standard streams closed.
 CLOSED = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
 #: Runs a command with all signals ignored and blocked.

@@ -32,6 +32,8 @@ from support import (
     wait_until,
 )
 
+pytestmark = pytest.mark.slow
+
 LADDER = {"natural_death_timeout": 0.3, "sigterm_timeout": 0.3}
 
 #: Behaviour of a child that obeys until it is to end, and the strongest means that ends it.

@@ -21,7 +21,10 @@ from support import CHILDREN, PATIENCE, ROOT, Site, free_ports, is_listening, wa
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 
-pytestmark = pytest.mark.skipif(NGINX is None, reason="there is no nginx")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(NGINX is None, reason="there is no nginx"),
+]
 
 README = (ROOT / "README.md").read_text()
 QUICK = {"process": ["bash", str(CHILDREN / "quick.sh")]}

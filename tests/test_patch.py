@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys
 from gevent import events

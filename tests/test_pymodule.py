@@ -140,6 +140,7 @@ def check_module(parent: Parent) -> None:
 # Pythons, and ways to run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_module_works_and_ends_under(version: str, make_parent: Callable[..., Parent]) -> None:
     parent = make_parent(python=python(version))

@@ -393,6 +393,7 @@ def test_an_unpatched_program_ends_with_a_one_line_error() -> None:
     assert line.startswith("shmooze: gevent has not patched this program: its first two lines")
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_a_one_line_error_and_status_2(tmp_path: Path) -> None:
     types = {"modules": {"t": {"process": ["true"]}}}
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -235,23 +235,27 @@ def expect_refusal(source: Path, words: str, *programs: str) -> None:
 OF_EVERY_KIND = ["broken-json", "port-twice", "path-unset"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_EVERY_KIND)
 def test_every_program_refuses_bad_settings_in_one_line(write: Write, name: str) -> None:
     content, words = BAD[name]
     expect_refusal(write(content), words, "wsgi", "queue", "pool")
 
 
+@pytest.mark.slow
 def test_every_program_refuses_a_missing_file_or_a_directory(tmp_path: Path) -> None:
     expect_refusal(tmp_path / "missing.json", "No such file", "wsgi", "queue", "pool")
     expect_refusal(tmp_path, "Is a directory", "wsgi", "queue", "pool")
 
 
+@pytest.mark.slow
 def test_every_program_needs_its_port(write: Write) -> None:
     types = {"modules": {"t": {"process": ["true"]}}}
     file = write({"ports": {"other": free_ports(1)[0]}, "queue": types, "pool": types})
     expect_refusal(file, "`ports` does not name the service", "wsgi", "queue", "pool")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timeout", ["soon", 0])
 def test_the_gateway_needs_its_timeout_to_be_seconds(write: Write, timeout: Any) -> None:
     file = write({"ports": {"wsgi": free_ports(1)[0]}, "wsgi_timeout": timeout})
@@ -605,6 +609,7 @@ def test_a_pool_tells_of_an_impatient_gateway_at_its_start(make_site: Callable[.
     wait_until(lambda: words in site.log("pool"), "it is told")
 
 
+@pytest.mark.slow
 def test_a_queue_refuses_a_bad_type_and_a_pool_its_own(write: Write) -> None:
     bad = {"modules": {"t": {"process": []}}}
     good = {"modules": {"t": {"process": ["true"]}}}

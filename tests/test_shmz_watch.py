@@ -27,6 +27,8 @@ from support import CHILDREN, PATIENCE, ROOT, Client, Lender, Site, child, wait_
 from terminal import Picture
 from test_access import Guarded
 
+pytestmark = pytest.mark.slow
+
 SHMZ = ROOT / "scripts" / "shmz"
 shmz = sys.modules["shmz"] = ModuleType("shmz")
 vars(shmz).update(runpy.run_path(str(SHMZ)))
@@ -766,7 +768,6 @@ def is_plain(lines: Iterable[str]) -> bool:
     return not any(category(c) in UNSAFE or bidirectional(c) in REORDERING for c in "".join(lines))
 
 
-@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(live=LIVES, columns=st.integers(1, 200), height=st.integers(1, 40))
 def test_table_fits_any_terminal_and_has_no_control_characters(
@@ -778,7 +779,6 @@ def test_table_fits_any_terminal_and_has_no_control_characters(
     assert max(map(shmz.width, lines)) <= columns
 
 
-@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(before=LIVES, after=LIVES)
 def test_lines_never_contain_control_characters(before: Any, after: Any) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from support import CHILDREN, PATIENCE, Site, is_listening, wait_until
 
+pytestmark = pytest.mark.slow
+
 #: A module that never stops printing.
 LOUD = f'while :; do echo hello; done & exec bash {CHILDREN / "quick.sh"} "$@"'
 
