@@ -24,11 +24,15 @@ from shmooze.modules.channel.update_stream import OnUpdate
 from shmooze.processes.contract import Endpoint, LaunchSpec, OutputLine, Usage
 from shmooze.runtime import clock
 
+#: Seconds after which greenlets that take milliseconds will never come to rest.
+REST = 5.0
+
 
 def run_until_idle() -> None:
     """Let all greenlets run until each waits for something."""
-    for _ in range(2):  # the loop is idle when nothing is due that was begun before
-        gevent.idle()
+    with gevent.Timeout(REST, AssertionError("something is done over and over")):
+        for _ in range(2):  # the loop is idle when nothing is due that was begun before
+            gevent.idle()
 
 
 class FakeClock(clock.Clock):

@@ -314,8 +314,9 @@ class Interleavings(RuleBasedStateMachine):
     @rule(data=st.data(), seconds=some_seconds)
     def one_is_removed_while_it_owes_an_answer(self, data: st.DataObject, seconds: float) -> None:
         module = data.draw(st.sampled_from(self._talking()))
-        self._tell(module, answers=False)
+        call = self._tell(module, answers=False)
         self._removed([module])
+        assert call.is_done, "nobody waits for an answer that will not be used"
         self.clock.advance(seconds)
 
     @precondition(lambda self: self._talking())
