@@ -193,7 +193,7 @@ class LocalProcess:
         if not running and not strays.any_possible():
             return []
         try:
-            found = find_processes(self._find, strays.shared_snapshot)
+            found = find_processes(self._find, strays.shared_snapshot, strays.missed_by)
         except FileNotFoundError:  # /proc was unmounted meanwhile
             return self._group()
         if running and self.exit_status is None and all(each.pid != self.pid for each in found):

@@ -44,6 +44,19 @@ def any_possible() -> bool:
         return True
 
 
+def missed_by(snapshot: ProcessSnapshot) -> set[int]:
+    """Return our adopted children that are dead in a snapshot, or not in it.
+
+    Each stray that lives is our child, or a descendant of one. A child that is dead may have left
+    another one, which is in the kernel's list from that moment on.
+    """
+    seen = {member.pid for member in snapshot.living}
+    try:
+        return {pid for pid in _our_children() if pid not in started and pid not in seen}
+    except OSError:  # this kernel has no such list
+        return snapshot.dead
+
+
 def _our_children() -> Iterator[int]:
     for thread in os.listdir("/proc/self/task"):
         with open(f"/proc/self/task/{thread}/children", "rb") as pids:

@@ -5,6 +5,7 @@ Plain system calls only: the guardian uses this as well.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from shmooze.processes.proc import Member, read_member
 
 log = logging.getLogger(__name__)
 
-#: Snapshots that one search takes at most, on a machine where processes end all the time.
+#: Snapshots that a search of the whole machine takes at most.
 MAX_SNAPSHOTS = 50
 
 #: The pids that the latest snapshot has listed.
@@ -69,20 +70,26 @@ class ProcessSnapshot:
 def find_processes(
     find: Callable[[ProcessSnapshot], list[Member]],
     take_snapshot: Callable[[], ProcessSnapshot] = ProcessSnapshot,
+    missed_by: Callable[[ProcessSnapshot], set[int]] | None = None,
 ) -> list[Member]:
     """Return what `find` finds in a snapshot. An empty result means that there is nothing.
 
     Reading /proc takes a moment. A process that forks and exits within that moment is missed
     together with its child. So an empty result only counts if no process has ended meanwhile,
     except those that were already dead in the previous snapshot.
+
+    `missed_by` returns the pids that matter of those that a snapshot has missed. The search then
+    goes on until it is certain. Without it, any process of the machine matters, and the search has
+    to give up where some end all the time.
     """
-    dead_before: set[int] = set()
-    for _ in range(MAX_SNAPSHOTS):
+    missed_before: set[int] = set()
+    for _ in itertools.count() if missed_by else range(MAX_SNAPSHOTS):
         snapshot = take_snapshot()
         found = find(snapshot)
-        if found or snapshot.dead <= dead_before:
+        missed = missed_by(snapshot) if missed_by else snapshot.dead
+        if found or missed <= missed_before:
             return found
-        dead_before = snapshot.dead
+        missed_before = missed
     log.warning("processes start and end so fast here that one may have been missed")
     return []
 
