@@ -316,7 +316,8 @@ class Interleavings(RuleBasedStateMachine):
         module = data.draw(st.sampled_from(self._talking()))
         call = self._tell(module, answers=False)
         self._removed([module])
-        assert call.is_done, "nobody waits for an answer that will not be used"
+        if not isinstance(module, RemoveFails):
+            assert call.is_done, "nobody waits for an answer that will not be used"
         self.clock.advance(seconds)
 
     @precondition(lambda self: self._talking())
