@@ -544,7 +544,7 @@ def test_every_order_of_events_ends_well(machine: type[Interleavings]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=100,
+            max_examples=50,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
