@@ -107,6 +107,13 @@ class RemoveFails(Fake):
         raise KeyError("a fault of the application")
 
 
+class RemoveDoesNothing(Fake):
+    TYPE_STRING = "remove-does-nothing"
+
+    def remove(self) -> None:
+        pass
+
+
 class StartFails(Fake):
     TYPE_STRING = "start-fails"
     restart = "always"
@@ -118,7 +125,15 @@ class StartFails(Fake):
 
 
 SOUND = [Plain, Again, AfterFailure, Lazy, Ahead]
-FAULTY = [PlayFails, PlayDoesNothing, PlayHangs, SuspendFails, RemoveFails, StartFails]
+FAULTY = [
+    PlayFails,
+    PlayDoesNothing,
+    PlayHangs,
+    SuspendFails,
+    RemoveFails,
+    RemoveDoesNothing,
+    StartFails,
+]
 KINDS = [*SOUND, *FAULTY]
 
 
@@ -316,7 +331,7 @@ class Interleavings(RuleBasedStateMachine):
         module = data.draw(st.sampled_from(self._talking()))
         call = self._tell(module, answers=False)
         self._removed([module])
-        if not isinstance(module, RemoveFails):
+        if not isinstance(module, (RemoveFails, RemoveDoesNothing)):
             assert call.is_done, "nobody waits for an answer that will not be used"
         self.clock.advance(seconds)
 
@@ -466,6 +481,7 @@ class Interleavings(RuleBasedStateMachine):
         self._removed([each for each in self._modules() if isinstance(each, PlayHangs)])
         self.clock.advance(LADDER)
         assert [call for call in self.calls if not call.is_done] == []
+        assert not self.broker._reconciler._actions
         self.everyone_does_what_they_should()
         available = self.broker.standby_available()["ahead"]["available"]
         assert available == 1

@@ -116,7 +116,7 @@ def types_from_settings(
 
 def _class_of(name: str, described: ModuleType) -> type[Module]:
     chosen = {
-        name: value
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
         for name, key in schema.keys_of(ModuleType).items()
         if (value := getattr(described, name)) != key.default
     }

@@ -77,6 +77,9 @@ class Reconciler:
             for module in self._roster.dismissed:
                 if module not in self._removals:
                     self._removals[module] = gevent.spawn(self._remove, module)
+            for module, action in self._actions.items():
+                if module.state is State.GONE:
+                    action.kill(block=False)  # it waits for something else than its child
             for module in self._candidates():
                 if module not in self._actions and self._next_action(module) is not None:
                     self._actions[module] = gevent.spawn(self._act, module)
@@ -130,8 +133,6 @@ class Reconciler:
         try:
             attempt(module, "remove", module.remove)
             module.fail(ModuleError(module.removal))  # where a subclass has not done so
-            if (action := self._actions.get(module)) is not None:
-                action.kill(block=False)  # it waits for something else than its child
         finally:
             del self._removals[module]
             self._wake()
