@@ -287,8 +287,11 @@ class Interleavings(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_child_answers_what_nobody_asked(self, data: st.DataObject) -> None:
         idle = [process for process in self.launcher.living if not process.unanswered]
-        data.draw(st.sampled_from(idle)).answer_unasked()
+        process = data.draw(st.sampled_from(idle))
+        ready = [each for each in self.broker.roster.ready if each._process is process]
+        process.answer_unasked()
         run_until_idle()
+        assert not [module for module in ready if module.state in READY]
 
     @precondition(lambda self: self.launcher.living)
     @rule(data=st.data(), cmd=st.sampled_from(["set_parameters", "rm", "fail"]))
