@@ -146,11 +146,15 @@ class Call:
     """A command of a client, in a greenlet of its own."""
 
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.name, self.args = function.__name__, args
         self.client_has_left = False
         self.result: Any = None
         self.error: str | None = None
         self.was_given_up = False
         self.greenlet = gevent.spawn(self._run, function, *args)
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {self.args}>"
 
     @property
     def is_done(self) -> bool:
@@ -482,7 +486,7 @@ class Interleavings(RuleBasedStateMachine):
         self.clock.advance(400)
         # Nothing but its removal ends what its own class keeps from playing.
         self._removed([each for each in self._modules() if isinstance(each, PlayHangs)])
-        self.clock.advance(LADDER)
+        self.clock.advance(LADDER + 2 * MOMENT)
         assert [call for call in self.calls if not call.is_done] == []
         assert not self.broker._reconciler._actions
         self.everyone_does_what_they_should()
