@@ -1,4 +1,4 @@
-"""The caller: the client whose command is being carried out."""
+"""The caller: the client whose command is being executed."""
 
 from __future__ import annotations
 

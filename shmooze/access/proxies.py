@@ -1,4 +1,4 @@
-"""Trusted proxies: their headers say the client's address and the scheme that it speaks."""
+"""Trusted proxies, whose headers give the client's address and scheme."""
 
 from __future__ import annotations
 

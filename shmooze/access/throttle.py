@@ -1,4 +1,4 @@
-"""The throttle: a client that sends invalid tokens waits longer for each further answer."""
+"""The throttle: a client that sends invalid tokens waits longer for each answer."""
 
 from __future__ import annotations
 

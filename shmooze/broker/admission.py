@@ -1,4 +1,4 @@
-"""Whether one more module may be started: how many there may be, how often a client may."""
+"""Limits on starting modules: how many at a time, and how often per client."""
 
 from __future__ import annotations
 

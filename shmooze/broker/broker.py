@@ -1,4 +1,4 @@
-"""The broker: what queue and pool share, which differ in their policy and their commands.
+"""The broker: everything that queue and pool share. They differ in policy and commands.
 
 A command changes the roster at once. The reconciler then makes the modules do what the policy
 wants, and the command waits for those that it has moved.

@@ -1,4 +1,4 @@
-"""Live state for any number of watchers: a snapshot first, then what changes.
+"""Live state for any number of watchers: a snapshot first, then changes.
 
     event: snapshot   {"modules": [{"uid", "type", "state", "restarts"?, "next_attempt_at"?,
                        "parameters"}, …], "background": {…} | null}

@@ -1,4 +1,4 @@
-"""Where modules come from: admitted, taken from standby or made, and brought through `init`."""
+"""The module factory: checks limits, takes a module from standby or makes one, sends `init`."""
 
 from __future__ import annotations
 

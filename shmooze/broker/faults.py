@@ -1,4 +1,4 @@
-"""Faults of an application: whatever an action raises fails its module, and nothing else."""
+"""Faults of an application: an exception from an action fails its module, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reconciling: what each module does is compared with what the policy wants, and made so.
+"""The reconciler: makes each module do what the policy wants.
 
 Strategy. Commands change the roster at once, under no lock: greenlets switch only where they
 wait, and a change never waits. Each change wakes the reconciler, whose next pass begins every

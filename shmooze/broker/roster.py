@@ -1,4 +1,4 @@
-"""The roster: which modules there are, where each has its place, and what each is doing.
+"""The roster: all modules, their places and their states.
 
 It is the only owner of that. Places and states change through `change`, the order also through
 `reorder`. Both keep the indices and tell the listeners, to which everything else is attached: the

@@ -1,4 +1,4 @@
-"""What watchers of the events were told of a module, to find out what is different now."""
+"""The module states that watchers of the events last got, to find out what has changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standby: children that are started ahead, so that `add` need not wait for a program to load.
+"""Standby: processes started in advance, so that `add` need not wait for a program to load.
 
 They have connected and wait for `init`, before which a module does nothing. One greenlet keeps as
 many of them as their types ask for: it starts what is missing one after the other, and only while

@@ -1,4 +1,4 @@
-"""Supervision: what follows from each change of a module, restarts above all.
+"""Supervision: what happens when a module changes state, above all restarts.
 
 A module that is to be started again gets a successor in its place as soon as it begins to end. The
 successor waits in the state `backoff` until the module has gone and the delay is over.

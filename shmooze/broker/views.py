@@ -1,4 +1,4 @@
-"""What clients are told of a module, while it lives and when it has gone."""
+"""What clients see of a module, running or ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modules, from both sides: `Module` is the parent's, the others are the child's.
+"""Modules, from both sides: `Module` is the parent's, the other names are the child's.
 
 `Module` needs gevent, which a child has no use for and would wait for at every start; so names
 are looked up when they are first used.

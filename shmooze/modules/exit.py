@@ -1,4 +1,4 @@
-"""Why a module ends, and the record of its end that is kept when it has gone."""
+"""Why a module ends, and the record of its end."""
 
 from __future__ import annotations
 

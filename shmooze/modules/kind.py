@@ -1,4 +1,4 @@
-"""What a type of module says of itself: its name, its program, and how patient to be with it."""
+"""A module type: its name, program, timeouts and limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The states of a module, and the only ways from one to another.
+"""The states of a module, and the transitions between them.
 
     waiting ----+                +--> standby
                 |                |      |

@@ -1,4 +1,4 @@
-"""Restarts: when a module that ended is started again, and when it is given up."""
+"""Restarts: when to restart a module that has ended, and when to stop trying."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Process groups, for systems where nothing better holds a child's processes together."""
+"""Process groups, for systems without a better way to track a child's processes."""
 
 from __future__ import annotations
 

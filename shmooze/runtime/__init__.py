@@ -1,1 +1,1 @@
-"""What every program of ours has: patching, start and stop, workers, the log, time slices."""
+"""Shared by all our programs: patching, start and stop, workers, the log, time slices."""

@@ -1,4 +1,4 @@
-"""The clock by which modules and brokers wait, which tests can replace by one that they set.
+"""The clock that modules and brokers wait on. Tests replace it with one that they control.
 
 Servers, logs and everything that only measures use the plain `time` module.
 """

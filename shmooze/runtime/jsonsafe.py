@@ -1,4 +1,4 @@
-"""Decoding of JSON from clients and children, without values that could not be sent again.
+"""Decoding JSON from clients and children, refusing values that could not be sent on.
 
 Every value that is accepted may later be part of an answer to someone else. So values are refused
 here that can be decoded, but that an encoder or a client may fail on: integers beyond 64 bits and

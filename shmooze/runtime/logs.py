@@ -1,4 +1,4 @@
-"""The log of a program: lines on standard error, which nothing waits for.
+"""The log of a program: lines on standard error, written without blocking anything.
 
 Whoever reads standard error may be slow or stop reading, such as a pager, or a terminal on which
 somebody has pressed Ctrl-S. Lines that are not written yet wait in bounded memory. Lines that do

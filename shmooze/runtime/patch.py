@@ -1,4 +1,4 @@
-"""gevent's patching of the standard library, faster, since our programs are started often.
+"""gevent's patching of the standard library, made faster so that programs start quickly.
 
 gevent notifies plugins about each module that it patches, and searches the metadata of all
 installed packages for them each time, which takes most of a program's start. Hardly anybody has a

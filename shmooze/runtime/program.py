@@ -1,4 +1,4 @@
-"""Programs: start, wait for a signal, stop. An error at the start becomes one line."""
+"""Programs: start, wait for a signal, stop, and report a startup error in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schemas: a kind of value as an annotated type, and every mistake told in one line.
+"""Schemas: kinds of values as annotated types, with one-line errors.
 
 A Struct declares keys. Each key has a kind: an annotated type whose `Meta(description=…)` says in
 words what the value must be. A plain string in a key's own annotation says what the key is for:

@@ -1,4 +1,4 @@
-"""TimeSlices: lets a greenlet that always has work to do yield to all others regularly."""
+"""TimeSlices: makes a greenlet that always has work yield to the others regularly."""
 
 from __future__ import annotations
 

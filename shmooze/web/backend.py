@@ -1,4 +1,4 @@
-"""A service as the gateway reaches it: its answers, and refusals where there is none."""
+"""A service as seen by the gateway: its answer, or a refusal if there is none."""
 
 from __future__ import annotations
 

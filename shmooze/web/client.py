@@ -1,4 +1,4 @@
-"""The HTTP client: it asks one server, over connections that are kept.
+"""The HTTP client: sends requests to one server over persistent connections.
 
 Requests are a few bytes that we know beforehand; answers are read by the parser of httptools. A
 library's client would cost twice as much as all of that.

@@ -1,4 +1,4 @@
-"""The head of an HTTP request: parsed by httptools, and checked for what the parser allows.
+"""The head of an HTTP request: parsed by httptools, then checked more strictly.
 
 A head that two programs could read in two ways, such as one with both Content-Length and chunks,
 is refused (RFC 9112; where it leaves a choice, the safe one). Every refusal is a `BadRequest` with

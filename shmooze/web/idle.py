@@ -1,4 +1,4 @@
-"""Connections to a server that are not used just now, kept for the next request."""
+"""Idle connections to a server, kept for the next request."""
 
 from __future__ import annotations
 

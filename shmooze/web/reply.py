@@ -1,4 +1,4 @@
-"""The answer to a request of ours, put together by the parser of httptools as it comes in."""
+"""The answer to a request of ours, parsed by httptools as it arrives."""
 
 from __future__ import annotations
 

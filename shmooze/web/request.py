@@ -1,4 +1,4 @@
-"""One HTTP request as it comes in: its head and its body read whole, within limits and in time.
+"""One HTTP request: head and body, read completely within size limits and deadlines.
 
 What is refused ends the connection: nobody knows where the next request would begin.
 """

@@ -1,1 +1,1 @@
-"""How a module is spoken to: a command stream and an update stream."""
+"""How a module talks to its child: a command stream and an update stream."""

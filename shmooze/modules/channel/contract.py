@@ -1,4 +1,4 @@
-"""What a channel is to its module: how a child is spoken to, apart from how it is started."""
+"""The contract of channels: how a module talks to its child, however that was started."""
 
 from __future__ import annotations
 

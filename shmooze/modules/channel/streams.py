@@ -1,4 +1,4 @@
-"""A channel of two streams, over whatever connections a subclass makes."""
+"""A channel of two streams, over connections that a subclass makes."""
 
 from __future__ import annotations
 
