@@ -1,6 +1,6 @@
 """shmooze: process-backed web applications.
 
-A queue or a pool of child processes, controlled over HTTP/JSON, with a certain end for each.
+Queues and pools of child processes, controlled over HTTP/JSON. All processes end reliably.
 """
 
 __version__ = "2.0.0"

@@ -11,7 +11,7 @@ __all__ = ["Broker"]
 
 
 def __getattr__(name: str) -> object:
-    # When it is first used, so that the parts can be imported without the whole.
+    # Imported on first use, so that the parts can be imported without the whole.
     if name == "Broker":
         from shmooze.broker.broker import Broker
 

@@ -1,7 +1,7 @@
 """Modules, from both sides: `Module` is the parent's, the other names are the child's.
 
-`Module` needs gevent, which a child has no use for and would wait for at every start; so names
-are looked up when they are first used.
+`Module` needs gevent, which children do not use and which would slow down their start. So names
+are imported on first use.
 """
 
 from __future__ import annotations
