@@ -398,19 +398,39 @@ class Interleavings(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    @precondition(lambda self: any(process.unanswered for process in self.launcher.living))
+    @precondition(lambda self: self._talking())
+    @rule(data=st.data(), is_child_stopped_too=st.booleans())
+    def the_service_is_stopped_while_a_child_works(
+        self, data: st.DataObject, is_child_stopped_too: bool
+    ) -> None:
+        module = data.draw(st.sampled_from(self._talking()))
+        call = self._tell(module, answers=False)
+        self._skip(7.0)
+        self.clock.advance(1.0 if is_child_stopped_too else 0)
+        self._answered(module, call)
+
+    @precondition(lambda self: self._talking())
     @rule(data=st.data())
-    def the_service_is_stopped_while_a_child_answers(self, data: st.DataObject) -> None:
-        asked = [process for process in self.launcher.living if process.unanswered]
-        process = data.draw(st.sampled_from(asked))
-        (owner,) = (each for each in self._modules() if each._process is process)
-        was_healthy = owner.state in READY and len(process.unanswered) == 1
-        self.clock.skip(7.0)
-        self.deadlines = {module: due + 7.0 for module, due in self.deadlines.items()}
-        process.answer()
-        self.clock.advance(0)
-        if was_healthy and owner.exit is not None:
-            assert "did not answer" not in owner.reason
+    def an_answer_is_in_the_socket_when_the_time_is_over(self, data: st.DataObject) -> None:
+        module = data.draw(st.sampled_from(self._talking()))
+        call = self._tell(module, answers=False)
+        self.clock.advance(module.command_timeout - 0.2)
+        self._skip(0.8)
+        self.clock.advance(0)  # the loop looks at timers first
+        self._answered(module, call)
+
+    def _skip(self, seconds: float) -> None:
+        self.clock.skip(seconds)
+        self.deadlines = {module: due + seconds for module, due in self.deadlines.items()}
+
+    def _answered(self, module: Module, call: Call) -> None:
+        """The answer of a module's child comes in time, unless it ends for another reason."""
+        process = module._process
+        if process.unanswered and process.exit_status is None:
+            process.answer()
+            run_until_idle()
+            assert module.exit is None or "did not answer" not in module.reason
+            assert call.is_done
 
     # What always holds.
 
