@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import pytest
 from support import PATIENCE, Site, failure, has_ended, probe_site, raw_http
 
+from shmooze.web.limits import Limits
+from shmooze.web.request import Incoming
+
 BODY = b'{"cmd":"nothing"}'
 JSON = b"Content-Type: application/json\r\n"
 HOST = b"Host: localhost\r\n"
@@ -34,6 +37,7 @@ TABLE: dict[str, tuple[bytes, int, str]] = {
     "a plain command": (sized(HOST), 200, ""),
     "HTTP/1.0": (sized(HOST, first=b"POST %s HTTP/1.0\r\n"), 200, ""),
     "an empty line before it": (b"\r\n" + sized(HOST), 200, ""),
+    "empty lines before it": (b"\r\n\r\n\r\n" + sized(HOST), 200, ""),
     "header names in any case": (sized(b"hOST: localhost\r\n"), 200, ""),
     "blanks around a value": (sized(b"Host:\t localhost \t\r\n"), 200, ""),
     "the port in Host": (sized(b"Host: localhost:1234\r\n"), 200, ""),
@@ -269,6 +273,19 @@ def test_two_requests_may_come_at_once(site: Site, sent: bytes) -> None:
         while received.count(b"null}") < 2:
             received += connection.recv(4096)
         assert received.count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_empty_lines_before_a_request_may_come_in_any_pieces(at: int) -> None:
+    """The end of the head was overlooked if its last bytes came alone."""
+    sent = b"\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        incoming = Incoming(ours, Limits(header_timeout=0.2))
+        theirs.sendall(sent[:-at])
+        incoming.read_some(PATIENCE)
+        theirs.sendall(sent[-at:])
+        assert incoming.head().target == "/"
 
 
 @pytest.mark.parametrize("method", [b"BREW", b"get", b"PRI", b"PLAY"])

@@ -84,8 +84,9 @@ class Incoming:
         searched = 0
         self._head = b""
         while True:
-            if self._buffer.startswith(b"\r\n"):
-                del self._buffer[:2]  # an empty line before a request is ignored
+            while self._buffer.startswith(b"\r\n"):
+                del self._buffer[:2]  # empty lines before a request are ignored
+                searched = 0
             end = self._buffer.find(b"\r\n\r\n", max(0, searched - 3))
             if 0 <= end <= limit:
                 self._head = bytes(self._buffer[:end])
