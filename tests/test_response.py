@@ -24,11 +24,13 @@ class Recorder:
     def __init__(self, is_stopping: bool = False) -> None:
         self.is_stopping = is_stopping
         self.pieces: list[bytes] = []
+        self.streams = 0
 
     def send(self, data: bytes | memoryview) -> None:
         self.pieces.append(bytes(data))
 
     def while_streaming(self) -> AbstractContextManager[None]:
+        self.streams += 1
         return nullcontext()
 
     @property
@@ -120,6 +122,49 @@ def test_the_end_of_a_body_can_be_found(
     assert response.keeps_alive == keeps_alive
 
 
+class Once:
+    """An iterator that knows how many pieces it has."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._pieces:
+            yield self._pieces.pop(0)
+
+
+def test_a_result_that_can_be_read_once_is_not_read_for_its_length() -> None:
+    recorder = Recorder()
+    respond(recorder, Once(b"ab", b"c"))
+    assert recorder.sent.endswith(b"\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "Text/Event-Stream; charset=utf-8"])
+def test_an_event_stream_is_an_answer_without_end(kind: str) -> None:
+    recorder = Recorder()
+    respond(recorder, iter([b"data: 1\n\n"]), ("Content-Type", kind))
+    assert recorder.streams == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "connection", "keeps_alive"),
+    [
+        ("HTTP/1.1", "keep-alive, close", False),
+        ("HTTP/1.0", "keep-alive, close", False),
+        ("HTTP/1.0", "Keep-Alive", True),
+        ("HTTP/1.0", "", False),
+    ],
+)
+def test_a_client_that_says_close_is_not_kept(
+    version: str, connection: str, keeps_alive: bool
+) -> None:
+    response = respond(Recorder(), [], version=version, connection=connection)
+    assert response.keeps_alive == keeps_alive
+
+
 def test_head_and_small_body_leave_together() -> None:
     recorder = Recorder()
     respond(recorder, [b"ab"])
@@ -154,6 +199,10 @@ def test_a_date_is_added() -> None:
     [
         ([b"ab"], [("Content-Length", "1")], "200 OK"),
         ([b"ab"], [("Content-Length", "many")], "200 OK"),
+        ([b"ab"], [("Content-Length", "+2")], "200 OK"),
+        ([b"x" * 10], [("Content-Length", "1_0")], "200 OK"),
+        ([b"ab"], [("Content-Length", "2"), ("content-length", "2")], "200 OK"),
+        ([b"ab"], [("Transfer-Encoding", "chunked")], "200 OK"),
         ([b"ab"], [], "204 No Content"),
         (iter([b"ab"]), [], "304 Not Modified"),
         ([], [("Content-Length", "1")], "204 No Content"),
@@ -273,3 +322,12 @@ def test_environment_and_answer_keep_to_wsgi() -> None:
     recorder = Recorder()
     Response(recorder, head).run(validator(application), environ)
     assert recorder.sent.endswith(b"\r\n4\r\nabcd\r\nc\r\n/a b c z 4 5\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("body", [b"", b"abcd"])
+def test_an_application_does_not_see_that_a_body_came_in_chunks(body: bytes) -> None:
+    head = Head("POST", "/", "HTTP/1.1", {"host": "a", "transfer-encoding": "chunked"})
+    environ: dict[str, Any] = {}
+    fill_environ(environ, head, body, ("127.0.0.1", 5))
+    assert environ["CONTENT_LENGTH"] == str(len(body))
+    assert "HTTP_TRANSFER_ENCODING" not in environ

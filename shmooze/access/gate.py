@@ -36,6 +36,7 @@ from shmooze.runtime import declared, schema
 from shmooze.settings import Settings
 from shmooze.web.answers import REFUSAL_HEADERS
 from shmooze.web.environ import THROTTLE
+from shmooze.web.response import is_event_stream
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,9 @@ class AccessGate:
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             nonlocal endless
-            endless = ("Content-Type", "text/event-stream") in headers
+            endless = any(
+                name.lower() == "content-type" and is_event_stream(value) for name, value in headers
+            )
             return start_response(status, [*headers, *extra], exc_info)
 
         answer = self._application(environ, start)

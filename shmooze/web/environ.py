@@ -26,9 +26,8 @@ def fill_environ(
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if (value := environ.pop(f"HTTP_{name}", None)) is not None:
             environ[name] = value
-    if body:
-        environ["CONTENT_LENGTH"] = str(len(body))
-        environ.pop("HTTP_TRANSFER_ENCODING", None)
+    if environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
+        environ["CONTENT_LENGTH"] = str(len(body))  # its chunks are joined
     environ |= {
         "REQUEST_METHOD": head.method,
         "PATH_INFO": head.path,

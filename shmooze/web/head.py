@@ -77,7 +77,7 @@ class Head:
     def keeps_alive(self) -> bool:
         """Whether the client wants to use the connection again."""
         options = {each.strip().lower() for each in self.headers.get("connection", "").split(",")}
-        return "close" not in options if self.version == "HTTP/1.1" else "keep-alive" in options
+        return "close" not in options and (self.version == "HTTP/1.1" or "keep-alive" in options)
 
 
 class _Parsed:

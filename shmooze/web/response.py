@@ -72,7 +72,7 @@ class Response:
         """
         self._result = application(environ, self.start_response)
         try:
-            if self._headers.get("content-type") == "text/event-stream":
+            if is_event_stream(self._headers.get("content-type", "")):
                 with self._transport.while_streaming():
                     self._write_result()
             else:
@@ -107,6 +107,9 @@ class Response:
         count = len(headers) + 1
         if whole.count("\r") != count or whole.count("\n") != count or "\0" in whole:
             raise ApplicationError("a line break or a NUL in the status or a header")
+        names = [name.lower() for name, _ in headers]
+        if "transfer-encoding" in names or names.count("content-length") > 1:
+            raise ApplicationError("the server says where a body ends, or one Content-Length does")
         self._status = status
         self._headers = {name.lower(): value for name, value in headers}
         return self.write
@@ -165,16 +168,15 @@ class Response:
         """Determine the length of the body. Returns the header line for it, if it is missing."""
         announced = self._headers.get("content-length")
         if announced is not None:
-            try:
-                self._left = int(announced)
-            except ValueError as bad:
-                raise ApplicationError(f"the Content-Length {announced!r} is wrong") from bad
+            if not (announced.isascii() and announced.isdigit()):
+                raise ApplicationError(f"the Content-Length {announced!r} is not a number")
+            self._left = int(announced)
         if self._code in _NO_BODY:
             if self._left:
                 raise ApplicationError(f"an answer with status {self._code} has no body")
             self._left = 0
         elif announced is None:
-            if hasattr(self._result, "__len__"):
+            if isinstance(self._result, (list, tuple)):
                 self._left = sum(map(len, self._result))
                 return f"Content-Length: {self._left}\r\n"
             if self._is_http_1_0:
@@ -183,6 +185,11 @@ class Response:
                 self._is_chunked = True
                 return "Transfer-Encoding: chunked\r\n"
         return ""
+
+
+def is_event_stream(content_type: str) -> bool:
+    """Whether a Content-Type is that of an event stream, an answer without end."""
+    return content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
 
 def _now() -> str:
