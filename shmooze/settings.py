@@ -29,6 +29,8 @@ from shmooze.errors import SettingsError
 VARIABLE = "SHMOOZE_SETTINGS"
 
 _PACKAGE = Path(__file__).resolve().parent
+#: Digits that a whole number may have.
+_MAX_DIGITS = 1000
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
 
 
@@ -91,7 +93,7 @@ class Settings:
         for key, value in self.values.items():
             if not key.endswith("_path"):
                 continue
-            if not isinstance(value, str):
+            if not isinstance(value, str) or "\0" in value:
                 raise self.error(key, f"must be a path, not {json.dumps(value)}")
             self.values[key] = self._expand(key, value, environ)
 
@@ -138,6 +140,7 @@ def parse(data: bytes) -> Any:
             data.decode("utf-8-sig"),
             parse_constant=_refuse_number,
             parse_float=_finite,
+            parse_int=_short,
             object_pairs_hook=_without_duplicates,
         )
     except UnicodeDecodeError as bad:
@@ -163,6 +166,12 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(digits: str) -> float:
     number = float(digits)
     return number if math.isfinite(number) else _refuse_number(digits)
+
+
+def _short(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError(f"{digits[:20]}... has more than {_MAX_DIGITS} digits")
+    return int(digits)
 
 
 def _refuse_number(digits: str) -> Any:

@@ -23,7 +23,9 @@ Number = Annotated[float, Meta(description="a number above 0", gt=0)]
 Count = Annotated[int, Meta(description="a whole number above 0", gt=0)]
 Workers = Annotated[int, Meta(description="a whole number from 1 to 100", ge=1, le=100)]
 Port = Annotated[int, Meta(description="a port number (1 to 65535)", ge=1, le=65535)]
-Address = Annotated[str, Meta(description="an address to listen on", min_length=1)]
+Address = Annotated[
+    str, Meta(description="an address to listen on", pattern=r"^[^\s\0\ud800-\udfff]+\Z")
+]
 Path = Annotated[str, Meta(description="a path")]
 Prefix = Annotated[
     str, Meta(description="a path that starts and ends with '/'", pattern=r"^/((?s:.*)/)?\Z")
