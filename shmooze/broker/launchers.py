@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import entry_points
 
 from shmooze.errors import SettingsError
 from shmooze.modules.kind import Kind
@@ -55,6 +54,8 @@ class Launchers:
 def _find(name: str) -> Callable[[], Launcher]:
     if name == "local":
         return LocalLauncher
+    from importlib.metadata import entry_points  # services without other launchers start faster
+
     found = {each.name: each for each in entry_points(group=GROUP)}
     if name not in found:
         known = ", ".join(["local", *sorted(found)])

@@ -140,8 +140,12 @@ class _Listener(QueueListener):
         """Start the thread, if it is not running. If that fails now, the next call tries again."""
         if not self.is_running:
             with suppress(RuntimeError):
-                _start_thread(self._monitor, ())  # type: ignore[attr-defined]
+                _start_thread(self._run, ())
                 self.is_running = True
+
+    def _run(self) -> None:
+        while True:
+            self.handle(self.dequeue(True))
 
     def handle(self, batch: Any) -> None:
         lost = self._output.write([item for item in batch if isinstance(item, (str, int))])
