@@ -436,6 +436,19 @@ def refusals(*argvs: list[str], settings_file: Path | None = None) -> list[str]:
     return lines
 
 
+def in_fresh_interpreter(code: str) -> str:
+    """What some Python prints, run by itself, with warnings as errors."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def raw_http(port: int, sent: bytes) -> tuple[Reply, bool]:
     """Send bytes as they are; the answer, and whether the connection ends with it."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import ROOT
+from support import ROOT, in_fresh_interpreter
 
 from shmooze.modules.lifecycle import TRANSITIONS, State
 
@@ -190,14 +190,6 @@ def test_what_a_child_loads_is_python_3_8(name: str) -> None:
     ast.parse(ALL_MODULES[name].read_text(), feature_version=(3, 8))
 
 
-def in_fresh_interpreter(code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=ROOT
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.parametrize(
     "statement",
     ["import shmooze.modules.pymodule", "from shmooze.modules import JSONParentPoller"],
@@ -207,6 +199,26 @@ def test_a_child_loads_no_gevent_bottle_or_msgspec(statement: str) -> None:
     assert "shmooze.modules.pymodule" in loaded
     assert not {name.split(".")[0] for name in loaded} & {"gevent", "bottle", "msgspec"}
     assert {name for name in loaded if name.startswith("shmooze")} == set(LOADED_BY_CHILD)
+
+
+#: What a program does not load unless it uses it: other launchers, command lines, mistakes in
+#: settings, clients of TLS, restarted workers.
+UNUSED = {"importlib.metadata", "argparse", "difflib", "csv", "zipfile", "shmooze.runtime.workers"}
+
+
+@pytest.mark.parametrize(
+    ("program", "unused"),
+    [
+        ("shmooze.queue", UNUSED | {"shmooze.web.client", "shmooze.access.login"}),
+        ("shmooze.pool", UNUSED | {"shmooze.web.client", "shmooze.access.login"}),
+        ("shmooze.wsgi", UNUSED | {"shmooze.access.login", "sqlite3"}),
+        ("shmooze.lib.bot", UNUSED | {"gevent", "bottle", "msgspec", "ssl"}),
+    ],
+)
+def test_a_program_loads_nothing_that_it_does_not_use(program: str, unused: set[str]) -> None:
+    loaded = set(in_fresh_interpreter(f"import {program}, sys; print(*sys.modules)").split())
+    assert program in loaded
+    assert not loaded & unused
 
 
 def test_both_sides_of_a_module_come_from_one_package() -> None:

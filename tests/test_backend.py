@@ -140,7 +140,6 @@ def test_an_answer_is_freed_without_the_garbage_collector() -> None:
         assert answer() is None
     finally:
         gc.enable()
-        client.close()
 
 
 def test_a_refusal_is_read_even_if_the_service_closes_during_a_large_request() -> None:

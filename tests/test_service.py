@@ -15,7 +15,6 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-import gevent
 import pytest
 from support import (
     PATIENCE,
@@ -25,6 +24,7 @@ from support import (
     failure,
     free_ports,
     has_ended,
+    in_fresh_interpreter,
     is_listening,
     keep_alive,
     probe_site,
@@ -255,10 +255,42 @@ def test_json_query_distinguishes_invalid_json_from_a_broken_connection(
 
 
 def test_json_query_does_not_catch_a_timeout_of_its_caller() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent, gevent.Timeout(0.1) as own:
-        with pytest.raises(gevent.Timeout) as late:
-            json_query("127.0.0.1", silent.getsockname()[1], {"cmd": "nothing"}, timeout=PATIENCE)
-        assert late.value is own
+    said = in_fresh_interpreter(
+        "from gevent import monkey; monkey.patch_all()\n"
+        "import gevent, socket\n"
+        "from shmooze.lib.service import json_query\n"
+        "silent, own = socket.create_server(('127.0.0.1', 0)), gevent.Timeout(0.1)\n"
+        "try:\n"
+        "    with own: json_query('127.0.0.1', silent.getsockname()[1], {'cmd': 'nothing'}, 20)\n"
+        "except gevent.Timeout as late:\n"
+        "    print(late is own)\n"
+    )
+    assert said == "True\n"
+
+
+@pytest.mark.parametrize("client", ["json_query", "bot"])
+def test_threads_and_forks_may_ask_and_leave_nothing_open(probe: Site, client: str) -> None:
+    port = probe.ports["probe"]
+    ask = {
+        "json_query": f"json_query('127.0.0.1', {port}, {{'cmd': 'nothing'}}, {PATIENCE})",
+        "bot": f"bot.request({{'cmd': 'nothing'}}, 'http://127.0.0.1:{port}/')",
+    }[client]
+    said = in_fresh_interpreter(
+        "import os, threading\n"
+        "from shmooze.lib import bot\n"
+        "from shmooze.lib.service import json_query\n"
+        f"def ask(): {ask}\n"
+        "def opened(): return len(os.listdir('/proc/self/fd'))\n"
+        "ask()\n"
+        "before = opened()\n"
+        "for _ in range(5):\n"
+        "    thread = threading.Thread(target=ask); thread.start(); thread.join()\n"
+        "print(opened() - before, flush=True)\n"
+        "if (pid := os.fork()) == 0:\n"
+        "    ask(); os._exit(0)\n"
+        "print(os.waitpid(pid, 0)[1])\n"
+    )
+    assert said.split() == ["0", "0"]
 
 
 def test_errors_of_json_query_are_subclasses_of_those_in_1_2_4() -> None:
@@ -377,6 +409,17 @@ def test_bot_asks_over_tls_and_checks_the_certificate(
         assert bot.request({"cmd": "nothing"}, url) == "yes"
         thread.join(PATIENCE)
     assert lines == [b"POST /a/queue?b HTTP/1.1"]
+
+
+def test_bot_quotes_a_path_and_refuses_a_malformed_token(
+    probe: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://127.0.0.1:{probe.ports['probe']}/"
+    with pytest.raises(Failure, match="there is nothing at /ä b"):
+        bot.request({"cmd": "nothing"}, f"{url}ä b")
+    monkeypatch.setenv("SHMOOZE_TOKEN", "a\r\nX: b")
+    with pytest.raises(ValueError, match="a token is one line"):
+        bot.request({"cmd": "nothing"}, url)
 
 
 @pytest.mark.parametrize("endpoint", ["localhost:8080", "ftp://localhost/", "http:///queue"])

@@ -156,25 +156,17 @@ def json_query(
     packet is returned like any other answer: see `packet.assert_success`.
     """
     # Imported here, since most services never ask another one and start faster without.
-    from shmooze.web.client import Client
+    from shmooze.web.client import Client, bearer
 
     at = f"{host}:{port}"
-    headers = {}
-    if token := token or os.environ.get("SHMOOZE_TOKEN"):
-        if not (token.isascii() and token.isprintable()):
-            raise ValueError("a token is one line of printable ASCII characters")
-        headers["Authorization"] = f"Bearer {token}"
+    headers = bearer(token or os.environ.get("SHMOOZE_TOKEN"))
     jsonsafe.refuse_bytes(query)
-    client = Client(host, port, timeout)
-    client.connect_timeout = timeout
     try:
-        body = client.post(msgspec.json.encode(query), headers).body
+        body = Client(host, port, timeout).post(msgspec.json.encode(query), headers).body
     except TimeoutError as late:
         raise ServiceTimeout(f"{at} did not answer within {timeout:g} s") from late
     except (OSError, UnicodeError) as bad:  # UnicodeError for a malformed host name
         raise ServiceUnreachable(f"{at} cannot be reached: {bad}") from bad
-    finally:
-        client.close()
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as bad:

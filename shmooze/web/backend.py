@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import gevent
 from gevent import monkey
+from gevent.lock import BoundedSemaphore
 
 from shmooze.web.answers import Refused
 from shmooze.web.client import Client, Waiting
+from shmooze.web.idle import IdleConnections
 from shmooze.web.limits import Limits
 from shmooze.web.reply import Reply
 
@@ -31,7 +33,16 @@ class Answer:
 
 
 class Backend:
-    """Asks the service `name`, which listens at `host` and `port`; see `Client` for the rest."""
+    """Asks the service `name`, which listens at `host` and `port`.
+
+    `timeout` is the seconds that an answer may take. `connections` is how many may be used at the
+    same time: further requests wait. `idle_timeout` is the seconds after which the service closes
+    an idle connection. Ours are closed in half of that, so no request meets a connection that is
+    just being closed.
+    """
+
+    #: Seconds for which a connection is kept idle at most.
+    longest_idle = 30.0
 
     def __init__(
         self,
@@ -43,8 +54,10 @@ class Backend:
         idle_timeout: float = Limits().idle_timeout,
     ) -> None:
         self.name = name
-        self._timeout = timeout
-        self._client = Client(host, port, timeout, connections, idle_timeout)
+        self._host, self._port, self._timeout = host, port, timeout
+        self._places = BoundedSemaphore(connections)
+        self._idle = IdleConnections(min(self.longest_idle, idle_timeout / 2))
+        self._client = Client(host, port, None, self._idle)
 
     def ask(
         self, body: bytes, headers: Mapping[str, str], waiting: Waiting = nullcontext
@@ -78,19 +91,20 @@ class Backend:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        self._client.close()
+        self._idle.close()
 
     def _post(self, body: bytes, headers: Mapping[str, str], waiting: Waiting) -> Reply:
-        if monkey.is_module_patched("socket"):
-            return self._client.post(body, headers, waiting)
-        # Another WSGI server, with threads perhaps: a connection belongs to the event loop of the
-        # thread that made it, and neither must outlive the request.
-        alone = Client(self._client.host, self._client.port, self._timeout)
+        if not monkey.is_module_patched("socket"):
+            # Another WSGI server, with threads perhaps, which cannot share connections.
+            return Client(self._host, self._port, self._timeout).post(body, headers, waiting)
+        limit = gevent.Timeout(self._timeout)
         try:
-            return alone.post(body, headers, waiting)
-        finally:
-            alone.close()
-            gevent.get_hub().destroy(destroy_loop=True)
+            with limit, self._places:
+                return self._client.post(body, headers, waiting)
+        except gevent.Timeout as late:
+            if late is not limit:
+                raise
+            raise TimeoutError(str(late)) from late
 
     def _not_running(self) -> Refused:
         return Refused(502, f"service {self.name!r} is not running")

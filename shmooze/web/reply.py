@@ -7,6 +7,8 @@ from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from shmooze.web.sockets import wait_until
+
 #: Bytes that are taken from the network at once.
 _PIECE = 1 << 16
 
@@ -38,11 +40,15 @@ class Reply:
         values = self._headers.get(name.encode(), [])
         return values[0].decode("latin-1") if len(values) == 1 else None
 
-    def read(self, connection: Any) -> None:
-        """Read until the answer is complete. Raises BrokenReply if it never will be, OSError."""
+    def read(self, connection: Any, deadline: float | None = None) -> None:
+        """Read until the answer is complete. Raises BrokenReply if it never will be, OSError.
+
+        Raises TimeoutError at the `deadline` of time.monotonic.
+        """
         self._parser = HttpResponseParser(self)
         try:
             while not self.is_complete:
+                wait_until(deadline, connection)
                 self._feed(connection.recv(_PIECE))
         finally:
             self._parser = None  # it holds us, and both would wait for the garbage collector

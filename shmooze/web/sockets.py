@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import Any
 
 
@@ -18,6 +19,18 @@ def peek(connection: Any) -> bytes | None:
         return b""
     finally:
         connection.settimeout(before)
+
+
+def wait_until(deadline: float | None, connection: Any) -> None:
+    """Let the next wait on a connection end at a time of time.monotonic; None changes nothing.
+
+    Raises TimeoutError if that is over.
+    """
+    if deadline is None:
+        return
+    if (left := deadline - time.monotonic()) <= 0:
+        raise TimeoutError("timed out")
+    connection.settimeout(left)
 
 
 def send_all(connection: Any, data: bytes | bytearray | memoryview) -> None:
