@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from support import PATIENCE, Site, failure, has_ended, probe_site, raw_http
 
+from shmooze.web.head import BadRequest
 from shmooze.web.limits import Limits
 from shmooze.web.request import Incoming
 
@@ -286,6 +287,22 @@ def test_empty_lines_before_a_request_may_come_in_any_pieces(at: int) -> None:
         incoming.read_some(PATIENCE)
         theirs.sendall(sent[-at:])
         assert incoming.head().target == "/"
+
+
+def test_empty_lines_without_end_are_too_large_a_header(site: Site) -> None:
+    reply, ended = raw_http(site.ports["probe"], b"\r\n" * 40_000)
+    assert (reply.status, ended) == (431, True)
+
+
+def test_a_deadline_holds_if_there_is_always_something_to_read() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        incoming = Incoming(ours, Limits(body_timeout=1e-9))
+        theirs.sendall(chunked(b"").replace(b"%s", b"/"))
+        head = incoming.head()
+        theirs.sendall(ONE_CHUNK)
+        with pytest.raises(BadRequest, match="the body of the request did not arrive"):
+            incoming.body(head)
 
 
 @pytest.mark.parametrize("method", [b"BREW", b"get", b"PRI", b"PLAY"])

@@ -15,7 +15,7 @@ from httptools import HttpParserError, HttpRequestParser
 from shmooze.runtime.time_slices import TimeSlices
 from shmooze.web.head import MAX_HEADERS, BadRequest, Head, parse_head
 from shmooze.web.limits import Limits
-from shmooze.web.sockets import peek
+from shmooze.web.sockets import peek, wait_until
 
 #: Bytes that are taken from the network at once.
 _PIECE = 1 << 16
@@ -81,12 +81,12 @@ class Incoming:
     def head(self) -> Head:
         """The head of the next request. Raises BadRequest, or HungUp in the middle of it."""
         limit, deadline = self._limits.max_header, time.monotonic() + self._limits.header_timeout
-        searched = 0
+        searched = skipped = 0
         self._head = b""
         while True:
             while self._buffer.startswith(b"\r\n"):
                 del self._buffer[:2]  # empty lines before a request are ignored
-                searched = 0
+                searched, skipped = 0, skipped + 2
             end = self._buffer.find(b"\r\n\r\n", max(0, searched - 3))
             if 0 <= end <= limit:
                 self._head = bytes(self._buffer[:end])
@@ -94,7 +94,7 @@ class Incoming:
                 return parse_head(self._head, self._limits)
             if _LONE_LF.search(self._buffer, max(0, searched - 1)):
                 raise BadRequest(400, "a header line does not end with CR LF")
-            if len(self._buffer) > limit:
+            if skipped + len(self._buffer) > limit:
                 raise self._header_too_large()
             searched = len(self._buffer)
             self._receive_by(deadline, "header", self._limits.header_timeout)
@@ -180,8 +180,9 @@ class Incoming:
         return taken
 
     def _receive_by(self, deadline: float, part: str, allowed: float) -> None:
-        self._connection.settimeout(max(0.001, deadline - time.monotonic()))
         try:
+            # Also checked if there is always something to read, when nothing would time out.
+            wait_until(deadline, self._connection)
             self._receive()
         except TimeoutError as late:
             words = f"the {part} of the request did not arrive within {allowed:g} s"
@@ -196,7 +197,8 @@ class Incoming:
         self._buffer += data
 
     def _header_too_large(self) -> BadRequest:
-        if b"\r\n" not in self._buffer[: self._limits.max_url]:
+        line = self._buffer[: self._limits.max_url]
+        if len(line) == self._limits.max_url and b"\r\n" not in line:
             return BadRequest(414, f"the URL is longer than {self._limits.max_url} bytes")
         return BadRequest(431, f"the header is larger than {self._limits.max_header} bytes")
 
