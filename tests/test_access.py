@@ -411,6 +411,25 @@ def test_no_program_starts_with_an_invalid_token_file(
         assert words in line
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"ada": {"role": "read", "sha256": %s}}' % ("1" * 64), "`ada.sha256` must be 64 hex"),
+        ('{"a\\nb": 1}', r"`a\nb` must be an object"),
+    ],
+)
+def test_a_mistake_in_a_token_file_is_told_in_one_line(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text(text)
+    file.chmod(0o600)
+    with pytest.raises(SettingsError) as bad:
+        TokenFile(str(file)).load()
+    assert words in str(bad.value)
+    assert len(str(bad.value).splitlines()) == 1
+
+
 def test_a_token_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "tokens.json"
     file.write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD).encode())

@@ -25,6 +25,7 @@ from typing import Any
 
 from shmooze import settings
 from shmooze.errors import SettingsError
+from shmooze.runtime.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,8 @@ class TokenFile:
         for name, entry in entries.items():
             if not isinstance(entry, dict):
                 raise self._error(f"`{name}` must be an object")
-            if not _HASH.fullmatch(str(entry.get("sha256"))):
+            digest = entry.get("sha256")
+            if not (isinstance(digest, str) and _HASH.fullmatch(digest)):
                 raise self._error(f"`{name}.sha256` must be 64 hex digits in lower case")
             if entry.get("role") not in ROLES:
                 raise self._error(f"`{name}.role` must be one of {', '.join(ROLES)}")
@@ -168,7 +170,7 @@ class TokenFile:
             raise self._error(f"cannot be written: {bad.strerror}") from bad
 
     def _error(self, problem: str) -> SettingsError:
-        return SettingsError(f"token file {self.path}: {problem}")
+        return SettingsError(printable(f"token file {self.path}: {problem}"))
 
 
 def _digest(token: str) -> str:
