@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from shmooze.broker.roster import Roster
-from shmooze.modules.kind import EAGER, Kind
-from shmooze.modules.lifecycle import READY, State
+from shmooze.modules.kind import EAGER, LAZY, Kind
+from shmooze.modules.lifecycle import READY
 from shmooze.modules.module import Module
 
 
@@ -48,14 +48,10 @@ class FirstPlays:
         return (background,) if background is not None and background.state in READY else ()
 
     def due(self, roster: Roster) -> Iterable[Module]:
-        waiting = roster.in_state(State.WAITING)
-        near = roster.order[: self._lookahead + 1] if waiting else []
-        lazy = [
-            module
-            for index, module in enumerate(near)
-            if module in waiting and module.spawn != EAGER and index <= module.lookahead
-        ]
-        return [*(module for module in waiting if module.spawn == EAGER), *lazy]
+        lazy = roster.waiting(LAZY)
+        near = roster.order[: self._lookahead + 1] if lazy else []
+        due = [m for index, m in enumerate(near) if m in lazy and index <= m.lookahead]
+        return [*roster.waiting(EAGER), *due]
 
     def is_due(self, kind: type[Kind], index: int) -> bool:
         return kind.spawn == EAGER or index <= kind.lookahead
@@ -70,7 +66,7 @@ class AllPlay:
         return roster.ready
 
     def due(self, roster: Roster) -> Iterable[Module]:
-        return list(roster.in_state(State.WAITING))
+        return [*roster.waiting(EAGER), *roster.waiting(LAZY)]
 
     def is_due(self, kind: type[Kind], index: int) -> bool:
         return True

@@ -14,7 +14,8 @@ import enum
 import logging
 from collections.abc import Callable, Iterable, KeysView, Sequence
 
-from shmooze.modules.lifecycle import READY, State
+from shmooze.modules.kind import EAGER, LAZY
+from shmooze.modules.lifecycle import ENDED, READY, State
 from shmooze.modules.module import Module
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ class Change(enum.Flag):
 #: roster.
 Listener = Callable[[str, Change], None]
 
+#: Places that a module keeps until it loses them, whatever it is doing there.
+_LASTING = (Place.ORDER, Place.BACKGROUND)
 #: Places of which a module is listed by its uid.
 _LISTED = (Place.ARRIVING, Place.ORDER, Place.BACKGROUND)
 
@@ -70,7 +73,15 @@ class Roster:
         self._arriving: dict[Module, None] = {}
         self._ready: dict[Module, None] = {}
         self._dismissed: dict[Module, None] = {}
+        self._waiting: dict[str, dict[Module, None]] = {EAGER: {}, LAZY: {}}
         self._by_uid: dict[str, Module] = {}
+        #: Every module that is not gone, the older of two lives first.
+        self.everyone = self._places.keys()
+        #: Those of the order that answer commands. Always the same view, so that it can be told
+        #: from any other choice at no cost.
+        self.ready = self._ready.keys()
+        #: Those that answer commands, have lost their place, and have not begun to end.
+        self.dismissed = self._dismissed.keys()
 
     # Looking.
 
@@ -89,20 +100,11 @@ class Roster:
         """The order, then those that are arriving: what clients see as the queue or pool."""
         return [*self._order, *self._arriving]
 
-    @property
-    def ready(self) -> KeysView[Module]:
-        """Those of the order that answer commands."""
-        return self._ready.keys()
-
-    @property
-    def dismissed(self) -> KeysView[Module]:
-        """Those that answer commands, have lost their place, and have not begun to end."""
-        return self._dismissed.keys()
-
-    @property
-    def everyone(self) -> KeysView[Module]:
-        """Every module that is not gone, the older of two lives first."""
-        return self._places.keys()
+    def waiting(self, spawn: str) -> KeysView[Module]:
+        """Those that have a place and wait for a process: EAGER ones for the next opportunity,
+        LAZY ones until their turn comes near.
+        """
+        return self._waiting[spawn].keys()
 
     def in_state(self, state: State) -> KeysView[Module]:
         """All modules in a state, wherever they stand."""
@@ -128,8 +130,13 @@ class Roster:
         """Take note of a module's present state, and give it a place if one is named.
 
         A new place in the order is the last one. With `instead_of` it is that of another module,
-        which has none afterwards. A module that is gone is forgotten.
+        which has none afterwards. A module that is ending gets no new place, and one that is gone
+        is forgotten.
         """
+        if place is not None and module.state in ENDED:
+            if module not in self._places:
+                return
+            place = Place.NOWHERE
         what = Change(0)
         if instead_of is not None:
             self._replace(instead_of, module)
@@ -208,6 +215,7 @@ class Roster:
         is_ready = state in READY
         _set(self._ready, module, is_ready and place is Place.ORDER)
         _set(self._dismissed, module, is_ready and place is Place.NOWHERE)
+        _set(self._waiting[module.spawn], module, state is State.WAITING and place in _LASTING)
         if place in _LISTED:
             self._by_uid[module.uid] = module
         elif self._by_uid.get(module.uid) is module:

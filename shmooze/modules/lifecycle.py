@@ -55,6 +55,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 READY = frozenset({State.SUSPENDED, State.PLAYING})
 #: The states before that.
 UNSTARTED = frozenset({State.WAITING, State.BACKOFF, State.STARTING, State.STANDBY})
+#: The states after that.
+ENDED = frozenset({State.ENDING, State.GONE})
 
 
 class IllegalTransition(Exception):
