@@ -85,10 +85,14 @@ class ModuleFactory:
     def _bring_up(self, module: Module, args: dict[str, Any], place: Place) -> None:
         self._roster.change(module, place)
         try:
+            before = module.state
             module.start(args)
+            if module.state is before:  # a subclass has not passed it on
+                raise ModuleError(f"is still {before.shown} after `start`")
         except Stale:
             raise
         except ModuleError as bad:
+            module.fail(bad)  # where that was not done yet
             raise CommandError(explain(module)) from bad
         except Exception as bug:  # a fault of ours, or of the application's subclass
             module.fail(fault_of("start", bug))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from shmooze.errors import ModuleError
 from shmooze.modules.channel.command_stream import Superseded
-from shmooze.modules.lifecycle import State
+from shmooze.modules.lifecycle import ENDED, State
 from shmooze.modules.module import Module, fault_of
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,13 @@ def attempt(module: Module, name: str, action: Callable[[], None]) -> bool:
     except ModuleError as bad:
         module.fail(bad)
     except BaseException as bug:
-        if module.state not in (State.ENDING, State.GONE):
+        if module.state not in ENDED:
             log.exception("%r: `%s` failed", module, name)
         module.fail(fault_of(name, bug))
     return False
+
+
+def fail_if_still(module: Module, state: State, name: str) -> None:
+    """Fail a module whose state an action should have changed: a subclass has not passed it on."""
+    if module.state is state:
+        module.fail(ModuleError(f"is still {state.shown} after `{name}`"))

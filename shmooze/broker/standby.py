@@ -15,10 +15,11 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
+from shmooze.broker.faults import attempt, fail_if_still
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.errors import ShmoozeError
 from shmooze.modules.lifecycle import State
-from shmooze.modules.module import Module, fault_of
+from shmooze.modules.module import Module
 from shmooze.runtime import clock
 from shmooze.runtime.backoff import Backoff
 
@@ -107,9 +108,14 @@ class Standby:
         }
 
     def _waiting(self) -> list[Module]:
-        """All that can be taken: one that was given a place already cannot."""
-        standby = self._roster.in_state(State.STANDBY)
-        return [each for each in standby if self._roster.place_of(each) is Place.NOWHERE]
+        """All that can be taken: not one that was given a place already, or is not through
+        `prepare`.
+        """
+        return [
+            each
+            for each in self._roster.in_state(State.STANDBY)
+            if each is not self._preparing and self._roster.place_of(each) is Place.NOWHERE
+        ]
 
     def _available(self, kind: type[Module]) -> list[Module]:
         return [module for module in self._waiting() if type(module) is kind]
@@ -149,19 +155,21 @@ class Standby:
         begun = clock.now()
         try:
             module = self._preparing = self._make(kind)
-            module.prepare()
         except ShmoozeError as bad:
             self._put_off(kind, begun, str(bad))
-        except (Exception, gevent.Timeout) as bug:  # a fault of the application's subclass
-            log.exception("%s: `prepare` failed", kind.TYPE_STRING)
-            if self._preparing is not None:
-                self._preparing.fail(fault_of("prepare", bug))
+            return
+        except Exception:  # a fault of the application's subclass
+            log.exception("%s cannot be made", kind.TYPE_STRING)
             self._put_off(kind, begun, "internal error")
-        else:
+            return
+        attempt(module, "prepare", module.prepare)
+        fail_if_still(module, State.STARTING, "prepare")
+        self._preparing = None
+        if module.state is State.STANDBY:
             self._failures.pop(kind, None)
             self._next_attempt.pop(kind, None)
-        finally:
-            self._preparing = None
+        else:
+            self._put_off(kind, begun, module.reason)
 
     def _put_off(self, kind: type[Module], begun: float, why: str) -> None:
         self._failures[kind] += 1

@@ -13,7 +13,7 @@ from typing import Any
 
 import gevent
 
-from shmooze.broker.faults import attempt
+from shmooze.broker.faults import attempt, fail_if_still
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.views import exit_report
 from shmooze.errors import ModuleError
@@ -65,6 +65,8 @@ class Supervision:
             return False
         try:
             successor = module.successor()
+            if not (isinstance(successor, Module) and successor.state is State.BACKOFF):
+                raise TypeError("`successor` must return a module in the state `backoff`")
         except Exception:  # a fault of the application's subclass
             log.exception("%s: %r cannot be started again", self._service, module)
             return False
@@ -96,6 +98,7 @@ class Supervision:
         successor.next_attempt = None
         self._roster.tell(successor, Change.RESTARTS)
         attempt(successor, "start", lambda: successor.start(successor.args))
+        fail_if_still(successor, State.BACKOFF, "start")
 
 
 def _severity(ended: Module) -> int:
