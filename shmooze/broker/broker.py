@@ -187,7 +187,11 @@ class Broker(JSONCommandProcessor, Service):
 
     def _living(self) -> list[Module]:
         """All that have a process, or are about to."""
-        return [each for each in self.roster.everyone if each.state is not State.WAITING]
+        return [
+            each
+            for each in self.roster.everyone
+            if each.state is not State.WAITING or self._reconciler.is_starting(each)
+        ]
 
     def _exit_unguarded(self) -> None:
         """Nobody is left to end our modules should we be killed: they were ended, and so do we."""

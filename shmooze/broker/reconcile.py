@@ -16,14 +16,15 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 import gevent
-from gevent.event import Event
+from gevent.event import AsyncResult, Event
 
-from shmooze.broker.faults import attempt
+from shmooze.broker.faults import attempt, fail_if_still
 from shmooze.broker.policy import Policy
 from shmooze.broker.roster import Change, Roster
 from shmooze.errors import ModuleError
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
+from shmooze.runtime.patience import Patience
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,10 @@ class Reconciler:
     def stop_starting(self) -> None:
         """Start no more modules that wait: the service ends."""
         self._starts_modules = False
+
+    def is_starting(self, module: Module) -> bool:
+        """Whether a module that waits is being started right now."""
+        return module.state is State.WAITING and module in self._actions
 
     def wait_for(self, modules: Iterable[Module]) -> None:
         """Wait until each of `modules` was seen doing what it should, or has begun to end."""
@@ -122,17 +127,22 @@ class Reconciler:
                 name, call = action
                 before = module.state
                 attempt(module, name, call)
-                if module.state is before and module not in self._roster.dismissed:
-                    # A subclass has not passed it on; it would be told for ever.
-                    module.fail(ModuleError(f"is still {before.shown} after `{name}`"))
+                if module not in self._roster.dismissed:
+                    fail_if_still(module, before, name)  # it would be told for ever
         finally:
             del self._actions[module]
             self._wake()
 
     def _remove(self, module: Module) -> None:
         try:
-            attempt(module, "remove", module.remove)
+            done: AsyncResult[bool] = AsyncResult()
+            removing = gevent.spawn(attempt, module, "remove", module.remove)
+            removing.link(done)
+            # As long as a last command of a subclass and `rm` may take.
+            if not Patience(module.command_timeout + module.natural_death_timeout).wait(done):
+                log.error("%r: `remove` has not returned in time", module)
             module.fail(ModuleError(module.removal))  # where a subclass has not done so
+            removing.kill(block=False)
         finally:
             del self._removals[module]
             self._wake()
