@@ -14,8 +14,9 @@ from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.standby import Standby
 from shmooze.broker.views import explain
 from shmooze.errors import CommandError, ModuleError, TooMany
+from shmooze.modules.exit import Stale, fault_of
 from shmooze.modules.lifecycle import State
-from shmooze.modules.module import LogFunction, Module, Stale, fault_of
+from shmooze.modules.module import LogFunction, Module
 
 log = logging.getLogger(__name__)
 

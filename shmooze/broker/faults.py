@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from shmooze.errors import ModuleError
 from shmooze.modules.channel.command_stream import Superseded
+from shmooze.modules.exit import fault_of
 from shmooze.modules.lifecycle import ENDED, State
-from shmooze.modules.module import Module, fault_of
+from shmooze.modules.module import Module
 
 log = logging.getLogger(__name__)
 

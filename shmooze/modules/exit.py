@@ -8,12 +8,23 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from shmooze.errors import ModuleError
+from shmooze.errors import ModuleError, ShmoozeError
 from shmooze.modules.channel.stream import StreamEnded
 
 
 class OwnWords(ModuleError):
     """The child has refused a command, or given up, and has said why."""
+
+
+class Stale(ModuleError):
+    """A child on standby is dead or does not respond, so it has not begun."""
+
+
+def fault_of(action: str, bug: BaseException) -> ModuleError:
+    """What clients are told of a module for which something failed that should not fail."""
+    if isinstance(bug, ShmoozeError):
+        return ModuleError(f"failed to {action}: {bug}")
+    return ModuleError(f"hit an internal error in `{action}`; the service's log has details")
 
 
 class Grace(enum.Enum):

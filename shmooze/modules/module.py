@@ -19,21 +19,22 @@ from functools import partial
 from typing import Any
 
 import gevent
-from gevent.event import AsyncResult, Event
+from gevent.event import AsyncResult
 from gevent.lock import Semaphore
 
 from shmooze.access.caller import caller_has_left
-from shmooze.errors import CommandError, Failure, ModuleError, ShmoozeError
+from shmooze.errors import CommandError, Failure, ModuleError
 from shmooze.lib import packet
-from shmooze.modules.channel.command_stream import Answer, Superseded, Withdrawn
+from shmooze.modules import reports
+from shmooze.modules.channel.command_stream import Superseded, Withdrawn
 from shmooze.modules.channel.stream import StreamEnded
-from shmooze.modules.channel.updates import Failing, Leaving, SetParameters, UnsetParameters, Update
-from shmooze.modules.exit import EndCause, ExitRecord, Grace, OwnWords
-from shmooze.modules.kind import Kind
-from shmooze.modules.lifecycle import READY, UNSTARTED, State, step
-from shmooze.modules.parameters import Parameters
-from shmooze.modules.restarts import Restarts
-from shmooze.processes.contract import Launcher, LaunchSpec, Process, Usage
+from shmooze.modules.channel.updates import Update
+from shmooze.modules.exit import EndCause, ExitRecord, OwnWords, Stale
+from shmooze.modules.ladder import Ladder
+from shmooze.modules.lifecycle import ENDED, READY, UNSTARTED, State, step
+from shmooze.modules.requests import Send, request
+from shmooze.modules.status import Status
+from shmooze.processes.contract import Launcher, LaunchSpec
 from shmooze.runtime import clock
 from shmooze.runtime.patience import Patience
 
@@ -43,11 +44,7 @@ log = logging.getLogger(__name__)
 LogFunction = Callable[[str, str, Any, Any], None]
 
 
-class Stale(ModuleError):
-    """A child on standby is dead or does not respond, so it has not begun."""
-
-
-class Module(Kind):
+class Module(Status):
     """One module. `start` brings it to life. Its owner is told of every change of its state, and
     of every update of its parameters.
     """
@@ -61,64 +58,17 @@ class Module(Kind):
         on_update: Callable[[Module], None] = lambda module: None,
         state: State = State.STARTING,
     ) -> None:
-        self.uid = uid
-        self.state = state
-        self._parameters = Parameters(self.max_parameters_bytes)
-        #: What it reports, by name.
-        self.parameters = self._parameters.values
-        #: The args of `init`.
-        self.args: dict[str, Any] = {}
-        self.restarts = Restarts(
-            self.restart_delay, self.restart_delay_max, self.restart_limit, self.restart_period
-        )
-        #: When it is started again, in seconds since 1970; None: it is not waiting for that.
-        self.next_attempt: float | None = None
-        #: The reason given when it is removed.
-        self.removal = "was removed"
-        #: How and why it ended; None while it lives.
-        self.exit: ExitRecord | None = None
-        self.gone = Event()
-        #: When it was made, by `clock.now`.
-        self.born = clock.now()
+        super().__init__(uid, state)
         self._launcher = launcher
         self._on_change = on_change
         self._on_update = on_update
         self._log = log
-        self._process: Process | None = None
         #: How long it may take to end, from the moment when its removal began.
         self._removal: Patience | None = None
         #: Held while it is launched, since a launcher may take its time.
         self._launching = Semaphore()
         make_channel = type(self).make_channel
         self._channel = make_channel(self.listen_host, self._take_update, self._stream_ended)
-
-    def __repr__(self) -> str:
-        where = f", {self._process.describe()}" if self._process else ""
-        return f"<Module {self.TYPE_STRING} {self.uid[:8]}: {self.state.value}{where}>"
-
-    @property
-    def reason(self) -> str:
-        """Why it ended, in a sentence without its subject; empty while it lives."""
-        return self.exit.reason if self.exit else ""
-
-    @property
-    def failed(self) -> bool:
-        """Whether it ended by a fault."""
-        return self.exit is not None and self.exit.failed
-
-    @property
-    def output(self) -> list[str]:
-        """The last lines of its standard output and error."""
-        return self._process.output if self._process else []
-
-    @property
-    def errors(self) -> list[str]:
-        """The last lines of its standard error."""
-        return self._process.errors if self._process else []
-
-    def usage(self) -> Usage:
-        """What the child and all that it has started use. Raises CommandError where unknown."""
-        return self._process.usage() if self._process else Usage(0.0, 0, 0)
 
     # Life.
 
@@ -258,14 +208,13 @@ class Module(Kind):
         Raises CommandError with the child's words if it refuses. A command that has to wait for
         others is not carried out if its client has left when its turn comes.
         """
-        if self.state is State.WAITING:
-            words = "is waiting: its process is started when its turn comes near"
-            raise CommandError(f"{self.TYPE_STRING} {self.uid} {words}")
         if self.state not in READY:
-            raise CommandError(f"{self.TYPE_STRING} {self.uid} is {self.state.shown}")
+            is_waiting = self.state is State.WAITING
+            hint = ": its process is started when its turn comes near" if is_waiting else ""
+            raise CommandError(f"{self.TYPE_STRING} {self.uid} is {self.state.shown}{hint}")
         try:
-            request = partial(self._channel.request_in_line, is_withdrawn=caller_has_left)
-            return self._request(f"do_{cmd}", args, Patience(self.command_timeout), request)
+            send = partial(self._channel.request_in_line, is_withdrawn=caller_has_left)
+            return self._request(f"do_{cmd}", args, Patience(self.command_timeout), send)
         except Failure as refusal:
             raise CommandError(str(refusal)) from refusal
         except Withdrawn:
@@ -289,50 +238,19 @@ class Module(Kind):
             raise OwnWords(f"refused `{cmd}`: {refusal}") from refusal
 
     def _request(
-        self,
-        cmd: str,
-        args: dict[str, Any] | None,
-        patience: Patience,
-        request: Callable[..., Answer] | None = None,
+        self, cmd: str, args: dict[str, Any] | None, patience: Patience, send: Send | None = None
     ) -> Any:
-        command = {"cmd": cmd} if args is None else {"cmd": cmd, "args": args}
-        try:
-            answer = (request or self._channel.request)(cmd, args, patience)
-        except ModuleError:
-            self._log(self.uid, "queue-module", command, None)
-            raise
-        if answer.success:
-            self._log(self.uid, "queue-module", command, packet.good(answer.result))
-            return answer.result
-        refusal = packet.error(answer.error if answer.error else "no reason given")
-        self._log(self.uid, "queue-module", command, refusal)
-        raise Failure(refusal["error"])
+        write_log = partial(self._log, self.uid, "queue-module")
+        return request(send or self._channel.request, cmd, args, patience, write_log)
 
     # What it reports.
 
     def _take_update(self, update: Update, size: int, count: int) -> None:
-        if isinstance(update, SetParameters):
-            parameters = update.args.parameters
-            self._parameters.merge(parameters, size, count)
-            command = {"cmd": "set_parameters", "args": {"parameters": parameters}}
-        elif isinstance(update, UnsetParameters):
-            names = update.args.parameters
-            self._parameters.remove(names)
-            command = {"cmd": "unset_parameters", "args": {"parameters": names}}
-        elif isinstance(update, Leaving):
-            command = {"cmd": "rm"}
-        elif isinstance(update, Failing):
-            command = {"cmd": "fail", "args": {"text": update.args.text}}
+        command, cause = reports.take(update, size, count, self._parameters)
         self._log(self.uid, "module-instance", command, packet.good())
-        if isinstance(update, Leaving):
-            self._end_as_it_says(EndCause.left())
-        elif isinstance(update, Failing):
-            text = packet.error(f"failed: {update.args.text}")["error"]
-            self._end_as_it_says(EndCause.fault(OwnWords(text)))
-        else:
+        if cause is None:
             self._on_update(self)
-
-    def _end_as_it_says(self, cause: EndCause) -> None:
+            return
         self._end(cause)
         if self.exit is not None:
             self.exit.explain_by(cause)
@@ -347,44 +265,22 @@ class Module(Kind):
 
     def _end(self, cause: EndCause) -> None:
         """Take it off its place, and bring its processes to their end. The first cause counts."""
-        if self.state in (State.ENDING, State.GONE):
+        if self.state in ENDED:
             return
-        is_started = self.state in READY
-        patience = self.natural_death_timeout if cause.grace is Grace.FULL else 0.0
+        is_started, left = self.state in READY, None
         if self._removal is not None:  # whatever comes meanwhile, that is why it ends
             when = "" if is_started else " before it had started"
-            cause, patience = EndCause.removed(f"{self.removal}{when}"), self._removal.left
-        if not is_started and not cause.by_exit:
-            patience = min(patience, self.start_patience)  # it has nothing to tidy up yet
-        # What has not got through `init` may not be fit for `rm`.
-        final_command = "rm" if cause.tell_rm and is_started else None
-        ladder = "rm" if self._channel.final_is_sent else None
-        self.exit = ExitRecord(cause, self.state.shown, ladder)
-        gevent.spawn(self._shut_down, self.exit, patience, final_command)
+            cause, left = EndCause.removed(f"{self.removal}{when}"), self._removal.left
+        means_used = "rm" if self._channel.final_is_sent else None
+        self.exit = ExitRecord(cause, self.state.shown, means_used)
+        gevent.spawn(self._shut_down, self.exit, Ladder.of(self, cause, is_started, left))
         self._move_to(State.ENDING)
 
-    def _shut_down(self, record: ExitRecord, patience: float, final_command: str | None) -> None:
-        is_killed = record.cause.grace is Grace.KILL
+    def _shut_down(self, record: ExitRecord, ladder: Ladder) -> None:
         with self._launching:
             pass  # what comes out of a launch under way is ended as well
-        process = self._process
-        is_running = process is not None and process.exit_status is None
-        if not is_killed:
-            is_told = self._channel.hang_up(final_command)
-            if is_told and is_running and not record.cause.by_exit:
-                record.ladder = "rm"
-        if process is not None:
-            status = None if is_killed else process.wait(max(0, patience))
-            if record.cause.by_exit and status is not None:
-                record.explain_by_exit(status)
-            signal_used = process.end(None if is_killed else self.sigterm_timeout)
-            if signal_used:
-                record.ladder = signal_used
-                log.warning("%r %s; it took %s to end it", self, record.reason, signal_used)
-            record.exited(process.exit_status)
-        self._channel.close()
-        if process is not None:
-            process.close(self.output_timeout)
+        if signal_used := ladder.descend(record, self._channel, self._process):
+            log.warning("%r %s; it took %s to end it", self, record.reason, signal_used)
         record.seconds, record.ended = clock.now() - self.born, clock.time()
         self._move_to(State.GONE)
         self.gone.set()
@@ -394,10 +290,3 @@ class Module(Kind):
         self.state = step(self.state, state)
         log.debug("%r", self)
         self._on_change(self)
-
-
-def fault_of(action: str, bug: BaseException) -> ModuleError:
-    """What clients are told of a module for which something failed that should not fail."""
-    if isinstance(bug, ShmoozeError):
-        return ModuleError(f"failed to {action}: {bug}")
-    return ModuleError(f"hit an internal error in `{action}`; the service's log has details")

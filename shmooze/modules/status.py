@@ -1,0 +1,69 @@
+"""What can be asked of a module without changing it: who it is, what it is doing, how it ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gevent.event import Event
+
+from shmooze.modules.exit import ExitRecord
+from shmooze.modules.kind import Kind
+from shmooze.modules.lifecycle import State
+from shmooze.modules.parameters import Parameters
+from shmooze.modules.restarts import Restarts
+from shmooze.processes.contract import Process, Usage
+from shmooze.runtime import clock
+
+
+class Status(Kind):
+    """The part of a module that everybody may read."""
+
+    def __init__(self, uid: str, state: State) -> None:
+        self.uid = uid
+        self.state = state
+        self._parameters = Parameters(self.max_parameters_bytes)
+        #: What it reports, by name.
+        self.parameters = self._parameters.values
+        #: The args of `init`.
+        self.args: dict[str, Any] = {}
+        self.restarts = Restarts(
+            self.restart_delay, self.restart_delay_max, self.restart_limit, self.restart_period
+        )
+        #: When it is started again, in seconds since 1970; None: it is not waiting for that.
+        self.next_attempt: float | None = None
+        #: The reason given when it is removed.
+        self.removal = "was removed"
+        #: How and why it ended; None while it lives.
+        self.exit: ExitRecord | None = None
+        self.gone = Event()
+        #: When it was made or started, by `clock.now`.
+        self.born = clock.now()
+        self._process: Process | None = None
+
+    def __repr__(self) -> str:
+        where = f", {self._process.describe()}" if self._process else ""
+        return f"<Module {self.TYPE_STRING} {self.uid[:8]}: {self.state.value}{where}>"
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, in a sentence without its subject; empty while it lives."""
+        return self.exit.reason if self.exit else ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended by a fault."""
+        return self.exit is not None and self.exit.failed
+
+    @property
+    def output(self) -> list[str]:
+        """The last lines of its standard output and error."""
+        return self._process.output if self._process else []
+
+    @property
+    def errors(self) -> list[str]:
+        """The last lines of its standard error."""
+        return self._process.errors if self._process else []
+
+    def usage(self) -> Usage:
+        """What the child and all that it has started use. Raises CommandError where unknown."""
+        return self._process.usage() if self._process else Usage(0.0, 0, 0)
