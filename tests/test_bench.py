@@ -1,4 +1,4 @@
-"""The gate of scripts/bench: what counts as a fall, and what is noise."""
+"""The gate of scripts/bench: which results count as a regression, and which as noise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Pair = tuple[float, float]
 
 
 def nothing(_lab: object) -> Iterator[Pair]:
-    raise AssertionError("it is not measured here")
+    raise AssertionError("these tests measure nothing")
 
 
 RATE = Row("rate", "work", "other", 1, HIGHER, "/s", nothing)
@@ -25,7 +25,7 @@ MORE = Row("more", "work", "other", 1, LOWER, "ms", nothing, difference=True)
 
 @pytest.fixture(autouse=True)
 def baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A baseline of half, of twice, and of half of theirs more."""
+    """A baseline: a ratio of 0.5, a ratio of 2, and a difference of half of theirs."""
     file = tmp_path / "baseline.json"
     monkeypatch.setattr(gate, "BASELINE", file)
     gate.save(
@@ -38,12 +38,12 @@ def baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_what_is_saved_is_typical(baseline: Path) -> None:
+def test_baseline_saves_the_median_ratio(baseline: Path) -> None:
     assert json.loads(baseline.read_text()) == {"rate": 0.5, "time": 2, "more": 0.5}
 
 
 @pytest.mark.parametrize(
-    ("row", "pairs", "has_fallen"),
+    ("row", "pairs", "is_regression"),
     [
         (RATE, [(26, 100)], False),
         (RATE, [(24, 100)], True),
@@ -56,10 +56,12 @@ def test_what_is_saved_is_typical(baseline: Path) -> None:
         (MORE, [(190, 100)], False),
     ],
 )
-def test_half_as_good_at_its_best_is_a_fall(row: Row, pairs: list[Pair], has_fallen: bool) -> None:
-    fallen = gate.fallen([Result(row, pairs)])
-    assert [result.row for result, _ in fallen] == ([row] if has_fallen else [])
-    assert all(words.startswith(f"{row.name}: work: ") for _, words in fallen)
+def test_best_result_twice_as_bad_as_the_baseline_is_a_regression(
+    row: Row, pairs: list[Pair], is_regression: bool
+) -> None:
+    found = gate.regressions([Result(row, pairs)])
+    assert [result.row for result, _ in found] == ([row] if is_regression else [])
+    assert all(line.startswith(f"{row.name}: work: ") for _, line in found)
 
 
 def test_every_quick_row_has_a_baseline() -> None:
@@ -69,24 +71,24 @@ def test_every_quick_row_has_a_baseline() -> None:
     }
 
 
-def test_a_limit_has_to_be_met_besides_the_goal() -> None:
+def test_row_with_a_limit_must_meet_both_limit_and_goal() -> None:
     row = Row("both", "work", "other", 0.5, LOWER, "ms", nothing, limit=4)
     assert Result(row, [(3, 10)]).met
     assert not Result(row, [(5, 100)]).met
     assert not Result(row, [(3, 5)]).met
 
 
-def test_several_runs_count_as_one_with_more_repeats() -> None:
+def test_several_runs_are_combined_into_one_with_more_repeats() -> None:
     (row,) = [row for row in program.TABLE if row.name == "add"]
     runs = [
         {"machine": {}, "skipped": {}, "growth": [], "rows": [report.figures(Result(row, pairs))]}
         for pairs in ([(1.0, 1.0)], [(2.0, 1.0)], [(9.0, 1.0)])
     ]
-    (merged,) = report.together(runs)["rows"]
+    (merged,) = report.combine(runs)["rows"]
     assert (merged["ratio"], merged["lowest"], merged["highest"]) == (2, 1, 9)
 
 
-def test_the_picture_has_all_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_chart_shows_every_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from bench import plot
 

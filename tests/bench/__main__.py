@@ -1,4 +1,4 @@
-"""What scripts/bench runs: measure the rows of the table, print them, compare or keep them."""
+"""Measure the rows of the table of benchmarks; print, save or compare the results."""
 
 from __future__ import annotations
 
@@ -33,31 +33,40 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="only rows that need neither 1.2.4 nor wrk; fail if one has fallen by half",
+        help="only rows that need neither 1.2.4 nor wrk; fail if a ratio has become twice as bad",
     )
-    parser.add_argument("--save", action="store_true", help="with --quick: make it the baseline")
-    parser.add_argument("--only", action="append", metavar="NAME", help="a row; may be repeated")
-    parser.add_argument("--repeats", type=int, metavar="N", help="pairs for each row: 5, quick 3")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.add_argument(
+        "--save", action="store_true", help="with --quick: save the ratios as the baseline"
+    )
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="measure this row; may be repeated"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        metavar="N",
+        help="measurements per row (default: 5, or 3 with --quick)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
     parser.add_argument("--plot", action="store_true", help=f"write {PICTURE.relative_to(ROOT)}")
     parser.add_argument(
         "--read",
         type=Path,
         action="append",
         metavar="FILE",
-        help="figures of --json, and no new ones; those of several runs together, if repeated",
+        help="measure nothing; show the results in this file, or of several files combined",
     )
-    parser.add_argument("--list", action="store_true", help="only say what rows there are")
+    parser.add_argument("--list", action="store_true", help="list the rows and exit")
     chosen = parser.parse_args()
     chosen.repeats = chosen.repeats or (3 if chosen.quick else 5)
     names = {each.name for each in (*TABLE, *GROWTHS)}
     if unknown := set(chosen.only or ()) - names:
-        parser.error(f"no row {', '.join(unknown)}; there are {', '.join(sorted(names))}")
+        parser.error(f"unknown row: {', '.join(unknown)}; known: {', '.join(sorted(names))}")
     return chosen
 
 
-def say(words: str) -> None:
-    print(f"bench: {words}", file=sys.stderr, flush=True)
+def say(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 class Bench:
@@ -71,30 +80,30 @@ class Bench:
         self.failed = False
 
     def measure(self, row: Row) -> None:
-        say(f"{row.name}: {row.work}, beside {row.beside}")
-        with self._excuses(row.name):
+        say(f"{row.name}: {row.work}, compared with {row.versus}")
+        with self._errors_recorded(row.name):
             self.results.append(row.measure(self._lab, self._repeats))
 
     def measure_again(self, results: list[Result]) -> None:
-        """Measure rows once more that look bad: something else may have been in the way."""
+        """Measure rows that look bad once more: the machine may have been busy."""
         for result in results:
-            say(f"{result.row.name}: once more")
+            say(f"{result.row.name}: measuring again")
             again = result.row.measure(self._lab, self._repeats)
             result.pairs.extend(again.pairs)
 
     def grow(self, growth: Growth) -> None:
-        say(f"{growth.name}: with more and more {growth.grows}")
-        with self._excuses(growth.name):
+        say(f"{growth.name}: with increasing numbers of {growth.grows}")
+        with self._errors_recorded(growth.name):
             found = list(growth.figures(self._lab, NUMBERS))
             self.growths.extend(report.growth_figures(growth, NUMBERS, found))
 
     @contextmanager
-    def _excuses(self, name: str) -> Iterator[None]:
-        """One row that cannot be measured must not cost those that can."""
+    def _errors_recorded(self, name: str) -> Iterator[None]:
+        """Go on with the other rows if one cannot be measured."""
         try:
             yield
-        except Skip as missing:
-            self.skipped[name] = str(missing)
+        except Skip as reason:
+            self.skipped[name] = str(reason)
         except Exception:
             traceback.print_exc()
             self.failed = True
@@ -122,7 +131,7 @@ def measure(chosen: argparse.Namespace) -> Bench:
         for row in filter(is_chosen, TABLE):
             bench.measure(row)
         if chosen.quick and not chosen.save:
-            bench.measure_again([result for result, _ in gate.fallen(bench.results)])
+            bench.measure_again([result for result, _ in gate.regressions(bench.results)])
         for growth in filter(is_chosen, GROWTHS):
             bench.grow(growth)
     return bench
@@ -132,7 +141,7 @@ def main() -> int:
     chosen = arguments()
     if chosen.list:
         for row in TABLE:
-            print(f"{row.name:17} {row.work}, beside {row.beside}")
+            print(f"{row.name:17} {row.work}, compared with {row.versus}")
         for growth in GROWTHS:
             print(f"{growth.name:17} {'; '.join(growth.works)}")
         return 0
@@ -140,7 +149,7 @@ def main() -> int:
     if bench:
         run = bench.run()
     else:
-        run = report.together([json.loads(file.read_text()) for file in chosen.read])
+        run = report.combine([json.loads(file.read_text()) for file in chosen.read])
     print(report.tables(run))
     if chosen.json:
         chosen.json.write_text(json.dumps(run, indent=1) + "\n")
@@ -154,11 +163,11 @@ def main() -> int:
 
 
 def is_passed(bench: Bench, save: bool) -> bool:
-    """The gate: one line for each row that has fallen by half. With `save` it is set anew."""
+    """Apply the gate: print a line for each regression. With `save`, set a new baseline instead."""
     if save:
         gate.save(bench.results)
         return True
-    worse = gate.fallen(bench.results)
+    worse = gate.regressions(bench.results)
     for _, line in worse:
         say(line)
     return not worse

@@ -1,8 +1,8 @@
-"""What the console costs a browser while many modules change all the time.
+"""CPU time that the console takes in a browser while many modules change all the time.
 
-Chromium's own timeline is read: the tasks of the page's main thread, scripts, layout and painting
-in them. A frame is smooth if none takes longer than 16 ms. It is the CPU time of the thread that
-counts, since modules, services and the other half of the browser share this machine with it.
+Reads Chromium's timeline: the tasks of the page's main thread, which run scripts, layout and
+painting. Scrolling is smooth if no task takes longer than a frame of 16 ms. Tasks are measured in
+CPU time of the thread, since modules, services and the rest of the browser share the machine.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ FRAME = 16.0  # ms
 
 
 def timeline(session: CDPSession, page: Page, seconds: float) -> list[dict[str, Any]]:
-    """The events of Chromium's timeline during some seconds."""
-    found: list[dict[str, Any]] = []
-    over: list[bool] = []
-    session.on("Tracing.dataCollected", lambda part: found.extend(part["value"]))
-    session.on("Tracing.tracingComplete", lambda _: over.append(True))
+    """Record Chromium's timeline for some seconds and return its events."""
+    events: list[dict[str, Any]] = []
+    complete: list[bool] = []
+    session.on("Tracing.dataCollected", lambda part: events.extend(part["value"]))
+    session.on("Tracing.tracingComplete", lambda _: complete.append(True))
     categories = "devtools.timeline,disabled-by-default-devtools.timeline,__metadata"
     session.send("Tracing.start", {"traceConfig": {"includedCategories": categories.split(",")}})
     page.wait_for_timeout(seconds * 1000)
     session.send("Tracing.end")
-    while not over:
+    while not complete:
         page.wait_for_timeout(50)
-    return found
+    return events
 
 
 def tasks(events: list[dict[str, Any]]) -> list[float]:
-    """The milliseconds of each task of the page's main thread, the longest last."""
+    """The CPU milliseconds of each task of the page's main thread, sorted."""
     (main,) = {
         (event["pid"], event["tid"]) for event in events if event["name"] == "FireAnimationFrame"
     }
@@ -51,7 +51,7 @@ def tasks(events: list[dict[str, Any]]) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--modules", type=int, default=200)
-    parser.add_argument("--rate", type=float, default=5.0, help="changes of each in a second")
+    parser.add_argument("--rate", type=float, default=5.0, help="changes of each module per second")
     parser.add_argument("--seconds", type=float, default=10.0)
     chosen = parser.parse_args()
     types = {"metronome": {"process": child("metronome", str(chosen.rate))}}
@@ -73,14 +73,14 @@ def main() -> None:
         finally:
             site.close()
     busy = sum(found) / (10 * chosen.seconds)
-    late = sum(each > FRAME for each in found)
+    long = sum(each > FRAME for each in found)
     print(
-        f"{chosen.modules} modules, each changed {chosen.rate:g} times a second,"
+        f"{chosen.modules} modules, {chosen.rate:g} changes each per second,"
         f" for {chosen.seconds:g} s"
     )
-    print(f"the page's main thread: {busy:.0f} % busy, {len(found)} tasks")
-    print(f"the longest: {', '.join(f'{each:.1f}' for each in found[-5:])} ms")
-    print(f"longer than a frame of {FRAME:g} ms: {late}")
+    print(f"main thread of the page: {busy:.0f} % busy, {len(found)} tasks")
+    print(f"longest tasks: {', '.join(f'{each:.1f}' for each in found[-5:])} ms")
+    print(f"tasks longer than a frame ({FRAME:g} ms): {long}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Latency of a healthy client with and without a crowd at the gateway, in one run, in turn.
+"""Latency of a client with and without a crowd of other clients at the gateway, measured in turn.
 
-The crowd: half of it says nothing, half of it sends its header a byte now and then; whoever is
-hung up on comes again. Prints median and 99th percentile in milliseconds and their ratios.
+Half of the crowd sends nothing; the other half sends a header one byte at a time and reconnects
+when its connection is closed. Prints median and 99th percentile in milliseconds and their ratios.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PACKET = '{"cmd": "pool"}'
 
 
 def measure(port: int, requests: int) -> dict[str, list[float]]:
-    """Milliseconds of commands on a kept connection, and each on a new one, in turn."""
+    """Latencies of commands on a keep-alive connection and on new ones, in milliseconds."""
     kept = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     times: dict[str, list[float]] = {"kept": [], "new": []}
     for number in range(requests):
@@ -41,7 +41,7 @@ def measure(port: int, requests: int) -> dict[str, list[float]]:
 
 
 class Crowd:
-    """Many clients that are no use, for as long as the `with` lasts."""
+    """Many idle and slow clients, as a context manager."""
 
     def __init__(self, port: int, size: int) -> None:
         self._port, self._size = port, size
@@ -66,7 +66,7 @@ class Crowd:
         header = itertools.cycle(b"POST /pool HTTP/1.1\r\nHost: localhost\r\nX: yyyyyyyyyyyyyyyy")
         slow = range(0, self._size, 2)
         for number in itertools.cycle(slow):
-            if self._over.wait(2 / len(slow)):  # each of them sends a byte every two seconds
+            if self._over.wait(2 / len(slow)):  # each sends a byte every two seconds
                 return
             try:
                 self._all[number].send(bytes([next(header)]))
@@ -78,7 +78,7 @@ class Crowd:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=1000)
-    parser.add_argument("--requests", type=int, default=1000, help="in each repeat")
+    parser.add_argument("--requests", type=int, default=1000, help="per repeat")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     allow_files()
@@ -92,7 +92,7 @@ def main() -> None:
             for _ in range(arguments.repeats):
                 add(found.alone, measure(port, arguments.requests))
                 with Crowd(port, arguments.clients):
-                    add(found.beside, measure(port, arguments.requests))
+                    add(found.loaded, measure(port, arguments.requests))
         finally:
             site.close()
     print(found.show())

@@ -1,4 +1,4 @@
-"""Where it is measured: applications of ours and of 1.2.4, each for as long as a `with` lasts."""
+"""Applications to measure: of this version and of 1.2.4, as context managers."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from support import PATIENCE, ROOT, Reply, Site, keep_alive
 from bench.row import Skip
 
 CHILDREN = Path(__file__).resolve().parent / "children"
-#: What is fetched and compiled once, and the logs of applications that are measured: not in memory.
+#: Downloads and compiled files, kept between runs, and the folders of measured applications.
 CACHE = ROOT / ".bench"
 
-#: What 1.2.4 needs, in the last versions that it runs with.
+#: 1.2.4, and the last versions of its dependencies that it runs with.
 OLD = ["shmooze==1.2.4"]
 OLD_NEEDS = ["tornado==4.5.3", "toro==1.0.1", "werkzeug==0.16.1", "setuptools==44.1.1"]
 
 
-#: A module type: its program, or its section of the settings.
+#: A module type: its argv, or its section of the settings.
 Type = list[str] | dict[str, Any]
 
 
 class OldSite(Site):
-    """The same as Site for an application of 1.2.4, whose services speak a line of JSON."""
+    """A Site that runs 1.2.4, whose services take one line of JSON over TCP."""
 
     def direct(self, service: str, packet: Any, **_: Any) -> Reply:
         with socket.create_connection(("127.0.0.1", self.ports[service]), PATIENCE) as connection:
@@ -48,31 +48,31 @@ class OldSite(Site):
         return answer.get("result")
 
     def close(self) -> None:
-        """Stop everything. It may leave children behind, unlike ours; they end here."""
+        """Stop everything, and kill the children that 1.2.4 may leave behind."""
         self.stop()
         for pid in self.survivors():
             os.kill(pid, 9)
 
 
 class Lab:
-    """Makes what rows measure. `quick` is for those who take less time and larger errors."""
+    """Makes what the rows measure. `quick` takes less time and is less precise."""
 
     def __init__(self, folder: Path, quick: bool = False) -> None:
         self.folder = folder
         self.quick = quick
-        #: Seconds that one side of a repeat takes, where that can be chosen.
+        #: Seconds of load for each measurement by `wrk`.
         self.seconds = 0.5 if quick else 2.0
 
     @contextmanager
     def ours(self, *services: str, wsgi_workers: int = 1, **types: Type) -> Iterator[Site]:
-        """A running application; `types` are its module types: programs, or all of a section."""
+        """Run an application with these services and module types."""
         settings = {"wsgi_workers": wsgi_workers, **_sections(services, types)}
         with self._running(Site(self._new_folder(), services, settings)) as site:
             yield site
 
     @contextmanager
     def old(self, *services: str, **types: Type) -> Iterator[OldSite]:
-        """The same application with 1.2.4. Raises Skip where it cannot be installed."""
+        """Run the same application with 1.2.4. Raises Skip if it cannot be installed."""
         python, packages = old_python(), old_packages()
         programs = {name: [python, str(CHILDREN / "old.py"), name] for name in services}
         folder = self._new_folder()
@@ -99,7 +99,7 @@ class Lab:
 
 def _sections(services: tuple[str, ...], types: dict[str, Type]) -> dict[str, Any]:
     sections = {
-        name: what if isinstance(what, dict) else {"process": what} for name, what in types.items()
+        name: kind if isinstance(kind, dict) else {"process": kind} for name, kind in types.items()
     }
     modules = {"modules": sections}
     return {
@@ -110,7 +110,7 @@ def _sections(services: tuple[str, ...], types: dict[str, Type]) -> dict[str, An
 
 
 class Asker:
-    """A kept connection to one port, over which commands are sent; for measuring."""
+    """Sends commands to one port over a keep-alive connection."""
 
     def __init__(self, port: int, path: str = "/") -> None:
         self._connection = keep_alive(port)
@@ -131,11 +131,11 @@ class Asker:
 
 
 def add_many(site: Site, service: str, count: int, **add: Any) -> list[str]:
-    """Add so many modules, some at a time; their uids."""
+    """Add modules, 20 at a time, and return their uids."""
     uids: list[str] = []
     while len(uids) < count:
-        some = min(20, count - len(uids))
-        answers = site.direct(service, some * [{"cmd": "add", "args": add}]).json
+        batch = min(20, count - len(uids))
+        answers = site.direct(service, batch * [{"cmd": "add", "args": add}]).json
         assert all(answer["success"] for answer in answers), answers
         uids += [answer["result"]["uid"] for answer in answers]
     return uids
@@ -147,20 +147,20 @@ def child(name: str, *arguments: str) -> list[str]:
 
 
 def own_processes(site: Site) -> list[psutil.Process]:
-    """Of each service its processes, guardians included; of those before any module is added."""
+    """The processes of the services, guardians included. Call it before modules are added."""
     roots = [psutil.Process(process.pid) for process in site.processes.values()]
     return [each for root in roots for each in (root, *root.children(recursive=True))]
 
 
 def cpu_ms(processes: list[psutil.Process]) -> float:
-    """Milliseconds of CPU time that processes, with all their threads, have taken so far."""
+    """CPU time that these processes have used so far, in milliseconds."""
     tasks = [task for each in processes for task in Path(f"/proc/{each.pid}/task").iterdir()]
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
 @contextmanager
 def process_of(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with pipes for its standard input and output; it is killed at the end."""
+    """Run a process with pipes for standard input and output, and kill it at the end."""
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     try:
         yield process
@@ -170,14 +170,14 @@ def process_of(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def allow_files() -> None:
-    """As many open files as may be, for this program and those that it starts."""
+    """Raise the limit on open files as far as allowed, for this process and its children."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @cache
 def quiet() -> list[str]:
-    """The argv of the smallest module that there is, in C."""
+    """The argv of a minimal module, written in C and compiled on first use."""
     source, program = CHILDREN / "quiet.c", CACHE / "quiet"
     if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
         return [str(program)]
@@ -189,7 +189,7 @@ def quiet() -> list[str]:
 
 @cache
 def old_python() -> str:
-    """Python 2.7: the one that PYTHON27 names, or python2.7."""
+    """The command of Python 2.7: the variable PYTHON27, or python2.7."""
     python = os.environ.get("PYTHON27", "python2.7")
     try:
         subprocess.run([python, "-m", "pip", "--version"], check=True, capture_output=True)
@@ -200,7 +200,7 @@ def old_python() -> str:
 
 @cache
 def old_packages() -> Path:
-    """The folder with 1.2.4 and what it needs, for PYTHONPATH."""
+    """The folder with 1.2.4 and its dependencies, for PYTHONPATH."""
     folder = CACHE / "shmooze-1.2.4"
     if not folder.exists():
         print("bench: installing shmooze 1.2.4 into .bench (once)", file=sys.stderr)
@@ -212,9 +212,9 @@ def old_packages() -> Path:
     return folder
 
 
-def _install(folder: Path, what: list[str], *options: str) -> None:
+def _install(folder: Path, packages: list[str], *options: str) -> None:
     pip = [old_python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run([*pip, *options, "--target", str(folder), *what], capture_output=True)
+    done = subprocess.run([*pip, *options, "--target", str(folder), *packages], capture_output=True)
     if done.returncode:
         sys.stderr.write(done.stderr.decode(errors="replace"))
         raise Skip("1.2.4 cannot be installed")

@@ -1,28 +1,28 @@
-"""Times of work with and without something beside it, and how they are shown."""
+"""Latencies with and without other load, and a table of them."""
 
 from __future__ import annotations
 
 import statistics
 from collections import defaultdict
 
-#: Milliseconds of each kind of work.
+#: Latencies in milliseconds, by kind of work.
 Times = dict[str, list[float]]
 
 
 class Comparison:
-    """Times of some kinds of work, measured alone and beside something, in turn."""
+    """Latencies of several kinds of work, measured in turn without and with other load."""
 
     def __init__(self) -> None:
         self.alone: Times = defaultdict(list)
-        self.beside: Times = defaultdict(list)
+        self.loaded: Times = defaultdict(list)
 
     def show(self) -> str:
-        """Median and 99th percentile of both, in milliseconds, and their ratios."""
-        head = f"{'ms':12} {'alone p50':>10} {'p99':>8} {'beside p50':>11} {'p99':>8}"
+        """A table of medians and 99th percentiles in milliseconds, and their ratios."""
+        head = f"{'ms':12} {'alone p50':>10} {'p99':>8} {'loaded p50':>11} {'p99':>8}"
         lines = [f"{head} {'ratio p50':>10} {'p99':>6}"]
         for kind, times in self.alone.items():
             a50, a99 = _percentiles(times)
-            b50, b99 = _percentiles(self.beside[kind])
+            b50, b99 = _percentiles(self.loaded[kind])
             figures = f"{kind:12} {a50:10.2f} {a99:8.2f} {b50:11.2f} {b99:8.2f}"
             lines.append(f"{figures} {b50 / a50:10.2f} {b99 / a99:6.2f}")
         return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Rows of starts and ends of modules."""
+"""Rows: starting and removing modules."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from bench.lab import Asker, Lab, Site, add_many, child
 from bench.row import LOWER, row
 
-#: Modules that are added, or removed, for one figure: that of the fastest, which had a core.
+#: Modules added or removed for one measurement, which is the fastest of them.
 COUNT = 10
-#: Seconds for one to end, which is nobody's concern but takes a core.
+#: Seconds in which a removed module ends: that takes CPU time and is not to be measured.
 PAUSE = 0.05
 
 
@@ -21,7 +21,7 @@ def ms(since: float) -> float:
 
 
 def add_ms(ask: Asker, kind: str = "polite") -> float:
-    """Milliseconds until `add` is answered; of a kind with standby, when one is ready."""
+    """Milliseconds until `add` is answered. For type `ready`, waits for a standby child first."""
     times = []
     for _ in range(COUNT):
         while kind == "ready" and not ask("standby_available")[kind]["available"]:
@@ -35,7 +35,7 @@ def add_ms(ask: Asker, kind: str = "polite") -> float:
 
 
 def bare_start_ms() -> float:
-    """Milliseconds until a child that is just started has connected twice."""
+    """Milliseconds from starting a child until both of its connections are accepted."""
     times = []
     for _ in range(COUNT):
         begin = time.perf_counter()
@@ -45,7 +45,7 @@ def bare_start_ms() -> float:
         connections = [each.accept()[0] for each in listeners]
         times.append(ms(begin))
         for each in (*connections, *listeners):
-            each.close()  # which ends the child
+            each.close()  # ends the child
         process.wait()
         time.sleep(PAUSE)
     return min(times)
@@ -53,14 +53,14 @@ def bare_start_ms() -> float:
 
 @row(
     "add",
-    "`add` until answered, cold",
-    beside="bare Popen until connected",
+    "`add` until answered, cold start",
+    versus="plain Popen until connected",
     goal=1.15,
     better=LOWER,
     unit="ms",
     quick=True,
 )
-def add_beside_popen(lab: Lab) -> Iterator[tuple[float, float]]:
+def add_versus_popen(lab: Lab) -> Iterator[tuple[float, float]]:
     with lab.ours("pool", polite=child("polite")) as site:
         ask = Asker(site.ports["pool"])
         while True:
@@ -70,7 +70,7 @@ def add_beside_popen(lab: Lab) -> Iterator[tuple[float, float]]:
 @row(
     "standby",
     "`add` with a standby child",
-    beside="cold",
+    versus="cold start",
     goal=0.1,
     better=LOWER,
     unit="ms",
@@ -99,12 +99,12 @@ def rm_ms(site: Site) -> float:
 @row(
     "rm",
     "`rm` until answered, polite child",
-    beside="1.2.4",
+    versus="1.2.4",
     goal=1,
     better=LOWER,
     unit="ms",
 )
-def rm_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
+def rm_versus_old(lab: Lab) -> Iterator[tuple[float, float]]:
     polite = child("polite")
     with lab.old("pool", polite=polite) as old, lab.ours("pool", polite=polite) as ours:
         while True:

@@ -1,4 +1,4 @@
-"""Rows of requests: many clients, and one, by wrk."""
+"""Rows: requests by many clients or one, with wrk."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MODULES = 5
 
 
 def wrk(site: Site, service: str, packet: Any, clients: int, seconds: float) -> dict[str, float]:
-    """Requests a second (`rate`) and their median in milliseconds (`p50`), of restless clients.
+    """Load a service with wrk: requests a second (`rate`) and median latency in ms (`p50`).
 
-    `service` is the path at the gateway; with a colon before, the service itself is asked.
-    Without a packet it is a GET.
+    `service` is the path at the gateway; a leading colon sends requests to the service itself.
+    Without a packet the requests are GETs.
     """
     if shutil.which("wrk") is None:
         raise Skip("no wrk")
@@ -41,7 +41,7 @@ def wrk(site: Site, service: str, packet: Any, clients: int, seconds: float) -> 
 
 
 def in_turn(lab: Lab, measure: Callable[[Site], float]) -> Iterator[tuple[float, float]]:
-    """A figure of ours and of 1.2.4's application, each a gateway and a queue of five."""
+    """Measure this version and 1.2.4 in turn, each with a gateway and a queue of five modules."""
     with (
         lab.old("wsgi", "queue", quiet=quiet()) as old,
         lab.ours("wsgi", "queue", quiet=quiet()) as ours,
@@ -58,7 +58,7 @@ QUEUE = {"cmd": "queue"}
 @row(
     "queue-32",
     "`queue` through the gateway, 32 clients",
-    beside="1.2.4",
+    versus="1.2.4",
     goal=3,
     better=HIGHER,
     unit="/s",
@@ -70,12 +70,12 @@ def queue_by_32_clients(lab: Lab) -> Iterator[tuple[float, float]]:
 @row(
     "gateway",
     "`queue` through the gateway, 32 clients",
-    beside="the service asked directly",
+    versus="requests to the service itself",
     goal=0.6,
     better=HIGHER,
     unit="/s",
 )
-def gateway_beside_service(lab: Lab) -> Iterator[tuple[float, float]]:
+def gateway_versus_service(lab: Lab) -> Iterator[tuple[float, float]]:
     with lab.ours("wsgi", "queue", quiet=quiet()) as site:
         add_many(site, "queue", MODULES, type="quiet")
         while True:
@@ -86,7 +86,7 @@ def gateway_beside_service(lab: Lab) -> Iterator[tuple[float, float]]:
 @row(
     "queue-1",
     "`queue` through the gateway, 1 client, p50",
-    beside="1.2.4",
+    versus="1.2.4",
     goal=0.6,
     better=LOWER,
     unit="ms",
@@ -98,7 +98,7 @@ def queue_by_one_client(lab: Lab) -> Iterator[tuple[float, float]]:
 @row(
     "tell-32",
     "`tell_module` through the gateway, 32 clients",
-    beside="1.2.4",
+    versus="1.2.4",
     goal=10,
     better=HIGHER,
     unit="/s",
@@ -117,7 +117,7 @@ def median_ms(count: int, work: Callable[[], Any]) -> float:
 
 
 def times_ms(count: int, work: Callable[[], Any]) -> list[float]:
-    """Milliseconds of work that is done so many times."""
+    """Do `work` so many times; return the milliseconds of each."""
     times = []
     for _ in range(count):
         begin = time.perf_counter()
@@ -128,14 +128,14 @@ def times_ms(count: int, work: Callable[[], Any]) -> list[float]:
 
 @row(
     "service",
-    "`queue` asked of the service, 1 client, p50",
-    beside="a stock gevent server, empty app",
+    "`queue` from the service itself, 1 client, p50",
+    versus="a stock gevent server, empty app",
     goal=2,
     better=LOWER,
     unit="ms",
     quick=True,
 )
-def service_beside_bare_server(lab: Lab) -> Iterator[tuple[float, float]]:
+def service_versus_bare_server(lab: Lab) -> Iterator[tuple[float, float]]:
     body = json.dumps(QUEUE).encode()
     with lab.ours("queue", quiet=quiet()) as site, process_of(child("bare_server")) as bare:
         add_many(site, "queue", MODULES, type="quiet")
@@ -148,12 +148,12 @@ def service_beside_bare_server(lab: Lab) -> Iterator[tuple[float, float]]:
 @row(
     "workers",
     "`settings.json` from a gateway of 2 workers, 32 clients",
-    beside="1 worker",
+    versus="1 worker",
     goal=1.2,
     better=HIGHER,
     unit="/s",
 )
-def two_workers_beside_one(lab: Lab) -> Iterator[tuple[float, float]]:
+def two_workers_versus_one(lab: Lab) -> Iterator[tuple[float, float]]:
     with lab.ours("wsgi", wsgi_workers=2) as two, lab.ours("wsgi") as one:
         while True:
             ours, theirs = (
@@ -167,5 +167,5 @@ def requests_of_many_clients(lab: Lab, numbers: tuple[int, ...]) -> Iterator[tup
     with lab.ours("wsgi", "queue", quiet=quiet()) as site:
         add_many(site, "queue", MODULES, type="quiet")
         for number in numbers:
-            # Twice as long as else: to connect a thousand takes a while.
+            # Twice as long as usual: connecting a thousand clients takes a while.
             yield (1000 * number / wrk(site, "queue", QUEUE, number, 2 * lab.seconds)["rate"],)

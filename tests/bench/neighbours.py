@@ -1,7 +1,8 @@
-"""Latency of healthy work with and without bad neighbours, in one run, each round in turn.
+"""Latency of commands with and without misbehaving modules in the same pool, measured in turn.
 
-The neighbours: a module that hangs in a command, deaf ones that are being ended all the time, and
-one that floods updates. Prints median and 99th percentile in milliseconds and their ratios.
+One of them hangs in a command, one floods the service with updates, and others that ignore `rm` and
+SIGTERM are added and removed all the time. Prints median and 99th percentile in milliseconds and
+their ratios.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PATIENCE = {"natural_death_timeout": 1, "sigterm_timeout": 1}
 
 
 def measure(port: int, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each kind of work, done in turn."""
+    """Latencies of several commands, in turn, in milliseconds."""
     ask = Asker(port)
     uid = ask("add", type="quick")["uid"]
     times: dict[str, list[float]] = {"tell_module": [], "pool": [], "add": [], "rm": []}
@@ -45,7 +46,7 @@ def measure(port: int, rounds: int) -> dict[str, list[float]]:
 
 
 class Neighbours:
-    """The bad ones, for as long as the `with` lasts."""
+    """The misbehaving modules, as a context manager."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -72,7 +73,7 @@ class Neighbours:
         try:
             Asker(self._port)("tell_module", uid=self._hung, cmd="hang")
         except AssertionError:
-            pass  # it is removed before it answers
+            pass  # the module is removed before it answers
 
     def _end_deaf_ones(self) -> None:
         ask = Asker(self._port)
@@ -82,7 +83,7 @@ class Neighbours:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=40, help="of each kind, in each repeat")
+    parser.add_argument("--rounds", type=int, default=40, help="rounds of commands per repeat")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     kinds = {
@@ -99,7 +100,7 @@ def main() -> None:
             for _ in range(arguments.repeats):
                 add(found.alone, measure(port, arguments.rounds))
                 with Neighbours(port):
-                    add(found.beside, measure(port, arguments.rounds))
+                    add(found.loaded, measure(port, arguments.rounds))
         finally:
             site.close()
     print(found.show())

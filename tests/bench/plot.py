@@ -1,4 +1,4 @@
-"""The picture of a run: ratios beside their goals, and how things grow."""
+"""A chart of a run: ratios compared with their goals, and growth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GOOD, BAD, PLAIN = "#2a7f62", "#c0392b", "#555555"
 
 
 def draw(run: Figures, file: Path) -> None:
-    """Write a run as PNG."""
+    """Draw a run as a PNG file."""
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(14, 6.5), dpi=110, gridspec_kw={"width_ratios": [3, 2]}
     )
@@ -30,13 +30,13 @@ def draw(run: Figures, file: Path) -> None:
 
 
 def _score(row: Figures, ratio: float) -> float:
-    """How many times as good as its goal a ratio is, or what ours is more."""
+    """How many times better than its goal a ratio or difference is."""
     ratio = max(ratio, 1e-6)
     return ratio / row["goal"] if row["better"] == HIGHER else row["goal"] / ratio
 
 
 def _draw_ratios(axes: Axes, rows: list[Figures]) -> None:
-    axes.set_title("How many times as good as the goal (median, and all repeats)")
+    axes.set_title("Times better than the goal (median and range of all repeats)")
     for place, row in enumerate(reversed(rows)):
         colour = GOOD if row["met"] else BAD
         worst, best = sorted(_score(row, row[each]) for each in ("lowest", "highest"))
@@ -55,7 +55,10 @@ def _draw_ratios(axes: Axes, rows: list[Figures]) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(
         range(len(rows)),
-        [f"{row['work']}\nbeside {row['beside']}".replace("`", "") for row in reversed(rows)],
+        [
+            f"{row['work']}\ncompared with {row['versus']}".replace("`", "")
+            for row in reversed(rows)
+        ],
         fontsize=8,
     )
     axes.margins(0.08)
@@ -64,7 +67,7 @@ def _draw_ratios(axes: Axes, rows: list[Figures]) -> None:
 
 
 def _draw_growth(axes: Axes, growths: list[Figures]) -> None:
-    axes.set_title("How each grows (dotted: linear)")
+    axes.set_title("Growth (dotted: linear)")
     for each in growths:
         label = each["work"].replace("`", "")
         (line,) = axes.plot(each["numbers"], each["figures"], "o-", label=label)

@@ -1,5 +1,5 @@
--- For wrk: send its argument, if there is one, by POST, as JSON; print requests a second and the
--- median, in ms.
+-- For wrk: POST the optional argument as JSON, and print requests per second and median latency
+-- in ms.
 init = function(arguments)
     if arguments[1] then
         wrk.method = "POST"

@@ -1,4 +1,4 @@
-"""What is written of a run: JSON first, and from that the tables and the plot."""
+"""Reports of a run: figures for JSON, and from these the tables."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 
 from bench.row import HIGHER, TABLE, Growth, Result
 
-#: What `row` says of a row, and a run of it.
+#: The figures of a row, of a growth or of a whole run, as they are written to JSON.
 Figures = dict[str, Any]
 
-#: Worse than linear is what takes over so many times as long for ten times as much; there is noise.
+#: Growth is linear if ten times as much takes at most this many times as long. Allows for noise.
 LINEAR = 12.0
 
 
 def machine() -> Figures:
-    """What figures depend on."""
+    """The machine and versions that the figures depend on."""
     packages = {name: version(name) for name in ("gevent", "msgspec", "httptools", "bottle")}
     load = round(os.getloadavg()[0], 2)
     return {
@@ -36,7 +36,7 @@ def figures(result: Result) -> Figures:
     return {
         "name": row.name,
         "work": row.work,
-        "beside": row.beside,
+        "versus": row.versus,
         "unit": row.unit,
         "better": row.better,
         "difference": row.difference,
@@ -72,8 +72,8 @@ def is_linear(figures: Sequence[float]) -> bool:
     return figures[-1] / figures[-2] <= LINEAR
 
 
-def together(runs: list[Figures]) -> Figures:
-    """The figures of several runs as if of one with so many more repeats."""
+def combine(runs: list[Figures]) -> Figures:
+    """Combine several runs into one with more repeats."""
     rows = []
     for row in TABLE:
         found = [each for run in runs for each in run["rows"] if each["name"] == row.name]
@@ -88,7 +88,7 @@ def together(runs: list[Figures]) -> Figures:
 
 
 def number(value: float) -> str:
-    """Three digits of it."""
+    """Format with three significant digits."""
     digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{digits}f}"
 
@@ -102,7 +102,7 @@ def row_cells(row: Figures) -> list[str]:
     spread = f"{number(row['lowest'])} to {number(row['highest'])}"
     return [
         row["work"],
-        row["beside"],
+        row["versus"],
         number(row["ours"]) + unit,
         number(row["theirs"]) + unit,
         f"{number(row['ratio'])}{times} ({spread})",
@@ -117,7 +117,7 @@ def growth_cells(growth: Figures) -> list[str]:
 
 
 def table(heads: list[str], lines: list[list[str]]) -> str:
-    """A table that reads well as text and as Markdown."""
+    """A Markdown table with aligned columns."""
     widths = [max(map(len, column)) for column in zip(heads, *lines)]
 
     def line(cells: list[str]) -> str:
@@ -129,14 +129,14 @@ def table(heads: list[str], lines: list[list[str]]) -> str:
 
 
 def tables(run: Figures) -> str:
-    """A run as text."""
+    """Format a run as text."""
     parts = []
     if run["rows"]:
-        heads = ["work", "beside", "ours", "theirs", "ratio (of all repeats)", "goal", "met"]
+        heads = ["work", "compared with", "ours", "theirs", "ratio (range)", "goal", "met"]
         parts.append(table(heads, [row_cells(row) for row in run["rows"]]))
     if run["growth"]:
         numbers = [f"{each:,}" for each in run["growth"][0]["numbers"]]
-        heads = ["work", "of", *numbers, "linear or better"]
+        heads = ["work", "number of", *numbers, "linear or better"]
         parts.append(table(heads, [growth_cells(each) for each in run["growth"]]))
     parts += [f"not measured: {name}: {why}" for name, why in run["skipped"].items()]
     return "\n\n".join(parts)

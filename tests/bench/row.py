@@ -1,7 +1,7 @@
-"""What is measured: a table of rows, each a kind of work beside another way to do it.
+"""The table of benchmarks: each row compares some work with another way to do it.
 
-Both sides of a row are measured in turn (A B A B ...) in one run, so what the machine does besides
-meets both. What is kept and compared are ratios, never times of different runs.
+Both sides of a row are measured in turn (A B A B ...) in one run, so that other load on the machine
+affects both. Only ratios are saved and compared, never times of different runs.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ if TYPE_CHECKING:
 HIGHER = "higher"
 LOWER = "lower"
 
-#: Yields (ours, theirs) without end, one pair a repeat; raises Skip where it cannot be measured.
+#: Yields (ours, theirs) forever, a pair per repeat. Raises Skip if it cannot be measured here.
 Pairs = Callable[["Lab"], Iterator[tuple[float, float]]]
 
 
 class Skip(Exception):
-    """What is missing on this machine, in a word."""
+    """Raised if a row cannot be measured on this machine; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the table."""
 
-    #: What `--only` calls it.
+    #: Its name for `--only`.
     name: str
     work: str
-    beside: str
-    #: What the ratio should be at least (HIGHER) or at the most (LOWER).
+    versus: str
+    #: The ratio to reach: at least (HIGHER) or at most (LOWER).
     goal: float
     better: str
-    #: Of the figures: "/s", "ms" and the like.
+    #: The unit of both sides, such as "/s" or "ms".
     unit: str
     pairs: Pairs = field(repr=False)
-    #: Measured by `--quick` too: it needs neither 1.2.4 nor wrk, and a few seconds.
+    #: Measured with `--quick` too: it needs neither 1.2.4 nor wrk, and only a few seconds.
     quick: bool = False
-    #: Repeats at the most, for work that takes long.
-    most: int = 100
-    #: Ours less theirs is what has a goal, in `unit`, and not the ratio.
+    #: The maximum of repeats, for slow rows.
+    max_repeats: int = 100
+    #: The goal is for the difference (ours minus theirs, in `unit`) instead of the ratio.
     difference: bool = False
-    #: What ours may be at the most, besides, in `unit`.
+    #: An absolute maximum for ours, in `unit`, in addition to the goal.
     limit: float | None = None
 
     def measure(self, lab: Lab, repeats: int) -> Result:
         with closing(self.pairs(lab)) as pairs:
-            return Result(self, list(islice(pairs, min(repeats, self.most))))
+            return Result(self, list(islice(pairs, min(repeats, self.max_repeats))))
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Result:
 
     @property
     def ratios(self) -> list[float]:
-        """What has a goal, of each repeat, in order of size."""
+        """The ratio of each repeat (or difference, if the goal is for that), sorted."""
         if self.row.difference:
             return sorted(ours - theirs for ours, theirs in self.pairs)
         return sorted(ours / theirs for ours, theirs in self.pairs)
@@ -83,16 +83,16 @@ class Result:
 
     @property
     def best(self) -> float:
-        """Our best figure beside their best: of times when nobody else was in the way.
+        """The ratio of both sides' best results, which other load on the machine affects least.
 
-        Beside theirs a difference, too, depends less on the machine.
+        A difference is divided by theirs, so that it depends less on the machine.
         """
         choose = max if self.row.better == HIGHER else min
         return self._relative(*(choose(each) for each in zip(*self.pairs)))
 
     @property
     def typical(self) -> float:
-        """The median of all repeats, in the terms of `best`."""
+        """The median ratio of all repeats, computed as in `best`."""
         return statistics.median(self._relative(*pair) for pair in self.pairs)
 
     def _relative(self, ours: float, theirs: float) -> float:
@@ -114,36 +114,38 @@ def row(
     name: str,
     work: str,
     *,
-    beside: str,
+    versus: str,
     goal: float,
     better: str,
     unit: str,
     quick: bool = False,
-    most: int = 100,
+    max_repeats: int = 100,
     difference: bool = False,
     limit: float | None = None,
 ) -> Callable[[Pairs], Pairs]:
-    """Put a function into the table, as what measures this row."""
+    """Add a row to the table, measured by the decorated function."""
 
     def add(pairs: Pairs) -> Pairs:
         TABLE.append(
-            Row(name, work, beside, goal, better, unit, pairs, quick, most, difference, limit)
+            Row(
+                name, work, versus, goal, better, unit, pairs, quick, max_repeats, difference, limit
+            )
         )
         return pairs
 
     return add
 
 
-#: Yields for each of the numbers a figure of each kind of work.
+#: Yields, for each of the numbers, the milliseconds of each kind of work.
 Figures = Callable[["Lab", tuple[int, ...]], Iterator[tuple[float, ...]]]
 
 
 @dataclass(frozen=True)
 class Growth:
-    """How kinds of work grow with the number of something; all in milliseconds."""
+    """How the time of some work grows with the number of something, in milliseconds."""
 
     name: str
-    #: What there is more and more of.
+    #: What the numbers count, such as modules.
     grows: str
     works: tuple[str, ...]
     figures: Figures = field(repr=False)
@@ -153,7 +155,7 @@ GROWTHS: list[Growth] = []
 
 
 def growth(name: str, grows: str, *works: str) -> Callable[[Figures], Figures]:
-    """Put a function into the table of growths."""
+    """Add a growth to the table, measured by the decorated function."""
 
     def add(figures: Figures) -> Figures:
         GROWTHS.append(Growth(name, grows, works, figures))

@@ -1,4 +1,4 @@
-"""Rows of many modules: memory, idleness, and answers that show all of them."""
+"""Rows: many modules, their memory and idle CPU time, and answers with all of them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bench.watching import subscribed
 MODULES = 500
 FEW_MODULES = 100
 STREAMS = 100
-#: Seconds of doing nothing: longer than the time between two signs of life of a stream.
+#: Seconds without commands: longer than the interval of keep-alive comments in event streams.
 IDLE = 16
-#: What each module of a pool shows, in rows where it matters.
+#: The parameters of each module, in rows that show them.
 PARAMETERS = {
     "title": "Mussorgsky: Pictures at an Exhibition",
     "state": "running",
@@ -29,9 +29,9 @@ UPDATE = json.dumps({"cmd": "set_parameters", "args": {"parameters": PARAMETERS}
 
 
 def memory_per_module(site: Site) -> float:
-    """KiB of memory of its own that a service has for each module; they are added for it."""
+    """KiB of private memory (USS) of a service per module, measured by adding MODULES of them."""
     processes = own_processes(site)
-    site.ask("pool", "rm", uids=add_many(site, "pool", 1, type="quiet"))  # what is loaded late
+    site.ask("pool", "rm", uids=add_many(site, "pool", 1, type="quiet"))  # load lazy imports first
 
     def used() -> float:
         return sum(process.memory_full_info().uss for process in processes) / 1024
@@ -43,14 +43,14 @@ def memory_per_module(site: Site) -> float:
 
 @row(
     "memory",
-    f"memory for each of {MODULES} small modules in a pool",
-    beside="1.2.4",
+    f"memory per module, {MODULES} small modules in a pool",
+    versus="1.2.4",
     goal=1,
     better=LOWER,
     unit="KiB",
-    most=3,
+    max_repeats=3,
 )
-def memory_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
+def memory_versus_old(lab: Lab) -> Iterator[tuple[float, float]]:
     while True:
         with lab.ours("pool", quiet=quiet()) as site:
             ours = memory_per_module(site)
@@ -62,11 +62,11 @@ def memory_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
 @row(
     "idle",
     f"CPU of gateway and pool, {MODULES} idle modules, {STREAMS} event streams",
-    beside="one core",
+    versus="one core",
     goal=0.01,
     better=LOWER,
     unit="ms",
-    most=2,
+    max_repeats=2,
 )
 def idle_cpu(lab: Lab) -> Iterator[tuple[float, float]]:
     with lab.ours("wsgi", "pool", quiet=quiet()) as site:
@@ -97,33 +97,33 @@ def show_all(lab: Lab, count: int) -> Iterator[tuple[float, float]]:
 @row(
     "show",
     f"`pool` with all parameters, {MODULES} modules",
-    beside="json.dumps of the answer",
+    versus="json.dumps of the answer",
     goal=2,
     better=LOWER,
     unit="ms",
 )
-def show_all_beside_encoding(lab: Lab) -> Iterator[tuple[float, float]]:
+def show_all_versus_encoding(lab: Lab) -> Iterator[tuple[float, float]]:
     yield from show_all(lab, MODULES)
 
 
 @row(
     "show-few",
     f"the same, {FEW_MODULES} modules",
-    beside="json.dumps of the answer",
+    versus="json.dumps of the answer",
     goal=4,
     better=LOWER,
     unit="ms",
     quick=True,
 )
-def show_few_beside_encoding(lab: Lab) -> Iterator[tuple[float, float]]:
+def show_few_versus_encoding(lab: Lab) -> Iterator[tuple[float, float]]:
     yield from show_all(lab, FEW_MODULES)
 
 
 @growth(
     "grow-modules",
     "modules",
-    "to add all of them to a pool",
-    "`add` and `rm` of one more",
+    "adding all of them to a pool",
+    "adding and removing one more",
     "`tell_module` of one",
     "`pool` with all parameters",
 )

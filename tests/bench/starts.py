@@ -1,4 +1,4 @@
-"""Rows of starts of programs."""
+"""Rows: starting programs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ COUNT = 5
 
 
 def python_ms(code: str) -> float:
-    """Milliseconds until a fresh interpreter has run this code and ended, in ROOT."""
+    """Milliseconds to run this code in a new interpreter, in the folder ROOT."""
     begin = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     return (time.perf_counter() - begin) * 1000
 
 
 def fastest(*measures: Callable[[], float]) -> tuple[float, ...]:
-    """The fastest of each, measured in turn: that one had a core."""
+    """The fastest result of each, measured in turn: other load on the machine affects it least."""
     rounds = [[measure() for measure in measures] for _ in range(COUNT)]
     return tuple(min(times) for times in zip(*rounds))
 
@@ -35,13 +35,13 @@ def fastest(*measures: Callable[[], float]) -> tuple[float, ...]:
 @row(
     "listen",
     "`python -m shmooze.wsgi` until it listens",
-    beside="an interpreter that imports gevent and bottle",
+    versus="an interpreter that imports gevent and bottle",
     goal=1.3,
     better=LOWER,
     unit="ms",
     quick=True,
 )
-def listening_beside_imports(lab: Lab) -> Iterator[tuple[float, float]]:
+def listening_versus_imports(lab: Lab) -> Iterator[tuple[float, float]]:
     file = lab.folder / "listen.json"
 
     def until_listening() -> float:
@@ -77,14 +77,14 @@ def listening_ms(port: int, settings: Path) -> float:
 @row(
     "import",
     "an interpreter that imports `shmooze.modules.pymodule`",
-    beside="a bare interpreter",
+    versus="an interpreter that imports nothing",
     goal=10,
     better=LOWER,
     unit="ms",
     quick=True,
     difference=True,
 )
-def import_beside_bare_start(lab: Lab) -> Iterator[tuple[float, float]]:
+def import_versus_bare_start(lab: Lab) -> Iterator[tuple[float, float]]:
     while True:
         ours, theirs = fastest(
             lambda: python_ms("import shmooze.modules.pymodule"), lambda: python_ms("pass")

@@ -1,4 +1,4 @@
-"""Rows of updates: a child that says much, and never listens."""
+"""Rows: updates from a child that floods the service and reads no answers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import msgspec
 from bench.lab import Lab, Site, child, cpu_ms, own_processes, process_of
 from bench.row import HIGHER, row
 
-#: 1.2.4 stalls after some 297,000 in the life of a child.
+#: 1.2.4 stalls after some 297,000 updates from one child.
 OLD_COUNT = 2_000
 COUNT = 300_000
 
 
 def take_updates(site: Site, count: int) -> tuple[float, float]:
-    """Have a service take updates from a new child, until it shows the last one.
+    """Let a new child send updates until the service shows the last one.
 
-    The seconds, and those of the service's CPU time.
+    Return the seconds that it took, and the seconds of the service's CPU time.
     """
     processes = own_processes(site)
     uid = site.ask("pool", "add", type="spray")["uid"]
@@ -34,7 +34,7 @@ def take_updates(site: Site, count: int) -> tuple[float, float]:
 
 
 def lines_decoded(count: int) -> float:
-    """Lines that a loop reads from the same child and decodes, in a second of its CPU time."""
+    """Lines from the same child that a plain loop reads and decodes per second of its CPU time."""
     tell = {"cmd": "do_spray", "args": {"count": count, "number": 1}}
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     ports = [str(each.getsockname()[1]) for each in listeners]
@@ -56,13 +56,13 @@ def lines_decoded(count: int) -> float:
 
 @row(
     "updates",
-    "updates taken from a child that reads no answers",
-    beside="1.2.4",
+    "updates received from a child that reads no answers",
+    versus="1.2.4",
     goal=300,
     better=HIGHER,
     unit="/s",
 )
-def updates_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
+def updates_versus_old(lab: Lab) -> Iterator[tuple[float, float]]:
     spray = child("spray")
     with lab.old("pool", spray=spray) as old, lab.ours("pool", spray=spray) as ours:
         while True:
@@ -73,14 +73,14 @@ def updates_beside_old(lab: Lab) -> Iterator[tuple[float, float]]:
 
 @row(
     "decode",
-    "updates taken from such a child, in a second of CPU time",
-    beside="a bare loop that reads and decodes",
+    "updates received from such a child, per second of CPU time",
+    versus="a plain loop that reads and decodes",
     goal=0.5,
     better=HIGHER,
     unit="/s",
     quick=True,
 )
-def updates_beside_bare_loop(lab: Lab) -> Iterator[tuple[float, float]]:
+def updates_versus_bare_loop(lab: Lab) -> Iterator[tuple[float, float]]:
     with lab.ours("pool", spray=child("spray")) as site:
         while True:
             _, cpu = take_updates(site, COUNT)

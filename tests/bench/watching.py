@@ -1,4 +1,4 @@
-"""Rows of events: how soon a change is known to those who watch."""
+"""Rows: the latency of events from a change to the subscribers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from bench.lab import Asker, Lab, Site, child, process_of
 from bench.row import LOWER, growth, row
 
-#: Changes that one figure is made of. Between them a hub that merges changes comes to rest.
+#: Changes per measurement. The pause between two lets the event hub send what it has merged.
 CHANGES = 30
 PAUSE = 0.05
 SUBSCRIBERS = 1000
 
 
 class Subscribers:
-    """Many streams of events, read by one loop. `path` None: whatever the peer sends."""
+    """Many event streams, read by one loop. Without a `path`, no request is sent."""
 
     def __init__(self, port: int, count: int, path: str | None = None) -> None:
         self._poll = select.epoll()
@@ -37,18 +37,18 @@ class Subscribers:
         if path is not None:
             self.wait_for(b"event: snapshot")
 
-    def wait_for(self, words: bytes) -> tuple[bytes, float]:
-        """Wait until each has got an event with these words: the last one, and when it came."""
-        heard = dict.fromkeys(self._sockets, b"")
-        missing = set(heard)
+    def wait_for(self, text: bytes) -> tuple[bytes, float]:
+        """Wait until all have received an event with this text. Returns the last and its time."""
+        received = dict.fromkeys(self._sockets, b"")
+        missing = set(received)
         while missing:
             ready = self._poll.poll(30)
-            assert ready, f"{len(missing)} subscribers have heard nothing"
+            assert ready, f"{len(missing)} subscribers received nothing"
             for number, _ in ready:
-                heard[number] += self._sockets[number].recv(1 << 16)
-                if words in heard[number] and heard[number].endswith((b"\n\n", b"\n\n\r\n")):
+                received[number] += self._sockets[number].recv(1 << 16)
+                if text in received[number] and received[number].endswith((b"\n\n", b"\n\n\r\n")):
                     missing.discard(number)
-        return heard[number], time.monotonic()
+        return received[number], time.monotonic()
 
     def close(self) -> None:
         for each in self._sockets.values():
@@ -56,9 +56,9 @@ class Subscribers:
         self._poll.close()
 
 
-def latency_ms(event: bytes, came: float) -> float:
-    """Milliseconds from the moment that stands in an event to when it came."""
-    return (came - float(re.search(rb'"stamp":([0-9.]+)', event)[1])) * 1000
+def latency_ms(event: bytes, arrived: float) -> float:
+    """Milliseconds from the timestamp in an event to its arrival."""
+    return (arrived - float(re.search(rb'"stamp":([0-9.]+)', event)[1])) * 1000
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def subscribed(port: int, count: int, path: str | None = None) -> Iterator[Subsc
 
 
 class Changer:
-    """Has a module change a parameter, from a thread, as somebody else would."""
+    """Makes a module change a parameter, from a thread, as another client would."""
 
     def __init__(self, site: Site, port: int, path: str) -> None:
         uid = site.ask("pool", "add", type="polite")["uid"]
@@ -97,26 +97,26 @@ class Changer:
 
 @row(
     "event",
-    "change to event at one subscriber, through the gateway, p50",
-    beside="one `tell_module`",
+    "from change to event at one subscriber, through the gateway, p50",
+    versus="one `tell_module`",
     goal=2,
     better=LOWER,
     unit="ms",
     quick=True,
 )
-def event_beside_tell(lab: Lab) -> Iterator[tuple[float, float]]:
+def event_versus_tell(lab: Lab) -> Iterator[tuple[float, float]]:
     with lab.ours("wsgi", "pool", polite=child("polite")) as site:
         port = site.ports["wsgi"]
         changer = Changer(site, port, "/pool")
         with subscribed(port, 1, "/pool/events") as subscribers:
             while True:
-                heard, told = [], []
+                latencies, commands = [], []
                 for _ in range(CHANGES):
                     telling = changer.begin()
-                    heard.append(latency_ms(*subscribers.wait_for(b'"stamp"')))
+                    latencies.append(latency_ms(*subscribers.wait_for(b'"stamp"')))
                     telling.join()
-                    told.append(changer.tell_nothing_ms())
-                yield statistics.median(heard), statistics.median(told)
+                    commands.append(changer.tell_nothing_ms())
+                yield statistics.median(latencies), statistics.median(commands)
 
 
 def last_of_many_ms(changer: Changer, subscribers: Subscribers) -> float:
@@ -130,14 +130,14 @@ def last_of_many_ms(changer: Changer, subscribers: Subscribers) -> float:
 
 @row(
     "subscribers",
-    "change to event at the last of 1,000 subscribers",
-    beside="bare send to 1,000 sockets",
+    "from change to event at the last of 1,000 subscribers",
+    versus="plain send to 1,000 sockets",
     goal=5,
     better=LOWER,
     unit="ms",
     quick=True,
 )
-def many_subscribers_beside_bare_sends(lab: Lab) -> Iterator[tuple[float, float]]:
+def many_subscribers_versus_bare_sends(lab: Lab) -> Iterator[tuple[float, float]]:
     with (
         lab.ours("pool", polite=child("polite")) as site,
         process_of(child("bare_sender")) as sender,
@@ -182,7 +182,7 @@ def event_of_many_beside_encoding(lab: Lab) -> Iterator[tuple[float, float]]:
 @growth(
     "grow-subscribers",
     "subscribers",
-    "change to event at the last subscriber of a service",
+    "from change to event at the last subscriber of a service",
     "the same through the gateway",
 )
 def events_for_many(lab: Lab, numbers: tuple[int, ...]) -> Iterator[tuple[float, float]]:

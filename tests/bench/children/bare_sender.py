@@ -1,4 +1,4 @@
-"""Sends one event to all who are connected, for each line that it reads. Prints its port first."""
+"""Prints its port, then sends one event to all connections for each line of standard input."""
 
 import select
 import socket

@@ -1,4 +1,4 @@
-"""A stock gevent server with an empty app: what HTTP costs at the least. Prints its port."""
+"""A stock gevent server with an empty app: the minimal cost of HTTP. Prints its port."""
 
 import socket
 

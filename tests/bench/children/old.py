@@ -1,7 +1,7 @@
 """One service of shmooze 1.2.4, under Python 2.7: `wsgi`, or the queue or pool of the settings.
 
-Started as 1.2.4 starts it, with these differences: it listens on loopback only, its module types
-come from the settings, and it ends on SIGTERM as if it had done so by itself.
+Started like 1.2.4, except that it listens on loopback only, takes its module types from the
+settings, and shuts down on SIGTERM.
 """
 
 import os
@@ -42,7 +42,7 @@ def serve(name):
 
 
 def make(name, modules):
-    """A queue or pool; each wants its own port in the settings when it is imported."""
+    """Make a queue or pool. Importing each one reads its port from the settings."""
     if name == "queue":
         from shmooze.queue import Queue
 

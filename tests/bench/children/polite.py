@@ -1,10 +1,11 @@
-"""A module as people write them: it does what it is told, and says at what time if asked to."""
+"""A typical module in Python. Its command `stamp` sets a parameter to the time."""
 
 import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the new one for 1.2.4's, too
+# This version's pymodule, also under 1.2.4.
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from shmooze.modules.pymodule import JSONParentPoller
 

@@ -1,5 +1,5 @@
-/* The smallest module: it agrees to everything. Before the arguments of every module it may have
-   one of its own, a line that it sends up its update stream when it is connected. */
+/* A minimal module that accepts every command. An optional first argument is a line that it sends
+   over the update stream when it has connected. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static int connect_to(const char *host, const char *port) {
 
 int main(int count, char **arguments) {
     static const char good[] = "{\"success\":true}\n";
-    char heard[65536];
+    char received[65536];
     ssize_t length;
     char **last = arguments + count - 3;
     int commands = connect_to(last[0], last[1]), updates = connect_to(last[0], last[2]);
@@ -25,8 +25,8 @@ int main(int count, char **arguments) {
         if (write(updates, arguments[1], strlen(arguments[1])) < 0) return 1;
         if (write(updates, "\n", 1) < 0) return 1;
     }
-    while ((length = read(commands, heard, sizeof heard)) > 0)
-        for (char *each = heard; each < heard + length; each++)
+    while ((length = read(commands, received, sizeof received)) > 0)
+        for (char *each = received; each < received + length; each++)
             if (*each == '\n' && write(commands, good, sizeof good - 1) < 0) return 1;
     return 0;
 }

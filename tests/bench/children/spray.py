@@ -1,4 +1,4 @@
-"""A module that, told `spray`, sends so many updates as fast as it can, and reads no answer."""
+"""A module whose command `spray` sends many updates as fast as it can and reads no answers."""
 
 import json
 import socket
@@ -10,13 +10,13 @@ updates = socket.create_connection((host, int(update_port)))
 
 LINE = b'{"cmd":"set_parameters","args":{"parameters":{"count":%d}}}\n'
 BLOCK = 500
-#: Made before, so that a blow costs the sender as good as nothing.
+#: Made in advance, so that sending costs almost no CPU time.
 block = b"".join(LINE % number for number in range(BLOCK))
 
 for line in commands.makefile():
     commands.sendall(b'{"success":true}\n')
-    told = json.loads(line)
-    if told["cmd"] == "do_spray":
-        for _ in range(told["args"]["count"] // BLOCK):
+    command = json.loads(line)
+    if command["cmd"] == "do_spray":
+        for _ in range(command["args"]["count"] // BLOCK):
             updates.sendall(block)
-        updates.sendall(LINE % -told["args"]["number"])
+        updates.sendall(LINE % -command["args"]["number"])
