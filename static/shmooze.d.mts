@@ -1,18 +1,18 @@
 /**
- * What shmooze.js offers to pages, for people and for TypeScript. A program that imports shmooze.mjs has these
- * types at once. One that uses what a plain <script> defines begins with
+ * Types of shmooze.js. A program that imports shmooze.mjs gets them automatically. A program that uses the
+ * globals of a plain <script> starts with
  *
  *     /// <reference path="shmooze.d.mts" />
  */
 
-/** A command as docs/protocol.md has it. */
+/** A command packet: see docs/protocol.md. */
 export interface Command {
   cmd: string;
   args?: object;
 }
 
 export interface QueryOptions {
-  /** Wait for the gateway instead of failing, if it is out of reach; the default is the endpoint's `retry`. */
+  /** Wait while the gateway is unreachable instead of failing. Default: the endpoint's `retry`. */
   retry?: boolean;
 }
 
@@ -20,71 +20,75 @@ export interface Module {
   readonly uid: string;
   readonly type: string;
   readonly state: "starting" | "suspended" | "playing" | "ending";
-  /** How often it was started again, if ever. */
+  /** The number of restarts. Missing if there were none. */
   readonly restarts?: number;
-  /** When it is started again, in seconds since 1970, if it waits for that. */
+  /** The time of the next restart attempt, in seconds since 1970. Missing if none is scheduled. */
   readonly next_attempt_at?: number;
-  /** Integers beyond Number.MAX_SAFE_INTEGER are BigInts. */
+  /** Current values. Integers beyond Number.MAX_SAFE_INTEGER are BigInts. */
   readonly parameters: Readonly<Record<string, any>>;
 }
 
-/** What a queue or pool has; `background` is null in a pool. All of it is frozen. */
+/** The modules of a queue or pool, in order. `background` is always null for a pool. The whole object is frozen. */
 export interface State {
   readonly modules: readonly Module[];
   readonly background: Module | null;
 }
 
-/** Why modules have ended, and when (ISO 8601, UTC), by uid. */
+/** Why and when modules ended, by uid. `ended` is in ISO 8601, UTC. */
 export type Gone = Readonly<Record<string, { readonly reason: string; readonly ended: string }>>;
 
-/** Public settings. */
+/** The public settings. */
 export type Settings = Record<string, any>;
 
-/** One service. Deferred queries keep their order; forced ones wait for nothing. */
+/** One service. Deferred queries are sent in order; forced queries are sent at once. */
 export class Endpoint {
   constructor(url: string);
 
-  /** Milliseconds that deferred queries are held back after a failed request. */
+  /** Milliseconds that deferred queries wait after a failed request. Default: 500. */
   static pause: number;
 
-  /** Milliseconds after which an answer is slow: the gateway is then probed. Two slow probes mean that it is lost. */
+  /**
+   * Milliseconds after which a pending request makes the page probe the gateway. It is considered lost after two
+   * probes that take as long. Default: 10,000.
+   */
   static slow: number;
 
-  /** Milliseconds without a byte after which a stream of events is replaced. */
+  /** Milliseconds without data after which an event stream is replaced. Default: 35,000. */
   static silence: number;
 
-  /** Milliseconds after which a stream gives way, if more than three are wanted; and until one is asked for again. */
+  /** Milliseconds after which an event stream yields to another, if a page needs more than three. Default: 2,000. */
   static turn: number;
 
   url: string;
 
-  /** Did the service answer last time, a query or the stream of a subscription? */
+  /** Whether the service answered last time, a query or the event stream of a subscription. */
   readonly alive: boolean;
 
-  /** Called at each answer, with true if `alive` has changed; for a stream only then. */
+  /** Called after each answer to a request, with true if `alive` has changed. For event streams only on a change. */
   onAlive: ((changed: boolean) => void) | null;
 
-  /** Called at each failed request, also where a stream is refused with a status from 500 on, or falls silent. */
+  /** Called after each failed request, and when an event stream fails with a status of 500 or more or times out. */
   onDead: ((changed: boolean) => void) | null;
 
   /**
-   * Whether integers beyond Number.MAX_SAFE_INTEGER are BigInts in results, too, which are then frozen. Default:
-   * false, they are rounded. In what `subscribe` gives they always are BigInts.
+   * Whether integers beyond Number.MAX_SAFE_INTEGER are BigInts in results of queries. Such results are frozen.
+   * Default: false, they are rounded. In states of `subscribe` they are always BigInts.
    */
   exact: boolean;
 
   /**
-   * Whether queries wait for the gateway while it is out of reach, 1,000 at the most, and are sent in order when
-   * it is back. One that was cut off may then be carried out twice; after five times it fails. Default: false.
+   * Whether queries wait while the gateway is unreachable (up to 1,000) and are sent in order when it is back.
+   * A query whose request was interrupted is sent again, so its command may run twice; it fails after the fifth
+   * attempt. Default: false.
    */
   retry: boolean;
 
   /**
-   * Ask, in one request with everything asked in this turn of the page's loop.
+   * Send a command, in one request with all others deferred in the same turn of the event loop.
    *
-   * The promise gives the result, or fails with an Error whose message is the reason; so do the callbacks, if
-   * there are any. A failure that neither `err` nor anybody who waits for the promise hears of goes to the
-   * console, and is no unhandled rejection.
+   * The promise resolves to the result, or rejects with an Error whose message is the reason. `cb` and `err` get
+   * the same. A failure is logged to the browser's console if there is neither `err` nor a handler of the promise;
+   * it is never an unhandled rejection.
    */
   deferQuery<Result = any>(
     data: Command,
@@ -93,7 +97,7 @@ export class Endpoint {
     options?: QueryOptions,
   ): Promise<Result>;
 
-  /** Ask now, with all that waits. */
+  /** Send a command now, together with all deferred ones. */
   forceQuery<Result = any>(
     data: Command,
     cb?: ((result: Result) => void) | null,
@@ -101,24 +105,27 @@ export class Endpoint {
     options?: QueryOptions,
   ): Promise<Result>;
 
-  /** Send what waits, now, 1,000 queries at the most. Done when it is answered, or soon if nothing waits; fails if the request does. */
+  /**
+   * Send all deferred commands now, up to 1,000. The promise resolves when they are answered (soon, if there are
+   * none), and rejects if the request fails.
+   */
   runQueries(cb?: (() => void) | null, err?: ((reason: string) => void) | null): Promise<void>;
 
   /**
-   * Watch a queue or pool. `listener` is called soon and after each change; modules that have not changed stay
-   * the same objects. `gone` tells of the modules whose last process has ended since the call before, unless the
-   * page was away meanwhile. Returns a function that ends it.
+   * Watch a queue or pool. `listener` is called with the current state soon, and after each change. Modules that
+   * have not changed stay the same objects. `gone` has the modules that ended since the previous call; it may be
+   * incomplete after the connection was lost. Returns a function that ends the subscription.
    */
   subscribe(listener: (state: State, gone: Gone) => void): () => void;
 }
 
-/** The services by name. */
+/** All services, by name. */
 export const endpoints: Record<string, Endpoint>;
 
-/** The public settings, once they have come. */
+/** The public settings. Empty until they are loaded. */
 export const settings_data: Settings;
 
-/** Gives `settings_data` once that and `endpoints` are filled. */
+/** Resolves to `settings_data` when it and `endpoints` are filled. */
 export const ready: Promise<Settings>;
 
 type EndpointClass = typeof Endpoint;
@@ -131,18 +138,18 @@ declare global {
   var settings_data: Settings;
   var shmooze_ready: Promise<Settings>;
 
-  /** Where the services are, with no slash at the end. A page may set it before the script. */
+  /** The URL of the gateway, without a trailing slash. A page may set it before it loads the script. */
   var BASE_URL: string;
 
-  /** A token to show, where no login has set a cookie. A page may set it before the script. */
+  /** The token to send, for pages without a login cookie. A page may set it before it loads the script. */
   var shmooze_token: string;
 
   /**
-   * Show `.disconnect-show`, hide `.disconnect-hide`. Called when the gateway is lost; may be replaced. A page may
-   * call it: it is taken back when the gateway answers.
+   * Show elements of class `disconnect-show` and hide those of `disconnect-hide`. Called when the gateway is lost.
+   * A page may replace it or call it; the effect is undone when the gateway answers.
    */
   var lostConnection: () => void;
 
-  /** The reverse. */
+  /** Undo `lostConnection`. Called when the gateway is back. */
   var regainConnection: () => void;
 }

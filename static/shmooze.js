@@ -1,17 +1,17 @@
-/** A page's way to the services; see "Names for pages" in docs/protocol.md. */
+/** The browser client of shmooze; see "Names for pages" in docs/protocol.md. */
 (() => {
 "use strict";
 
-const MOST = 1000; // in a request
+const LIMIT = 1000; // queries in a request
 const STREAMS = 3;
 const { freeze } = Object;
 const html = document.documentElement;
 const fixed = window.BASE_URL;
 const script = document.currentScript?.src || window.shmooze_source || html.baseURI;
-const homes = fixed ? [fixed + "/settings.json"] : [new URL("settings.json", script), "settings.json"];
-const inLine = [];
-let ready, probe, delay, cut = new AbortController(), asked = 0, wanted = 0;
-let lost, found; // while the gateway is lost: a promise of its return
+const urls = fixed ? [fixed + "/settings.json"] : [new URL("settings.json", script), "settings.json"];
+const waiters = [];
+let ready, probe, delay, posts = new AbortController(), count = 0, wanted = 0;
+let lost, found; // while the gateway is lost: promise of its return
 
 window.BASE_URL ||= "";
 window.shmooze_token ||= "";
@@ -28,7 +28,7 @@ class Answer extends Promise {
 
 function answerTo(cb, err) {
 	const { promise: answer, resolve, reject } = Answer.withResolvers();
-	answer.catch(() => {}); // never an unhandled rejection
+	answer.catch(() => {}); // handled
 	answer.awaited = false;
 	const settle = ({ success, result, error }) => {
 		if (!answer.awaited) err ||= console.error;
@@ -61,8 +61,8 @@ window.Endpoint = class Endpoint {
 	deferQuery(data, cb, err, options) {
 		const text = JSON.stringify([data], raw).slice(1, -1);
 		const { answer, settle } = answerTo(cb, err);
-		const query = { text, settle, number: ++asked, retry: this.retry, deferred: true, ...options };
-		query.retry *= 5; // times
+		const query = { text, settle, number: ++count, retry: this.retry, deferred: true, ...options };
+		query.retry *= 5; // attempts
 		this.#waiting.push(query);
 		if (query.deferred) this.#schedule();
 		else this.runQueries();
@@ -80,7 +80,7 @@ window.Endpoint = class Endpoint {
 		this.#waiting = [];
 		const batch = queries.filter((query) => !this.#keep(query));
 		lost?.then(() => this.#schedule());
-		this.#waiting.push(...batch.splice(MOST));
+		this.#waiting.push(...batch.splice(LIMIT));
 		if (batch.length) this.#send(batch, settle);
 		else setTimeout(settle, 0, { success: true });
 		return answer;
@@ -102,7 +102,7 @@ window.Endpoint = class Endpoint {
 	}
 
 	#keep(query) {
-		return lost && query.retry && this.#waiting.length < MOST && this.#waiting.push(query);
+		return lost && query.retry && this.#waiting.length < LIMIT && this.#waiting.push(query);
 	}
 
 	#schedule(pause = 0) {
@@ -128,34 +128,34 @@ window.Endpoint = class Endpoint {
 		let status, answer;
 		const timer = setInterval(load, Endpoint.slow);
 		try {
-			const response = await request(this.url, cut.signal, 0, `[${batch.map((query) => query.text)}]`);
+			const response = await request(this.url, posts.signal, 0, `[${batch.map((query) => query.text)}]`);
 			status = response.status;
 			answer = JSON.parse(await response.text(), this.exact && exact);
 		} catch (error) {
-			if (error.name !== "SyntaxError" || status >= 500) { // by a proxy
+			if (error.name !== "SyntaxError" || status >= 500) { // a proxy's
 				lose();
-				return { error: "the server is out of reach", alive: false };
+				return { error: "the server is unreachable", alive: false };
 			}
 		} finally {
 			clearInterval(timer);
 		}
 		if (status === 401 || lost) load();
 		if (answer?.length === batch.length) return { packets: answer, alive: true };
-		const error = answer?.error || `${this.url}: no valid answer (status ${status})`;
+		const error = answer?.error || `${this.url}: invalid answer (status ${status})`;
 		return { error, alive: status < 500 && status !== 404 };
 	}
 };
 
-/** Show what `/events` add up to. The tab with the lock has the stream, and tells others. */
+/** Call `show` with each state. The tab with the lock reads `/events` and broadcasts them. */
 async function follow(endpoint, signal, show) {
 	await shmooze_ready;
 	const url = new URL(endpoint.url + "/events", html.baseURI), name = `${url} ${shmooze_token}`;
 	const channel = new BroadcastChannel(name);
-	const tell = (event) => channel.postMessage(event);
-	const tellState = () => tell({ event: "snapshot", id, data: JSON.stringify(state, raw) });
+	const send = (event) => channel.postMessage(event);
+	const sendState = () => send({ event: "snapshot", id, data: JSON.stringify(state, raw) });
 	let state, id = "", term, leading, silent, timer;
 
-	const heard = () => {
+	const touch = () => {
 		clearTimeout(timer);
 		timer = setTimeout(() => {
 			silent = true;
@@ -165,32 +165,32 @@ async function follow(endpoint, signal, show) {
 		}, Endpoint.silence);
 	};
 
-	const take = ({ event, id: next, data, broken, dead }) => {
+	const handle = ({ event, id: next, data, broken, dead }) => {
 		if (signal.aborted) return;
-		if (event === "ask") return leading && tellState();
-		heard();
+		if (event === "ask") return leading && sendState();
+		touch();
 		if (dead || !(endpoint.alive || broken)) mark(endpoint, !dead);
 		if (broken) return load();
 		if (!data) return;
-		// A third number: parts of a snapshot to come.
+		// Third number: snapshot parts to come.
 		const [instance, number, left = 0] = next.split("-"), [before, last, missing = 0] = id.split("-");
 		const step = instance === before ? number - last + (event === "snapshot" ? 0 : missing - left) : NaN;
 		if (step <= 0 && !(missing && event === "snapshot")) return;
-		const news = JSON.parse(data, /\d{16}/.test(data) ? exact : (key, value) => freeze(value));
-		if (event === "snapshot") state = news;
-		else if (step === 1) state = changed(state, news);
-		else return tell({ event: "ask" });
+		const update = JSON.parse(data, /\d{16}/.test(data) ? exact : (key, value) => freeze(value));
+		if (event === "snapshot") state = update;
+		else if (step === 1) state = apply(state, update);
+		else return send({ event: "ask" });
 		id = next;
-		show(state, news.gone);
+		show(state, update.gone);
 	};
 
 	const lead = async () => {
 		const over = term.signal;
 		let pause;
 		leading = true;
-		tellState();
+		sendState();
 		while (!over.aborted) {
-			if (++wanted > STREAMS) await new Promise((resume) => inLine.push(resume));
+			if (++wanted > STREAMS) await new Promise((resume) => waiters.push(resume));
 			const stream = new AbortController();
 			let event;
 			const turn = setInterval(
@@ -200,31 +200,31 @@ async function follow(endpoint, signal, show) {
 				if (!response.ok) throw response;
 				for await (event of events(response.body)) {
 					pause = 0;
-					tell(event);
-					take(event);
+					send(event);
+					handle(event);
 				}
 			} catch ({ status = 500 }) {
 				if (over.aborted || stream.signal.aborted) continue;
 				const end = { broken: true, dead: !event && status >= 500 };
-				tell(end);
-				await take(end);
+				send(end);
+				await handle(end);
 			} finally {
 				clearInterval(turn);
 				stream.abort();
 				wanted--;
-				inLine.shift()?.();
+				waiters.shift()?.();
 			}
-			pause = longer(pause);
+			pause = backoff(pause);
 			await (lost || new Promise((resume) => setTimeout(resume, pause)));
 		}
 	};
 
-	channel.onmessage = ({ data }) => take(data);
-	tell({ event: "ask" });
+	channel.onmessage = ({ data }) => handle(data);
+	send({ event: "ask" });
 	while (!signal.aborted) {
 		term = new AbortController();
 		signal.onabort = () => term.abort();
-		heard();
+		touch();
 		const options = silent ? { steal: true } : { signal: term.signal };
 		leading = silent = false;
 		try {
@@ -238,7 +238,7 @@ async function follow(endpoint, signal, show) {
 	channel.close();
 }
 
-/** Server-sent events; `part`: amid one. */
+/** Server-sent events; `part`: an incomplete one. */
 async function* events(body) {
 	let text = "";
 	for (const reader = body.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
@@ -251,7 +251,7 @@ async function* events(body) {
 	}
 }
 
-function changed(state, { modules = {}, order = state.modules.map(({ uid }) => uid), ...change }) {
+function apply(state, { modules = {}, order = state.modules.map(({ uid }) => uid), ...change }) {
 	const known = new Map([...state.modules, state.background].map((each) => [each?.uid, each]));
 	for (const [uid, { set, unset = [], ...rest }] of Object.entries(modules)) {
 		const old = known.get(uid) || { uid };
@@ -266,7 +266,7 @@ function changed(state, { modules = {}, order = state.modules.map(({ uid }) => u
 }
 
 function request(url, signal, headers, body) {
-	url = Object.assign(new URL(url, html.baseURI), { username: "", password: "" }); // or fetch refuses
+	url = Object.assign(new URL(url, html.baseURI), { username: "", password: "" }); // or fetch rejects
 	headers = body ? { "Content-Type": "application/json" } : { ...headers };
 	if (shmooze_token) headers.Authorization = "Bearer " + shmooze_token;
 	return fetch(url, { method: body && "POST", headers, body, signal, cache: "no-store" });
@@ -282,7 +282,7 @@ function mark(endpoint, alive) {
 	call(endpoint[alive ? "onAlive" : "onDead"], changed);
 }
 
-const longer = (time) => Math.min(2 * time || Endpoint.pause, Endpoint.slow);
+const backoff = (time) => Math.min(2 * time || Endpoint.pause, Endpoint.slow);
 const call = (callback, ...values) => queueMicrotask(() => callback?.(...values));
 
 const rules = new CSSStyleSheet();
@@ -300,7 +300,7 @@ window.lostConnection = () => { html.dataset.lost = ""; lose(); };
 window.regainConnection = () => { delete html.dataset.lost; };
 
 function lose() {
-	probe ||= setTimeout(load, delay = longer(delay));
+	probe ||= setTimeout(load, delay = backoff(delay));
 	if (lost) return;
 	({ promise: lost, resolve: found } = Promise.withResolvers());
 	if (html.dataset.lost == null) call(window.lostConnection);
@@ -310,25 +310,25 @@ async function load(again) {
 	probe = clearTimeout(probe);
 	let response;
 	try {
-		response = await request(homes[0], AbortSignal.timeout(Endpoint.slow));
+		response = await request(urls[0], AbortSignal.timeout(Endpoint.slow));
 		const asks = response.headers.get("WWW-Authenticate"); // ours?
 		if (asks === 'Bearer realm="shmooze"' && !shmooze_token) location.assign(new URL("login", response.url));
 		if (!response.ok) throw response;
 		Object.assign(settings_data, await response.json());
-		homes.length = 1;
+		urls.length = 1;
 		BASE_URL = fixed || new URL(".", response.url).href.replace(location.origin + "/", "/").slice(0, -1);
 	} catch (error) {
-		if (!again && (homes.reverse()[1] || error.name === "TimeoutError")) return load(true);
-		if (!response) { // any status is a sign of life
-			cut.abort();
-			cut = new AbortController();
+		if (!again && (urls.reverse()[1] || error.name === "TimeoutError")) return load(true);
+		if (!response) { // no answer at all
+			posts.abort();
+			posts = new AbortController();
 		}
 		return lose();
 	}
 	for (const name in settings_data.ports)
 		if (name !== "wsgi") (endpoints[name] ||= new Endpoint()).url = BASE_URL + "/" + encodeURIComponent(name);
-	dress();
-	addEventListener("DOMContentLoaded", dress);
+	theme();
+	addEventListener("DOMContentLoaded", theme);
 	ready(settings_data);
 	delay = 0;
 	if (!lost) return;
@@ -337,7 +337,7 @@ async function load(again) {
 	call(window.regainConnection);
 }
 
-function dress() {
+function theme() {
 	const { name, bg_color, fg_color } = settings_data;
 	html.style.backgroundColor = bg_color;
 	html.style.color = fg_color;

@@ -1,4 +1,4 @@
-/** shmooze.js for pages that import it. A module cannot ask which file it is from; so it is told here. */
+/** shmooze.js as a module. It cannot find its own URL when imported, so it is passed in `shmooze_source`. */
 if (!window.shmooze_ready) {
   window.shmooze_source = import.meta.url;
   await import("./shmooze.js");

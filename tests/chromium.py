@@ -1,4 +1,4 @@
-"""The real Chromium, driven by Playwright."""
+"""Chromium, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from playwright.sync_api import Browser, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-#: Chromium without the parts for a screen: the same engine for a third of the processor's time.
+#: Chromium without a user interface: the same engine for a third of the CPU time.
 HEADLESS = os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or CHROMIUM
 
-needs_chromium = pytest.mark.skipif(HEADLESS is None, reason="there is no chromium")
+needs_chromium = pytest.mark.skipif(HEADLESS is None, reason="chromium is not installed")
 
 _ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
-    "--host-resolver-rules=MAP evil.example 127.0.0.1",  # a name that is made to lead here
+    "--host-resolver-rules=MAP evil.example 127.0.0.1",  # a foreign name for this machine
 )
 
 
 @contextmanager
 def chromium(executable: str | None = CHROMIUM) -> Iterator[Browser]:
-    """A browser."""
+    """Run a browser."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=_ARGUMENTS)
         yield browser

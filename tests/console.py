@@ -1,4 +1,4 @@
-"""The console as a person finds their way in it."""
+"""Helpers of the console tests: find and use the parts of the page as a user does."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def shown_uids(page: Page) -> list[str]:
     return rows(page).locator(".uid").evaluate_all("codes => codes.map(code => code.title)")
 
 
-def order_of(page: Page) -> Locator:
-    """The list of the queue's modules, busy while the service has not confirmed its order."""
+def module_list(page: Page) -> Locator:
+    """The list of the queue's modules, busy until the service has confirmed a move."""
     return service(page, "queue").locator(".roster .modules")
 
 
 def form_of(page: Page, name: str, button: str = "Add") -> Locator:
-    """One of a service's forms: not one of a module whose uid has the same letters in it."""
+    """A form of a service, and not one of its modules."""
     return service(page, name).get_by_role("form", name=f"{button} in {name}", exact=True)
 
 
-def order(page: Page, name: str, button: str, type: str, args: str) -> Locator:
-    """Fill in and send one of a service's forms, which is returned."""
+def submit(page: Page, name: str, button: str, type: str, args: str) -> Locator:
+    """Fill in and submit a form of a service, and return the form."""
     form = form_of(page, name, button)
     form.get_by_label("Type").select_option(type)
     form.get_by_label("Arguments").fill(args)
@@ -38,7 +38,7 @@ def order(page: Page, name: str, button: str, type: str, args: str) -> Locator:
 
 
 def add_countdowns(site: Site, page: Page, count: int) -> list[str]:
-    """The uids of new countdowns, which the page shows in this order."""
+    """Add countdowns, and return their uids when the page shows them."""
     packet = {"type": "countdown", "args": {"seconds": 1000}}
     uids = [site.ask("queue", "add", **packet)["uid"] for _ in range(count)]
     expect(rows(page)).to_have_count(count)

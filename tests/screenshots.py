@@ -1,6 +1,6 @@
-"""Pictures of the console for the README: the example application, in docs/.
+"""Screenshots of the console for the README, written to docs/.
 
-It is given something to do first, and some time, so that there is something to see.
+They show the example application, with some modules that have been running for a while.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from console import rows
 from playwright.sync_api import expect
 from support import ROOT, Client, Site
 
-PICTURES = {
+SCREENSHOTS = {
     "console": {"viewport": {"width": 1120, "height": 640}},
     "console-phone": {
         "viewport": {"width": 390, "height": 720},
@@ -24,8 +24,8 @@ PICTURES = {
         "has_touch": True,
     },
 }
-#: Milliseconds for which it is watched before the picture, so that plots have a past.
-PAST = 20_000
+#: Milliseconds to wait before the screenshot, so that the plots show something.
+WAIT = 20_000
 COUNT = "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo line $i; sleep 0.5; done"
 
 
@@ -43,11 +43,11 @@ def main() -> None:
                 queue.add("countdown", seconds=seconds)
             queue("set_bg", type="clock")
             pool.add("job", name="count")
-            for name, options in PICTURES.items():
+            for name, options in SCREENSHOTS.items():
                 page = browser.new_page(**options)
                 page.goto(site.url)
                 expect(rows(page)).to_have_count(2)
-                page.wait_for_timeout(PAST)
+                page.wait_for_timeout(WAIT)
                 page.screenshot(path=ROOT / "docs" / f"{name}.png")
                 page.close()
         finally:

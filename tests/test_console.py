@@ -1,4 +1,4 @@
-"""The console, in a real Chromium, against real services."""
+"""The console in Chromium, with real services."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES
-from console import add_countdowns, form_of, order, order_of, rows, service, shown_uids
+from console import add_countdowns, form_of, module_list, rows, service, shown_uids, submit
 from events import Watcher
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from support import CHILDREN, ROOT, Client, Lender, Refusal, Site, child, wait_until
@@ -24,10 +24,10 @@ CLOCK = {"process": [sys.executable, str(ROOT / "examples" / "modules" / "clock.
 pytestmark = needs_chromium
 
 
-def test_page_tells_queue_and_pool_by_what_they_answer(
+def test_page_recognizes_queue_and_pool_by_their_answers_not_their_names(
     page: Page, make_site: Callable[..., Site]
 ) -> None:
-    # Names tell nothing: here the pool is called queue, and the queue pool.
+    # Names do not matter: this pool is named queue, and this queue is named pool.
     types = {"modules": {"clock": CLOCK}}
     programs = {
         "queue": [sys.executable, "-m", "shmooze.pool", "queue"],
@@ -46,12 +46,12 @@ def test_page_tells_queue_and_pool_by_what_they_answer(
     expect(service(page, "vol").get_by_role("status")).to_have_text("Alive")
     expect(service(page, "vol").get_by_role("form", name="Send")).to_be_visible()
     expect(service(page, "queue").get_by_role("form", name="Send")).to_be_hidden()
-    expect(service(page, "radio").get_by_role("status")).to_have_text("Not answering")
+    expect(service(page, "radio").get_by_role("status")).to_have_text("Not responding")
     expect(service(page, "radio").get_by_role("alert")).to_contain_text("not running")
 
 
 def test_added_module_is_shown_with_its_parameters(site: Site, first_page: Page) -> None:
-    order(first_page, "queue", "Add", "countdown", '{"seconds": 1000}')
+    submit(first_page, "queue", "Add", "countdown", '{"seconds": 1000}')
     row = rows(first_page)
     expect(row.locator(".state")).to_have_text("playing")
     expect(row.locator("div", has=first_page.get_by_text("total")).locator("dd")).to_have_text(
@@ -62,30 +62,32 @@ def test_added_module_is_shown_with_its_parameters(site: Site, first_page: Page)
 
 
 def test_job_added_to_the_pool_shows_its_output(first_page: Page) -> None:
-    order(first_page, "pool", "Add", "job", '{"name": "hello"}')
+    submit(first_page, "pool", "Add", "job", '{"name": "hello"}')
     expect(rows(first_page, "pool")).to_contain_text("hello")
     expect(rows(first_page, "pool")).to_contain_text("done")
 
 
-def test_module_that_leaves_by_itself_leaves_the_page(site: Site, first_page: Page) -> None:
+def test_removed_module_disappears_from_the_page(site: Site, first_page: Page) -> None:
     (uid,) = add_countdowns(site, first_page, 1)
     site.ask("queue", "rm", uids=[uid])
     expect(rows(first_page)).to_have_count(0)
-    expect(service(first_page, "queue")).to_contain_text("Nothing here yet.")
+    expect(service(first_page, "queue")).to_contain_text("No modules yet.")
 
 
 def test_background_is_set_and_replaced(site: Site, first_page: Page) -> None:
     background = service(first_page, "queue").locator(".background")
-    expect(background).to_contain_text("None.")
-    order(first_page, "queue", "Set background", "clock", '{"format": "first"}')
+    expect(background).to_contain_text("No background set.")
+    submit(first_page, "queue", "Set background", "clock", '{"format": "first"}')
     expect(background.locator("dd")).to_have_text("first")
-    order(first_page, "queue", "Set background", "clock", '{"format": "second"}')
+    submit(first_page, "queue", "Set background", "clock", '{"format": "second"}')
     expect(background.locator("dd")).to_have_text("second")
     expect(background.locator(".state")).to_have_text("playing")
     assert site.ask("queue", "bg")["type"] == "clock"
 
 
-def test_queue_without_backgrounds_shows_none(page: Page, make_site: Callable[..., Site]) -> None:
+def test_queue_without_background_types_shows_no_background(
+    page: Page, make_site: Callable[..., Site]
+) -> None:
     types = {"clock": CLOCK}
     settings = {"queue": {"modules": types}, "stage": {"modules": types, "backgrounds": types}}
     programs = {"stage": [sys.executable, "-m", "shmooze.queue", "stage"]}
@@ -106,7 +108,7 @@ def test_reordering_by_keyboard_keeps_the_focus(site: Site, first_page: Page) ->
     for expected in ([first, third, second], [third, first, second]):
         first_page.keyboard.press("Enter")
         expect(rows(first_page).nth(expected.index(third))).to_contain_text(third[:8])
-        expect(order_of(first_page)).to_have_attribute("aria-busy", "false")
+        expect(module_list(first_page)).to_have_attribute("aria-busy", "false")
         assert shown_uids(first_page) == expected
         assert [module["uid"] for module in site.ask("queue", "queue")] == expected
         assert handle.evaluate("button => button === document.activeElement")
@@ -118,7 +120,7 @@ def test_reordering_by_keyboard_keeps_the_focus(site: Site, first_page: Page) ->
     assert [module["uid"] for module in site.ask("queue", "queue")] == [first, third, second]
 
 
-def test_an_order_that_the_service_has_not_confirmed_is_shown_as_such(
+def test_move_is_shown_as_pending_until_the_service_confirms_it(
     site: Site, first_page: Page
 ) -> None:
     first, second = add_countdowns(site, first_page, 2)
@@ -134,16 +136,16 @@ def test_an_order_that_the_service_has_not_confirmed_is_shown_as_such(
     rows(first_page).first.get_by_role("button", name="Move down countdown").click()
     expect(rows(first_page).nth(1)).to_contain_text(first[:8])
     expect(rows(first_page).nth(1)).to_have_attribute("data-moving", "")
-    expect(order_of(first_page)).to_have_attribute("aria-busy", "true")
+    expect(module_list(first_page)).to_have_attribute("aria-busy", "true")
     assert Client(site, "queue").uids() == [first, second]
-    wait_until(lambda: first_page.title() and held, "the page has asked for it")
+    wait_until(lambda: first_page.title() and held, "the page has sent the move")
     held[0].continue_()
-    expect(order_of(first_page)).to_have_attribute("aria-busy", "false")
+    expect(module_list(first_page)).to_have_attribute("aria-busy", "false")
     assert Client(site, "queue").uids() == shown_uids(first_page) == [second, first]
     expect(rows(first_page).nth(1)).not_to_have_attribute("data-moving", "")
 
 
-#: Two rows, one moved, and what is seen of it. The service is played by the test.
+#: A roster of three rows, the first of which is moved down. The test takes the part of the service.
 ROSTER = """async () => {
   const { Roster } = await import("./console/roster.js");
   const module = (uid) => ({ uid, type: "x", state: "playing", parameters: {} });
@@ -157,30 +159,30 @@ ROSTER = """async () => {
 }"""
 
 
-def test_no_row_jumps_back_though_the_event_is_late(page: Page, site: Site) -> None:
-    page.clock.install()  # so its timers and frames go on only as they are told to
+def test_moved_row_does_not_jump_back_if_the_event_is_late(page: Page, site: Site) -> None:
+    page.clock.install()  # timers and frames run only when told to
     page.goto(site.url)
     page.evaluate(ROSTER)
     seen = partial(page.evaluate, "seen()")
-    wait_until(lambda: page.evaluate("Boolean(window.answer)"), "the service is asked")
+    wait_until(lambda: page.evaluate("Boolean(window.answer)"), "the move is sent")
     page.evaluate("answer(true)")
     page.clock.run_for(2_000)
     assert seen() == "bac true"
-    page.evaluate("say('a', 'b', 'c', 'd')")  # an event that was under way already
+    page.evaluate("say('a', 'b', 'c', 'd')")  # an event from before the move
     page.clock.run_for(100)
     assert seen() == "bacd true"
     page.evaluate("say('b', 'a', 'c', 'd')")
     wait_until(lambda: seen() == "bacd false", "the order is confirmed")
-    # Where somebody else has moved it again, the order of the service holds in the end.
+    # If another client moves the module again, the service's order wins in the end.
     page.evaluate("() => { delete window.answer; roster.move(roster.rows[0], 1); }")
-    wait_until(lambda: page.evaluate("Boolean(window.answer)"), "the service is asked")
+    wait_until(lambda: page.evaluate("Boolean(window.answer)"), "the move is sent")
     page.evaluate("answer(true)")
     page.evaluate("say('d', 'c', 'b', 'a')")
     page.clock.run_for(6_000)
-    wait_until(lambda: seen() == "dcba false", "the order is that of the service")
+    wait_until(lambda: seen() == "dcba false", "the page has the order of the service")
 
 
-def test_removing_passes_the_focus_on(site: Site, first_page: Page) -> None:
+def test_focus_moves_to_the_next_row_after_a_removal(site: Site, first_page: Page) -> None:
     uids = add_countdowns(site, first_page, 2)
     rows(first_page).first.get_by_role("button", name="Remove countdown").focus()
     first_page.keyboard.press("Enter")
@@ -194,7 +196,7 @@ def test_removing_passes_the_focus_on(site: Site, first_page: Page) -> None:
     assert site.ask("queue", "queue") == []
 
 
-#: What a person types, and what it means.
+#: Arguments as typed, and as received.
 TYPED = [
     ("", {}),
     ("seconds=30", {"seconds": 30}),
@@ -217,30 +219,28 @@ def answers(answer: Locator, wanted: object) -> bool:
     return bool(json.loads(answer.inner_text() or "null") == wanted)
 
 
-def test_arguments_are_typed_as_for_shmz_and_arrive(
-    page: Page, make_site: Callable[..., Site]
-) -> None:
+def test_arguments_can_be_typed_as_for_shmz(page: Page, make_site: Callable[..., Site]) -> None:
     types = {"modules": {"well": {"process": child("well")}}}
     site = make_site(settings={"queue": types}, services=("wsgi", "queue")).start()
     uid = Client(site, "queue").add()
     page.goto(site.url)
-    rows(page).get_by_text("Tell, output").click()
+    rows(page).get_by_text("Commands and output").click()
     form = rows(page).get_by_role("form", name="Tell")
     answer = form.locator(".answer")
     for typed, taken in TYPED:
         form.get_by_label("Command").fill("echo")
         form.get_by_label("Arguments").fill(typed)
         form.get_by_role("button").click()
-        wait_until(partial(answers, answer, taken), f"{typed!r} has arrived")
+        wait_until(partial(answers, answer, taken), f"{typed!r} is received")
     assert Client(site, "queue").uids() == [uid]
 
 
-#: What is no good, and what a person is told.
+#: Invalid arguments, and a part of the error.
 MISTYPED = [
     ('{"seconds": soon}', "not valid JSON"),
     ("[30]", "must be a JSON object"),
-    ("30", "must be like seconds=30"),
-    ("seconds = 30", "must be like seconds=30"),
+    ("30", "Enter arguments as seconds=30"),
+    ("seconds = 30", "Enter arguments as seconds=30"),
     ("seconds=1 seconds=2", "seconds is given twice"),
     ("seconds=12345678901234567890", "too large"),
     ("seconds=-1", "seconds must be a number above 0, not -1"),
@@ -249,36 +249,40 @@ MISTYPED = [
 ]
 
 
-def test_bad_arguments_are_said_and_the_next_good_ones_taken(site: Site, first_page: Page) -> None:
+def test_invalid_arguments_show_an_error_until_valid_ones_are_sent(
+    site: Site, first_page: Page
+) -> None:
     for count, (args, said) in enumerate(MISTYPED):
-        form = order(first_page, "queue", "Add", "countdown", args)
+        form = submit(first_page, "queue", "Add", "countdown", args)
         expect(form.get_by_role("alert")).to_contain_text(said)
         assert len(site.ask("queue", "queue")) == count
-        order(first_page, "queue", "Add", "countdown", '{"seconds": 1000}')
+        submit(first_page, "queue", "Add", "countdown", '{"seconds": 1000}')
         expect(rows(first_page)).to_have_count(count + 1)
         expect(form.get_by_role("alert")).to_be_hidden()
 
 
-def test_hostile_type_and_parameters_stay_text(page: Page, make_site: Callable[..., Site]) -> None:
+def test_markup_in_types_and_parameters_is_shown_as_text(
+    page: Page, make_site: Callable[..., Site]
+) -> None:
     types = {"modules": {HOSTILE: CLOCK}, "backgrounds": {HOSTILE: CLOCK}}
     site = make_site(settings={"queue": types, "name": HOSTILE}, services=("wsgi", "queue")).start()
     page.goto(site.url)
     args = json.dumps({"format": HOSTILE})
-    order(page, "queue", "Add", HOSTILE, args)
-    order(page, "queue", "Set background", HOSTILE, args)
+    submit(page, "queue", "Add", HOSTILE, args)
+    submit(page, "queue", "Set background", HOSTILE, args)
     for row in (rows(page), page.locator(".background .module")):
         expect(row.locator(".type")).to_have_text(HOSTILE)
     expect(rows(page).locator("dd")).to_have_text(HOSTILE)
     rows(page).get_by_role("button", name=f"Remove {HOSTILE}").click()
     expect(page.locator("#announcer")).to_have_text(f"{HOSTILE} removed")
-    form = order(page, "queue", "Add", HOSTILE, json.dumps({HOSTILE: 1}))
+    form = submit(page, "queue", "Add", HOSTILE, json.dumps({HOSTILE: 1}))
     expect(form.get_by_role("alert")).to_contain_text(HOSTILE)
     expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
     expect(page.locator("img")).to_have_count(0)
     expect(page).to_have_title(HOSTILE)
 
 
-def test_polling_moves_nothing_and_keeps_what_is_typed(site: Site, first_page: Page) -> None:
+def test_updates_keep_rows_focus_and_typed_text(site: Site, first_page: Page) -> None:
     add_countdowns(site, first_page, 2)
     field = form_of(first_page, "queue").get_by_label("Arguments")
     field.fill('{"sec')
@@ -294,7 +298,7 @@ def test_polling_moves_nothing_and_keeps_what_is_typed(site: Site, first_page: P
 # Connection
 
 
-def test_lost_connection_is_shown_and_comes_back_by_itself(site: Site, first_page: Page) -> None:
+def test_lost_connection_is_shown_and_recovers_automatically(site: Site, first_page: Page) -> None:
     lost = first_page.get_by_text("Connection lost")
     expect(lost).to_be_hidden()
     site.stop("wsgi")
@@ -306,7 +310,7 @@ def test_lost_connection_is_shown_and_comes_back_by_itself(site: Site, first_pag
     add_countdowns(site, first_page, 1)
 
 
-def test_page_without_services_that_run_is_still_connected(
+def test_page_is_connected_even_if_no_service_is_running(
     page: Page, make_site: Callable[..., Site]
 ) -> None:
     site = make_site(programs=EXAMPLES).start("wsgi")
@@ -318,15 +322,15 @@ def test_page_without_services_that_run_is_still_connected(
     expect(form_of(page, "queue")).to_be_visible()
 
 
-def test_a_password_in_the_address_of_the_page_is_no_hindrance(site: Site, page: Page) -> None:
+def test_console_works_if_its_url_contains_a_password(site: Site, page: Page) -> None:
     page.goto(site.url.replace("//", "//ada:secret@"))
-    order(page, "queue", "Add", "countdown", '{"seconds": 1000}')
+    submit(page, "queue", "Add", "countdown", '{"seconds": 1000}')
     expect(rows(page).first.locator(".state")).to_have_text("playing")
     expect(page.get_by_text("Connected")).to_be_visible()
 
 
 @pytest.mark.parametrize("name", ["queue", "vol"])
-def test_a_service_that_refuses_us_is_not_alive_and_the_reason_is_shown(
+def test_service_that_refuses_requests_is_shown_as_refused_with_the_reason(
     make_site: Callable[..., Site], page: Page, name: str
 ) -> None:
     site = make_site(services=("wsgi", name), programs=EXAMPLES).start()
@@ -357,7 +361,7 @@ def test_a_service_that_refuses_us_is_not_alive_and_the_reason_is_shown(
         ("/", "/files/", "/files/index.html"),
     ],
 )
-def test_page_works_under_other_prefixes(
+def test_page_works_with_other_prefixes(
     page: Page, make_site: Callable[..., Site], wsgi_prefix: str, static_prefix: str, address: str
 ) -> None:
     settings = {"wsgi_prefix": wsgi_prefix, "static_prefix": static_prefix}
@@ -372,10 +376,10 @@ def test_page_works_under_other_prefixes(
     ("ports", "public", "said"),
     [
         (["wsgi", "queue"], ["name"], '"ports" is not in "public"'),
-        (["wsgi"], ["ports"], 'The settings name no service: add one to "ports".'),
+        (["wsgi"], ["ports"], 'No services are configured. Add one to "ports" in the settings.'),
     ],
 )
-def test_page_without_services_says_why_at_its_top(
+def test_page_without_services_says_why_at_the_top(
     page: Page, make_site: Callable[..., Site], ports: list[str], public: list[str], said: str
 ) -> None:
     site = make_site(settings={"public": public}, services=tuple(ports)).start("wsgi")
@@ -392,7 +396,7 @@ def test_page_without_services_says_why_at_its_top(
 # Tokens
 
 
-def test_a_person_logs_in_and_steers(page: Page, guarded: tuple[Site, str]) -> None:
+def test_user_can_log_in_and_add_a_module(page: Page, guarded: tuple[Site, str]) -> None:
     site, token = guarded
     page.goto(site.url)
     expect(page).to_have_url(f"{site.url}login")
@@ -402,19 +406,19 @@ def test_a_person_logs_in_and_steers(page: Page, guarded: tuple[Site, str]) -> N
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Log in").click()
     expect(page).to_have_url(site.url)
-    order(page, "queue", "Add", "countdown", '{"seconds": 1000}')
+    submit(page, "queue", "Add", "countdown", '{"seconds": 1000}')
     expect(rows(page)).to_have_count(1)
-    assert page.evaluate("document.cookie") == "", "no script can read it"
+    assert page.evaluate("document.cookie") == "", "no script can read the cookie"
 
 
-def test_who_logs_out_needs_the_token_again(page: Page, guarded: tuple[Site, str]) -> None:
+def test_user_who_logged_out_needs_the_token_again(page: Page, guarded: tuple[Site, str]) -> None:
     site, token = guarded
     page.goto(site.url)
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Log in").click()
     page.route("**/logout", lambda route: route.fulfill(status=503, body="{}"))
     page.get_by_role("button", name="Log out").click()
-    refused = "the server refused to log you out, with status 503"
+    refused = "Could not log out: the server answered with status 503"
     expect(page.locator("#announcer")).to_have_text(refused)
     page.unroute("**/logout")
     page.get_by_role("button", name="Log out").click()
@@ -424,7 +428,7 @@ def test_who_logs_out_needs_the_token_again(page: Page, guarded: tuple[Site, str
     expect(page).to_have_url(f"{site.url}login")
 
 
-def test_who_has_not_logged_in_cannot_log_out(
+def test_log_out_button_is_hidden_without_a_login(
     page: Page, browser: Browser, guarded: tuple[Site, str], make_site: Callable[..., Site]
 ) -> None:
     site, token = guarded
@@ -441,7 +445,7 @@ def test_who_has_not_logged_in_cannot_log_out(
     context.close()
 
 
-def test_a_page_whose_token_is_revoked_is_led_to_the_form(
+def test_page_goes_to_the_login_form_when_its_token_is_revoked(
     page: Page, guarded: tuple[Site, str]
 ) -> None:
     site, token = guarded
@@ -453,10 +457,10 @@ def test_a_page_whose_token_is_revoked_is_led_to_the_form(
     expect(page).to_have_url(f"{site.url}login")
 
 
-# What is shown, and as what
+# How values are shown
 
 
-#: A gateway and a pool of modules that do what they are told.
+#: A gateway and a pool of well-behaved modules.
 WELL_SITE: dict[str, Any] = {
     "services": ("wsgi", "pool"),
     "settings": {"pool": {"modules": {"well": {"process": child("well")}}}},
@@ -479,7 +483,7 @@ def parameter(row: Locator, name: str) -> Locator:
     return row.locator(f".parameters > div:has(dt:text-is('{name}')) dd")
 
 
-def test_each_parameter_is_shown_as_what_it_is(well_site: Site, page: Page) -> None:
+def test_each_parameter_is_displayed_by_its_kind(well_site: Site, page: Page) -> None:
     pool = Client(well_site, "pool")
     uid = pool.add(name="x")
     page.goto(well_site.url)
@@ -522,7 +526,7 @@ def test_each_parameter_is_shown_as_what_it_is(well_site: Site, page: Page) -> N
     expect(parameter(row, "number")).to_have_count(0)
 
 
-def test_a_number_that_changes_has_a_plot_of_its_past(well_site: Site, page: Page) -> None:
+def test_number_that_changes_has_a_plot(well_site: Site, page: Page) -> None:
     pool = Client(well_site, "pool")
     uid = pool.add()
     page.goto(well_site.url)
@@ -533,13 +537,13 @@ def test_a_number_that_changes_has_a_plot_of_its_past(well_site: Site, page: Pag
     expect(plots).to_have_count(0)
     pool.tell(uid, "set", level=8)
     expect(plots).to_be_visible()
-    expect(plots).to_have_attribute("aria-label", "level, last minutes: 3 to 8")
+    expect(plots).to_have_attribute("aria-label", "level over the last minutes: 3 to 8")
     inked = "canvas => canvas.getContext('2d').getImageData(0, 0, 80, 18).data.some((byte) => byte)"
     assert plots.evaluate(inked)
     expect(parameter(row, "still").get_by_role("img")).to_have_count(0)
 
 
-def test_however_many_change_at_once_each_row_is_right_and_stays(
+def test_all_rows_are_updated_in_place_when_many_modules_change_at_once(
     well_site: Site, page: Page
 ) -> None:
     many = 60
@@ -551,9 +555,9 @@ def test_however_many_change_at_once_each_row_is_right_and_stays(
     uids = Client(well_site, "pool").uids()
     for value in (1, 2):
         tell = {"cmd": "set", "args": {"value": value}}
-        told = [{"cmd": "tell_module", "args": {"uid": uid, **tell}} for uid in uids]
-        assert all(answer["success"] for answer in well_site.direct("pool", told).json)
-        # Those too that cannot be seen now.
+        commands = [{"cmd": "tell_module", "args": {"uid": uid, **tell}} for uid in uids]
+        assert all(answer["success"] for answer in well_site.direct("pool", commands).json)
+        # Including those out of view.
         expect(
             page.locator(".parameters > div:has(dt:text-is('value')) dd > span").get_by_text(
                 str(value), exact=True
@@ -563,23 +567,27 @@ def test_however_many_change_at_once_each_row_is_right_and_stays(
     assert page.evaluate("last === [...document.querySelectorAll('.module')].at(-1)")
 
 
-def test_how_modules_have_ended_is_told_and_announced(well_site: Site, page: Page) -> None:
+def test_ended_modules_are_listed_and_unexpected_ends_announced(
+    well_site: Site, page: Page
+) -> None:
     pool = Client(well_site, "pool")
     page.goto(well_site.url)
     uid = pool.add()
     expect(rows(page, "pool")).to_have_count(1)
     with pytest.raises(Refusal):
         pool.tell(uid, "exit", status=7)
-    graves = service(page, "pool").locator(".graves")
-    expect(graves).to_contain_text("ended, last: well exited with status 7")
+    ended = service(page, "pool").locator(".ended")
+    expect(ended).to_contain_text("ended. Latest: well exited with status 7")
     expect(page.locator("#announcer")).to_have_text("well exited with status 7")
-    graves.locator("summary").click()
-    grave = graves.get_by_role("listitem").first
-    expect(grave).to_contain_text("exited with status 7")
-    expect(grave).to_contain_text("playing at its end")
+    ended.locator("summary").click()
+    item = ended.get_by_role("listitem").first
+    expect(item).to_contain_text("exited with status 7")
+    expect(item).to_contain_text("Last state: playing")
 
 
-def test_what_processes_use_is_shown_while_somebody_looks(well_site: Site, page: Page) -> None:
+def test_resource_usage_is_polled_only_while_the_page_is_visible(
+    well_site: Site, page: Page
+) -> None:
     Client(well_site, "pool").add()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.post_data or ""))
@@ -589,13 +597,13 @@ def test_what_processes_use_is_shown_while_somebody_looks(well_site: Site, page:
     expect(usage).to_contain_text("MB")
     page.clock.install()
     page.evaluate("Object.defineProperty(document, 'hidden', { value: true })")
-    page.clock.run_for(5_000)  # what was under way
+    page.clock.run_for(5_000)  # requests already under way
     asked.clear()
     page.clock.run_for(60_000)
     assert not any("usage" in each for each in asked)
 
 
-def test_no_inline_script_runs(first_page: Page) -> None:
+def test_inline_scripts_are_blocked(first_page: Page) -> None:
     refused = first_page.evaluate(
         """() => new Promise((resolve) => {
             addEventListener("securitypolicyviolation", (event) =>
@@ -609,21 +617,21 @@ def test_no_inline_script_runs(first_page: Page) -> None:
     assert first_page.evaluate("window.hacked") is None
 
 
-def test_a_service_that_comes_back_as_something_else_is_shown_as_that(
+def test_service_that_comes_back_as_another_kind_is_shown_as_that_kind(
     make_site: Callable[..., Site], page: Page
 ) -> None:
     well_site = make_site(**WELL_SITE).start()
     page.goto(well_site.url)
     expect(service(page, "pool").locator(".kind")).to_have_text("pool")
     well_site.stop("pool")
-    expect(service(page, "pool").get_by_role("status").first).to_have_text("Not answering")
+    expect(service(page, "pool").get_by_role("status").first).to_have_text("Not responding")
     well_site.programs["pool"] = [sys.executable, "-m", "shmooze.queue", "pool"]
     well_site.start("pool")
     expect(service(page, "pool").locator(".kind")).to_have_text("queue")
     expect(service(page, "pool").locator(".background")).to_be_attached()
 
 
-def test_a_page_that_was_away_for_longer_than_anybody_remembers_is_right_again(
+def test_page_is_correct_again_after_missing_more_events_than_are_kept(
     make_site: Callable[..., Site], page: Page
 ) -> None:
     site = make_site(
@@ -648,16 +656,14 @@ def test_a_page_that_was_away_for_longer_than_anybody_remembers_is_right_again(
     expect(parameter(rows(page, "pool").first, "old")).to_have_count(0)
 
 
-def test_a_service_that_restarts_leaves_what_a_person_has_begun(
-    well_site: Site, page: Page
-) -> None:
+def test_restart_of_a_service_keeps_text_and_focus_of_a_form(well_site: Site, page: Page) -> None:
     page.goto(well_site.url)
     Client(well_site, "pool").add()
     expect(rows(page, "pool")).to_have_count(1)
     field = form_of(page, "pool").get_by_label("Arguments")
     field.fill('{"half')
     well_site.stop("pool")
-    expect(service(page, "pool").get_by_role("status").first).to_have_text("Not answering")
+    expect(service(page, "pool").get_by_role("status").first).to_have_text("Not responding")
     well_site.start("pool")
     expect(service(page, "pool").get_by_role("status").first).to_have_text("Alive")
     expect(rows(page, "pool")).to_have_count(0)
@@ -665,7 +671,9 @@ def test_a_service_that_restarts_leaves_what_a_person_has_begun(
     expect(field).to_be_focused()
 
 
-def test_names_that_every_object_has_and_values_that_are_huge(well_site: Site, page: Page) -> None:
+def test_parameters_named_like_object_members_and_huge_values_are_shown(
+    well_site: Site, page: Page
+) -> None:
     pool = Client(well_site, "pool")
     uid = pool.add()
     page.goto(well_site.url)
@@ -677,13 +685,13 @@ def test_names_that_every_object_has_and_values_that_are_huge(well_site: Site, p
     pool.tell(uid, "unset", names=["toString"])
     expect(parameter(row, "toString")).to_have_count(0)
     pool.tell(uid, "set", **{f"p{number}": number for number in range(300)})
-    expect(row.locator(".rest")).to_contain_text("more parameters")
+    expect(row.locator(".not-shown")).to_contain_text("more parameters")
     expect(row.locator(".parameters > div")).to_have_count(200)
     pool.tell(uid, "set", stamp=1764000000123456, lines=["z"] * 600)
-    expect(row.locator(".rest")).to_contain_text("more parameters")
+    expect(row.locator(".not-shown")).to_contain_text("more parameters")
 
 
-def test_integers_beyond_the_exact_ones_of_javascript_have_all_their_digits(
+def test_integers_beyond_the_safe_range_are_shown_with_all_digits(
     well_site: Site, page: Page
 ) -> None:
     pool = Client(well_site, "pool")
@@ -707,7 +715,7 @@ def test_integers_beyond_the_exact_ones_of_javascript_have_all_their_digits(
     expect(form.locator(".answer")).to_contain_text(f"{small},")
 
 
-def test_numbers_that_cannot_be_sent_exactly_are_refused(well_site: Site, page: Page) -> None:
+def test_numbers_that_cannot_be_sent_exactly_are_rejected(well_site: Site, page: Page) -> None:
     page.goto(well_site.url)
-    form = order(page, "pool", "Add", "well", '{"id": 9007199254740993}')
-    expect(form.get_by_role("alert")).to_contain_text("the number id is too large")
+    form = submit(page, "pool", "Add", "well", '{"id": 9007199254740993}')
+    expect(form.get_by_role("alert")).to_contain_text("id is too large to be sent exactly")

@@ -1,4 +1,4 @@
-"""Whether everybody can use the console: on any screen, in both themes, by keyboard, by ear."""
+"""The accessibility of the console: screen sizes, themes, keyboard, screen readers, print."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WELL = {"modules": {"well": {"process": child("well")}}}
 
 @pytest.fixture(scope="module")
 def busy_site(make_shared_site: Callable[..., Site]) -> Site:
-    """A queue with everything that there can be, other services, and one that is down."""
+    """A site with a queue that shows everything, other services, and one that is down."""
     settings: dict[str, Any] = {
         "queue": {**WELL, "backgrounds": WELL["modules"]},
         "name": "A jukebox",
@@ -53,7 +53,7 @@ def busy_site(make_shared_site: Callable[..., Site]) -> Site:
 
 
 def open_all(page: Page, site: Site) -> None:
-    """Open the console with all that can be opened, and a mistake that is told."""
+    """Open the console with all its details open, and an error in a form."""
     page.set_default_timeout(PATIENCE * 1000)
     page.goto(site.url)
     expect(rows(page)).to_have_count(2)
@@ -70,7 +70,7 @@ def open_all(page: Page, site: Site) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS)
-def test_axe_finds_nothing_in_the_way(
+def test_axe_finds_no_violations(
     busy_site: Site, browser: Browser, screen: str, theme: str
 ) -> None:
     context = browser.new_context(viewport=SCREENS[screen], color_scheme=theme)
@@ -82,7 +82,7 @@ def test_axe_finds_nothing_in_the_way(
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-def test_nothing_is_wider_than_the_screen(busy_site: Site, browser: Browser, screen: str) -> None:
+def test_page_does_not_scroll_horizontally(busy_site: Site, browser: Browser, screen: str) -> None:
     context = browser.new_context(viewport=SCREENS[screen])
     page = context.new_page()
     open_all(page, busy_site)
@@ -91,7 +91,7 @@ def test_nothing_is_wider_than_the_screen(busy_site: Site, browser: Browser, scr
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-def test_no_button_of_a_row_has_its_outline_clipped(
+def test_focus_outlines_of_buttons_are_not_clipped(
     busy_site: Site, browser: Browser, screen: str
 ) -> None:
     context = browser.new_context(viewport=SCREENS[screen], has_touch=screen == "phone")
@@ -111,19 +111,19 @@ def test_no_button_of_a_row_has_its_outline_clipped(
     context.close()
 
 
-def test_what_is_printed_is_whole_and_has_no_controls(busy_site: Site, page: Page) -> None:
+def test_printed_page_is_complete_and_has_no_controls(busy_site: Site, page: Page) -> None:
     open_all(page, busy_site)
     page.emulate_media(media="print", color_scheme="dark")
     row = rows(page).first
     assert row.evaluate("row => getComputedStyle(row).contentVisibility") == "visible"
     assert page.locator("button:visible, input:visible, select:visible").count() == 0
     long = row.locator("dd", has_text="line 29")
-    assert long.evaluate("dd => dd.scrollHeight === dd.clientHeight"), "it is not cut"
+    assert long.evaluate("dd => dd.scrollHeight === dd.clientHeight"), "nothing is cut off"
     colour = "element => getComputedStyle(element).backgroundColor"
     assert page.locator(".service").first.evaluate(colour) == "rgb(255, 255, 255)"
 
 
-def test_everything_is_reached_by_the_tab_key(busy_site: Site, page: Page) -> None:
+def test_every_control_is_reachable_with_the_tab_key(busy_site: Site, page: Page) -> None:
     open_all(page, busy_site)
     page.evaluate("document.activeElement.blur(); document.body.focus()")
     wanted = page.locator(
@@ -142,7 +142,9 @@ def test_everything_is_reached_by_the_tab_key(busy_site: Site, page: Page) -> No
     assert len(reached - {-1}) == wanted
 
 
-def test_one_who_wants_no_motion_gets_none(busy_site: Site, browser: Browser) -> None:
+def test_no_animations_run_if_reduced_motion_is_preferred(
+    busy_site: Site, browser: Browser
+) -> None:
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
     open_all(page, busy_site)

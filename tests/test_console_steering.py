@@ -1,4 +1,4 @@
-"""What a person does in the console, by mouse, finger and keyboard."""
+"""Controlling queues and modules in the console, by mouse, touch and keyboard."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES
-from console import add_countdowns, form_of, order, rows, service, shown_uids
+from console import add_countdowns, form_of, rows, service, shown_uids, submit
 from playwright.sync_api import Browser, Locator, Page, expect
 from support import PATIENCE, Client, Site, child, wait_until
 
@@ -19,7 +19,7 @@ pytestmark = needs_chromium
 
 
 def expect_order(site: Site, page: Page, uids: list[str]) -> None:
-    """Wait until service and page have the modules in this order."""
+    """Wait until both service and page have the modules in this order."""
     wait_until(lambda: Client(site, "queue").uids() == uids, "the queue is in order")
     wait_until(lambda: shown_uids(page) == uids, "the page is in order")
 
@@ -32,13 +32,15 @@ def middle(place: Locator) -> tuple[float, float]:
 
 
 def open_more(row: Locator) -> None:
-    row.get_by_text("Tell, output").click()
+    row.get_by_text("Commands and output").click()
 
 
 # Order
 
 
-def test_arrow_keys_move_the_row_whose_button_has_the_focus(site: Site, first_page: Page) -> None:
+def test_arrow_keys_move_the_row_whose_move_button_has_the_focus(
+    site: Site, first_page: Page
+) -> None:
     first, second, third = add_countdowns(site, first_page, 3)
     rows(first_page).first.get_by_role("button", name="Move down countdown").focus()
     first_page.keyboard.press("ArrowDown")
@@ -49,25 +51,27 @@ def test_arrow_keys_move_the_row_whose_button_has_the_focus(site: Site, first_pa
     expect(button).to_be_focused()
     first_page.keyboard.press("Home")
     expect_order(site, first_page, [first, second, third])
-    first_page.keyboard.press("ArrowUp")  # it is the first already
+    first_page.keyboard.press("ArrowUp")  # already the first
     first_page.keyboard.press("End")
     expect_order(site, first_page, [second, third, first])
 
 
-def test_dragging_a_row_gives_it_another_place(site: Site, first_page: Page) -> None:
+def test_row_can_be_dragged_to_another_place(site: Site, first_page: Page) -> None:
     first, second, third = add_countdowns(site, first_page, 3)
     first_page.mouse.move(*middle(rows(first_page).nth(2).locator(".grip")))
     first_page.mouse.down()
     x, y = middle(rows(first_page).first)
     first_page.mouse.move(x, y - 5, steps=10)
     expect(rows(first_page).first).to_have_attribute("data-dragged", "")
-    assert Client(site, "queue").uids() == [first, second, third], "not before it is dropped"
+    assert Client(site, "queue").uids() == [first, second, third], (
+        "the move is sent when the row is dropped"
+    )
     first_page.mouse.up()
     expect_order(site, first_page, [third, first, second])
     expect(rows(first_page).first.locator(".state")).to_have_text("playing")
 
 
-def test_escape_takes_a_dragged_row_back(site: Site, first_page: Page) -> None:
+def test_escape_cancels_dragging(site: Site, first_page: Page) -> None:
     uids = add_countdowns(site, first_page, 3)
     first_page.mouse.move(*middle(rows(first_page).nth(2).locator(".grip")))
     first_page.mouse.down()
@@ -78,9 +82,7 @@ def test_escape_takes_a_dragged_row_back(site: Site, first_page: Page) -> None:
     expect_order(site, first_page, uids)
 
 
-def test_what_others_do_while_a_row_is_dragged_is_shown_afterwards(
-    site: Site, first_page: Page
-) -> None:
+def test_changes_by_others_during_a_drag_are_shown_afterwards(site: Site, first_page: Page) -> None:
     first, second, third = add_countdowns(site, first_page, 3)
     first_page.mouse.move(*middle(rows(first_page).nth(2).locator(".grip")))
     first_page.mouse.down()
@@ -91,7 +93,7 @@ def test_what_others_do_while_a_row_is_dragged_is_shown_afterwards(
     expect_order(site, first_page, [third, second, new])
 
 
-def test_a_row_is_dragged_with_a_finger(site: Site, browser: Browser) -> None:
+def test_row_can_be_dragged_by_touch(site: Site, browser: Browser) -> None:
     context = browser.new_context(
         viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
     )
@@ -115,7 +117,7 @@ def test_a_row_is_dragged_with_a_finger(site: Site, browser: Browser) -> None:
     context.close()
 
 
-def test_a_move_that_fails_is_taken_back_and_said(site: Site, first_page: Page) -> None:
+def test_failed_move_is_undone_and_shows_the_error(site: Site, first_page: Page) -> None:
     uids = add_countdowns(site, first_page, 2)
     refusal = json.dumps([{"success": False, "error": "not today"}])
 
@@ -131,10 +133,12 @@ def test_a_move_that_fails_is_taken_back_and_said(site: Site, first_page: Page) 
     expect_order(site, first_page, uids)
 
 
-# What must not happen
+# Accidents that must not happen
 
 
-def test_keys_meant_for_a_row_that_goes_remove_no_other(site: Site, first_page: Page) -> None:
+def test_keys_typed_into_a_removed_row_do_not_act_on_another_row(
+    site: Site, first_page: Page
+) -> None:
     first, second, third = add_countdowns(site, first_page, 3)
     row = rows(first_page).first
     open_more(row)
@@ -147,20 +151,20 @@ def test_keys_meant_for_a_row_that_goes_remove_no_other(site: Site, first_page: 
     first_page.keyboard.type('": "a b"} c')
     first_page.keyboard.press("Enter")
     first_page.keyboard.press("Space")
-    add_countdown = order(first_page, "queue", "Add", "countdown", '{"seconds": 1000}')
+    add_countdown = submit(first_page, "queue", "Add", "countdown", '{"seconds": 1000}')
     expect(add_countdown.get_by_role("alert")).to_be_hidden()
     expect(rows(first_page)).to_have_count(3)
     assert Client(site, "queue").uids()[:2] == [second, third]
 
 
-def test_a_key_held_down_or_a_double_click_removes_one(site: Site, first_page: Page) -> None:
+def test_held_key_or_double_click_removes_only_one_row(site: Site, first_page: Page) -> None:
     uids = add_countdowns(site, first_page, 6)
     first_page.mouse.dblclick(*middle(rows(first_page).first.get_by_role("button", name="Remove")))
     expect_order(site, first_page, uids[1:])
     rows(first_page).first.get_by_role("button", name="Remove").focus()
     first_page.keyboard.down("Enter")
     for _ in range(10):
-        first_page.keyboard.down("Enter")  # as it repeats
+        first_page.keyboard.down("Enter")  # key repeat
     first_page.keyboard.up("Enter")
     expect_order(site, first_page, uids[2:])
 
@@ -168,7 +172,7 @@ def test_a_key_held_down_or_a_double_click_removes_one(site: Site, first_page: P
 # Commands
 
 
-def test_a_module_is_told_something_and_its_answer_shown(site: Site, first_page: Page) -> None:
+def test_command_to_a_module_shows_its_answer(site: Site, first_page: Page) -> None:
     add_countdowns(site, first_page, 1)
     row = rows(first_page).first
     open_more(row)
@@ -176,7 +180,7 @@ def test_a_module_is_told_something_and_its_answer_shown(site: Site, first_page:
     form.get_by_label("Command").fill("add")
     form.get_by_label("Arguments").fill('{"seconds": 500}')
     form.get_by_role("button").click()
-    expect(form.locator(".answer")).to_have_text(re.compile("1500|14.."))  # what is left
+    expect(form.locator(".answer")).to_have_text(re.compile("1500|14.."))  # the seconds left
     total = row.locator(".parameters div", has=first_page.get_by_text("total")).locator("dd")
     expect(total).to_have_text("1500")
     form.get_by_label("Command").fill("dance")
@@ -184,7 +188,9 @@ def test_a_module_is_told_something_and_its_answer_shown(site: Site, first_page:
     expect(form.get_by_role("alert")).to_contain_text("dance")
 
 
-def test_the_background_is_told_something(make_site: Callable[..., Site], page: Page) -> None:
+def test_command_to_the_background_shows_its_answer(
+    make_site: Callable[..., Site], page: Page
+) -> None:
     types = {"well": {"process": child("well")}}
     settings = {"queue": {"modules": types, "backgrounds": types}}
     site = make_site(services=("wsgi", "queue"), settings=settings).start()
@@ -199,7 +205,7 @@ def test_the_background_is_told_something(make_site: Callable[..., Site], page: 
     expect(form.locator(".answer")).to_contain_text('"ä"')
 
 
-def test_output_is_shown_as_it_comes(make_site: Callable[..., Site], page: Page) -> None:
+def test_output_is_shown_as_it_is_written(make_site: Callable[..., Site], page: Page) -> None:
     talk = "(echo one; echo two; until [ -e $HERE/more ]; do sleep 0.1; done; echo three) &"
     process = ["sh", "-c", f'{talk} exec {" ".join(child("well"))} "$@"', "talker"]
     settings = {"pool": {"modules": {"talker": {"process": process}}}}
@@ -214,11 +220,11 @@ def test_output_is_shown_as_it_comes(make_site: Callable[..., Site], page: Page)
     expect(output).to_have_text("one\ntwo\nthree")
 
 
-def test_any_command_goes_to_any_service(make_site: Callable[..., Site], page: Page) -> None:
+def test_any_command_can_be_sent_to_any_service(make_site: Callable[..., Site], page: Page) -> None:
     site = make_site(services=("wsgi", "vol"), programs=EXAMPLES).start()
     page.goto(site.url)
     form = service(page, "vol").get_by_role("form", name="Send")
-    options = form.locator("datalist.what option")
+    options = form.locator("datalist.choice option")
     expect(options).to_have_count(2)
     assert options.evaluate_all("all => all.map(each => each.value)") == ["get_vol", "set_vol"]
     form.get_by_label("Command").fill("set_vol")
@@ -232,9 +238,9 @@ def test_any_command_goes_to_any_service(make_site: Callable[..., Site], page: P
     expect(form.locator(".answer")).to_be_hidden()
 
 
-def test_the_last_arguments_are_at_hand_also_after_a_reload(site: Site, first_page: Page) -> None:
+def test_last_arguments_are_remembered_after_a_reload(site: Site, first_page: Page) -> None:
     for args in ('{"seconds": 1000}', '{"seconds": 2000}'):
-        order(first_page, "queue", "Add", "countdown", args)
+        submit(first_page, "queue", "Add", "countdown", args)
         options = service(first_page, "queue").locator("datalist option")
         expect(options.filter(has_text=args)).to_have_count(1)
     first_page.reload()
@@ -249,7 +255,9 @@ def test_the_last_arguments_are_at_hand_also_after_a_reload(site: Site, first_pa
     expect(form.get_by_label("Arguments")).to_have_value('{"my": "own"}')
 
 
-def test_who_may_only_read_is_told_so(make_site: Callable[..., Site], browser: Browser) -> None:
+def test_read_only_token_gets_a_clear_error(
+    make_site: Callable[..., Site], browser: Browser
+) -> None:
     site = make_site(services=("wsgi", "queue"), programs=EXAMPLES)
     tokens = TokenFile(str(site.folder / "tokens.json"))
     token = tokens.add("screen", "read")
@@ -261,16 +269,16 @@ def test_who_may_only_read_is_told_so(make_site: Callable[..., Site], browser: B
     page.goto(site.url)
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Log in").click()
-    form = order(page, "queue", "Add", "countdown", "{}")
+    form = submit(page, "queue", "Add", "countdown", "{}")
     expect(form.get_by_role("alert")).to_have_text("add: this token may only read")
     context.close()
 
 
-# Two people
+# Two users
 
 
 @pytest.fixture
-def two_people(browser: Browser, site: Site) -> Iterator[list[Page]]:
+def two_users(browser: Browser, site: Site) -> Iterator[list[Page]]:
     contexts = [browser.new_context(), browser.new_context()]
     pages = [context.new_page() for context in contexts]
     for page in pages:
@@ -282,20 +290,20 @@ def two_people(browser: Browser, site: Site) -> Iterator[list[Page]]:
         context.close()
 
 
-def test_two_people_see_what_the_other_does(site: Site, two_people: list[Page]) -> None:
-    ada, bob = two_people
-    order(ada, "queue", "Add", "countdown", '{"seconds": 1000}')
+def test_two_users_see_each_others_changes(site: Site, two_users: list[Page]) -> None:
+    ada, bob = two_users
+    submit(ada, "queue", "Add", "countdown", '{"seconds": 1000}')
     expect(rows(bob).first.locator(".state")).to_have_text("playing")
-    order(bob, "queue", "Add", "countdown", '{"seconds": 2000}')
-    for page in two_people:
+    submit(bob, "queue", "Add", "countdown", '{"seconds": 2000}')
+    for page in two_users:
         expect(rows(page).nth(1).locator(".state")).to_have_text("suspended")
     first, second = Client(site, "queue").uids()
     rows(bob).nth(1).get_by_role("button", name="Move up countdown").click()
-    for page in two_people:
+    for page in two_users:
         expect_order(site, page, [second, first])
         expect(rows(page).first.locator(".state")).to_have_text("playing")
         expect(rows(page).nth(1).locator(".state")).to_have_text("suspended")
     rows(ada).first.get_by_role("button", name="Remove countdown").click()
-    for page in two_people:
+    for page in two_users:
         expect_order(site, page, [first])
-        expect(service(page, "queue").locator(".graves")).to_contain_text("countdown was removed")
+        expect(service(page, "queue").locator(".ended")).to_contain_text("countdown was removed")

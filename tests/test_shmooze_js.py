@@ -1,4 +1,4 @@
-"""shmooze.js, in a real Chromium, against real services."""
+"""shmooze.js in Chromium, with real services."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from support import PATIENCE, ROOT, Client, Refusal, Site, child, wait_until
 pytestmark = needs_chromium
 
 
-def open_bare(page: Page, site: Site, html: str = "", before: str = "") -> list[Request]:
-    """Open a page of nothing but shmooze.js and `html`; the POST requests of it, growing."""
+def open_page(page: Page, site: Site, html: str = "", before: str = "") -> list[Request]:
+    """Open a page with only shmooze.js and `html`. Returns a growing list of its POST requests."""
     script = '<!doctype html><script src="shmooze.js"></script>'
     body = f"<!doctype html><script>{before}</script>{script}{html}"
-    page.route("**/bare.html", lambda route: route.fulfill(body=body, content_type="text/html"))
+    page.route("**/blank.html", lambda route: route.fulfill(body=body, content_type="text/html"))
     posts: list[Request] = []
     page.on("request", lambda request: posts.append(request) if request.method == "POST" else None)
-    page.goto(f"{site.url}bare.html")
+    page.goto(f"{site.url}blank.html")
     page.evaluate("() => shmooze_ready")
     return posts
 
@@ -39,8 +39,8 @@ def open_bare(page: Page, site: Site, html: str = "", before: str = "") -> list[
 # Queries
 
 
-def test_what_is_asked_in_one_turn_goes_out_in_one_request(page: Page, site: Site) -> None:
-    posts = open_bare(page, site)
+def test_queries_of_one_turn_share_one_request(page: Page, site: Site) -> None:
+    posts = open_page(page, site)
     answers = page.evaluate("""() => new Promise((resolve) => {
         const answers = [];
         const keep = (answer) => answers.push(answer) === 3 && resolve(answers);
@@ -55,8 +55,8 @@ def test_what_is_asked_in_one_turn_goes_out_in_one_request(page: Page, site: Sit
     assert posts[0].headers["content-type"] == "application/json"
 
 
-def test_forced_query_takes_along_all_that_waits(page: Page, site: Site) -> None:
-    posts = open_bare(page, site)
+def test_forced_query_sends_all_deferred_ones_too(page: Page, site: Site) -> None:
+    posts = open_page(page, site)
     order_of_answers = page.evaluate("""() => new Promise((resolve) => {
         const order = [];
         endpoints.queue.deferQuery({cmd: "queue"}, () => order.push("deferred"));
@@ -70,8 +70,8 @@ def test_forced_query_takes_along_all_that_waits(page: Page, site: Site) -> None
     ]
 
 
-def test_run_queries_tells_when_all_is_answered(page: Page, site: Site) -> None:
-    posts = open_bare(page, site)
+def test_callback_of_run_queries_is_called_after_all_answers(page: Page, site: Site) -> None:
+    posts = open_page(page, site)
     assert page.evaluate("""() => new Promise((resolve) => {
         const order = [];
         endpoints.queue.deferQuery({cmd: "queue"}, () => order.push("answer"));
@@ -83,8 +83,8 @@ def test_run_queries_tells_when_all_is_answered(page: Page, site: Site) -> None:
     assert len(posts) == 1
 
 
-def test_error_callback_gets_the_words_of_the_service(page: Page, site: Site) -> None:
-    open_bare(page, site)
+def test_error_callback_gets_the_error_of_the_service(page: Page, site: Site) -> None:
+    open_page(page, site)
     outcome = page.evaluate("""() => new Promise((resolve) => {
         const order = [], push = (what) => order.push(what);
         endpoints.queue.deferQuery({cmd: "dance"}, () => push("danced"), push);
@@ -107,18 +107,18 @@ QUERY_THAT_FAILS = """() => new Promise((resolve) => {
 })"""
 
 
-def test_every_error_callback_fires_when_the_gateway_is_gone(page: Page, site: Site) -> None:
-    open_bare(page, site)
+def test_every_error_callback_is_called_when_the_gateway_is_down(page: Page, site: Site) -> None:
+    open_page(page, site)
     page.evaluate("() => new Promise((done) => endpoints.queue.forceQuery({cmd: 'queue'}, done))")
     site.stop("wsgi")
-    reason = "the server is out of reach"
+    reason = "the server is unreachable"
     assert page.evaluate(QUERY_THAT_FAILS) == ["dead", True, *[reason] * 3, False, True]
 
 
-def test_service_that_is_down_is_dead_but_the_connection_is_not_lost(
+def test_service_that_is_down_is_not_alive_but_the_connection_is_not_lost(
     page: Page, site: Site
 ) -> None:
-    open_bare(page, site)
+    open_page(page, site)
     site.stop("queue")
     reason = "service 'queue' is not running"
     assert page.evaluate(QUERY_THAT_FAILS) == ["dead", False, *[reason] * 3, False, False]
@@ -130,8 +130,10 @@ def test_service_that_is_down_is_dead_but_the_connection_is_not_lost(
     assert seen == [True, True]
 
 
-def test_callback_that_throws_harms_no_other_and_is_reported(page: Page, site: Site) -> None:
-    open_bare(page, site)
+def test_callback_that_throws_is_reported_and_does_not_affect_others(
+    page: Page, site: Site
+) -> None:
+    open_page(page, site)
     with page.expect_event("pageerror") as reported:
         answers = page.evaluate("""() => new Promise((resolve) => {
             const answers = [];
@@ -150,8 +152,10 @@ def test_callback_that_throws_harms_no_other_and_is_reported(page: Page, site: S
     assert reported.value.message == "mine"
 
 
-def test_data_that_is_no_json_fails_at_once_and_harms_no_other(page: Page, site: Site) -> None:
-    open_bare(page, site)
+def test_data_that_cannot_be_encoded_throws_and_does_not_affect_other_queries(
+    page: Page, site: Site
+) -> None:
+    open_page(page, site)
     assert page.evaluate("""() => new Promise((resolve) => {
         const circle = {};
         circle.circle = circle;
@@ -161,8 +165,8 @@ def test_data_that_is_no_json_fails_at_once_and_harms_no_other(page: Page, site:
     })""") == ["TypeError", []]
 
 
-def test_slow_forced_query_holds_up_no_deferred_one(page: Page, site: Site) -> None:
-    open_bare(page, site)
+def test_slow_forced_query_does_not_delay_deferred_ones(page: Page, site: Site) -> None:
+    open_page(page, site)
     held: list[Route] = []
     page.route("**/pool", lambda route: held.append(route) if not held else route.continue_())
     page.evaluate("""() => {
@@ -176,8 +180,8 @@ def test_slow_forced_query_holds_up_no_deferred_one(page: Page, site: Site) -> N
     assert page.evaluate("order") == ["deferred", "forced"]
 
 
-def test_deferred_queries_keep_their_order_over_requests(page: Page, site: Site) -> None:
-    posts = open_bare(page, site)
+def test_deferred_queries_keep_their_order_across_requests(page: Page, site: Site) -> None:
+    posts = open_page(page, site)
     held: list[Route] = []
     page.route("**/pool", lambda route: held.append(route))
     ask = "(name) => new Promise((done) => endpoints[name].deferQuery({cmd: name}, done))"
@@ -186,7 +190,7 @@ def test_deferred_queries_keep_their_order_over_requests(page: Page, site: Site)
         page.evaluate("() => { ask('pool').then(() => order.push('first')); }")
     page.evaluate("() => { ask('pool').then(() => order.push('second')); return ask('queue'); }")
     urls = [post.url for post in posts]
-    assert urls == [f"{site.url}pool", f"{site.url}queue"], "the second one waits for the first"
+    assert urls == [f"{site.url}pool", f"{site.url}queue"], "the second query waits for the first"
     page.unroute("**/pool")
     held[0].continue_()
     page.wait_for_function("() => order.length === 2")
@@ -195,17 +199,17 @@ def test_deferred_queries_keep_their_order_over_requests(page: Page, site: Site)
 
 # Promises
 
-#: Counts what a page must never see, and what it says in the console.
+#: Records unhandled rejections, and what is logged to the browser console.
 LISTEN = """
   window.unhandled = [];
   addEventListener("unhandledrejection", ({reason}) => unhandled.push(reason.message));
-  window.said = [];
-  console.error = (reason) => said.push(reason);
+  window.logged = [];
+  console.error = (reason) => logged.push(reason);
 """
 
 
-def test_an_awaited_query_gives_its_result_or_throws_the_reason(page: Page, site: Site) -> None:
-    open_bare(page, site, before=LISTEN)
+def test_awaited_query_returns_its_result_or_throws_the_reason(page: Page, site: Site) -> None:
+    open_page(page, site, before=LISTEN)
     types, thrown, both = page.evaluate("""async () => {
         const {queue} = endpoints;
         const types = await queue.deferQuery({cmd: "modules_available"});
@@ -217,37 +221,39 @@ def test_an_awaited_query_gives_its_result_or_throws_the_reason(page: Page, site
     assert types == ["countdown", "ticker"]
     assert thrown[0] and "dance" in thrown[1]
     assert both == ["fulfilled", "rejected"]
-    assert page.evaluate("[unhandled, said]") == [[], []], "who waits hears it alone"
+    assert page.evaluate("[unhandled, logged]") == [[], []], (
+        "nothing is logged if the promise is awaited"
+    )
 
 
-def test_a_failure_that_nobody_hears_is_said_in_the_console_and_harms_nothing(
-    page: Page, site: Site
-) -> None:
-    open_bare(page, site, before=LISTEN)
-    heard = page.evaluate("""async () => {
-        const {queue} = endpoints, heard = [];
+def test_failure_without_a_handler_is_logged_to_the_browser_console(page: Page, site: Site) -> None:
+    open_page(page, site, before=LISTEN)
+    received = page.evaluate("""async () => {
+        const {queue} = endpoints, received = [];
         queue.deferQuery({cmd: "dance"});
-        queue.forceQuery({cmd: "sing"}, () => heard.push("sung"));
-        queue.deferQuery({cmd: "jump"}, null, (reason) => heard.push(reason));
+        queue.forceQuery({cmd: "sing"}, () => received.push("sung"));
+        queue.deferQuery({cmd: "jump"}, null, (reason) => received.push(reason));
         await queue.deferQuery({cmd: "queue"});
-        await new Promise((next) => setTimeout(next)); // rejections are told after this turn
-        return heard;
+        await new Promise((next) => setTimeout(next)); // unhandled rejections come later
+        return received;
     }""")
-    assert len(heard) == 1 and "jump" in heard[0]
-    said = page.evaluate("said")
+    assert len(received) == 1 and "jump" in received[0]
+    said = page.evaluate("logged")
     assert len(said) == 2 and "sing" in "".join(said) and "dance" in "".join(said)
     assert page.evaluate("unhandled") == []
 
 
-def test_a_promise_that_somebody_takes_up_is_his_to_handle(page: Page, site: Site) -> None:
-    open_bare(page, site, before=LISTEN)
+def test_promise_that_is_chained_reports_unhandled_rejections_as_usual(
+    page: Page, site: Site
+) -> None:
+    open_page(page, site, before=LISTEN)
     page.evaluate("() => { endpoints.queue.deferQuery({cmd: 'dance'}).then(() => {}); }")
     page.wait_for_function("() => unhandled.length === 1")
-    assert page.evaluate("said") == []
+    assert page.evaluate("logged") == []
 
 
-def test_run_queries_gives_a_promise_too(page: Page, site: Site) -> None:
-    open_bare(page, site, before=LISTEN)
+def test_run_queries_returns_a_promise_too(page: Page, site: Site) -> None:
+    open_page(page, site, before=LISTEN)
     assert page.evaluate("""async () => {
         const order = [];
         endpoints.queue.deferQuery({cmd: "queue"}, () => order.push("answer"));
@@ -260,54 +266,54 @@ def test_run_queries_gives_a_promise_too(page: Page, site: Site) -> None:
         endpoints.queue.deferQuery({cmd: "queue"});
         return endpoints.queue.runQueries().catch((error) => error.message);
     }""")
-    assert reason == "the server is out of reach"
-    assert page.evaluate("[unhandled, said]") == [[], [reason]]
+    assert reason == "the server is unreachable"
+    assert page.evaluate("[unhandled, logged]") == [[], [reason]]
 
 
 # Waiting for the gateway
 
 
 def add(seconds: int, option: str = "") -> str:
-    """A query that adds a countdown, and notes what becomes of it."""
+    """JavaScript that adds a countdown, and records the outcome."""
     packet = f"{{cmd: 'add', args: {{type: 'countdown', args: {{seconds: {seconds}}}}}}}"
     note = f"() => outcomes.push({seconds}), (reason) => outcomes.push(reason)"
     return f"endpoints.queue.deferQuery({packet}, {note}, {option or '{}'});"
 
 
 def totals(site: Site) -> list[int | None]:
-    """The countdowns of the queue in order, told by their seconds as far as they have come."""
+    """The parameter `total` of the queue's countdowns in order, None if not yet set."""
     return [each["parameters"].get("total") for each in Client(site, "queue").roster()]
 
 
-def test_queries_that_may_wait_are_sent_in_order_when_the_gateway_is_back(
+def test_queries_with_retry_are_sent_in_order_when_the_gateway_is_back(
     page: Page, site: Site
 ) -> None:
-    open_bare(page, site, before="window.outcomes = []")
+    open_page(page, site, before="window.outcomes = []")
     site.stop("wsgi")
     retry = "{retry: true}"
     page.evaluate(f"() => {{ {add(1001, retry)} {add(1002)} {add(1003, retry)} }}")
     page.wait_for_function("() => outcomes.length === 1")
     page.evaluate(f"() => {{ {add(1004, retry)} }}")
-    assert page.evaluate("outcomes") == ["the server is out of reach"]
+    assert page.evaluate("outcomes") == ["the server is unreachable"]
     site.start("wsgi")
     page.wait_for_function("() => outcomes.length === 4")
     assert page.evaluate("outcomes.slice(1)") == [1001, 1003, 1004]
-    wait_until(lambda: totals(site) == [1001, 1003, 1004], "they are in order")
+    wait_until(lambda: totals(site) == [1001, 1003, 1004], "all are added in order")
 
 
-def test_an_endpoint_decides_for_queries_that_say_nothing(page: Page, site: Site) -> None:
-    open_bare(page, site, before="window.outcomes = []")
+def test_retry_of_the_endpoint_is_the_default_for_its_queries(page: Page, site: Site) -> None:
+    open_page(page, site, before="window.outcomes = []")
     site.stop("wsgi")
     page.evaluate("() => { endpoints.queue.retry = true; }")
     page.evaluate(f"() => {{ {add(1001)} {add(1002, '{retry: false}')} }}")
     page.wait_for_function("() => outcomes.length === 1")
     site.start("wsgi")
     page.wait_for_function("() => outcomes.length === 2")
-    assert page.evaluate("outcomes") == ["the server is out of reach", 1001]
+    assert page.evaluate("outcomes") == ["the server is unreachable", 1001]
 
 
-def test_a_request_that_is_cut_off_is_sent_again(page: Page, site: Site) -> None:
-    posts = open_bare(page, site, before="window.outcomes = []")
+def test_interrupted_request_is_sent_again_with_retry(page: Page, site: Site) -> None:
+    posts = open_page(page, site, before="window.outcomes = []")
     page.route("**/queue", lambda route: route.abort(), times=1)
     page.evaluate(f"() => {{ {add(1001, '{retry: true}')} }}")
     page.wait_for_function("() => outcomes.length === 1")
@@ -315,19 +321,19 @@ def test_a_request_that_is_cut_off_is_sent_again(page: Page, site: Site) -> None
     assert len(posts) == 2
 
 
-def test_a_query_that_is_cut_off_each_time_fails_in_the_end(page: Page, site: Site) -> None:
-    # As a browser reports any answer that it may not show to the page.
-    posts = open_bare(page, site, before="window.outcomes = []")
+def test_query_that_is_interrupted_five_times_fails(page: Page, site: Site) -> None:
+    # Browsers also report answers that are blocked for the page like this.
+    posts = open_page(page, site, before="window.outcomes = []")
     page.evaluate("() => { Endpoint.pause = 50; }")
     page.route("**/queue", lambda route: route.abort())
     page.evaluate(f"() => {{ {add(1001, '{retry: true}')} }}")
     page.wait_for_function("() => outcomes.length === 1")
-    assert page.evaluate("outcomes") == ["the server is out of reach"]
+    assert page.evaluate("outcomes") == ["the server is unreachable"]
     assert len(posts) == 5
 
 
-def test_no_more_than_1000_queries_wait(page: Page, site: Site) -> None:
-    open_bare(page, site)
+def test_at_most_1000_queries_wait_for_the_gateway(page: Page, site: Site) -> None:
+    open_page(page, site)
     site.stop("wsgi")
     page.evaluate("""() => {
         window.done = window.refused = 0;
@@ -340,8 +346,10 @@ def test_no_more_than_1000_queries_wait(page: Page, site: Site) -> None:
     page.wait_for_function("() => done === 1000")
 
 
-def test_more_than_a_request_may_hold_is_sent_in_several_in_order(page: Page, site: Site) -> None:
-    posts = open_bare(page, site)
+def test_more_than_1000_queries_are_sent_in_several_requests_in_order(
+    page: Page, site: Site
+) -> None:
+    posts = open_page(page, site)
     assert page.evaluate("""async () => {
         const {queue} = endpoints, order = [];
         await Promise.all(Array.from({length: 2500}, (_, place) =>
@@ -351,10 +359,10 @@ def test_more_than_a_request_may_hold_is_sent_in_several_in_order(page: Page, si
     assert [len(post.post_data_json) for post in posts] == [1000, 1000, 500]
 
 
-def test_what_waited_goes_before_what_is_asked_when_the_gateway_is_back(
+def test_waiting_queries_are_sent_before_new_ones_when_the_gateway_is_back(
     page: Page, site: Site
 ) -> None:
-    posts = open_bare(page, site)
+    posts = open_page(page, site)
     site.stop("wsgi")
     page.evaluate("""() => {
         window.order = [];
@@ -370,39 +378,39 @@ def test_what_waited_goes_before_what_is_asked_when_the_gateway_is_back(
     posts.clear()
     site.start("wsgi")
     page.wait_for_function("() => order.length >= 1100")
-    assert page.evaluate("order.toSorted((a, b) => a - b)") == list(range(1100)), "each once"
+    assert page.evaluate("order.toSorted((a, b) => a - b)") == list(range(1100)), (
+        "each is sent once"
+    )
     assert len(posts[-150].post_data_json) == 951
     waited = "order.filter((place) => place < 950)"
     assert page.evaluate(waited) == list(range(950))
 
 
-# Is the gateway gone?
+# Losing the gateway
 
 
-def test_functions_of_the_page_that_throw_break_nothing(page: Page, site: Site) -> None:
+def test_page_functions_that_throw_do_not_break_reconnecting(page: Page, site: Site) -> None:
     queue = Client(site, "queue")
     bad = "() => { throw new Error('mine'); }"
-    open_bare(page, site, f"<script>lostConnection = {bad}; regainConnection = {bad};</script>")
+    open_page(page, site, f"<script>lostConnection = {bad}; regainConnection = {bad};</script>")
     page.evaluate(SUBSCRIBE)
     wait_for_state(page, queue)
     site.stop("wsgi")
     asked = "() => endpoints.queue.deferQuery({cmd: 'queue'}).catch((error) => error.message)"
-    assert page.evaluate(asked) == "the server is out of reach"
+    assert page.evaluate(asked) == "the server is unreachable"
     site.start("wsgi")
     queue.add("countdown", seconds=1000)
     wait_for_state(page, queue)
     assert len(page.evaluate(asked)) == 1
 
 
-def test_a_page_that_says_itself_that_the_connection_is_lost_gets_it_back(
-    page: Page, site: Site
-) -> None:
+def test_page_that_calls_lost_connection_itself_regains_it(page: Page, site: Site) -> None:
     wrapped = """
       window.calls = [];
       const { lostConnection: lose, regainConnection: regain } = window;
       lostConnection = () => { calls.push("lost"); lose(); };
       regainConnection = () => { calls.push("back"); regain(); };"""
-    open_bare(page, site, f"<script>{wrapped}</script>")
+    open_page(page, site, f"<script>{wrapped}</script>")
     assert page.evaluate(
         "() => { lostConnection(); return {...document.documentElement.dataset}; }"
     )
@@ -410,9 +418,9 @@ def test_a_page_that_says_itself_that_the_connection_is_lost_gets_it_back(
     assert page.evaluate("calls") == ["lost", "back"]
 
 
-def ask_slowly(page: Page, site: Site) -> list[Route]:
-    """Ask for something that is not answered before its route, which is given, goes on."""
-    open_bare(page, site, before="window.outcomes = []")
+def send_slow_query(page: Page, site: Site) -> list[Route]:
+    """Send a query that is not answered until the returned route continues."""
+    open_page(page, site, before="window.outcomes = []")
     held: list[Route] = []
     page.route("**/queue", lambda route: held.append(route))
     page.evaluate("() => { Endpoint.slow = 300; }")
@@ -422,14 +430,16 @@ def ask_slowly(page: Page, site: Site) -> list[Route]:
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_gateway_that_answers_anything_is_not_gone(page: Page, site: Site, times: int) -> None:
+def test_gateway_that_answers_with_any_status_is_not_lost(
+    page: Page, site: Site, times: int
+) -> None:
     probes: list[Route] = []
 
     def refuse(route: Route) -> None:
         probes.append(route)
         route.fulfill(status=503, json={"success": False, "error": "busy"})
 
-    held = ask_slowly(page, site)
+    held = send_slow_query(page, site)
     page.route("**/settings.json", refuse, times=times)
     while len(probes) < times:
         page.wait_for_event("response")
@@ -438,9 +448,9 @@ def test_a_gateway_that_answers_anything_is_not_gone(page: Page, site: Site, tim
     assert page.evaluate("outcomes") == [1001]
 
 
-def test_one_slow_answer_does_not_mean_that_the_gateway_is_gone(page: Page, site: Site) -> None:
-    held = ask_slowly(page, site)
-    page.evaluate("() => { Endpoint.slow = 3000; }")  # for the probe that is answered
+def test_one_slow_probe_does_not_mean_that_the_gateway_is_lost(page: Page, site: Site) -> None:
+    held = send_slow_query(page, site)
+    page.evaluate("() => { Endpoint.slow = 3000; }")  # so that the second probe is answered in time
     page.route("**/settings.json", lambda route: None, times=1)
     page.wait_for_event("requestfailed")
     page.wait_for_event("requestfinished")
@@ -452,18 +462,18 @@ def test_one_slow_answer_does_not_mean_that_the_gateway_is_gone(page: Page, site
     ]
 
 
-def test_a_gateway_that_just_falls_silent_is_lost(page: Page, site: Site) -> None:
-    ask_slowly(page, site)
+def test_gateway_that_stops_answering_is_lost(page: Page, site: Site) -> None:
+    send_slow_query(page, site)
     page.route("**/settings.json", lambda route: None)
     page.wait_for_function("() => outcomes.length === 1")
-    assert page.evaluate("outcomes") == ["the server is out of reach"]
+    assert page.evaluate("outcomes") == ["the server is unreachable"]
     assert page.evaluate("'lost' in document.documentElement.dataset")
 
 
 # Import
 
 
-def test_a_module_imports_it_from_anywhere(page: Page, site: Site) -> None:
+def test_javascript_module_can_import_it_on_any_page(page: Page, site: Site) -> None:
     url = f"{site.url}static/shmooze.mjs"
     imported = f"""import {{ endpoints, Endpoint, ready }} from "{url}";
         await ready;
@@ -476,15 +486,15 @@ def test_a_module_imports_it_from_anywhere(page: Page, site: Site) -> None:
     assert page.evaluate("answer") == ["countdown", "ticker"]
 
 
-def test_script_and_import_in_one_page_are_the_same(page: Page, site: Site) -> None:
-    open_bare(page, site)
+def test_script_and_import_on_one_page_share_the_same_objects(page: Page, site: Site) -> None:
+    open_page(page, site)
     assert page.evaluate("""async () => {
         const before = endpoints, {endpoints: imported, ready} = await import("./shmooze.mjs");
         return [imported === before, window.endpoints === before, await ready === settings_data];
     }""") == [True, True, True]
 
 
-def test_it_is_small_and_its_lines_are_short() -> None:
+def test_script_is_small_and_has_short_lines() -> None:
     text = (ROOT / "static" / "shmooze.js").read_bytes()
     assert len(text) < 12 * 1024
     assert max(map(len, text.decode().splitlines())) <= 120
@@ -508,7 +518,7 @@ export async function right() {
 }
 """
 
-#: Mistakes, one a line.
+#: Mistakes, one per line.
 WRONG = [
     'endpoints.queue.deferQuery({ command: "queue" });',
     'endpoints.queue.ask("queue");',
@@ -518,8 +528,8 @@ WRONG = [
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("tsc") is None, reason="there is no TypeScript compiler, tsc")
-def test_typescript_knows_right_use_from_wrong(tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("tsc") is None, reason="tsc is not installed")
+def test_typescript_accepts_correct_use_and_rejects_mistakes(tmp_path: Path) -> None:
     for name in ("shmooze.mjs", "shmooze.d.mts"):
         shutil.copy(ROOT / "static" / name, tmp_path)
     options = ["--allowJs", "--checkJs", "--strict", "--noEmit", "--target", "es2022"]
@@ -540,19 +550,19 @@ def test_typescript_knows_right_use_from_wrong(tmp_path: Path) -> None:
 # Settings and connection
 
 
-def test_page_can_name_the_base_url_itself(page: Page, make_site: Callable[..., Site]) -> None:
+def test_page_can_set_the_base_url_itself(page: Page, make_site: Callable[..., Site]) -> None:
     near = make_site(services=("wsgi", "pool"), programs=EXAMPLES).start("wsgi")
     page.route(
         "**/elsewhere/settings.json", lambda route: route.fulfill(json={"ports": {"a/b": 1}})
     )
-    open_bare(page, near, before="window.BASE_URL = '/elsewhere'")
+    open_page(page, near, before="window.BASE_URL = '/elsewhere'")
     assert page.evaluate("[BASE_URL, endpoints['a/b'].url]") == ["/elsewhere", "/elsewhere/a%2Fb"]
 
 
-def test_a_password_in_the_address_of_a_page_is_no_hindrance(page: Page, site: Site) -> None:
+def test_queries_work_if_the_url_of_the_page_contains_a_password(page: Page, site: Site) -> None:
     body = '<!doctype html><script src="shmooze.js"></script>'
-    page.route("**/bare.html", lambda route: route.fulfill(body=body, content_type="text/html"))
-    page.goto(f"{site.url}bare.html".replace("//", "//ada:secret@"))
+    page.route("**/blank.html", lambda route: route.fulfill(body=body, content_type="text/html"))
+    page.goto(f"{site.url}blank.html".replace("//", "//ada:secret@"))
     page.evaluate("() => shmooze_ready")
     page.evaluate(SUBSCRIBE)
     page.evaluate(ADD)
@@ -560,10 +570,10 @@ def test_a_password_in_the_address_of_a_page_is_no_hindrance(page: Page, site: S
 
 
 @pytest.mark.parametrize("behind", [None, 404, 200])
-def test_the_script_may_lie_in_a_folder_of_its_own(
+def test_script_can_be_in_a_folder_of_its_own(
     page: Page, make_site: Callable[..., Site], tmp_path: Path, behind: int | None
 ) -> None:
-    """`behind`: another server has the files, and this to say of settings beside the script."""
+    """`behind`: another server has the script, and answers this status for settings.json."""
     (tmp_path / "js").mkdir()
     shutil.copy(ROOT / "static" / "shmooze.js", tmp_path / "js")
     (tmp_path / "index.html").write_text('<!doctype html><script src="js/shmooze.js"></script>')
@@ -579,23 +589,25 @@ def test_the_script_may_lie_in_a_folder_of_its_own(
     assert "lost" not in page.evaluate("({...document.documentElement.dataset})")
 
 
-def test_a_401_that_is_not_ours_leads_to_no_login_of_ours(page: Page, site: Site) -> None:
-    open_bare(page, site, '<p class="disconnect-show">lost</p>')
+def test_401_of_a_proxy_does_not_lead_to_the_login_page(page: Page, site: Site) -> None:
+    open_page(page, site, '<p class="disconnect-show">lost</p>')
     refusal = {"status": 401, "headers": {"WWW-Authenticate": 'Bearer realm="proxy"'}, "body": "no"}
     page.route(re.compile("/(queue|settings.json)$"), lambda route: route.fulfill(**refusal))
     reason = "() => endpoints.queue.deferQuery({cmd: 'queue'}).catch((error) => error.message)"
-    assert page.evaluate(reason) == "/queue: no valid answer (status 401)"
+    assert page.evaluate(reason) == "/queue: invalid answer (status 401)"
     expect(page.get_by_text("lost")).to_be_visible()
-    expect(page).to_have_url(f"{site.url}bare.html")
+    expect(page).to_have_url(f"{site.url}blank.html")
     page.unroute_all()
     expect(page.get_by_text("lost")).to_be_hidden()
 
 
-def test_settings_dress_the_page(page: Page, make_site: Callable[..., Site]) -> None:
+def test_public_settings_set_title_and_colours_of_the_page(
+    page: Page, make_site: Callable[..., Site]
+) -> None:
     look = {"name": "Zoo <b>1</b>", "bg_color": "#675098", "fg_color": "#ebebeb", "secret": "s"}
     public = {"public": ["name", "ports", "bg_color", "fg_color"]}
     site = make_site(settings={**look, **public}, services=("wsgi", "pool")).start("wsgi")
-    open_bare(page, site, '<h1 class="title">old</h1>')
+    open_page(page, site, '<h1 class="title">old</h1>')
     expect(page.get_by_role("heading")).to_have_text("Zoo <b>1</b>")
     expect(page.locator("html")).to_have_css("background-color", "rgb(103, 80, 152)")
     expect(page.locator("html")).to_have_css("color", "rgb(235, 235, 235)")
@@ -603,8 +615,10 @@ def test_settings_dress_the_page(page: Page, make_site: Callable[..., Site]) -> 
     assert page.evaluate("Object.keys(endpoints)") == ["pool"]
 
 
-def test_elements_keep_their_own_display_and_later_ones_are_right(page: Page, site: Site) -> None:
-    open_bare(
+def test_elements_are_shown_with_their_own_display_even_if_added_later(
+    page: Page, site: Site
+) -> None:
+    open_page(
         page,
         site,
         "<style>.old { display: none } .wide { display: flex }</style>"
@@ -614,8 +628,8 @@ def test_elements_keep_their_own_display_and_later_ones_are_right(page: Page, si
     )
     shown = """() => Object.fromEntries([...document.querySelectorAll("p")]
         .map((p) => [p.id, getComputedStyle(p).display]))"""
-    calm = {"hide": "flex", "old": "none", "hidden": "none", "show": "none"}
-    assert page.evaluate(shown) == calm
+    connected = {"hide": "flex", "old": "none", "hidden": "none", "show": "none"}
+    assert page.evaluate(shown) == connected
     page.route("**/settings.json", lambda route: route.abort())
     page.evaluate("lostConnection()")
     page.evaluate("""() => document.body.insertAdjacentHTML("beforeend",
@@ -623,7 +637,7 @@ def test_elements_keep_their_own_display_and_later_ones_are_right(page: Page, si
     lost = {"hide": "none", "old": "block", "hidden": "block", "show": "flex"}
     assert page.evaluate(shown) == {**lost, "later": "none", "newer": "block"}
     page.evaluate("regainConnection()")
-    assert page.evaluate(shown) == {**calm, "later": "block", "newer": "none"}
+    assert page.evaluate(shown) == {**connected, "later": "block", "newer": "none"}
 
 
 # Live state
@@ -636,14 +650,14 @@ LAST = "() => states.at(-1)"
 
 
 def wait_for_state(page: Page, queue: Client) -> None:
-    """Wait until what the page has heard last is what the service says."""
-    wait_until(lambda: page.evaluate(LAST) == asked(queue), "the page knows")
+    """Wait until the page has the state of the service."""
+    wait_until(lambda: page.evaluate(LAST) == asked(queue), "the page has the state")
 
 
-def test_a_page_that_subscribes_knows_what_the_service_knows(page: Page, site: Site) -> None:
+def test_subscribed_page_has_the_state_of_the_service(page: Page, site: Site) -> None:
     queue = Client(site, "queue")
     first = queue.add("countdown", seconds=1000)
-    open_bare(page, site)
+    open_page(page, site)
     page.evaluate(SUBSCRIBE)
     wait_for_state(page, queue)
     second = queue.add("countdown", seconds=1000)
@@ -652,19 +666,19 @@ def test_a_page_that_subscribes_knows_what_the_service_knows(page: Page, site: S
     queue.tell(second, "add", seconds=1)
     queue("rm", uids=[first])
     queue("rm", uids=[second])
-    wait_until(lambda: page.evaluate(LAST)["modules"] == [], "the page knows")
+    wait_until(lambda: page.evaluate(LAST)["modules"] == [], "the page has the state")
     assert page.evaluate(LAST)["background"]["type"] == "clock"
     assert page.evaluate("() => states.length") > 3
 
 
-def test_a_page_knows_when_a_module_is_started_again_and_how_often_it_was(
+def test_state_has_the_number_of_restarts_and_the_next_attempt(
     page: Page, make_site: Callable[..., Site]
 ) -> None:
     kind = {"process": child("well"), "restart": "always", "restart_delay": 0.5}
     site = make_site(services=("wsgi", "queue"), settings={"queue": {"modules": {"again": kind}}})
     queue = Client(site.start(), "queue")
     uid = queue.add("again")
-    open_bare(page, site)
+    open_page(page, site)
     page.evaluate(SUBSCRIBE)
     wait_for_state(page, queue)
     with pytest.raises(Refusal):
@@ -675,7 +689,7 @@ def test_a_page_knows_when_a_module_is_started_again_and_how_often_it_was(
     assert page.evaluate(LAST)["modules"][0]["restarts"] == 1
 
 
-def test_a_page_that_gets_a_snapshot_in_parts_knows_what_the_service_knows(
+def test_snapshot_in_parts_adds_up_to_the_state_of_the_service(
     page: Page, make_site: Callable[..., Site]
 ) -> None:
     program = """
@@ -695,20 +709,20 @@ _from_settings("queue").serve_forever()
     uids = [queue.add_settled(name=f"n{number}") for number in range(8)]
     for uid in uids:
         queue.tell(uid, "set", text=uid[:1] * 3000)
-    open_bare(page, site)
+    open_page(page, site)
     page.evaluate(SUBSCRIBE)
-    wait_for_state(page, queue)  # a snapshot in parts to begin with
-    for letter in "xy":  # a change that is too large to be remembered: a snapshot amid others
+    wait_for_state(page, queue)  # the first snapshot comes in parts
+    for letter in "xy":  # too large a change to be kept: another snapshot
         queue.tell(uids[0], "set", text=letter * 5000)
         wait_for_state(page, queue)
     queue("rm", uids=uids[:2])
     wait_for_state(page, queue)
 
 
-def test_a_module_that_has_not_changed_is_the_same_object(page: Page, site: Site) -> None:
+def test_unchanged_module_stays_the_same_object(page: Page, site: Site) -> None:
     queue = Client(site, "queue")
     uids = [queue.add("countdown", seconds=1000) for _ in range(3)]
-    open_bare(page, site)
+    open_page(page, site)
     page.evaluate(SUBSCRIBE)
     wait_for_state(page, queue)
     queue.tell(uids[0], "add", seconds=1)
@@ -719,10 +733,10 @@ def test_a_module_that_has_not_changed_is_the_same_object(page: Page, site: Site
     assert same == [False, True, True]
 
 
-def test_a_subscription_survives_restarts_of_service_and_gateway(page: Page, site: Site) -> None:
+def test_subscription_survives_restarts_of_service_and_gateway(page: Page, site: Site) -> None:
     queue = Client(site, "queue")
     queue.add("countdown", seconds=1000)
-    open_bare(page, site)
+    open_page(page, site)
     page.evaluate(SUBSCRIBE)
     wait_for_state(page, queue)
     for name in ("queue", "wsgi"):
@@ -732,31 +746,27 @@ def test_a_subscription_survives_restarts_of_service_and_gateway(page: Page, sit
         page.wait_for_function("(n) => states.at(-1).modules.length === n", arg=len(queue.uids()))
 
 
-def test_a_service_that_is_down_is_told_to_those_who_watch_it(
-    context: BrowserContext, site: Site
-) -> None:
+def test_subscribed_tabs_notice_that_a_service_is_down(context: BrowserContext, site: Site) -> None:
     watch = """() => {
-        window.heard = [];
-        endpoints.queue.onDead = (changed) => changed && heard.push("dead");
-        endpoints.queue.onAlive = (changed) => changed && heard.push("alive");
+        window.received = [];
+        endpoints.queue.onDead = (changed) => changed && received.push("dead");
+        endpoints.queue.onAlive = (changed) => changed && received.push("alive");
     }"""
-    tabs = open_tabs(context, site, 2)  # of which one has the stream
+    tabs = open_tabs(context, site, 2)  # one of them has the stream
     for tab in tabs:
         tab.evaluate(watch)
     site.stop("queue")
     for tab in tabs:
-        tab.wait_for_function("() => heard.length === 1 && !endpoints.queue.alive")
+        tab.wait_for_function("() => received.length === 1 && !endpoints.queue.alive")
     site.start("queue")
     for tab in tabs:
-        tab.wait_for_function("() => heard.length === 2 && endpoints.queue.alive")
-        assert tab.evaluate("heard") == ["dead", "alive"]
+        tab.wait_for_function("() => received.length === 2 && endpoints.queue.alive")
+        assert tab.evaluate("received") == ["dead", "alive"]
         assert "lost" not in tab.evaluate("({...document.documentElement.dataset})")
 
 
-def test_a_stream_that_is_refused_for_a_while_is_told_though_nothing_changes(
-    page: Page, site: Site
-) -> None:
-    open_bare(page, site)
+def test_endpoint_is_not_alive_while_its_stream_is_refused(page: Page, site: Site) -> None:
+    open_page(page, site)
     page.evaluate(SUBSCRIBE)
     wait_for_state(page, Client(site, "queue"))
     refusal = {"success": False, "error": "no answer"}
@@ -773,7 +783,7 @@ def test_a_stream_that_is_refused_for_a_while_is_told_though_nothing_changes(
     page.wait_for_function("() => endpoints.queue.alive")
 
 
-def test_integers_that_a_number_cannot_hold_are_bigints(
+def test_integers_beyond_the_safe_range_are_bigints(
     context: BrowserContext, make_site: Callable[..., Site]
 ) -> None:
     types = {"modules": {"well": {"process": child("well")}}}
@@ -791,9 +801,9 @@ def test_integers_that_a_number_cannot_hold_are_bigints(
         return JSON.stringify(rest, (key, value) =>
             typeof value === "bigint" ? `bigint ${value}` : value);
     }"""
-    for _ in range(2):  # the second one is told the state by the first
+    for _ in range(2):  # the second tab gets the state from the first
         page = context.new_page()
-        open_bare(page, site)
+        open_page(page, site)
         page.evaluate(SUBSCRIBE)
         page.wait_for_function(shown)
         got = json.loads(page.evaluate(said))
@@ -802,7 +812,7 @@ def test_integers_that_a_number_cannot_hold_are_bigints(
             **{name: f"bigint {values[name]}" for name in ("big", "least", "most")},
             "deep": [{"x": f"bigint {2**53}"}],
         }
-    # It can be sent as it came; how an answer has it is for the page to choose.
+    # BigInts can be sent as they are. In answers, the page chooses.
     echo = """async (uid) => {
         const { queue } = endpoints, big = states.at(-1).modules[0].parameters.big;
         const data = { cmd: "tell_module", args: { uid, cmd: "echo", args: { big } } };
@@ -813,11 +823,11 @@ def test_integers_that_a_number_cannot_hold_are_bigints(
     assert page.evaluate(echo, uid) == [9007199254740992, "number", "9007199254740993"]
 
 
-def test_an_ended_subscription_hears_nothing_and_a_second_one_hears_at_once(
+def test_ended_subscription_is_silent_and_a_second_one_gets_the_state_at_once(
     page: Page, site: Site
 ) -> None:
     queue = Client(site, "queue")
-    open_bare(page, site)
+    open_page(page, site)
     page.evaluate(SUBSCRIBE)
     wait_for_state(page, queue)
     requests: list[str] = []
@@ -825,15 +835,15 @@ def test_an_ended_subscription_hears_nothing_and_a_second_one_hears_at_once(
     page.evaluate("() => { window.others = []; endpoints.queue.subscribe((s) => others.push(s)); }")
     page.wait_for_function("() => others.length === 1")
     page.evaluate("() => end()")
-    heard = page.evaluate("() => states.length")
+    received = page.evaluate("() => states.length")
     queue.add("countdown", seconds=1000)
     page.wait_for_function("() => others.at(-1).modules.length === 1")
-    assert page.evaluate("() => states.length") == heard
+    assert page.evaluate("() => states.length") == received
     assert requests == [], "both share one stream"
 
 
-def test_losing_the_stream_shows_that_the_connection_is_lost(page: Page, site: Site) -> None:
-    open_bare(page, site, '<p class="disconnect-show">lost</p>')
+def test_connection_is_shown_as_lost_when_the_stream_breaks(page: Page, site: Site) -> None:
+    open_page(page, site, '<p class="disconnect-show">lost</p>')
     page.evaluate(SUBSCRIBE)
     wait_for_state(page, Client(site, "queue"))
     site.stop("wsgi")
@@ -842,22 +852,22 @@ def test_losing_the_stream_shows_that_the_connection_is_lost(page: Page, site: S
     expect(page.get_by_text("lost")).to_be_hidden()
 
 
-class Line:
-    """A way to the gateway that can go dead: what is open then stays open, and carries nothing."""
+class SilentProxy:
+    """A TCP proxy to the gateway that can go silent: connections stay open but carry no data."""
 
     def __init__(self, port: int) -> None:
         self._gateway, self._dead, self._sockets = port, threading.Event(), list[socket.socket]()
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._door.getsockname()[1]}/"
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
         threading.Thread(target=self._accept).start()
 
     def cut(self) -> None:
-        """Leave all connections of now dead; later ones are not."""
+        """Make all current connections silent, but not later ones."""
         self._dead.set()
         self._dead = threading.Event()
 
     def close(self) -> None:
-        for each in [self._door, *self._sockets]:
+        for each in [self._listener, *self._sockets]:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
@@ -866,7 +876,7 @@ class Line:
         with suppress(OSError):
             while True:
                 ends = (
-                    self._door.accept()[0],
+                    self._listener.accept()[0],
                     socket.create_connection(("127.0.0.1", self._gateway)),
                 )
                 self._sockets += ends
@@ -883,48 +893,48 @@ class Line:
 
 
 @pytest.fixture
-def line(site: Site) -> Iterator[Line]:
-    line = Line(site.ports["wsgi"])
-    yield line
-    line.close()
+def proxy(site: Site) -> Iterator[SilentProxy]:
+    proxy = SilentProxy(site.ports["wsgi"])
+    yield proxy
+    proxy.close()
 
 
-def test_a_stream_that_dies_silently_is_replaced(page: Page, site: Site, line: Line) -> None:
+def test_stream_that_falls_silent_is_replaced(page: Page, site: Site, proxy: SilentProxy) -> None:
     queue = Client(site, "queue")
     page.route(
-        "**/bare.html",
+        "**/blank.html",
         lambda route: route.fulfill(
             body='<!doctype html><script src="shmooze.js"></script>', content_type="text/html"
         ),
     )
-    page.goto(f"{line.url}bare.html")
+    page.goto(f"{proxy.url}blank.html")
     page.evaluate("() => { Endpoint.silence = 1000; return shmooze_ready; }")
     page.evaluate(SUBSCRIBE)
     wait_for_state(page, queue)
-    line.cut()
+    proxy.cut()
     queue.add("countdown", seconds=1000)
     wait_for_state(page, queue)
 
 
-def test_listeners_hear_of_what_is_gone(page: Page, site: Site) -> None:
+def test_listener_gets_the_reasons_of_ended_modules(page: Page, site: Site) -> None:
     queue = Client(site, "queue")
     uid = queue.add("countdown", seconds=1000)
-    open_bare(page, site)
+    open_page(page, site)
     page.evaluate("""() => {
-        window.heard = [];
-        endpoints.queue.subscribe((state, gone) => heard.push(gone));
+        window.received = [];
+        endpoints.queue.subscribe((state, gone) => received.push(gone));
     }""")
-    page.wait_for_function("() => heard.length === 1")
+    page.wait_for_function("() => received.length === 1")
     queue("rm", uids=[uid])
-    page.wait_for_function("(uid) => heard.some((gone) => gone[uid])", arg=uid)
-    assert page.evaluate("heard[0]") == {}
+    page.wait_for_function("(uid) => received.some((gone) => gone[uid])", arg=uid)
+    assert page.evaluate("received[0]") == {}
     last = queue("gone")[-1]
-    told = page.evaluate("(uid) => heard.find((gone) => gone[uid])", arg=uid)
-    assert told == {uid: {key: last[key] for key in ("reason", "ended")}}
+    reported = page.evaluate("(uid) => received.find((gone) => gone[uid])", arg=uid)
+    assert reported == {uid: {key: last[key] for key in ("reason", "ended")}}
 
 
 class Streams:
-    """The streams of events that the tabs of a browser have asked for, and those still open."""
+    """The event streams that the tabs of a browser have requested, and those still open."""
 
     def __init__(self, context: BrowserContext) -> None:
         self.asked: list[Request] = []
@@ -943,7 +953,7 @@ class Streams:
 
     @property
     def open(self) -> list[Request]:
-        self._context.cookies()  # what has happened is told while the browser is asked something
+        self._context.cookies()  # makes Playwright process pending events
         running = [request for request in self.asked if request not in self._ended]
         return [request for request in running if not request.frame.page.is_closed()]
 
@@ -965,7 +975,7 @@ def pools(make_site: Callable[..., Site]) -> Site:
     return make_site(services=("wsgi", *names), settings=settings, programs=programs).start()
 
 
-#: Counts the streams that are open at a time.
+#: Counts the open streams.
 COUNT = """
   window.now = window.most = 0;
   const plain = fetch;
@@ -990,7 +1000,7 @@ def test_streams_of_many_services_take_turns_and_leave_room_for_commands(
     page: Page, pools: Site
 ) -> None:
     streams = Streams(page.context)
-    open_bare(page, pools, before=COUNT)
+    open_page(page, pools, before=COUNT)
     page.evaluate(WATCH, 6)
     for count in range(1, 4):
         for name in [*pools.ports][1:]:
@@ -1000,17 +1010,17 @@ def test_streams_of_many_services_take_turns_and_leave_room_for_commands(
         page.wait_for_function(ALL_HAVE, arg=[6, count])
     assert page.evaluate("most") == 3
     again = streams.asked[6:]
-    assert all("last-event-id" in request.headers for request in again), "nothing is missed"
+    assert all("last-event-id" in request.headers for request in again), "streams are resumed"
     assert "lost" not in page.evaluate("({...document.documentElement.dataset})")
 
 
-def test_a_stream_gives_way_only_when_it_knows_where_to_go_on(page: Page, pools: Site) -> None:
+def test_stream_yields_only_when_it_has_an_id_to_resume_from(page: Page, pools: Site) -> None:
     streams = Streams(page.context)
     slow: list[Route] = []
     page.route("**/pool0/events", lambda route: slow.append(route), times=1)
-    open_bare(page, pools)
+    open_page(page, pools)
     page.evaluate(WATCH, 6)
-    page.wait_for_function("() => Object.keys(states).length === 5")  # by turns of the two others
+    page.wait_for_function("() => Object.keys(states).length === 5")  # as the other two take turns
     slow[0].continue_()
     page.wait_for_function(ALL_HAVE, arg=[6, 0])
     page.evaluate("() => new Promise((done) => setTimeout(done, 3 * Endpoint.turn))")
@@ -1020,9 +1030,9 @@ def test_a_stream_gives_way_only_when_it_knows_where_to_go_on(page: Page, pools:
         first.add(request.url)
 
 
-def test_streams_of_three_services_stay(page: Page, pools: Site) -> None:
+def test_streams_of_three_services_stay_open(page: Page, pools: Site) -> None:
     streams = Streams(page.context)
-    open_bare(page, pools)
+    open_page(page, pools)
     page.evaluate(WATCH, 3)
     page.wait_for_function(ALL_HAVE, arg=[3, 0])
     page.evaluate("() => new Promise((done) => setTimeout(done, 3 * Endpoint.turn))")
@@ -1034,7 +1044,7 @@ def test_streams_of_three_services_stay(page: Page, pools: Site) -> None:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """Tabs of one browser, which share what tabs share."""
+    """A browser whose tabs share storage, locks and channels."""
     context = browser.new_context()
     context.set_default_timeout(PATIENCE * 1000)
     yield context
@@ -1042,10 +1052,10 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 def open_tabs(context: BrowserContext, site: Site, count: int, before: str = "") -> list[Page]:
-    """Tabs that subscribe to the queue, and know what it knows."""
+    """Open tabs that subscribe to the queue, and wait until they have its state."""
     tabs = [context.new_page() for _ in range(count)]
     for tab in tabs:
-        open_bare(tab, site, '<p class="disconnect-show">lost</p>', before)
+        open_page(tab, site, '<p class="disconnect-show">lost</p>', before)
         tab.evaluate(SUBSCRIBE)
     for tab in tabs:
         wait_for_state(tab, Client(site, "queue"))
@@ -1056,7 +1066,7 @@ ADD = """() => endpoints.queue.forceQuery(
     {cmd: "add", args: {type: "countdown", args: {seconds: 1000}}})"""
 
 
-def test_eight_tabs_share_one_stream_and_all_can_command(
+def test_eight_tabs_share_one_stream_and_can_all_send_commands(
     context: BrowserContext, site: Site
 ) -> None:
     streams, queue = Streams(context), Client(site, "queue")
@@ -1071,7 +1081,7 @@ def test_eight_tabs_share_one_stream_and_all_can_command(
     assert len(streams.asked) == 1
 
 
-def test_a_tab_that_closes_hands_the_stream_over_with_nothing_lost(
+def test_another_tab_resumes_the_stream_when_its_tab_closes(
     context: BrowserContext, site: Site
 ) -> None:
     streams, queue = Streams(context), Client(site, "queue")
@@ -1084,15 +1094,15 @@ def test_a_tab_that_closes_hands_the_stream_over_with_nothing_lost(
         for tab in tabs:
             wait_for_state(tab, queue)
         assert len(streams.open) == 1
-        assert "last-event-id" in streams.open[0].headers, "it goes on where the other one was"
-        heard = [
+        assert "last-event-id" in streams.open[0].headers, "the stream is resumed"
+        received = [
             tab.evaluate("() => states.filter((s, i) => s === states[i - 1]).length")
             for tab in tabs
         ]
-        assert heard == [0] * left, "nobody hears a thing twice"
+        assert received == [0] * left, "no listener gets a state twice"
 
 
-def test_a_tab_that_crashes_hands_over_too(context: BrowserContext, site: Site) -> None:
+def test_another_tab_takes_over_when_a_tab_crashes(context: BrowserContext, site: Site) -> None:
     queue = Client(site, "queue")
     (leader,) = open_tabs(context, site, 1)
     (other,) = open_tabs(context, site, 1)
@@ -1102,7 +1112,7 @@ def test_a_tab_that_crashes_hands_over_too(context: BrowserContext, site: Site) 
     wait_for_state(other, queue)
 
 
-def test_a_tab_that_ends_its_subscription_hands_over_too(
+def test_another_tab_takes_over_when_a_tab_unsubscribes(
     context: BrowserContext, site: Site
 ) -> None:
     streams, queue = Streams(context), Client(site, "queue")
@@ -1127,20 +1137,18 @@ def test_each_change_is_applied_once_and_in_order_in_every_tab(
     joined = []
     for _ in range(5):
         tab = context.new_page()
-        open_bare(tab, site)
+        open_page(tab, site)
         tab.evaluate(SUBSCRIBE)
         joined.append(tab)
-        for _ in range(20):  # while it joins
+        for _ in range(20):  # while the tab starts
             queue.tell(uid, "add", seconds=1)
     for tab in joined:
         wait_for_state(tab, queue)
         lefts = tab.evaluate("() => states.map((state) => state.modules[0].parameters.total)")
-        assert lefts == sorted(lefts), "no older state comes after a newer one"
+        assert lefts == sorted(lefts), "states come in order"
 
 
-def test_a_tab_that_has_missed_an_event_asks_for_the_state(
-    context: BrowserContext, site: Site
-) -> None:
+def test_tab_that_missed_an_event_requests_the_state(context: BrowserContext, site: Site) -> None:
     streams, queue = Streams(context), Client(site, "queue")
     deaf = """
       window.drop = 0;
@@ -1163,7 +1171,9 @@ def test_a_tab_that_has_missed_an_event_asks_for_the_state(
     assert len(streams.asked) == 1
 
 
-def test_listeners_cannot_harm_what_other_tabs_get(context: BrowserContext, site: Site) -> None:
+def test_listeners_cannot_modify_the_state_of_other_tabs(
+    context: BrowserContext, site: Site
+) -> None:
     queue = Client(site, "queue")
     queue.add("countdown", seconds=1000)
     tabs = open_tabs(context, site, 2)
@@ -1183,7 +1193,7 @@ def test_listeners_cannot_harm_what_other_tabs_get(context: BrowserContext, site
         tabs.pop(0).close()
 
 
-def test_gone_is_heard_in_every_tab(context: BrowserContext, site: Site) -> None:
+def test_every_tab_gets_the_reasons_of_ended_modules(context: BrowserContext, site: Site) -> None:
     queue = Client(site, "queue")
     uid = queue.add("countdown", seconds=1000)
     tabs = open_tabs(context, site, 2)
@@ -1197,7 +1207,7 @@ def test_gone_is_heard_in_every_tab(context: BrowserContext, site: Site) -> None
         tab.wait_for_function("(uid) => gone[uid]?.reason", arg=uid)
 
 
-def test_a_tab_that_stands_still_loses_the_lead_and_follows_later(
+def test_blocked_tab_loses_the_stream_to_another_and_follows_it_later(
     context: BrowserContext, site: Site
 ) -> None:
     streams, queue = Streams(context), Client(site, "queue")
@@ -1214,7 +1224,7 @@ def test_a_tab_that_stands_still_loses_the_lead_and_follows_later(
     queue.add("countdown", seconds=1000)
     wait_for_state(leader, queue)
     wait_for_state(other, queue)
-    wait_until(lambda: len(streams.open) == 1, "one of them has stepped down")
+    wait_until(lambda: len(streams.open) == 1, "only one stream is left")
 
 
 @pytest.mark.parametrize(
@@ -1224,22 +1234,24 @@ def test_a_tab_that_stands_still_loses_the_lead_and_follows_later(
         "navigator.locks.request = () => Promise.reject(new DOMException('no', 'SecurityError'))",
     ],
 )
-def test_tabs_without_locks_have_streams_of_their_own(
+def test_each_tab_without_web_locks_has_its_own_stream(
     context: BrowserContext, site: Site, before: str
 ) -> None:
     streams = Streams(context)
     open_tabs(context, site, 2, before)
-    wait_until(lambda: len(streams.open) == 2, "each has its own")
+    wait_until(lambda: len(streams.open) == 2, "each tab has its own stream")
 
 
-def test_tabs_with_different_tokens_share_nothing(context: BrowserContext, site: Site) -> None:
+def test_tabs_with_different_tokens_do_not_share_a_stream(
+    context: BrowserContext, site: Site
+) -> None:
     streams = Streams(context)
     open_tabs(context, site, 1, "shmooze_token = 'one'")
     open_tabs(context, site, 2, "shmooze_token = 'other'")
-    wait_until(lambda: len(streams.open) == 2, "one for each token")
+    wait_until(lambda: len(streams.open) == 2, "one stream per token")
 
 
-def test_all_tabs_survive_restarts_and_show_only_that_of_the_gateway(
+def test_tabs_survive_restarts_and_show_only_those_of_the_gateway(
     context: BrowserContext, site: Site
 ) -> None:
     streams, queue = Streams(context), Client(site, "queue")
@@ -1252,7 +1264,7 @@ def test_all_tabs_survive_restarts_and_show_only_that_of_the_gateway(
     for tab in tabs:
         wait_for_state(tab, queue)
     assert [tab.evaluate("lost") for tab in tabs] == [0, 0, 0]
-    wait_until(lambda: len(streams.open) == 1, "the streams that were cut off are told as ended")
+    wait_until(lambda: len(streams.open) == 1, "interrupted streams are reported as ended")
     site.stop("wsgi", signal_number=signal.SIGKILL)
     for tab in tabs:
         expect(tab.get_by_text("lost")).to_be_visible()
@@ -1263,15 +1275,15 @@ def test_all_tabs_survive_restarts_and_show_only_that_of_the_gateway(
     for tab in tabs:
         wait_for_state(tab, queue)
     assert [tab.evaluate("lost") for tab in tabs] == [2, 2, 2], (
-        "each is lost once and comes back once"
+        "each tab loses and regains the connection once"
     )
-    wait_until(lambda: len(streams.open) == 1, "the streams that were cut off are told as ended")
+    wait_until(lambda: len(streams.open) == 1, "interrupted streams are reported as ended")
 
 
 # Tokens
 
 
-def test_a_page_from_elsewhere_shows_its_token(
+def test_page_from_another_origin_sends_its_token(
     page: Page, guarded: tuple[Site, str], elsewhere: tuple[str, Path]
 ) -> None:
     (site, token), (origin, folder) = guarded, elsewhere

@@ -1,19 +1,19 @@
-/** What all parts of the console do with the page. Data only ever becomes text. */
+/** DOM helpers of the console. Data only ever becomes text, never markup. */
 
 export const byId = (id) => document.getElementById(id);
 
-/** A copy of the template `id`. */
+/** A new element: a copy of the template `id`. */
 export const copy = (id) => byId(id).content.firstElementChild.cloneNode(true);
 
-/** Say something to those who cannot see it. */
+/** Announce a text to screen readers. */
 export const announce = (text) => { byId("announcer").textContent = text; };
 
-/** Set a text only where it differs, so that nothing is announced, selected or laid out for nothing. */
+/** Set a text only if it differs: writing the same again would announce it, drop a selection and cost a layout. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** JSON in which integers that only a BigInt can be have all their digits. */
+/** JSON.stringify that also takes BigInts, and writes all their digits. */
 export const toJSON = (value, space) =>
   JSON.stringify(value, (key, each) => typeof each === "bigint" ? JSON.rawJSON(each) : each, space);
 
@@ -25,11 +25,11 @@ export function make(tag, name, text = "") {
   return element;
 }
 
-/** Make `wanted` the children of `parent`, moving as few as possible and keeping the focus. */
+/** Make `wanted` the children of `parent`. Moves few elements and keeps the focus. */
 export function arrange(parent, wanted) {
   const focused = document.activeElement;
-  const stay = new Set(wanted);
-  for (const child of [...parent.children]) if (!stay.has(child)) child.remove();
+  const kept = new Set(wanted);
+  for (const child of [...parent.children]) if (!kept.has(child)) child.remove();
   let next = parent.firstElementChild;
   for (const child of wanted) {
     if (child === next) next = next.nextElementSibling;

@@ -1,14 +1,14 @@
 /**
- * Dragging a row of a roster to another place, by mouse, pen or finger.
+ * Dragging a row of a roster to another place, by mouse, pen or touch.
  *
- * The row moves among the others as it is dragged; what others change meanwhile is shown afterwards.
- * Escape takes it back. By keyboard the same is done with the buttons of the row.
+ * The row moves among the others while it is dragged. Changes by other clients are shown afterwards.
+ * Escape cancels. Keyboard users move a row with its buttons instead.
  */
 
-const EDGE = 60; // px at the window's edges where it scrolls
+const EDGE = 60; // px from the top and bottom of the window, where it scrolls
 const SPEED = 12; // px a frame
 
-export function dragging(roster) {
+export function enableDragging(roster) {
   roster.list.addEventListener("pointerdown", (event) => {
     const grip = event.target.closest(".grip");
     const row = grip && event.button === 0 && roster.rows.find((each) => each.element.contains(grip));
@@ -17,14 +17,14 @@ export function dragging(roster) {
 }
 
 function begin(roster, row, { pointerId, clientY }) {
-  const { list } = roster, { element } = row, end = new AbortController();
+  const { list } = roster, { element } = row, listeners = new AbortController();
   let y = clientY, frame = 0;
   roster.dragged = row;
   element.dataset.dragged = "";
-  list.setPointerCapture(pointerId); // and not the grip, which loses it where the row is moved
+  list.setPointerCapture(pointerId); // on the list: the grip would lose the capture when its row moves
 
   const follow = () => {
-    if (!list.isConnected) return stop(false); // the service is something else now
+    if (!list.isConnected) return stop(false); // the service has become another kind
     frame = requestAnimationFrame(follow);
     const speed = y < EDGE ? -SPEED : y > innerHeight - EDGE ? SPEED : 0;
     if (speed) scrollBy(0, speed);
@@ -32,11 +32,11 @@ function begin(roster, row, { pointerId, clientY }) {
     if (next !== element.nextElementSibling) list.insertBefore(element, next || null);
   };
   const stop = (moved) => {
-    end.abort();
+    listeners.abort();
     cancelAnimationFrame(frame);
     delete element.dataset.dragged;
     roster.dragged = null;
-    // Its place is told by the row that follows it, since others may have come and gone meanwhile.
+    // The row after it determines its place, since rows may have been added and removed meanwhile.
     const others = roster.rows.filter((each) => each !== row);
     const follower = [...list.children].slice([...list.children].indexOf(element) + 1)
       .map((each) => others.find((other) => other.element === each)).find(Boolean);
@@ -45,7 +45,7 @@ function begin(roster, row, { pointerId, clientY }) {
     if (moved && before >= 0 && place !== before) roster.move(row, place);
     else roster.reorder(roster.rows);
   };
-  const on = (type, handle) => addEventListener(type, handle, { signal: end.signal });
+  const on = (type, handle) => addEventListener(type, handle, { signal: listeners.signal });
 
   on("pointermove", (event) => { y = event.clientY; });
   on("pointerup", () => stop(true));

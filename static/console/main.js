@@ -1,10 +1,10 @@
 /**
- * The console: every service of the application, and its queues and pools to see and to steer.
+ * The console: shows every service of the application, and controls its queues and pools.
  *
- * Services are told by what they answer. What they show comes as events (`endpoint.subscribe`) and is
- * changed in place, keyed by uid and name, so that focus and selection stay where they are. What a
- * person orders is sent at once. What can only be asked for, such as the use of CPU, is asked for
- * while somebody looks.
+ * The kind of a service is found out by sending it commands. Modules are updated by events
+ * (`endpoint.subscribe`), in place and keyed by uid and name, so that focus and selection are kept.
+ * A user's commands are sent at once. What has no events, such as CPU usage, is polled while the page
+ * is visible.
  */
 
 import { byId } from "./dom.js";
@@ -12,7 +12,7 @@ import { offerLogout } from "./logout.js";
 import { Service } from "./service.js";
 
 const TICK = 250; // ms
-const UNSURE = 2; // services that may not answer, asked at a time: each keeps one of the browser's connections
+const MAX_UNVERIFIED = 2; // services polled at a time that may not answer: each occupies a connection of the browser
 
 const services = new Map();
 
@@ -23,19 +23,20 @@ function tick() {
     byId("services").append(services.get(name).element);
   }
   if (document.hidden || "lost" in document.documentElement.dataset) return;
-  let unsure = [...services.values()].filter((service) => service.next === Infinity && !service.isKnown).length;
+  const isPending = (service) => service.nextPoll === Infinity && !service.isVerified;
+  let unverified = [...services.values()].filter(isPending).length;
   for (const service of services.values()) {
-    if (service.next > performance.now() || (!service.isKnown && unsure >= UNSURE)) continue;
-    if (!service.isKnown) unsure++;
-    service.look();
+    if (service.nextPoll > performance.now() || (!service.isVerified && unverified >= MAX_UNVERIFIED)) continue;
+    if (!service.isVerified) unverified++;
+    service.poll();
   }
 }
 
 shmooze_ready.then(({ name, ports }) => {
   if (name) document.title = name;
-  byId("none").hidden = !ports || Object.keys(endpoints).length > 0;
-  byId("unlisted").hidden = Boolean(ports);
-  offerLogout().catch(() => {}); // out of reach again: then there is no button
+  byId("no-services").hidden = !ports || Object.keys(endpoints).length > 0;
+  byId("ports-not-public").hidden = Boolean(ports);
+  offerLogout().catch(() => {}); // unreachable again: show no button
   tick();
   setInterval(tick, TICK);
   document.addEventListener("visibilitychange", tick);

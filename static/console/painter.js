@@ -1,47 +1,47 @@
 /**
- * When things are painted: in frames that stay short, however much changes at once.
+ * The painter: spreads updates of the page over frames, so that each frame stays short however much changes.
  *
- * Whoever has something new says `paint(thing)`, and its `show()` is called in one of the next frames:
- * what can be seen first, the rest as time allows, so that it is right when it is scrolled to or read aloud.
+ * `paint(item)` schedules a call of `item.show()` in one of the next frames. Items that are visible come
+ * first, the others as time allows, so that they are right when they are scrolled to or read aloud.
  */
 
 const BUDGET = 4; // ms of a frame; the browser's own work comes on top
 
-const waiting = new Set();
-const seen = new WeakSet();
+const pending = new Set();
+const visible = new WeakSet();
 let frame = 0;
 
 const observer = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries)
-    if (isIntersecting) seen.add(target);
-    else seen.delete(target);
+    if (isIntersecting) visible.add(target);
+    else visible.delete(target);
 }, { rootMargin: "100px" });
 
-/** Have `thing.show()` called; `thing.element` is what tells whether it can be seen. */
-export function paint(thing) {
-  waiting.add(thing);
+/** Schedule `item.show()`. Whether the item is visible is decided by `item.element`, once it is watched. */
+export function paint(item) {
+  pending.add(item);
   frame ||= requestAnimationFrame(work);
 }
 
-export function watch(thing) {
-  observer.observe(thing.element);
+export function watch(item) {
+  observer.observe(item.element);
 }
 
-export function forget(thing) {
-  observer.unobserve(thing.element);
-  waiting.delete(thing);
+export function unwatch(item) {
+  observer.unobserve(item.element);
+  pending.delete(item);
 }
 
-export const isSeen = (thing) => seen.has(thing.element);
+export const isVisible = (item) => visible.has(item.element);
 
 function work() {
   frame = 0;
-  const end = performance.now() + BUDGET;
-  const things = [...waiting];
-  for (const thing of [...things.filter(isSeen), ...things.filter((each) => !isSeen(each))]) {
-    if (!waiting.delete(thing)) continue; // it was forgotten meanwhile
-    thing.show();
-    if (performance.now() > end) break;
+  const deadline = performance.now() + BUDGET;
+  const items = [...pending];
+  for (const item of [...items.filter(isVisible), ...items.filter((each) => !isVisible(each))]) {
+    if (!pending.delete(item)) continue; // removed by unwatch meanwhile
+    item.show();
+    if (performance.now() > deadline) break;
   }
-  if (waiting.size) frame = requestAnimationFrame(work);
+  if (pending.size) frame = requestAnimationFrame(work);
 }

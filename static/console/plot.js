@@ -1,18 +1,17 @@
 /**
- * A small plot of a number's last minutes.
+ * A small plot of a number over the last minutes.
  *
- * Drawing asks nothing of the page, neither sizes nor styles: that would have it laid out anew for each.
+ * Drawing reads no sizes or styles from the page, since each read would force a layout.
  */
 
 const SPAN = 5 * 60e3; // ms
-const STEP = 1000; // ms between two values that are kept, and between two drawings
-
+const STEP = 1000; // ms between two stored values, and between two drawings
 const HEIGHT = 18; // px
 
 const inks = new Map();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => inks.clear());
 
-/** A colour of index.css by its name. */
+/** The value of a custom property of index.css. */
 function colour(name) {
   if (!inks.has(name)) inks.set(name, getComputedStyle(document.documentElement).getPropertyValue(name));
   return inks.get(name);
@@ -24,8 +23,8 @@ export class Plot {
   #drawn = 0;
 
   /**
-   * `readable` words a value; `width` is in px, `ink` a colour of index.css; `span` are two values that
-   * the plot shows at the least.
+   * `readable` formats a value, `width` is in px, `ink` is a colour of index.css, and `span` is a range that
+   * is always shown.
    */
   constructor(name, readable, { width = 80, ink = "--accent", span = [] } = {}) {
     Object.assign(this, { name, readable, width, ink, span });
@@ -33,7 +32,7 @@ export class Plot {
     this.element.width = this.element.height = 0; // until it is drawn
     this.element.className = "plot";
     this.element.role = "img";
-    this.element.hidden = true; // until there is something to see
+    this.element.hidden = true; // until it has two values
   }
 
   add(value) {
@@ -43,7 +42,7 @@ export class Plot {
       this.#times.push(now);
       this.#values.push(value);
     }
-    // The last value from before the span still holds at its beginning.
+    // Keep one value from before the span: it still holds at its beginning.
     while (this.#times[1] < now - SPAN) {
       this.#times.shift();
       this.#values.shift();
@@ -77,6 +76,6 @@ export class Plot {
     context.strokeStyle = colour(this.ink);
     context.lineWidth = 1.25;
     context.stroke();
-    element.ariaLabel = `${this.name}, last minutes: ${this.readable(low)} to ${this.readable(high)}`;
+    element.ariaLabel = `${this.name} over the last minutes: ${this.readable(low)} to ${this.readable(high)}`;
   }
 }

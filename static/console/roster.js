@@ -1,29 +1,29 @@
-/** Modules in order, and how a person changes that order. */
+/** Modules in order, and how a user changes that order. */
 
 import { arrange, copy } from "./dom.js";
+import { enableDragging } from "./drag.js";
 import { Row } from "./row.js";
-import { dragging } from "./drag.js";
 
-const SHIFT = 500; // ms after a row has gone in which a click at its place is not meant for the next one
-const EVENT = 5000; // ms after an answer by which the event about it has come, if nobody else has moved something
+const SHIFT_TIME = 500; // ms after a row is gone during which a click may still be meant for it, not the next row
+const EVENT_TIMEOUT = 5000; // ms to wait for the event that confirms a move, in case another client moved modules again
 
 export class Roster {
   /**
-   * Its element is a copy of the template `id`; `options` are those of its rows. With `mv(uids)`, which
-   * gives a promise, they can be moved.
+   * Its element is a copy of the template `id`; `options` are passed to its rows. `mv(uids, announcement)`
+   * returns a promise; without it, rows cannot be moved.
    */
   constructor(id, options, mv = null) {
     this.element = copy(id);
     this.list = this.element.querySelector(".modules");
     this.options = options;
     this.mv = mv;
-    this.modules = []; // as the service says
-    this.shifted = -Infinity; // when a row has gone and the others have moved up
-    this.rows = []; // as they are shown: in advance of the service's word while a person moves them
-    this.wanted = null; // the order that the last move asks for, until it is what the service says
-    this.moved = Promise.resolve(); // the last move is answered
-    this.compare = null; // whether it is what the service says; while a move waits for that
-    if (mv) dragging(this);
+    this.modules = []; // in the service's order
+    this.rows = []; // in the order shown, which is ahead of the service's during a move
+    this.shifted = -Infinity; // when a row was last removed and those below moved up
+    this.wanted = null; // uids in the order that the last move asks for, until the service confirms it
+    this.lastMove = Promise.resolve(); // settles when the last move is answered
+    this.compare = null; // checks whether the service's order is the wanted one, while a move waits for it
+    if (mv) enableDragging(this);
   }
 
   show(modules) {
@@ -38,7 +38,7 @@ export class Roster {
     const old = this.rows;
     this.rows = modules.map((module) => {
       const row = known.get(module.uid) || this.newRow(module.uid);
-      row.take(module);
+      row.update(module);
       return row;
     });
     if (this.rows.length !== old.length || this.rows.some((row, place) => row !== old[place])) this.reorder(old);
@@ -46,34 +46,35 @@ export class Roster {
 
   newRow(uid) {
     const row = new Row(uid, this.options);
-    if (this.mv) row.element.addEventListener("keydown", (event) => this.key(event, row));
+    if (this.mv) row.element.addEventListener("keydown", (event) => this.moveByKey(event, row));
     else row.part("grip").remove();
     return row;
   }
 
-  /** Move a row to a place: all that stand before it there are named, so nobody else changes places. */
+  /** Move a row to a place. The command names every module up to that place, so that no other one changes places. */
   async move(row, place) {
     const old = this.rows, before = old.indexOf(row);
     this.rows = old.filter((each) => each !== row);
     this.rows.splice(place, 0, row);
     this.reorder(old);
     const wanted = this.wanted = this.rows.slice(0, Math.max(place, before) + 1).map((each) => each.uid);
-    const said = `${row.type} is now ${place + 1} of ${old.length}`;
+    const announcement = `${row.type} is now ${place + 1} of ${old.length}`;
     row.element.dataset.moving = "";
     this.list.ariaBusy = "true";
-    const answered = this.moved = this.moved.then(() => this.mv(wanted, said)); // requests may overtake each other
+    // One after the other: requests may overtake each other.
+    const answered = this.lastMove = this.lastMove.then(() => this.mv(wanted, announcement));
     if (await answered && wanted === this.wanted) await this.confirmed();
-    if (wanted !== this.wanted) return; // a later move waits
+    if (wanted !== this.wanted) return; // a later move is waiting
     this.wanted = this.compare = null;
-    this.show(this.modules); // as the service says, whether that worked or not
+    this.show(this.modules); // the service's order, whether the move succeeded or not
     for (const each of this.list.children) delete each.dataset.moving;
     this.list.ariaBusy = "false";
   }
 
-  /** Wait until events say what is wanted; not forever, since others may have changed the order again. */
+  /** Wait until the service's order is the wanted one, or for EVENT_TIMEOUT. */
   confirmed() {
     return new Promise((resolve) => {
-      setTimeout(resolve, EVENT);
+      setTimeout(resolve, EVENT_TIMEOUT);
       this.compare = () => {
         const uids = this.modules.map(({ uid }) => uid), wanted = this.wanted.filter((uid) => uids.includes(uid));
         if (wanted.every((uid, place) => uid === uids[place])) resolve();
@@ -83,12 +84,12 @@ export class Roster {
   }
 
   reorder(old) {
-    const heir = this.heir(old);
+    const target = this.nextFocus(old);
     if (!this.dragged) arrange(this.list, this.rows.map((row) => row.element));
-    const stay = new Set(this.rows);
-    for (const row of old) if (!stay.has(row)) row.close();
-    if (old.some((row) => !stay.has(row))) this.shifted = performance.now();
-    if (heir) heir.focus();
+    const kept = new Set(this.rows);
+    for (const row of old) if (!kept.has(row)) row.close();
+    if (old.some((row) => !kept.has(row))) this.shifted = performance.now();
+    if (target) target.focus();
     this.rows.forEach((row, place) => {
       row.enable("up", place > 0);
       row.enable("down", place < this.rows.length - 1);
@@ -96,8 +97,8 @@ export class Roster {
     this.element.querySelector(":scope > .hint").hidden = this.rows.length > 0;
   }
 
-  /** The arrow keys move a row while one of the buttons that move it has the focus. */
-  key(event, row) {
+  /** Move a row by the arrow keys, Home or End while one of its move buttons has the focus. */
+  moveByKey(event, row) {
     const { target, key } = event;
     if (target !== row.buttons.get("up") && target !== row.buttons.get("down")) return;
     const place = this.rows.indexOf(row), last = this.rows.length - 1;
@@ -108,10 +109,12 @@ export class Roster {
   }
 
   /**
-   * What gets the focus if the row that has it is about to go. Nothing that acts at the next key: it may
-   * have been meant for what is gone. Only who removes one after the other keeps the button for it.
+   * The element that gets the focus if the row that has it is about to be removed; null if none is needed.
+   *
+   * It is a row or heading, which ignores keys: the next key press may be meant for the removed row. The
+   * exception is a user who removes several rows one after another, who gets the next "Remove" button.
    */
-  heir(old) {
+  nextFocus(old) {
     const place = old.findIndex((row) => row.element.contains(document.activeElement));
     if (place < 0 || this.rows.includes(old[place])) return null;
     const near = [...old.slice(place + 1), ...old.slice(0, place).reverse()];
@@ -121,9 +124,9 @@ export class Roster {
     return removed && buttons.get("remove") === document.activeElement ? next.buttons.get("remove") : next.element;
   }
 
-  /** Whether what is under the pointer has just changed: a click may be meant for what was there before. */
-  get shifts() {
-    return performance.now() - this.shifted < SHIFT;
+  /** Whether rows have just moved up: a click may be meant for the row that was there before. */
+  get hasJustShifted() {
+    return performance.now() - this.shifted < SHIFT_TIME;
   }
 
   close() {

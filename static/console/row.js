@@ -1,15 +1,15 @@
-/** One module in a list: what it is and does, its parameters, what it uses of the machine, how to steer it. */
+/** One module in a list: its type and state, parameters, resource usage, and controls. */
 
 import { arrange, copy, write } from "./dom.js";
 import { Form } from "./forms.js";
-import { forget, isSeen, paint, watch } from "./painter.js";
+import { isVisible, paint, unwatch, watch } from "./painter.js";
 import { Parameter } from "./parameter.js";
 import { Plot } from "./plot.js";
 
 const LABELS = { up: "Move up", down: "Move down", remove: "Remove" };
-const MANY = 200; // parameters that are shown
-const OUTPUT = 2000; // ms between two looks at the output
-const USAGE = { width: 56, ink: "--control", span: [0, 10] }; // from nothing on; less than 10 % looks like little
+const MAX_PARAMETERS = 200; // shown
+const OUTPUT_INTERVAL = 2000; // ms between polls of the output
+const USAGE_PLOT = { width: 56, ink: "--control", span: [0, 10] }; // starts at 0; less than 10 % looks small
 
 const progressFirst = (a, b) => (b === "progress") - (a === "progress") || (a < b ? -1 : 1);
 const percent = (value) => `${Math.round(value)} %`;
@@ -17,8 +17,8 @@ const megabytes = (value) => `${(value / 1e6).toFixed(value < 1e7 ? 1 : 0)} MB`;
 
 export class Row {
   /**
-   * `actions` is {name: function(row)}, a button each; `ask(cmd, args, now)` asks the service, by a
-   * promise; `tell` is the command by which a module like this is told something.
+   * `actions` is {name: function(row)}, each with a button. `ask(cmd, args, now)` sends a command to the
+   * service and returns a promise. `tell` is the name of the command that reaches this module.
    */
   constructor(uid, { actions, ask, tell }) {
     this.uid = uid;
@@ -32,14 +32,14 @@ export class Row {
     for (const [name, action] of Object.entries(actions)) {
       const button = copy(name);
       button.addEventListener("click", (event) => button.ariaDisabled !== "true" && action(this, event));
-      // A key that is held down does a thing once: the focus may be at the next row by then.
+      // Holding a key down acts once: the focus may be on the next row by then.
       button.addEventListener("keydown", (event) => event.repeat && event.key === "Enter" && event.preventDefault());
       this.buttons.set(name, button);
       this.part("actions").append(button);
     }
     this.part("uid").textContent = uid.slice(0, 8);
     this.part("uid").title = uid;
-    this.plots = { cpu: new Plot("CPU", percent, USAGE), memory: new Plot("memory", megabytes, USAGE) };
+    this.plots = { cpu: new Plot("CPU", percent, USAGE_PLOT), memory: new Plot("memory", megabytes, USAGE_PLOT) };
     for (const [name, plot] of Object.entries(this.plots)) this.part(name).append(plot.element);
     const more = this.part("more");
     more.addEventListener("toggle", () => more.open ? this.open() : clearInterval(this.timer));
@@ -50,36 +50,37 @@ export class Row {
     return this.element.querySelector("." + name);
   }
 
-  /** Has the row show this module, in one of the next frames. */
-  take(module) {
+  /** Show this state of the module, in one of the next frames. */
+  update(module) {
     if (module === this.module) return;
     const { type } = this;
     this.module = module;
     this.type = module.type;
     if (type === this.type) return paint(this);
-    // New: it takes its place at once.
+    // A new row gets its texts at once, so that its size hardly changes later.
     write(this.part("type"), this.type);
-    const who = `${this.type} ${this.part("uid").textContent}`;
-    for (const [name, button] of this.buttons) {
-      button.title = LABELS[name];
-      button.ariaLabel = `${LABELS[name]} ${who}`;
+    const name = `${this.type} ${this.part("uid").textContent}`;
+    for (const [action, button] of this.buttons) {
+      button.title = LABELS[action];
+      button.ariaLabel = `${LABELS[action]} ${name}`;
     }
-    this.part("more").firstElementChild.ariaLabel = `Tell, output of ${who}`;
+    this.part("more").firstElementChild.ariaLabel = `Commands and output of ${name}`;
     paint(this);
   }
 
-  /** Has it show what its processes use: CPU in percent of one core, memory in bytes. */
-  measure(usage) {
+  /** Show the usage of its processes: CPU in percent of one core, memory in bytes. */
+  addUsage(usage) {
     this.usage = usage;
     for (const [name, plot] of Object.entries(this.plots)) plot.add(usage[name]);
-    if (isSeen(this)) paint(this);
+    if (isVisible(this)) paint(this);
   }
 
   show() {
     const { state, parameters } = this.module;
     write(this.part("state"), state);
     this.element.dataset.state = state;
-    const all = Object.keys(parameters), names = all.length > MANY ? all.sort(progressFirst).slice(0, MANY) : all;
+    const all = Object.keys(parameters);
+    const names = all.length > MAX_PARAMETERS ? all.sort(progressFirst).slice(0, MAX_PARAMETERS) : all;
     const wanted = new Set(names);
     let changed = false;
     for (const name of this.parameters.keys()) if (!wanted.has(name)) changed = this.parameters.delete(name);
@@ -89,7 +90,8 @@ export class Row {
     }
     if (changed)
       arrange(this.part("parameters"), names.sort(progressFirst).map((name) => this.parameters.get(name).element));
-    write(this.part("rest"), all.length > MANY ? `and ${all.length - MANY} more parameters` : "");
+    const hidden = all.length - names.length;
+    write(this.part("not-shown"), hidden ? `and ${hidden} more parameters` : "");
     this.showUsage();
   }
 
@@ -103,7 +105,7 @@ export class Row {
     }
   }
 
-  /** A button that can do nothing keeps its place and the focus. */
+  /** Enable or disable a button. A disabled one keeps its place and the focus. */
   enable(name, enabled) {
     const button = this.buttons.get(name);
     if (!button || this.enabled[name] === enabled) return;
@@ -113,27 +115,27 @@ export class Row {
 
   open() {
     this.form ||= this.addForm();
-    this.look();
+    this.pollOutput();
     clearInterval(this.timer);
-    this.timer = setInterval(() => this.look(), OUTPUT);
+    this.timer = setInterval(() => this.pollOutput(), OUTPUT_INTERVAL);
   }
 
   addForm() {
     const tell = (cmd, args) => this.ask(this.tell, { uid: this.uid, cmd, args }, true);
     const label = `Tell ${this.type} ${this.part("uid").textContent}`;
-    const form = new Form("command", "Tell", label, `tell ${this.type}`, tell);
+    const form = new Form("command-form", "Tell", label, `tell ${this.type}`, tell);
     this.part("tail").before(form.element);
     return form;
   }
 
-  /** Show the last lines of its output, the end of them if they were not scrolled back. */
-  async look() {
+  /** Show the last lines of its output, and scroll to the end unless the user has scrolled back. */
+  async pollOutput() {
     if (document.hidden) return;
     let lines;
     try {
       lines = await this.ask("output", { uid: this.uid });
     } catch {
-      return; // it has ended, or is out of reach: what was seen last stays
+      return; // it has ended or is unreachable: keep the output shown last
     }
     const output = this.part("tail");
     const atEnd = output.scrollTop + output.clientHeight >= output.scrollHeight - 2;
@@ -143,6 +145,6 @@ export class Row {
 
   close() {
     clearInterval(this.timer);
-    forget(this);
+    unwatch(this);
   }
 }

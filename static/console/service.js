@@ -1,14 +1,14 @@
-/** One service: what it is, what it has, and what can be ordered from it. */
+/** One service: its kind and status, its modules, and the forms that send it commands. */
 
 import { announce, copy, write } from "./dom.js";
+import { EndedModules } from "./ended.js";
 import { Form } from "./forms.js";
-import { Graves } from "./graves.js";
 import { Roster } from "./roster.js";
 
-const LOOK = 2000; // ms between two looks at what the modules of a queue or pool use
-const GLANCE = 5000; // ms between two at another service: they only tell whether it is alive
-const AGAIN = 500; // ms until it is asked again when it has not answered; only then it counts as dead
-const SOON = 300; // ms after which it is asked how those that have left have ended
+const USAGE_INTERVAL = 2000; // ms between polls of a queue or pool for resource usage
+const OTHER_INTERVAL = 5000; // ms between polls of another service, only to see whether it answers
+const RETRY_DELAY = 500; // ms before a service that did not answer is polled again; two misses mean that it is down
+const ENDED_DELAY = 300; // ms between the event that modules ended and the request for how
 
 let count = 0;
 
@@ -17,35 +17,35 @@ export class Service {
     this.name = name;
     this.endpoint = endpoint;
     endpoint.exact = true;
-    this.kind = null; // "queue", "pool", "other"; null while that is not known
-    this.next = 0; // when to look again
-    this.misses = 0; // times in a row that it has not answered
+    this.kind = null; // "queue", "pool" or "other"; null while unknown
+    this.nextPoll = 0; // time; Infinity during a poll
+    this.misses = 0; // polls without an answer, in a row
     this.element = copy("service");
     this.heading = this.element.querySelector("h2");
     this.heading.textContent = name;
     this.heading.id = `service-${count++}`;
     this.element.setAttribute("aria-labelledby", this.heading.id);
     this.problem = this.element.querySelector(".problem");
-    this.fixed = this.element.children.length;
-    this.status("looking", "Looking…");
+    this.fixedParts = this.element.children.length;
+    this.setStatus("checking", "Checking…");
   }
 
-  status(state, text) {
-    this.element.dataset.status = state;
+  setStatus(status, text) {
+    this.element.dataset.status = status;
     write(this.element.querySelector(".status"), text);
   }
 
-  /** Asked in one turn, these go out in one request; with `now` it waits for none. */
+  /** Send a command. All commands of one turn of the event loop share a request, except those with `now`. */
   ask(cmd, args, now = false) {
     return now ? this.endpoint.forceQuery({ cmd, args }) : this.endpoint.deferQuery({ cmd, args });
   }
 
-  /** Do what a person wants, now; whether that worked. A failure is said at the top of the service. */
-  async act(cmd, args, said) {
+  /** Send a user's command now. Return whether it succeeded; an error is shown at the top of the service. */
+  async perform(cmd, args, announcement) {
     try {
       await this.ask(cmd, args, true);
       write(this.problem, "");
-      announce(said);
+      announce(announcement);
       return true;
     } catch (error) {
       write(this.problem, error.message);
@@ -53,57 +53,59 @@ export class Service {
     }
   }
 
-  async look() {
-    this.next = Infinity;
+  async poll() {
+    this.nextPoll = Infinity;
     try {
-      if (this.isKnown) await this.measure();
-      else await this.recognise();
+      if (this.isVerified) await this.pollUsage();
+      else await this.identify();
     } finally {
-      this.next = performance.now() + (this.misses === 1 ? AGAIN : this.kind === "other" ? GLANCE : LOOK);
+      const delay = this.misses === 1 ? RETRY_DELAY : this.kind === "other" ? OTHER_INTERVAL : USAGE_INTERVAL;
+      this.nextPoll = performance.now() + delay;
     }
   }
 
-  /** Whether it is a queue or pool, and answers. */
-  get isKnown() {
+  /** Whether it is known to be a queue or pool and answered the last poll. */
+  get isVerified() {
     return this.roster && !this.misses;
   }
 
-  /** Ask these, in a request of their own: their outcomes, and `refused`, the error of a request that got no answers. */
+  /** Send these commands in a request of their own. `refused` is the error of a request that failed as a whole. */
   async askAll(...cmds) {
-    const asked = [...cmds.map((cmd) => this.ask(cmd)), this.endpoint.runQueries()];
-    const outcomes = await Promise.allSettled(asked);
+    const requests = [...cmds.map((cmd) => this.ask(cmd)), this.endpoint.runQueries()];
+    const outcomes = await Promise.allSettled(requests);
     return { outcomes, refused: outcomes.pop().reason };
   }
 
-  /** Find out what it is, by what it answers. */
-  async recognise() {
+  /** Find out the kind of the service by the commands that it knows. */
+  async identify() {
     const { outcomes: [queue, pool], refused } = await this.askAll("queue", "pool");
-    if (refused) return this.dead(refused);
+    if (refused) return this.countMiss(refused);
     const kind = Array.isArray(queue.value) ? "queue" : Array.isArray(pool.value) ? "pool" : "other";
-    const back = this.misses > 1;
+    const wasDown = this.misses > 1;
     this.misses = 0;
-    if (kind !== this.kind) this.become(kind, pool.reason);
-    else if (back && this.roster) this.refresh();
-    this.status("alive", "Alive");
+    if (kind !== this.kind) this.setKind(kind, pool.reason);
+    else if (wasDown && this.roster) this.refresh();
+    this.setStatus("alive", "Alive");
     write(this.problem, "");
   }
 
-  /** What was there stays to be seen, for it may be back in a moment. */
-  dead(error) {
-    if ("lost" in document.documentElement.dataset || ++this.misses < 2) return; // the former is said elsewhere
-    this.status("dead", this.endpoint.alive ? "Refused" : "Not answering");
+  /** The service did not answer. Its modules stay visible, since it may be back in a moment. */
+  countMiss(error) {
+    if ("lost" in document.documentElement.dataset || ++this.misses < 2) return; // the page shows a lost connection
+    this.setStatus("dead", this.endpoint.alive ? "Refused" : "Not responding");
     write(this.problem, error.message);
   }
 
-  become(kind, reason) {
+  /** Build the parts for a service of this kind in place of all earlier ones. */
+  setKind(kind, reason) {
     this.kind = kind;
     if (this.unsubscribe) this.unsubscribe();
     if (this.roster) this.roster.close();
     if (this.background) this.background.close();
-    this.unsubscribe = this.roster = this.background = this.graves = this.usage = null;
-    [...this.element.children].slice(this.fixed).forEach((part) => part.remove());
+    this.unsubscribe = this.roster = this.background = this.ended = this.usage = null;
+    [...this.element.children].slice(this.fixedParts).forEach((part) => part.remove());
     write(this.element.querySelector(".kind"), kind === "other" ? "" : kind);
-    this.offers = [];
+    this.typeForms = [];
     if (kind !== "other") this.build(kind);
     this.addCommandBox(kind, reason);
     if (!this.roster) return;
@@ -111,81 +113,83 @@ export class Service {
     this.refresh();
   }
 
-  /** Ask for what does not come by itself, and may be different after a restart. */
+  /** Request what has no events and may be different after a restart. */
   refresh() {
-    for (const [form, cmd] of this.offers)
-      this.ask(cmd).then((types) => form.offer(types), (error) => write(this.problem, error.message));
-    this.bury();
+    for (const [form, cmd] of this.typeForms)
+      this.ask(cmd).then((types) => form.setNames(types), (error) => write(this.problem, error.message));
+    this.loadEnded();
   }
 
   build(kind) {
     const ask = (...words) => this.ask(...words);
     const remove = async (row, { detail }) => {
-      if (detail && this.roster.shifts) return;
+      if (detail && this.roster.hasJustShifted) return;
       row.enable("remove", false);
       row.removed = true;
-      row.removed = await this.act("rm", { uids: [row.uid] }, `${row.type} removed`);
+      row.removed = await this.perform("rm", { uids: [row.uid] }, `${row.type} removed`);
       row.enable("remove", !row.removed);
     };
     const step = (by) => (row) => this.roster.move(row, this.roster.rows.indexOf(row) + by);
     const options = { ask, tell: "tell_module" };
     this.roster = kind === "queue"
       ? new Roster("roster", { ...options, actions: { up: step(-1), down: step(1), remove } },
-        (uids, said) => this.act("mv", { uids }, said))
+        (uids, announcement) => this.perform("mv", { uids }, announcement))
       : new Roster("roster", { ...options, actions: { remove } });
-    const add = this.order("Add", "add", "modules_available", (type) => `${type} added`);
+    const add = this.typeForm("Add", "add", "modules_available", (type) => `${type} added`);
     this.element.append(this.roster.element, add);
     if (kind === "queue") {
       this.background = new Roster("background", { ask, tell: "tell_background", actions: {} });
       this.background.element.append(
-        this.order("Set background", "set_bg", "backgrounds_available", (type) => `background is ${type}`));
+        this.typeForm("Set background", "set_bg", "backgrounds_available", (type) => `background set to ${type}`));
       this.element.append(this.background.element);
     }
-    this.graves = new Graves();
-    this.element.append(this.graves.element);
+    this.ended = new EndedModules();
+    this.element.append(this.ended.element);
   }
 
-  /** A form that has a module of a type started. */
-  order(caption, cmd, offer, said) {
-    const form = new Form("order", caption, `${caption} in ${this.name}`, `${this.name} ${cmd}`, async (type, args) => {
+  /** A form that starts a module of one of the types that the command `listCmd` lists. */
+  typeForm(caption, cmd, listCmd, announcement) {
+    const send = async (type, args) => {
       await this.ask(cmd, { type, args }, true);
-      announce(said(type));
-    });
-    form.element.hidden = true; // until there is something to choose
-    this.offers.push([form, offer]);
+      announce(announcement(type));
+    };
+    const form = new Form("type-form", caption, `${caption} in ${this.name}`, `${this.name} ${cmd}`, send);
+    form.element.hidden = true; // until its types are known
+    this.typeForms.push([form, listCmd]);
     return form.element;
   }
 
   addCommandBox(kind, reason) {
-    const box = copy("box");
-    const form = new Form("command", "Send", `Send to ${this.name}`, this.name, (cmd, args) => this.ask(cmd, args, true));
+    const box = copy("command-box");
+    const send = (cmd, args) => this.ask(cmd, args, true);
+    const form = new Form("command-form", "Send", `Send to ${this.name}`, this.name, send);
     box.open = kind === "other";
     box.append(form.element);
     this.element.append(box);
-    // A service that does not know a command says which ones it knows.
-    const suggest = ({ message }) => form.offer((message.split("; known: ")[1] || "").split(", ").filter(Boolean));
+    // The error for an unknown command lists the known ones.
+    const suggest = ({ message }) => form.setNames((message.split("; known: ")[1] || "").split(", ").filter(Boolean));
     if (reason) suggest(reason);
     else this.ask("").catch(suggest);
   }
 
-  /** Show what the event stream says. */
+  /** Show a state from the event stream. */
   show({ modules, background }, gone = {}) {
     this.roster.show(modules);
     if (this.background) this.background.show(background ? [background] : []);
-    if (Object.keys(gone).length) this.funeral ||= setTimeout(() => this.bury(), SOON);
+    if (Object.keys(gone).length) this.endedTimer ||= setTimeout(() => this.loadEnded(), ENDED_DELAY);
   }
 
-  /** Ask how modules have ended. */
-  bury() {
-    const { graves } = this;
-    this.funeral = 0;
-    this.ask("gone").then((gone) => graves.show(gone), () => {}); // not answering is said elsewhere
+  /** Request how modules ended. */
+  loadEnded() {
+    const { ended } = this;
+    this.endedTimer = 0;
+    this.ask("gone").then((gone) => ended.show(gone), () => {}); // a poll reports a service that is down
   }
 
-  /** Ask what the modules use; the answer also tells that the service lives. */
-  async measure() {
+  /** Request the resource usage of the modules. The answer also shows that the service is alive. */
+  async pollUsage() {
     const { outcomes: [{ value: usage }], refused } = await this.askAll("usage");
-    if (refused) return this.dead(refused);
+    if (refused) return this.countMiss(refused);
     this.misses = 0;
     if (!this.roster || !usage) return;
     const { at, modules } = usage, before = this.usage;
@@ -194,7 +198,7 @@ export class Service {
     for (const row of [...this.roster.rows, ...(this.background ? this.background.rows : [])]) {
       const now = modules[row.uid], then = before.modules[row.uid];
       if (now && then)
-        row.measure({ cpu: Math.max(0, 100 * (now.cpu - then.cpu) / (at - before.at)), memory: now.memory });
+        row.addUsage({ cpu: Math.max(0, 100 * (now.cpu - then.cpu) / (at - before.at)), memory: now.memory });
     }
   }
 }
