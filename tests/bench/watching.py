@@ -164,14 +164,14 @@ def last_of_bare_ms(sender: subprocess.Popen[bytes], subscribers: Subscribers) -
 @row(
     "event-of-many",
     "CPU of an event about one of 10,000 modules",
-    beside="encoding it",
+    versus="encoding it",
     goal=20,
     better=LOWER,
     unit="ms",
     quick=True,
     limit=0.5,
 )
-def event_of_many_beside_encoding(lab: Lab) -> Iterator[tuple[float, float]]:
+def event_of_many_versus_encoding(lab: Lab) -> Iterator[tuple[float, float]]:
     with process_of(child("crowded_pool")) as pool:
         while True:
             pool.stdin.write(b"\n")

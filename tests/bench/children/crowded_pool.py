@@ -1,7 +1,7 @@
-"""A pool of 10,000 modules, all in memory, of which one changes a parameter; one watcher.
+"""A pool of 10,000 modules without processes, with one subscriber. One module changes a parameter.
 
-For each line that it reads it prints milliseconds of CPU: of the event that follows, and of
-encoding its data alone.
+For each line of standard input it prints the CPU milliseconds of one event, and those of encoding
+its data alone.
 """
 
 import logging
@@ -29,7 +29,7 @@ pool = Pool([Plain])
 pool.events.interval = 0.0
 open_with(pool, FakeLauncher())
 for _ in range(MODULES):
-    # What is measured does not depend on what they do, and they need not be started for it.
+    # The cost of an event does not depend on what the modules do, so they are never started.
     module = pool._factory.new_waiting(Plain, {})
     module.state = State.PLAYING
     module.parameters.update(title="something", seconds=1.5, tags=["a", "b"])
