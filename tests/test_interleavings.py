@@ -37,6 +37,8 @@ from shmooze.queue import Queue
 
 #: Seconds from `rm` until nothing of a module is left, whatever it does.
 LADDER = Fake.natural_death_timeout + Fake.sigterm_timeout
+#: Seconds that a class's own `remove` may take before.
+OWN_REMOVE = Fake.command_timeout + Fake.natural_death_timeout
 #: A moment: what is due by then has happened.
 MOMENT = 0.2
 
@@ -114,6 +116,26 @@ class RemoveDoesNothing(Fake):
         pass
 
 
+class RemoveHangs(Fake):
+    """In a place of its own, and so takes longer to end."""
+
+    TYPE_STRING = "remove-hangs"
+
+    def remove(self) -> None:
+        Event().wait()
+
+
+class StartTells(Fake):
+    """Gives its child a command of its own before it has its place."""
+
+    TYPE_STRING = "start-tells"
+    restart = "always"
+
+    def start(self, args: dict[str, Any]) -> None:
+        super().start(args)
+        self.tell("begin", {})
+
+
 class StartFails(Fake):
     TYPE_STRING = "start-fails"
     restart = "always"
@@ -131,6 +153,8 @@ FAULTY = [
     PlayHangs,
     SuspendFails,
     RemoveFails,
+    RemoveHangs,
+    StartTells,
     RemoveDoesNothing,
     StartFails,
 ]
@@ -230,7 +254,10 @@ class Interleavings(RuleBasedStateMachine):
     def _removed(self, modules: list[Module]) -> None:
         self._call(self.broker.rm, [module.uid for module in modules])
         for module in modules:
-            self.deadlines.setdefault(module, self.clock.seconds + LADDER + MOMENT)
+            patience = LADDER + MOMENT
+            if isinstance(module, RemoveHangs):
+                patience += OWN_REMOVE + MOMENT
+            self.deadlines.setdefault(module, self.clock.seconds + patience)
 
     @precondition(lambda self: self._placed())
     @rule(data=st.data(), answers=st.booleans())
@@ -338,7 +365,7 @@ class Interleavings(RuleBasedStateMachine):
         module = data.draw(st.sampled_from(self._talking()))
         call = self._tell(module, answers=False)
         self._removed([module])
-        if not isinstance(module, (RemoveFails, RemoveDoesNothing)):
+        if not isinstance(module, (RemoveFails, RemoveDoesNothing, RemoveHangs)):
             assert call.is_done, "nobody waits for an answer that will not be used"
         self.clock.advance(seconds)
 
@@ -529,7 +556,7 @@ class Interleavings(RuleBasedStateMachine):
         self.broker._reconciler.stop_starting()
         self.broker._factory.close()
         ending = gevent.spawn(self.broker.end_all, "was stopped with the service")
-        self.clock.advance(LADDER + 2 * MOMENT)
+        self.clock.advance(OWN_REMOVE + LADDER + 3 * MOMENT)
         assert ending.ready()
         assert self.launcher.living == []
         assert self.errors == []
