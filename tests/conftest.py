@@ -18,6 +18,7 @@ from support import PATIENCE, ROOT, Client, Lender, Site, free_ports, is_listeni
 from shmooze.access.token_file import TokenFile
 
 if TYPE_CHECKING:
+    from fakes import FakeClock, FakeLauncher
     from playwright.sync_api import Browser, Page
 
 EXAMPLES = {
@@ -68,6 +69,23 @@ def _sites(folder: Path) -> Iterator[Callable[..., Site]]:
     yield make
     for site in made:
         site.close()
+
+
+@pytest.fixture
+def clock() -> Iterator[FakeClock]:
+    """The clock of modules and brokers, which stands still until the test advances it."""
+    from fakes import fake_clock  # few tests need the broker in their own process
+
+    with fake_clock() as clock:
+        yield clock
+
+
+@pytest.fixture
+def launcher() -> FakeLauncher:
+    """A launcher that starts no process; see fakes."""
+    from fakes import FakeLauncher
+
+    return FakeLauncher()
 
 
 @pytest.fixture

@@ -13,8 +13,16 @@ from typing import Any
 
 import gevent
 import pytest
+from fake_types import (
+    KINDS,
+    SOUND,
+    Ahead,
+    PlayHangs,
+    RemoveDoesNothing,
+    RemoveFails,
+    RemoveHangs,
+)
 from fakes import Fake, FakeLauncher, FakeProcess, fake_clock, open_with, run_until_idle
-from gevent.event import Event
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -39,126 +47,10 @@ from shmooze.queue import Queue
 LADDER = Fake.natural_death_timeout + Fake.sigterm_timeout
 #: Seconds that a class's own `remove` may take before.
 OWN_REMOVE = Fake.command_timeout + Fake.natural_death_timeout
+#: Seconds after which all commands, restarts and ends are over.
+LONG = 400.0
 #: A moment: what is due by then has happened.
 MOMENT = 0.2
-
-
-class Plain(Fake):
-    """Waits longer for an answer than its removal may take."""
-
-    TYPE_STRING = "plain"
-    command_timeout = 20.0
-
-
-class Again(Fake):
-    TYPE_STRING = "again"
-    restart = "always"
-    restart_limit = 3
-
-
-class AfterFailure(Fake):
-    TYPE_STRING = "after-failure"
-    restart = "on-failure"
-
-
-class Lazy(Fake):
-    TYPE_STRING = "lazy"
-    spawn = "lazy"
-
-
-class Ahead(Fake):
-    TYPE_STRING = "ahead"
-    standby = 1
-
-
-class PlayFails(Fake):
-    TYPE_STRING = "play-fails"
-
-    def play(self) -> None:
-        raise KeyError("a fault of the application")
-
-
-class PlayDoesNothing(Fake):
-    TYPE_STRING = "play-does-nothing"
-
-    def play(self) -> None:
-        pass
-
-
-class PlayHangs(Fake):
-    """In a place of its own, and not because of its child."""
-
-    TYPE_STRING = "play-hangs"
-
-    def play(self) -> None:
-        super().play()
-        Event().wait()
-
-
-class SuspendFails(Fake):
-    TYPE_STRING = "suspend-fails"
-
-    def suspend(self) -> None:
-        raise KeyError("a fault of the application")
-
-
-class RemoveFails(Fake):
-    TYPE_STRING = "remove-fails"
-
-    def remove(self) -> None:
-        raise KeyError("a fault of the application")
-
-
-class RemoveDoesNothing(Fake):
-    TYPE_STRING = "remove-does-nothing"
-
-    def remove(self) -> None:
-        pass
-
-
-class RemoveHangs(Fake):
-    """In a place of its own, and so takes longer to end."""
-
-    TYPE_STRING = "remove-hangs"
-
-    def remove(self) -> None:
-        Event().wait()
-
-
-class StartTells(Fake):
-    """Gives its child a command of its own before it has its place."""
-
-    TYPE_STRING = "start-tells"
-    restart = "always"
-
-    def start(self, args: dict[str, Any]) -> None:
-        super().start(args)
-        self.tell("begin", {})
-
-
-class StartFails(Fake):
-    TYPE_STRING = "start-fails"
-    restart = "always"
-
-    def start(self, args: dict[str, Any]) -> None:
-        if self.restarts.count:
-            raise KeyError("a fault of the application")
-        super().start(args)
-
-
-SOUND = [Plain, Again, AfterFailure, Lazy, Ahead]
-FAULTY = [
-    PlayFails,
-    PlayDoesNothing,
-    PlayHangs,
-    SuspendFails,
-    RemoveFails,
-    RemoveHangs,
-    StartTells,
-    RemoveDoesNothing,
-    StartFails,
-]
-KINDS = [*SOUND, *FAULTY]
 
 
 some_seconds = st.sampled_from([0.3, 1.2, 6.0])
@@ -530,10 +422,11 @@ class Interleavings(RuleBasedStateMachine):
         for process in self.launcher.living:
             if not process.leaves_unread:
                 self.a_child_obeys(process)
-        self.clock.advance(400)
-        # Nothing but its removal ends what its own class keeps from playing.
+        self.clock.advance(LONG)
+        # Nothing but its removal ends what its own class keeps from playing. The command then
+        # waits for the next one to play, which may hang as well.
         self._removed([each for each in self._modules() if isinstance(each, PlayHangs)])
-        self.clock.advance(LADDER + 2 * MOMENT)
+        self.clock.advance(LONG)
         assert [call for call in self.calls if not call.is_done] == []
         assert not self.broker._reconciler._actions
         self.everyone_does_what_they_should()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import gevent
 import pytest
-from fakes import Fake, FakeClock, FakeLauncher, fake_clock, open_with, run_until_idle
+from fakes import Fake, FakeClock, FakeLauncher, open_with, run_until_idle
 from gevent.event import Event
 
 from shmooze.errors import CommandError, ModuleError
@@ -17,17 +16,6 @@ from shmooze.pool import Pool
 
 #: Seconds in which anything ends.
 LONG = 30.0
-
-
-@pytest.fixture
-def clock() -> Iterator[FakeClock]:
-    with fake_clock() as clock:
-        yield clock
-
-
-@pytest.fixture
-def launcher() -> FakeLauncher:
-    return FakeLauncher()
 
 
 def pool_of(kind: type[Module], launcher: FakeLauncher) -> Pool:

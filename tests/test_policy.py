@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from fakes import Fake, FakeLauncher
+from fake_types import Lazy, Plain
+from fakes import FakeLauncher
 
 from shmooze.broker.policy import AllPlay, FirstPlays
 from shmooze.broker.roster import Place, Roster
 from shmooze.modules import Module
 from shmooze.modules.lifecycle import State
-
-
-class Plain(Fake):
-    TYPE_STRING = "plain"
-
-
-class Lazy(Fake):
-    TYPE_STRING = "lazy"
-    spawn = "lazy"
-    lookahead = 1
 
 
 class Early(Lazy):

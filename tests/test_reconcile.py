@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from types import FrameType
 from typing import Any
 
 import gevent
 import pytest
-from fakes import Fake, FakeClock, FakeLauncher, fake_clock, open_with, run_until_idle
+from fake_types import Lazy, Plain, RemoveHangs
+from fakes import FakeClock, FakeLauncher, open_with, run_until_idle
 from gevent.event import Event
 
 from shmooze.broker.broker import Broker
@@ -24,15 +25,6 @@ from shmooze.queue import Queue
 LONG = 30.0
 
 
-class Plain(Fake):
-    TYPE_STRING = "plain"
-
-
-class Lazy(Fake):
-    TYPE_STRING = "lazy"
-    spawn = "lazy"
-
-
 class LazyWithPause(Lazy):
     """Pauses in its own `start`, before its process is started."""
 
@@ -42,24 +34,6 @@ class LazyWithPause(Lazy):
     def start(self, args: dict[str, Any]) -> None:
         self.may_go_on.wait()
         super().start(args)
-
-
-class RemoveHangs(Fake):
-    TYPE_STRING = "remove-hangs"
-
-    def remove(self) -> None:
-        Event().wait()
-
-
-@pytest.fixture
-def clock() -> Iterator[FakeClock]:
-    with fake_clock() as clock:
-        yield clock
-
-
-@pytest.fixture
-def launcher() -> FakeLauncher:
-    return FakeLauncher()
 
 
 @pytest.fixture

@@ -6,22 +6,14 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from fakes import Fake, FakeLauncher, fake_clock, open_with, run_until_idle
+from fake_types import Lazy, Plain
+from fakes import FakeLauncher, fake_clock, open_with, run_until_idle
 
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.modules import Module
 from shmooze.modules.kind import EAGER, LAZY
 from shmooze.modules.lifecycle import State
 from shmooze.queue import Queue
-
-
-class Plain(Fake):
-    TYPE_STRING = "plain"
-
-
-class Lazy(Fake):
-    TYPE_STRING = "lazy"
-    spawn = "lazy"
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,6 @@ from shmooze.broker.views import Wanted, explain, select, show
 from shmooze.errors import CommandError
 from shmooze.lib.database import Database
 from shmooze.lib.service import JSONCommandProcessor, Service
-from shmooze.modules.kind import LAZY
 from shmooze.modules.lifecycle import UNSTARTED, State
 from shmooze.modules.module import Module
 from shmooze.runtime import declared
@@ -86,13 +85,13 @@ class Broker(JSONCommandProcessor, Service):
 
     def add(self, type: str, args: dict[str, Any] = {}) -> dict[str, str]:
         kind = self._kind(self.modules_available_dict, type)
-        if kind.spawn == LAZY and not self._policy.is_due(kind, len(self.roster.order)):
-            module = self._factory.new_waiting(kind, args)
-            self.roster.change(module, Place.ORDER)
-        else:
+        if self._policy.is_due(kind, len(self.roster.order)):
             module = self._factory.new_started(kind, args, Place.ARRIVING)
             self.roster.change(module, Place.ORDER)
             self._wait_for_new(module)
+        else:
+            module = self._factory.new_waiting(kind, args)
+            self.roster.change(module, Place.ORDER)
         return {"uid": module.uid}
 
     def rm(self, uids: list[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from shmooze.access.caller import caller
 from shmooze.broker.admission import Admission
+from shmooze.broker.faults import check_changed
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.standby import Standby
@@ -62,10 +63,10 @@ class ModuleFactory:
         return module
 
     def new_started(self, kind: type[Module], args: dict[str, Any], place: Place) -> Module:
-        """A module that has accepted `init`, at a place where it was meanwhile.
+        """A module that has accepted `init`. It stands at `place` while it starts.
 
-        It comes from standby, or is a fresh one; also where that from standby is dead or does not
-        respond. Raises CommandError.
+        It comes from standby if there is one that responds; otherwise it is a fresh one. Raises
+        CommandError.
         """
         if not self.standby.has(kind):
             self._make_room()
@@ -88,8 +89,7 @@ class ModuleFactory:
         try:
             before = module.state
             module.start(args)
-            if module.state is before:  # a subclass has not passed it on
-                raise ModuleError(f"is still {before.shown} after `start`")
+            check_changed(module, before, "start")
         except Stale:
             raise
         except ModuleError as bad:
@@ -123,7 +123,7 @@ class ModuleFactory:
         return module
 
     def _make_room(self) -> None:
-        """Find room for a module that somebody wants, if need be at the cost of one on standby."""
+        """Make room for a module that a client wants, if necessary by ending one on standby."""
         try:
             self._find_room()
         except TooMany:
@@ -131,7 +131,7 @@ class ModuleFactory:
                 raise
 
     def _find_room(self) -> None:
-        """Raise CommandError where there can be no module more."""
+        """Raise CommandError if there is no room for another module."""
         if self._is_closed:
             raise CommandError(f"{self._service} is shutting down")
         if self._launchers is None:

@@ -36,5 +36,13 @@ def attempt(module: Module, name: str, action: Callable[[], None]) -> bool:
 
 def fail_if_still(module: Module, state: State, name: str) -> None:
     """Fail a module whose state an action should have changed: a subclass has not passed it on."""
+    try:
+        check_changed(module, state, name)
+    except ModuleError as unchanged:
+        module.fail(unchanged)
+
+
+def check_changed(module: Module, state: State, name: str) -> None:
+    """Raise ModuleError for a module that is in the same state as before an action."""
     if module.state is state:
-        module.fail(ModuleError(f"is still {state.shown} after `{name}`"))
+        raise ModuleError(f"is still {state.shown} after `{name}`")

@@ -1,13 +1,12 @@
 """The reconciler: makes each module do what the policy wants.
 
-Strategy. Commands change the roster at once, under no lock: greenlets switch only where they
-wait, and a change never waits. Each change wakes the reconciler, whose next pass begins every
-action that is missing: suspend, play, start. Each action runs in a greenlet of its own, one at a
-time for each module. A module whose action fails, by whatever, is failed and leaves the roster; so
-there is always less to do, and it comes to an end. Removal does not wait for the action under way,
-but interrupts it.
+Strategy. Commands change the roster at once and take no lock: greenlets switch only where they
+wait, and a change never waits. Each change wakes the reconciler. Its next pass begins every action
+that is missing: suspend, play, start. Each action runs in a greenlet of its own, one at a time for
+each module. A module whose action raises anything is failed and leaves the roster. So the work
+always decreases and comes to an end. A removal interrupts the action under way.
 
-A command waits until the modules that *it* has moved do what they should, and for no others.
+A command waits only for the modules that it has moved itself.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from shmooze.runtime.patience import Patience
 
 log = logging.getLogger(__name__)
 
-#: Changes that nothing has to be done about.
+#: Changes that need no action.
 _IRRELEVANT = Change.PARAMETERS | Change.RESTARTS
 
 
@@ -84,7 +83,7 @@ class Reconciler:
                     self._removals[module] = gevent.spawn(self._remove, module)
             for module, action in self._actions.items():
                 if module.state is State.GONE:
-                    action.kill(block=False)  # it waits for something else than its child
+                    action.kill(block=False)  # it does not wait for the child, but hangs by itself
             for module in self._candidates():
                 if module not in self._actions and self._next_action(module) is not None:
                     self._actions[module] = gevent.spawn(self._act, module)
@@ -95,7 +94,7 @@ class Reconciler:
             progress.set()
 
     def _candidates(self) -> Iterator[Module]:
-        """Those that may have to be told something: all of those, and few others."""
+        """The modules that may need an action: all of those, and few others."""
         chosen = self.chosen()
         if chosen is not self._roster.ready:
             yield from [m for m in self._roster.in_state(State.PLAYING) if m not in chosen]
@@ -116,7 +115,7 @@ class Reconciler:
         return None
 
     def _has_room(self) -> bool:
-        """Whether one more may play: those that were told to stop count until they have."""
+        """Whether one more may play. Those that are being suspended count."""
         capacity = self._policy.capacity
         return capacity is None or len(self._roster.in_state(State.PLAYING)) < capacity
 
@@ -128,7 +127,7 @@ class Reconciler:
                 before = module.state
                 attempt(module, name, call)
                 if module not in self._roster.dismissed:
-                    fail_if_still(module, before, name)  # it would be told for ever
+                    fail_if_still(module, before, name)  # or the action would be repeated forever
         finally:
             del self._actions[module]
             self._wake()

@@ -167,8 +167,8 @@ class Module(Status):
 
     def play(self) -> None:
         """Tell it to play. Raises ModuleError if it does not obey."""
-        # From the moment that it may have the order it counts as playing, so that no other is
-        # told to play as well.
+        # It counts as playing as soon as the command may have reached it, so that no other module
+        # is told to play meanwhile.
         self._move_to(State.PLAYING)
         self._order("play")
 
@@ -231,7 +231,7 @@ class Module(Status):
             raise CommandError(f"{self.TYPE_STRING} {self.uid} {self.reason}") from bad
 
     def _order(self, cmd: str, args: dict[str, Any] | None = None) -> None:
-        """A command that the child may not refuse."""
+        """Send a command that the child may not refuse."""
         try:
             self._request(cmd, args, Patience(self.command_timeout))
         except Failure as refusal:
