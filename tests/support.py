@@ -299,11 +299,24 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+def suspend(pid: int) -> None:
+    """Stop a process; returns when each of its threads stands still. A read that is under way still
+    takes what arrives before.
+    """
+    os.kill(pid, signal.SIGSTOP)
+
+    def stands_still() -> bool:
+        stats = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/stat")]
+        return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+    wait_until(stands_still, f"process {pid} stops")
+
+
 @contextmanager
 def paused(*pids: int) -> Iterator[None]:
     """Processes stand still meanwhile, as in a container that is frozen."""
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        suspend(pid)
     try:
         yield
     finally:

@@ -25,6 +25,7 @@ from support import (
     is_alive,
     parent_of,
     paused,
+    suspend,
     wait_until,
 )
 
@@ -503,7 +504,7 @@ def test_helpers_that_an_application_has_started_itself_are_left_alone(
     assert "earlier crash" not in queue.site.log("queue")
     service = parent_of(helpers[1])
     guardian = queue.site.processes["queue"].pid
-    os.kill(guardian, signal.SIGSTOP)  # or it would end what the service leaves
+    suspend(guardian)  # or it would end what the service leaves
     os.kill(service, signal.SIGKILL)
     queue.site.stop("queue", signal_number=signal.SIGKILL)
     queue.site.start("queue")

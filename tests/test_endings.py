@@ -5,6 +5,7 @@ Survivors are counted by what the children recorded themselves, without any help
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from support import (
     Site,
     child,
     is_alive,
+    suspend,
     wait_until,
 )
 from terminal import Terminal
@@ -117,14 +119,17 @@ class Endings:
         return service
 
     def survivors(self) -> list[str]:
-        """Return kind and pid of every recorded process that is still alive."""
+        """Return kind and pid of every recorded process that is still alive, and the chains of
+        which one is: the newest of a chain may not be recorded yet.
+        """
         living = {(pid, _started(pid)) for pid in _parents()}
-        return [
+        recorded = [
             f"{kind} {pid}"
             for kind in (*PLAYING, *STARTING)
             for pid, started in self.recorded(kind)
             if (pid, started) in living
         ]
+        return recorded + [lock.name for lock in self.site.folder.glob("lock-*") if _is_held(lock)]
 
     def assert_none_left(self, patience: float) -> None:
         deadline = time.monotonic() + patience
@@ -154,6 +159,15 @@ def _parents() -> dict[int, int]:
                 continue
             parents[int(entry.name)] = int(stat[1])
     return parents
+
+
+def _is_held(lock: Path) -> bool:
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _started(pid: int) -> int | None:
@@ -308,7 +322,7 @@ def test_sigkill_of_the_guardian_leaves_nothing(pool: Endings) -> None:
 
 def test_the_next_start_ends_what_sigkill_of_both_left_behind(pool: Endings) -> None:
     pool.fill()
-    os.kill(pool.guardian, signal.SIGSTOP)  # or it would see the service die first
+    suspend(pool.guardian)  # or it would see the service die first
     pool.end_service(pool.service, pool.guardian, with_signal=signal.SIGKILL)
     assert any("daemon" in left for left in pool.survivors()), "the test tests nothing"
     pool.site.start("pool")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Client, Refusal, Site, child, parent_of, wait_until
+from support import Client, Refusal, Site, child, parent_of, suspend, wait_until
 
 Make = Callable[..., Client]
 
@@ -154,7 +154,7 @@ def test_one_that_hangs_or_dies_when_it_is_needed_gives_way_to_a_fresh_start(
     ready = children(queue)
     for pid in ready:
         if "well" in Path(f"/proc/{pid}/cmdline").read_text():
-            os.kill(pid, signal.SIGSTOP)
+            suspend(pid)
     for name in types:
         assert queue(command, type=name, args={"name": name})["uid"]
         wait_until(lambda n=name: "init" in queue.heard(n), "it has heard")

@@ -32,6 +32,7 @@ from support import (
     is_alive,
     keep_alive,
     refusals,
+    suspend,
     wait_until,
 )
 from terminal import Terminal, Window
@@ -241,7 +242,7 @@ def test_the_other_workers_get_all_connections_until_a_restart(site: Site) -> No
         os.kill(killed, signal.SIGKILL)
     wait_until(lambda: "restarting it in 1 s" in site.log("wsgi"), "the restart is scheduled")
     supervisor = site.processes["wsgi"].pid
-    os.kill(supervisor, signal.SIGSTOP)  # a second may be too short on a busy machine
+    suspend(supervisor)  # a second may be too short on a busy machine
     try:
         with connections(site):
             assert spread(site)[other] == MANY
@@ -263,8 +264,7 @@ def test_pending_connections_of_a_dead_worker_are_served_after_its_restart(
     site.programs["wsgi"] = child("svc_workers", "healthy")
     site.start()
     killed, _ = workers_of(site)
-    os.kill(killed, signal.SIGSTOP)  # so that it accepts none of them
-    wait_until(lambda: " T " in Path(f"/proc/{killed}/stat").read_text(), "it stops")
+    suspend(killed)  # so that it accepts none of them
     clients = [keep_alive(site.ports["wsgi"]) for _ in range(MANY)]
     for client in clients:
         client.request("POST", "/probe", '{"cmd": "pid"}', JSON)
@@ -280,7 +280,7 @@ def test_a_worker_that_hangs_is_killed_and_restarted(make_gateway: Callable[...,
     site.programs["wsgi"] = child("svc_workers", "strict")
     site.start()
     hung, other = workers_of(site)
-    os.kill(hung, signal.SIGSTOP)
+    suspend(hung)
     assert other in workers_of(site, besides={hung})
     with connections(site):
         assert set(spread(site)) == set(workers_of(site))
@@ -408,7 +408,7 @@ def test_sigkill_of_the_supervisor_leaves_no_process(
 
 def test_a_worker_that_does_not_stop_is_killed(site: Site) -> None:
     workers = workers_of(site)
-    os.kill(workers[0], signal.SIGSTOP)
+    suspend(workers[0])
     assert site.stop("wsgi") == {"wsgi": 0}
     assert_gone(site, workers)
 

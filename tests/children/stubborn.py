@@ -4,6 +4,7 @@ Each of its processes writes its pid and start time to HERE/pids-KIND, so that a
 it. Imports nothing from shmooze.
 """
 
+import fcntl
 import os
 import pathlib
 import signal
@@ -54,8 +55,11 @@ def daemon(empty_environment=False):
 
 
 def chain(own_session):
-    """Processes that fork and exit, each living for a moment only."""
+    """Processes that fork and exit, each living for a moment only. All hold one lock."""
+    lock = LIST.with_name(f"lock-{KIND}").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     if os.fork():
+        lock.close()
         return
     for _ in range(LINKS):
         if own_session:
