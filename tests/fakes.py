@@ -97,6 +97,8 @@ class Link:
     def __init__(self, on_data: Callable[[bytes], None]) -> None:
         self._on_data = on_data
         self._receive: Callable[[bytes], None] = lambda data: None
+        #: What has arrived and is not read yet; None: everything is read at once.
+        self.unread: list[bytes] | None = None
         self.is_closed = False
 
     def read_with(self, receive: Callable[[bytes], None]) -> None:
@@ -104,8 +106,14 @@ class Link:
 
     def deliver(self, data: bytes) -> None:
         """Bytes come from the child, or with none its end of file."""
-        if not self.is_closed:
+        if self.unread is not None:
+            self.unread.append(data)
+        elif not self.is_closed:
             gevent.spawn(self._receive, data)
+
+    def wait_end(self, timeout: float) -> None:
+        for data in self.unread or ():
+            self._receive(data)
 
     def write(self, data: bytes) -> int:
         if self.is_closed:
@@ -242,6 +250,10 @@ class FakeProcess:
     def answer_unasked(self) -> None:
         """Send an answer to which there is no command."""
         self._commands.deliver(b'{"success":true,"result":"unasked"}\n')
+
+    def delay_reading(self) -> None:
+        """Have what is sent from now on read late: the loop of the service is busy."""
+        self._commands.unread, self._updates.unread = [], []
 
     def update(self, cmd: str, **args: Any) -> None:
         """Send an update."""

@@ -201,6 +201,7 @@ def test_revoking_a_token_ends_its_event_streams(guarded: Guarded, place: str) -
     send(guarded, place, {"cmd": "rm", "args": {"uids": [uid]}}, guarded.control)
 
 
+@pytest.mark.slow
 def test_each_invalid_token_of_a_client_is_answered_later(guarded: Guarded) -> None:
     begun = time.monotonic()
     for _ in range(3):

@@ -266,6 +266,7 @@ def test_asking_does_not_wait_for_a_busy_child(client: Client) -> None:
 TOO_LONG = 2.0
 
 
+@pytest.mark.slow
 def test_answer_that_has_come_while_the_service_was_stopped_counts(client: Client) -> None:
     uid = client.add("steady", name="stopped", gates=["do_echo"])
     with ThreadPoolExecutor(1) as threads:
@@ -279,6 +280,7 @@ def test_answer_that_has_come_while_the_service_was_stopped_counts(client: Clien
     assert client.uids() == [uid]
 
 
+@pytest.mark.slow
 def test_time_in_which_service_and_child_are_stopped_does_not_count(client: Client) -> None:
     uid = client.add("steady", name="frozen", gates=["do_echo"])
     pid = wait_until(lambda: client.parameters(uid).get("pid"), "its pid")

@@ -155,6 +155,7 @@ def test_clients_one_after_another_share_a_kept_connection(site: Site) -> None:
         assert service.accepted == 1
 
 
+@pytest.mark.slow
 def test_connections_of_a_burst_are_closed_once_the_service_has_closed_them(site: Site) -> None:
     many = 30
     all_asked = threading.Barrier(many)
@@ -173,6 +174,7 @@ def test_connections_of_a_burst_are_closed_once_the_service_has_closed_them(site
     wait_until(lambda: not connections_to(port, CLOSE_WAIT), "and so has the gateway")
 
 
+@pytest.mark.slow
 def test_an_idle_connection_is_closed_before_the_service_would_close_it(tmp_path: Path) -> None:
     site = probe_site(tmp_path / "idle", "wsgi", "raw", idle_timeout=2)
     port = site.ports["raw"]

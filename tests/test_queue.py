@@ -123,6 +123,7 @@ def test_next_one_plays_only_when_the_one_before_has_answered(
     assert played > ceded
 
 
+@pytest.mark.slow
 def test_orders_go_before_what_clients_are_telling(queue: Client) -> None:
     busy = queue.add("moody", name="busy", delays={"do_echo": 0.2})
     other = queue.add(name="other")
@@ -170,6 +171,7 @@ def test_when_one_that_waits_goes_by_itself_nobody_hears_of_it(queue: Client) ->
     assert [queue.heard(name) for name in "abc"] == [["init", "play"], ["init"], ["init"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mood", ["refuses", "hangs"])
 @pytest.mark.parametrize("cmd", ["play", "suspend"])
 def test_module_that_does_not_obey_leaves_and_the_next_one_plays(
@@ -188,6 +190,7 @@ def test_module_that_does_not_obey_leaves_and_the_next_one_plays(
     assert reason in (f"refused `{cmd}`: will not", f"did not answer `{cmd}` within 1 s")
 
 
+@pytest.mark.slow
 def test_answer_to_suspend_that_has_come_while_the_service_was_stopped_counts(
     queue: Client,
 ) -> None:
@@ -241,6 +244,7 @@ def test_background_plays_while_the_queue_is_empty(queue: Client) -> None:
     assert queue.heard("bg") == ["init", "play", "suspend", "play"]
 
 
+@pytest.mark.slow
 def test_background_and_modules_take_turns_on_the_stage(queue: Client) -> None:
     set_background(queue, "slow", name="bg", delays={"suspend": 0.4})
     a = queue.add("slow", name="a", delays={"rm": 0.4})

@@ -24,7 +24,7 @@ class Ladder:
     patience: float | None
     #: Seconds between SIGTERM and SIGKILL.
     sigterm_timeout: float
-    #: Seconds for the rest of the output.
+    #: Seconds for the rest of what it has sent, and of its output.
     output_timeout: float
 
     @classmethod
@@ -58,10 +58,13 @@ class Ladder:
             is_told = channel.hang_up(self.final_command)
             if is_told and is_running and not record.cause.by_exit:
                 record.ladder = "rm"
-        signal_used = self._end(record, process) if process is not None else None
+        if process is None:
+            channel.close()
+            return None
+        signal_used = self._end(record, process)
+        channel.wait_end(self.output_timeout)  # an answer that has arrived counts
         channel.close()
-        if process is not None:
-            process.close(self.output_timeout)
+        process.close(self.output_timeout)
         return signal_used
 
     def _end(self, record: ExitRecord, process: Process) -> str | None:

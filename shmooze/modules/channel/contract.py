@@ -59,6 +59,11 @@ class Channel(Protocol):
     def has_unread(self, process: Process) -> bool:
         """Whether the child has not read all commands; False where this is unknown."""
 
+    def wait_end(self, timeout: float) -> None:
+        """Wait until everything has been read that the child sent before it ended, for at most
+        `timeout` seconds.
+        """
+
     def give_up(self, reason: str) -> None:
         """Let nobody wait for a connection or an answer any more."""
 

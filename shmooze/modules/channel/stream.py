@@ -53,6 +53,11 @@ class Connection(Protocol):
     def end_writing(self) -> None:
         """Let the child read an end of file."""
 
+    def wait_end(self, timeout: float) -> None:
+        """Wait until everything has been read that was sent before the other side hung up, for at
+        most `timeout` seconds.
+        """
+
     def stop_reading(self) -> None:
         """Read no more."""
 
@@ -96,6 +101,11 @@ class Stream:
         A connection that is there stays open. The first reason stays.
         """
         self._set_ended(reason)
+
+    def wait_end(self, timeout: float) -> None:
+        """Wait until all has been read that came before its end, for at most `timeout` seconds."""
+        if self.connection is not None:
+            self.connection.wait_end(timeout)
 
     def close(self, reason: str = "was closed") -> None:
         """Give it up and hang up. May be called twice."""

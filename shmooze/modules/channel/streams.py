@@ -48,6 +48,11 @@ class StreamChannel:
     def hang_up(self, final_command: str | None) -> bool:
         return self.commands.hang_up(final_command)
 
+    def wait_end(self, timeout: float) -> None:
+        patience = Patience(timeout)
+        for stream in (self.commands, self.updates):
+            stream.wait_end(patience.left)
+
     def give_up(self, reason: str) -> None:
         self.commands.give_up(reason)
         self.updates.give_up(reason)

@@ -150,6 +150,10 @@ class TcpConnection:
         except OSError:
             pass  # the child was faster
 
+    def wait_end(self, timeout: float) -> None:
+        if self._fd_reader is not None:
+            self._fd_reader.wait_end(timeout)
+
     def stop_reading(self) -> None:
         if self._fd_reader is not None:
             self._fd_reader.close()
