@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,9 +54,15 @@ SLOW_FIXTURES |= {"shmz_process", "shmz_on_terminal"}
 
 @pytest.hookimpl(tryfirst=True)  # before those of a mark are chosen
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    costs: Counter[Path] = Counter()
     for item in items:
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if SLOW_FIXTURES & fixtures:
             item.add_marker("slow")
+        if item.get_closest_marker("slow"):
+            costs[item.path] += 4 if "browser" in fixtures else 1
+    # Whole files are dealt out in this order: what takes longest must not come last.
+    items.sort(key=lambda item: -costs[item.path])
 
 
 def _sites(folder: Path) -> Iterator[Callable[..., Site]]:

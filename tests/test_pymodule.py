@@ -488,15 +488,15 @@ def test_programming_error_is_printed_with_a_traceback(parent: Parent) -> None:
     assert (lines[0], lines[-1]) == ("Traceback (most recent call last):", "RuntimeError: oops")
 
 
-def test_refused_init_is_reported_once_in_each_place(site: Site) -> None:
+def test_refused_init_is_reported_once_in_each_place(new_site: Site) -> None:
     words = "seconds must be a number above 0, not -1"
     with pytest.raises(Refusal, match=f"^countdown refused `init`: {words}$"):
-        site.ask("queue", "add", type="countdown", args={"seconds": -1})
-    (ended,) = wait_until(lambda: site.ask("queue", "gone"), "it is gone")
+        new_site.ask("queue", "add", type="countdown", args={"seconds": -1})
+    (ended,) = wait_until(lambda: new_site.ask("queue", "gone"), "it is gone")
     (line,) = ended["stderr_tail"]
     assert line.startswith("refused `init` (countdown.py, line ")
     assert line.endswith(f"): {words}")
-    assert "Traceback" not in site.log("queue")
+    assert "Traceback" not in new_site.log("queue")
 
 
 # how it starts
