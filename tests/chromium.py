@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ _ARGUMENTS = (
 @contextmanager
 def chromium(executable: str | None = CHROMIUM) -> Iterator[Browser]:
     """Run a browser."""
+    # Of requests that a test has never let through, tasks are left. That they are dropped would be
+    # logged in the middle of whatever test runs then.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=_ARGUMENTS)
         yield browser
