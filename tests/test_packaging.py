@@ -64,6 +64,7 @@ def test_setup_py_install_has_pip_install_it_with_its_libraries(tmp_path: Path) 
     assert (done.returncode, done.stderr) == (3, "")
 
 
+@pytest.mark.timeout(600)  # it installs what the wheel needs, from wherever pip finds that
 def test_wheel_in_an_empty_environment_serves_its_page_with_the_packaged_defaults(
     wheel: Path, tmp_path: Path
 ) -> None:
