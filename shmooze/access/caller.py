@@ -14,6 +14,8 @@ class Caller:
     role: str
     #: The client's address.
     address: str
+    #: The name of its token; None: no tokens are used.
+    name: str | None = None
     #: Seconds after which it may try again, if a command was refused by a limit.
     retry_after: float | None = None
     #: Tells whether it has closed its connection, so that the answer has no reader.
@@ -22,6 +24,12 @@ class Caller:
 
 #: The caller of the current command; None if it comes from the program itself.
 caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
+
+
+def caller_name() -> str | None:
+    """The name of the token of the current command's caller, if it has one."""
+    who = caller.get()
+    return who.name if who is not None else None
 
 
 def caller_has_left() -> bool:
