@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from shmooze.access.caller import caller
+from shmooze.access.caller import caller, caller_name
 from shmooze.broker.admission import Admission
 from shmooze.broker.faults import check_changed
 from shmooze.broker.launchers import Launchers
@@ -18,6 +18,8 @@ from shmooze.errors import CommandError, ModuleError, TooMany
 from shmooze.modules.exit import Stale, fault_of
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import LogFunction, Module
+from shmooze.modules.origin import Origin
+from shmooze.runtime import clock
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class ModuleFactory:
         self._make_room()
         self._count_for_caller()
         module = self._make(kind, State.WAITING, uid)
-        module.args = args
+        module.args, module.origin = args, Origin(caller_name(), clock.time())
         return module
 
     def new_started(self, kind: type[Module], args: dict[str, Any], place: Place) -> Module:
@@ -85,6 +87,7 @@ class ModuleFactory:
         return module
 
     def _bring_up(self, module: Module, args: dict[str, Any], place: Place) -> None:
+        module.origin = Origin(caller_name(), clock.time())
         self._roster.change(module, place)
         try:
             before = module.state

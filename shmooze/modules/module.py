@@ -161,6 +161,7 @@ class Module(Status):
         owner = (self._on_change, self._log, self._on_update)
         successor = type(self)(self.uid, self._launcher, *owner, State.BACKOFF)
         successor.args, successor.restarts = self.args, self.restarts
+        successor.origin = self.origin
         return successor
 
     # Orders.

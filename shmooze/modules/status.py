@@ -9,6 +9,7 @@ from gevent.event import Event
 from shmooze.modules.exit import ExitRecord
 from shmooze.modules.kind import Kind
 from shmooze.modules.lifecycle import State
+from shmooze.modules.origin import Origin
 from shmooze.modules.parameters import Parameters
 from shmooze.modules.restarts import Restarts
 from shmooze.processes.contract import Process, Usage
@@ -26,6 +27,7 @@ class Status(Kind):
         self.parameters = self._parameters.values
         #: The args of `init`.
         self.args: dict[str, Any] = {}
+        self.origin = Origin(None, clock.time())
         self.restarts = Restarts(
             self.restart_delay, self.restart_delay_max, self.restart_limit, self.restart_period
         )
