@@ -25,6 +25,7 @@ from shmooze.lib.logfile import LogFile
 #: The table as shmooze 1.2.4 makes it.
 OLD_TABLE = """CREATE TABLE own_log (pk INTEGER PRIMARY KEY, uid TEXT, namespace TEXT,
     timestamp DATETIME DEFAULT CURRENT_TIMESTAMP, input_json TEXT, output_json TEXT)"""
+OLD_COLUMNS = ["pk", "uid", "namespace", "timestamp", "input_json", "output_json"]
 GOOD = {"success": True, "result": None}
 UID = "11111111-2222-4333-8444-555555555555"
 
@@ -106,19 +107,90 @@ def test_the_timestamp_of_a_row_is_when_it_was_logged(make_log: Any, monkeypatch
     assert row["timestamp"] == "2001-09-09 01:46:40"  # UTC, as CURRENT_TIMESTAMP
 
 
-def test_a_table_of_1_2_4_is_used_unchanged(make_log: Any, tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "log.db")) as old:
+def make_old_table(file: Path, *more: str) -> None:
+    with closing(sqlite3.connect(file)) as old:
         old.execute(OLD_TABLE)
+        for column in more:
+            old.execute(f"ALTER TABLE own_log ADD COLUMN {column}")
         old.execute(
             "INSERT INTO own_log (namespace, input_json) VALUES ('old', '{\"cmd\": \"x\"}')"
         )
         old.commit()
+
+
+def columns_of(file: Path) -> list[str]:
+    with closing(sqlite3.connect(file)) as reader:
+        return [column[1] for column in reader.execute("PRAGMA table_info(own_log)")]
+
+
+def test_a_table_of_1_2_4_is_used_and_gets_the_new_column_last(
+    make_log: Any, tmp_path: Path
+) -> None:
+    make_old_table(tmp_path / "log.db")
     log = make_log()
+    log.open()
+    assert columns_of(tmp_path / "log.db") == [*OLD_COLUMNS, "by"]
     log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
     rows = log.execute("SELECT pk, namespace, timestamp FROM own_log")
     assert [tuple(row)[:2] for row in rows] == [(1, "old"), (2, "client-queue")]
     assert len(rows[0]["timestamp"]) == len(rows[1]["timestamp"])
-    assert [row["sql"] for row in log.execute("SELECT sql FROM sqlite_master")] == [OLD_TABLE]
+    assert [row["by"] for row in log.execute('SELECT "by" FROM own_log')] == [None, None]
+
+
+def test_a_table_with_columns_of_another_programs_own_is_used(
+    make_log: Any, tmp_path: Path
+) -> None:
+    make_old_table(tmp_path / "log.db", "rating INTEGER")
+    log = make_log()
+    log.log(None, "client-queue", {"cmd": "rm"}, GOOD, by="ada")
+    log.commit()
+    assert columns_of(tmp_path / "log.db") == [*OLD_COLUMNS, "rating", "by"]
+    assert [row["by"] for row in log.execute("SELECT * FROM own_log")] == [None, "ada"]
+
+
+def test_services_that_share_an_old_table_migrate_it_once(
+    make_log: Any, tmp_path: Path, caplog: Any
+) -> None:
+    make_old_table(tmp_path / "log.db")
+    opening = [gevent.spawn(make_log().open) for _ in range(4)]
+    gevent.joinall(opening, raise_error=True)
+    assert columns_of(tmp_path / "log.db") == [*OLD_COLUMNS, "by"]
+    assert not caplog.records
+
+
+def test_a_program_that_only_reads_leaves_an_old_table_unchanged(
+    make_log: Any, tmp_path: Path
+) -> None:
+    make_old_table(tmp_path / "log.db")
+    assert len(make_log().execute("SELECT * FROM own_log")) == 1
+    assert columns_of(tmp_path / "log.db") == OLD_COLUMNS
+
+
+def test_a_program_of_1_2_4_can_go_on_writing_to_a_migrated_table(
+    make_log: Any, tmp_path: Path
+) -> None:
+    make_old_table(tmp_path / "log.db")
+    log = make_log()
+    log.open()
+    with closing(sqlite3.connect(tmp_path / "log.db")) as old:
+        names = "uid, namespace, input_json, output_json"
+        old.execute(f"INSERT INTO own_log ({names}) VALUES (NULL, 'old', '1', '2')")
+        old.commit()
+    [row] = log.execute("SELECT * FROM own_log WHERE input_json = '1'")
+    assert row["by"] is None
+
+
+def test_parameters_of_different_callers_are_not_merged(make_log: Any) -> None:
+    log = make_log()
+    for by, parameters in (
+        ("ada", {"a": 1}),
+        ("ada", {"b": 1}),
+        ("bob", {"a": 2}),
+        ("ada", {"c": 1}),
+    ):
+        log.log(UID, "own", update("set", parameters), GOOD, by=by)
+    assert logged(log) == [{"a": 1, "b": 1}, {"a": 2}, {"c": 1}]
+    assert [row[0] for row in log.execute('SELECT "by" FROM own_log')] == ["ada", "bob", "ada"]
 
 
 def test_execute_sees_all_rows_and_takes_named_parameters(make_log: Any) -> None:

@@ -96,6 +96,7 @@ def test_queue_and_pool_have_tables_of_their_own_in_one_file(make_queue: Any) ->
                 "timestamp",
                 "input_json",
                 "output_json",
+                "by",
             ]
 
 

@@ -40,8 +40,9 @@ from shmooze.web.response import is_event_stream
 
 log = logging.getLogger(__name__)
 
-#: Where the application finds the client's role, and the token to pass on to other services.
-ROLE, TOKEN = "shmooze.role", "shmooze.token"
+#: Where the application finds the holder of the client's token, and the token to pass on to other
+#: services.
+HOLDER, TOKEN = "shmooze.holder", "shmooze.token"
 #: Where it finds the client's address, even behind a trusted proxy.
 CLIENT = "shmooze.client"
 
@@ -180,13 +181,13 @@ class AccessGate:
         return origin_at(self._proxies.scheme_of(environ), environ["HTTP_HOST"])
 
     def _check_token(self, environ: dict[str, Any]) -> None:
-        environ[ROLE] = CONTROL
+        environ[HOLDER] = ANYBODY
         environ.pop(TOKEN, None)
         if self.tokens is None or environ.get("PATH_INFO") == self.exempt_path:
             return
         try:
             token = self._token_in(environ)
-            environ[ROLE] = self.holder_of(token, environ).role
+            environ[HOLDER] = self.holder_of(token, environ)
         except AccessDenied as denied:
             if self.exempt_path and "text/html" in environ.get("HTTP_ACCEPT", ""):
                 folder = posixpath.dirname(environ["PATH_INFO"])
@@ -222,6 +223,9 @@ class AccessGate:
             if (close := getattr(answer, "close", None)) is not None:
                 close()
 
+
+#: Sends all requests where no tokens are used.
+ANYBODY = Holder(None, CONTROL)
 
 _PREFLIGHT = [
     ("Access-Control-Allow-Methods", "GET, POST"),

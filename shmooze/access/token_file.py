@@ -39,7 +39,8 @@ _NAME = re.compile(r"[0-9A-Za-z._@-]{1,64}")
 class Holder:
     """The holder of a valid token."""
 
-    name: str
+    #: None: no tokens are used.
+    name: str | None
     role: str
 
 

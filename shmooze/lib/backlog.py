@@ -1,7 +1,8 @@
 """The backlog of the command log: rows that wait in memory until they are written.
 
 Rows that set parameters of one module and follow each other become one row with the merged
-parameters. The number of rows and their bytes are limited: the oldest are dropped and counted.
+parameters, unless they have different callers. The number of rows and their bytes are limited: the
+oldest are dropped and counted.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class _Row(NamedTuple):
     timestamp: str
     input: Any
     output: Any
+    #: The name of the caller's token; None: none, or no command of a client.
+    by: str | None
 
 
 class Backlog:
@@ -38,8 +41,9 @@ class Backlog:
         self._name = name
         self._max_rows, self._max_bytes = max_rows, max_bytes
         self._added: deque[_Row] = deque()
-        #: The parameters of an added row that more can be merged into, by uid of the module.
-        self._open: dict[str | None, dict[str, Any]] = {}
+        #: An added row that more can be merged into, by uid of the module: whose it is, and its
+        #: parameters.
+        self._open: dict[str | None, tuple[str | None, dict[str, Any]]] = {}
         self._encoded: deque[Values] = deque()
         self._being_written: deque[Values] = deque()
         #: Bytes of JSON in the last two.
@@ -56,19 +60,22 @@ class Backlog:
         """Whether there are rows for `take`."""
         return bool(self._encoded)
 
-    def add(self, uid: str | None, namespace: str, command: Any, answer: Any) -> None:
+    def add(
+        self, uid: str | None, namespace: str, command: Any, answer: Any, by: str | None = None
+    ) -> None:
         """Add a row with the current time, or merge it into the last one of its module."""
         if uid is not None:
             if not isinstance(command, dict) or command.get("cmd") != "set_parameters":
                 self._open.pop(uid, None)  # later parameters must not move ahead of this row
-            elif (earlier := self._open.get(uid)) is not None:
-                earlier.update(command["args"]["parameters"])
+            elif (earlier := self._open.get(uid)) is not None and earlier[0] == by:
+                earlier[1].update(command["args"]["parameters"])
                 return
             else:
-                self._open[uid] = own = dict(command["args"]["parameters"])
+                own = dict(command["args"]["parameters"])
+                self._open[uid] = by, own
                 command["args"] = {"parameters": own}
         now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-        self._added.append(_Row(uid, namespace, now, command, answer))
+        self._added.append(_Row(uid, namespace, now, command, answer, by))
         if len(self._added) > self._max_rows:
             self._pop_added()
             self.dropped += 1
@@ -82,13 +89,14 @@ class Backlog:
                 break
             row = self._pop_added()
             try:
-                values = (*row[:3], _encode(row.input).decode(), _encode(row.output).decode())
+                texts = _encode(row.input).decode(), _encode(row.output).decode()
             except (TypeError, ValueError, RecursionError) as bad:
                 log.error("log %s: dropped an entry that is not JSON: %s", self._name, bad)
                 continue
             except MemoryError:
                 self.dropped += 1
                 continue
+            values = (*row[:3], *texts, row.by)
             self._encoded.append(values)
             self._bytes += _size(values)
             self._drop_surplus()

@@ -11,12 +11,13 @@ from typing import Any
 import gevent
 import msgspec
 
-from shmooze.access.caller import caller, caller_has_left
+from shmooze.access.caller import caller, caller_has_left, caller_name
 from shmooze.access.token_file import CONTROL
 from shmooze.errors import CommandError, PacketError, ShmoozeError, TooMany
 from shmooze.lib import packet
 from shmooze.lib.arguments import bind
 from shmooze.runtime import jsonsafe
+from shmooze.runtime.printable import printable
 from shmooze.runtime.time_slices import TimeSlices
 from shmooze.web import results
 from shmooze.web.results import TooLong, encode_result, internal_error, refuse_result
@@ -35,7 +36,8 @@ class JSONCommandProcessor:
     log_namespace: str = "client"
     #: Value of the log's column `uid` in their rows.
     log_uid: str | None = None
-    #: Where to log: an object with `log(uid, namespace, command, answer)`, or None.
+    #: Where to log: an object with `log(uid, namespace, command, answer)`, or None. If `log` has a
+    #: parameter `by`, it also gets the name of the caller's token.
     logger: Any = None
     #: Commands that one list may hold.
     max_commands = 1000
@@ -73,10 +75,12 @@ class JSONCommandProcessor:
             if isinstance(refusal, TooMany) and (who := caller.get()) is not None:
                 who.retry_after = refusal.retry_after
         except (Exception, gevent.Timeout):  # the function's own Timeout
-            log.exception("command %r failed", cmd)
+            log.exception("command %r%s failed", cmd, _of_caller())
             answer = internal_error(cmd, self)
         if self.logger is not None and cmd in self.log_cmds:
-            self.logger.log(self.log_uid, self.log_namespace, query, answer)
+            entry = self.log_uid, self.log_namespace, query, answer
+            more = {"by": caller_name()} if _takes_by(self.logger.log) else {}
+            self.logger.log(*entry, **more)
         return answer
 
     def _answers(self, queries: list[Any]) -> list[msgspec.Raw]:
@@ -133,6 +137,24 @@ def refuse_coroutines(commands: Mapping[str, Callable[..., Any]]) -> None:
                 f"the function of command {cmd!r} has `yield` or `async` in it: a command is a"
                 " plain function, which blocks until it returns (see docs/moving.md)"
             )
+
+
+def _takes_by(log_function: Callable[..., Any]) -> bool:
+    """Whether a logger's function has a parameter for the name of the caller."""
+    return _has_by(getattr(log_function, "__func__", log_function))
+
+
+@cache
+def _has_by(function: Callable[..., Any]) -> bool:
+    try:
+        return "by" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a function without a signature
+        return False
+
+
+def _of_caller() -> str:
+    """The caller of a command for the program's log."""
+    return f" of {printable(name)}" if (name := caller_name()) is not None else ""
 
 
 @cache

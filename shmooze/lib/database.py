@@ -1,6 +1,6 @@
 """The command log: one SQLite table that other programs read.
 
-    pk, uid, namespace, timestamp, input_json, output_json
+    pk, uid, namespace, timestamp, input_json, output_json, by
 
 Strategy. `log` only puts a row into the backlog, in memory. A greenlet lets rows gather for a
 moment and passes them, as one transaction, to a thread that owns the file (see lib/logfile.py). So
@@ -92,15 +92,21 @@ class Database:
             self._wake_writer()
 
     def log(
-        self, uid: str | None, namespace: str, command: Any, response: Any, raw: bool = False
+        self,
+        uid: str | None,
+        namespace: str,
+        command: Any,
+        response: Any,
+        raw: bool = False,
+        by: str | None = None,
     ) -> None:
         """Log one entry. Never blocks, and never fails because of the disk.
 
-        With `raw`, command and response are JSON text.
+        With `raw`, command and response are JSON text. `by` is the name of the caller's token.
         """
         if raw:
             command, response = _as_json(command), _as_json(response)
-        self._backlog.add(uid, namespace, command, response)
+        self._backlog.add(uid, namespace, command, response, by)
         self._wake_writer()
 
     def execute(self, sql: str, /, **params: Any) -> Rows:

@@ -26,17 +26,21 @@ from gevent import monkey
 # The thread has no event loop, so gevent's sleep would not do.
 _sleep = monkey.get_original("time", "sleep")
 
+#: The columns of 1.2.4, and then those that came later: readers may go by position.
 _COLUMNS = """(
     pk INTEGER PRIMARY KEY,
     uid TEXT,
     namespace TEXT,
     timestamp DATETIME DEFAULT CURRENT_TIMESTAMP,
     input_json TEXT,
-    output_json TEXT
+    output_json TEXT,
+    "by" TEXT
 )"""
+#: A table with these is a log, if perhaps of an earlier version.
+_FIRST_COLUMNS = {"uid", "namespace", "timestamp", "input_json", "output_json"}
 
-#: uid, namespace, timestamp, input_json, output_json
-Values = tuple[str | None, str, str, str, str]
+#: uid, namespace, timestamp, input_json, output_json, by
+Values = tuple[str | None, str, str, str, str, str | None]
 
 
 class Rows(list[sqlite3.Row]):
@@ -75,6 +79,8 @@ class LogFile:
         self._connection: sqlite3.Connection | None = None
         #: Device and inode of the open file.
         self._identity = (0, 0)
+        #: Whether the table is known to have all columns.
+        self._is_current = False
         #: How often the file was moved, removed or emptied since the owner has reset this.
         self.replaced = 0
 
@@ -92,12 +98,14 @@ class LogFile:
         """Write all rows, or none of them."""
         try:
             with self.open() as connection:
+                if not self._is_current:
+                    self._migrate(connection)
                 for start in range(0, len(batch), self.rows_per_statement):
                     rows = batch[start : start + self.rows_per_statement]
                     connection.execute(
                         f"INSERT INTO {self._table}"
-                        " (uid, namespace, timestamp, input_json, output_json)"
-                        f" VALUES {', '.join(len(rows) * ['(?, ?, ?, ?, ?)'])}",
+                        ' (uid, namespace, timestamp, input_json, output_json, "by")'
+                        f" VALUES {', '.join(len(rows) * ['(?, ?, ?, ?, ?, ?)'])}",
                         list(chain.from_iterable(rows)),
                     )
         except sqlite3.Error:
@@ -115,6 +123,7 @@ class LogFile:
     def close(self) -> None:
         """Close the file, if it is open."""
         connection, self._connection = self._connection, None
+        self._is_current = False
         if connection is not None:
             connection.close()
 
@@ -137,6 +146,20 @@ class LogFile:
         if found is not None:
             self._identity = found.st_dev, found.st_ino
         return connection
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Add the column that a table of an earlier version lacks. Readers need not do that."""
+        if self._lacks_by(connection):
+            connection.execute("BEGIN IMMEDIATE")
+            if self._lacks_by(connection):  # no other program has added it meanwhile
+                connection.execute(f'ALTER TABLE {self._table} ADD COLUMN "by" TEXT')
+            connection.commit()
+        self._is_current = True
+
+    def _lacks_by(self, connection: sqlite3.Connection) -> bool:
+        columns = connection.execute(f"PRAGMA table_info({self._table})")
+        names = {column["name"].lower() for column in columns}
+        return names >= _FIRST_COLUMNS and "by" not in names
 
     def _abandon(self) -> None:
         """Close a file that was moved, deleted or emptied, with all rows written to it."""

@@ -29,7 +29,8 @@ import bottle
 import msgspec
 
 from shmooze.access.caller import Caller, caller
-from shmooze.access.gate import CLIENT, ROLE, AccessGate, warn_if_open
+from shmooze.access.gate import CLIENT, HOLDER, AccessGate, warn_if_open
+from shmooze.access.token_file import Holder
 from shmooze.errors import PacketError, ServiceTimeout, ServiceUnreachable, SettingsError
 from shmooze.lib.commands import JSONCommandProcessor, refuse_coroutines
 from shmooze.runtime import declared, jsonsafe, schema
@@ -128,7 +129,8 @@ class Service:
         except PacketError as bad:
             raise Refused(400, f"the body cannot be decoded: {bad}") from bad
         environ = bottle.request.environ
-        who = Caller(environ[ROLE], environ[CLIENT])
+        holder: Holder = environ[HOLDER]
+        who = Caller(holder.role, environ[CLIENT], holder.name)
         who.has_left = environ.get(HAS_LEFT, who.has_left)
         before = caller.set(who)
         try:
