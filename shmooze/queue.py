@@ -14,7 +14,9 @@ if __name__ == "__main__":
 from collections.abc import Iterable
 from typing import Any
 
-from shmooze.broker.broker import Broker
+from shmooze.access.permission import Target
+from shmooze.access.scopes import ORDER, OWN
+from shmooze.broker.broker import Broker, as_targets
 from shmooze.broker.catalog import by_type, types_from_settings
 from shmooze.broker.policy import FirstPlays, Policy
 from shmooze.broker.roster import Place
@@ -79,6 +81,16 @@ class Queue(Broker):
     def ask_background(self, uid: str, parameters: list[str]) -> dict[str, Any]:
         return select(self._find_background(uid), parameters)
 
+    def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
+        background = as_targets([self.roster.background] if self.roster.background else [])
+        if cmd == "mv" and "uids" in args:
+            return as_targets(self._named(args["uids"]))
+        if cmd == "set_bg" and "type" in args:
+            return [Target(args["type"]), *background]
+        if cmd == "tell_background":
+            return background
+        return super().cmd_targets(cmd, args)
+
     def _newly_chosen(self, before: Iterable[Module]) -> list[Module]:
         """Those whose turn it was and those whose turn it is, if they are not the same."""
         now = self._reconciler.chosen()
@@ -109,6 +121,7 @@ class Queue(Broker):
         "standby_available": Broker.standby_available,
     }
     log_cmds = (*Broker.log_cmds, "mv", "set_bg", "tell_background")
+    cmd_scopes = {**Broker.cmd_scopes, "mv": (ORDER, OWN)}
     read_cmds = (*Broker.read_cmds, "queue", "bg", "backgrounds_available", "ask_background")
 
 

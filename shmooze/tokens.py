@@ -1,8 +1,8 @@
 """`python -m shmooze.tokens`: add, list and revoke the tokens that let clients in.
 
-    add NAME [--role control|read]     makes a token and shows it once
-    list                               shows names and roles
-    revoke NAME                        takes a name's token away
+    add NAME [--role control|read] [--scope SCOPE]...   makes a token and shows it once
+    list                                                shows names and scopes
+    revoke NAME                                         takes a name's token away
 
 The token file is the one that `tokens_path` of the settings names, or `--file`.
 """
@@ -13,9 +13,11 @@ import argparse
 import sys
 
 from shmooze import settings
-from shmooze.access.token_file import CONTROL, ROLES, TokenFile
+from shmooze.access.scopes import CONTROL, RESTRICTIONS, ROLES, SCOPES
+from shmooze.access.token_file import TokenFile, scope_names
 from shmooze.errors import SettingsError
 from shmooze.runtime.inherited import open_missing_streams
+from shmooze.runtime.printable import printable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,21 +30,27 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", help="make a token for a new name and show it once")
     add.add_argument("name")
-    add.add_argument("--role", choices=ROLES, default=CONTROL, help="default: control")
-    commands.add_parser("list", help="show names and roles")
+    add.add_argument("--role", choices=ROLES, help="default, without scopes: control")
+    scopes = ", ".join([*SCOPES, *(f"{each}:NAME" for each in RESTRICTIONS)])
+    add.add_argument(
+        "--scope", action="append", default=[], help=f"one of {scopes}; may be repeated"
+    )
+    commands.add_parser("list", help="show names and scopes")
     commands.add_parser("revoke", help="revoke a name's token").add_argument("name")
     arguments = parser.parse_args(argv)
     try:
         tokens = TokenFile(arguments.file or _path_in_settings())
         if arguments.command == "add":
-            sys.stdout.write(f"{tokens.add(arguments.name, arguments.role)}\n")
+            role = arguments.role or (None if arguments.scope else CONTROL)
+            sys.stdout.write(f"{tokens.add(arguments.name, role, arguments.scope)}\n")
             sys.stderr.write("This token is not shown again.\n")
         elif arguments.command == "revoke":
             tokens.revoke(arguments.name)
         else:
             entries = tokens.load()
             for name, entry in entries.items():
-                sys.stdout.write(f"{entry['role']:8} {name}\n")
+                scopes = ",".join(scope_names(entry))
+                sys.stdout.write(printable(f"{scopes:8} {name}") + "\n")
             if not entries:
                 sys.stderr.write(f"There are no tokens in {tokens.path}.\n")
     except SettingsError as bad:

@@ -36,7 +36,7 @@ from typing import Any
 import bottle
 from bottle import request, response
 
-from shmooze.access.gate import CLIENT, TOKEN, AccessGate, warn_if_open
+from shmooze.access.gate import CLIENT, HOLDER, TOKEN, AccessGate, warn_if_open, wrong_service
 from shmooze.errors import ShmoozeError
 from shmooze.lib import packet
 from shmooze.runtime import declared, schema
@@ -153,13 +153,17 @@ class Gateway:
         headers = _forwarded_headers()
         if (last_id := request.get_header("Last-Event-ID")) is not None:
             headers["Last-Event-ID"] = last_id
+        backend = self._backend(service)
         response.set_header("Cache-Control", "no-store")
-        return _pass_back(self._backends[service].follow(headers))
+        return _pass_back(backend.follow(headers))
 
     def _backend(self, service: str) -> Backend:
         if service not in self._backends:
             known = ", ".join(self._backends) or "none"
             raise Refused(404, f"no service {service!r}; known: {known}")
+        # A service of ours refuses that itself. Another one may not know the tokens.
+        if not request.environ[HOLDER].scopes.allow_service(service):
+            raise Refused(403, wrong_service(service))
         return self._backends[service]
 
     def _serve_beside_services(self, path: str) -> bottle.HTTPResponse:

@@ -7,10 +7,12 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +39,7 @@ from support import (
 
 from shmooze.access import throttle
 from shmooze.access.gate import CLIENT, AccessGate
+from shmooze.access.scopes import EVERYTHING
 from shmooze.access.throttle import Throttle
 from shmooze.access.token_file import Holder, TokenFile
 from shmooze.errors import SettingsError
@@ -247,6 +250,41 @@ def test_tokens_appear_in_no_answer_and_no_log(guarded: Guarded) -> None:
     assert rows and "queue" in shown
     for token in (guarded.control, guarded.read):
         assert token not in shown
+
+
+def test_the_log_names_the_token_of_a_command_however_it_came(guarded: Guarded) -> None:
+    sent = [(place, token) for place in PLACES for token in (guarded.control, guarded.read)]
+    for number, (place, token) in enumerate(sent):
+        send(guarded, place, {"cmd": "mv", "args": {"uids": [f"{number}"]}}, token)
+    query = (
+        """SELECT "by" FROM queue_log WHERE json_extract(input_json, '$.cmd') = 'mv'"""
+        " AND json_extract(input_json, '$.args.uids[0]') IS NOT NULL ORDER BY pk"
+    )
+    names = wait_until(
+        lambda: len(rows := read_log(guarded.site, query)) == len(sent) and rows,
+        "all are in the log",
+    )
+    assert names == [("ada",), ("screen",)] * 2
+
+
+def read_log(site: Site, query: str) -> list[Any]:
+    with closing(sqlite3.connect(site.folder / "log.db")) as reader:
+        return reader.execute(query).fetchall()
+
+
+def test_a_token_for_one_service_is_denied_by_all_others(guarded: Guarded) -> None:
+    token = tokens(guarded.site, "add", "guest", "--scope", "add", "--scope", "service:pool")
+    headers = bearer(token.stdout.strip())
+    for ask in (guarded.site.post, guarded.site.direct):
+        assert ask("pool", {"cmd": "pool"}, headers=headers).json["success"]
+        denied = ask("queue", {"cmd": "queue"}, headers=headers)
+        assert denied.status == 403
+        assert failure(denied) == "this token may not use the service 'queue'"
+    for port, path in (("wsgi", "/queue/events"), ("queue", "/events")):
+        url = f"http://127.0.0.1:{guarded.site.ports[port]}{path}"
+        assert http(url, headers=headers).status == 403
+    assert http(guarded.site.url, headers=headers).status == 200
+    tokens(guarded.site, "revoke", "guest")
 
 
 # A browser
@@ -477,7 +515,7 @@ def test_a_token_file_is_read_again_after_a_temporary_error(
         patch.setattr(Path, "open", fail_to_open)
         with pytest.raises(SettingsError, match="Too many open files"):
             file.holder_of(token)
-    assert file.holder_of(token) == Holder("ada", "control")
+    assert file.holder_of(token) == Holder("ada", EVERYTHING)
 
 
 def test_tokens_added_at_the_same_time_are_all_kept(

@@ -34,7 +34,7 @@ from hypothesis.stateful import (
 )
 
 from shmooze.access.caller import Caller, caller
-from shmooze.access.token_file import CONTROL
+from shmooze.access.scopes import CONTROL
 from shmooze.broker.broker import Broker
 from shmooze.broker.roster import Place
 from shmooze.errors import CommandError

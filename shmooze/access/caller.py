@@ -6,11 +6,14 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from shmooze.access.scopes import READ_ONLY, Scopes
+
 
 @dataclass
 class Caller:
     """The client that sent the current request."""
 
+    #: `control`: it may do everything; `read`: only what its scopes allow, and reading.
     role: str
     #: The client's address.
     address: str
@@ -20,6 +23,8 @@ class Caller:
     retry_after: float | None = None
     #: Tells whether it has closed its connection, so that the answer has no reader.
     has_left: Callable[[], bool] = lambda: False
+    #: What it may do, unless its role is `control`.
+    scopes: Scopes = READ_ONLY
 
 
 #: The caller of the current command; None if it comes from the program itself.

@@ -28,8 +28,9 @@ from shmooze.access.hosts import (
     split_authority,
 )
 from shmooze.access.proxies import TrustedProxies
+from shmooze.access.scopes import EVERYTHING
 from shmooze.access.throttle import Throttle
-from shmooze.access.token_file import CONTROL, Holder, TokenFile
+from shmooze.access.token_file import Holder, TokenFile
 from shmooze.errors import SettingsError
 from shmooze.lib import packet
 from shmooze.runtime import declared, schema
@@ -59,7 +60,8 @@ class AccessGate:
     """Lets requests in to `application`, or answers them itself.
 
     `host` is the address that the server listens on. `proxies` are networks that are trusted as
-    proxies, besides those of the settings. Raises SettingsError.
+    proxies, besides those of the settings. `service` is the name of the application, if it is a
+    service: tokens for other services are denied. Raises SettingsError.
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class AccessGate:
         host: str,
         source: Settings,
         proxies: Iterable[str] = (),
+        service: str | None = None,
     ) -> None:
         self._application = application
+        self._service = service
         own = schema.read(declared.Access, source.values, source.error)
         self._hosts = {normal_host(host), *allowed_hosts(own.allowed_hosts, source)}
         self._origins = allowed_origins(own.allowed_origins, source)
@@ -196,6 +200,8 @@ class AccessGate:
                 raise AccessDenied("303 See Other", "log in first", ("Location", form)) from denied
             raise
         environ[TOKEN] = token
+        if not self._serves(environ[HOLDER]):
+            raise AccessDenied("403 Forbidden", wrong_service(self._service))
 
     def _token_in(self, environ: dict[str, Any]) -> str:
         """The token that a request carries. Raises AccessDenied if it has none."""
@@ -209,12 +215,18 @@ class AccessGate:
                 return str(value)
         raise _unauthorized("a token is needed: `Authorization: Bearer TOKEN`")
 
+    def _serves(self, holder: Holder | None) -> bool:
+        """Whether this service may be used by the holder of a token, if there is one."""
+        if holder is None:
+            return False
+        return self._service is None or holder.scopes.allow_service(self._service)
+
     def _while_valid(self, answer: Iterable[bytes], token: str) -> Iterator[bytes]:
-        """An endless answer, which ends when its token is revoked."""
+        """An endless answer, which ends when its token is revoked, or may not be used here."""
         assert self.tokens is not None
         try:
             for piece in answer:
-                if self.tokens.holder_of(token) is None:
+                if not self._serves(self.tokens.holder_of(token)):
                     return
                 yield piece
         except SettingsError:
@@ -225,7 +237,7 @@ class AccessGate:
 
 
 #: Sends all requests where no tokens are used.
-ANYBODY = Holder(None, CONTROL)
+ANYBODY = Holder(None, EVERYTHING)
 
 _PREFLIGHT = [
     ("Access-Control-Allow-Methods", "GET, POST"),
@@ -253,6 +265,11 @@ def warn_if_open(host: str, source: Settings, who: str) -> None:
             who,
             host,
         )
+
+
+def wrong_service(name: str | None) -> str:
+    """The error for a token that is for other services."""
+    return f"this token may not use the service {name!r}"
 
 
 def _unauthorized(message: str) -> AccessDenied:

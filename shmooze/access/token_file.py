@@ -1,7 +1,8 @@
-"""The token file: hashes of the tokens that let clients in, and the role of each.
+"""The token file: hashes of the tokens that let clients in, and what each allows.
 
-    {"NAME": {"sha256": "64 hex digits", "role": "control" | "read"}, …}
+    {"NAME": {"sha256": "64 hex digits", "role": "control" | "read", "scopes": ["add", …]}, …}
 
+One of `role` and `scopes` is enough. With both, the role is one more scope (see access/scopes.py).
 The tokens themselves are stored nowhere, so whoever reads the file cannot use it to get in.
 """
 
@@ -17,21 +18,24 @@ import re
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shmooze import settings
+from shmooze.access.scopes import ROLES, Scopes
 from shmooze.errors import SettingsError
 from shmooze.runtime.printable import printable
+from shmooze.runtime.schema import did_you_mean, shown
 
 log = logging.getLogger(__name__)
 
-CONTROL, READ = ROLES = ("control", "read")
+Entry = dict[str, Any]
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_KEYS = ("sha256", "role", "scopes")
 _NAME = re.compile(r"[0-9A-Za-z._@-]{1,64}")
 
 
@@ -41,7 +45,7 @@ class Holder:
 
     #: None: no tokens are used.
     name: str | None
-    role: str
+    scopes: Scopes
 
 
 class TokenFile:
@@ -50,11 +54,12 @@ class TokenFile:
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self._version: tuple[int, ...] | None = None
-        self._entries: dict[str, dict[str, str]] = {}
+        #: The hash of each token, and who holds it.
+        self._holders: list[tuple[str, Holder]] = []
         #: The last error of the file that was logged.
         self._logged = ""
 
-    def load(self) -> dict[str, dict[str, str]]:
+    def load(self) -> dict[str, Entry]:
         """Read the file. Raises SettingsError that names the file and the problem."""
         try:
             with self.path.open("rb") as file:
@@ -71,7 +76,8 @@ class TokenFile:
         except ValueError as bad:
             raise self._error(str(bad)) from bad
         self._check(entries)
-        return entries
+        checked: dict[str, Entry] = entries
+        return checked
 
     def holder_of(self, token: str) -> Holder | None:
         """The holder of a token; None for an invalid one. Takes equally long for every token.
@@ -80,21 +86,27 @@ class TokenFile:
         """
         digest = _digest(token)
         found = None
-        for name, entry in self._current().items():
-            if hmac.compare_digest(entry["sha256"], digest):
-                found = Holder(name, entry["role"])
+        for each, holder in self._current():
+            if hmac.compare_digest(each, digest):
+                found = holder
         return found
 
-    def add(self, name: str, role: str) -> str:
+    def add(self, name: str, role: str | None = None, scopes: Iterable[str] = ()) -> str:
         """Make a token for a new name and return it; it cannot be shown again. SettingsError."""
         if not _NAME.fullmatch(name):
             raise self._error(f"cannot have the name {name!r}: letters, digits and . _ @ - only")
         token = secrets.token_urlsafe(32)
+        entry: Entry = {"sha256": _digest(token)}
+        if role is not None:
+            entry["role"] = role
+        if scopes := list(scopes):
+            entry["scopes"] = scopes
+        self._check({name: entry})
         with self._locked():
             entries = self.load() if self.path.exists() else {}
             if name in entries:
                 raise self._error(f"has a token for {name!r} already; revoke it first")
-            self._write({**entries, name: {"sha256": _digest(token), "role": role}})
+            self._write({**entries, name: entry})
         return token
 
     def revoke(self, name: str) -> None:
@@ -106,7 +118,7 @@ class TokenFile:
                 raise self._error(f"has no token for {name!r}; known: {known}")
             self._write(entries)
 
-    def _current(self) -> dict[str, dict[str, str]]:
+    def _current(self) -> list[tuple[str, Holder]]:
         version: tuple[int, ...]
         try:
             found = self.path.stat()
@@ -118,14 +130,17 @@ class TokenFile:
             # again each time until that works, and the error is logged once.
             self._version = None
             try:
-                self._entries = self.load()
+                self._holders = [
+                    (entry["sha256"], Holder(name, Scopes.of(scope_names(entry))))
+                    for name, entry in self.load().items()
+                ]
             except SettingsError as bad:
                 if str(bad) != self._logged:
                     log.error("access is denied to everyone: %s", bad)
                 self._logged = str(bad)
                 raise
             self._version, self._logged = version, ""
-        return self._entries
+        return self._holders
 
     def _check(self, entries: Any) -> None:
         if not isinstance(entries, dict):
@@ -136,10 +151,26 @@ class TokenFile:
             digest = entry.get("sha256")
             if not (isinstance(digest, str) and _HASH.fullmatch(digest)):
                 raise self._error(f"`{name}.sha256` must be 64 hex digits in lower case")
-            if entry.get("role") not in ROLES:
+            if "role" in entry and entry["role"] not in ROLES:
                 raise self._error(f"`{name}.role` must be one of {', '.join(ROLES)}")
+            self._check_scopes(name, entry)
 
-    def _write(self, entries: dict[str, dict[str, str]]) -> None:
+    def _check_scopes(self, name: str, entry: Entry) -> None:
+        for key in entry:
+            # Others are ignored, but a typo in these would allow more than was meant.
+            if key not in _KEYS and (hint := did_you_mean(key, _KEYS)):
+                raise self._error(f"`{name}.{key}` is unknown;{hint}")
+        if "role" not in entry and "scopes" not in entry:
+            raise self._error(f"`{name}` must have a `role` ({' or '.join(ROLES)}) or `scopes`")
+        scopes = entry.get("scopes", [])
+        if not (isinstance(scopes, list) and all(isinstance(each, str) for each in scopes)):
+            raise self._error(f"`{name}.scopes` must be a list of strings, not {shown(scopes)}")
+        try:
+            Scopes.of(scope_names(entry))
+        except ValueError as bad:
+            raise self._error(f"`{name}.scopes` {bad}") from bad
+
+    def _write(self, entries: dict[str, Entry]) -> None:
         """Replace the file atomically; it is never readable for other users."""
         with self._os_errors_translated(), ExitStack() as undo:
             fd, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}-")
@@ -172,6 +203,12 @@ class TokenFile:
 
     def _error(self, problem: str) -> SettingsError:
         return SettingsError(printable(f"token file {self.path}: {problem}"))
+
+
+def scope_names(entry: Entry) -> list[str]:
+    """The scopes of an entry; its role is the first of them."""
+    role = [entry["role"]] if "role" in entry else []
+    return [*role, *entry.get("scopes", [])]
 
 
 def _digest(token: str) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import bottle
 
+from shmooze.access.permission import Target
+from shmooze.access.scopes import ADD, OWN
 from shmooze.broker.admission import Admission
 from shmooze.broker.catalog import by_type, impatient_gateway
 from shmooze.broker.declared import unknown_keys
@@ -127,6 +129,17 @@ class Broker(JSONCommandProcessor, Service):
         """What each module uses; see usage."""
         return self._usage.read()
 
+    # Who may do what.
+
+    def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
+        if cmd == "add" and "type" in args:
+            return [Target(args["type"])]
+        if cmd == "rm" and "uids" in args:
+            return as_targets(self._named(args["uids"]))
+        if cmd == "tell_module" and "uid" in args:
+            return as_targets(self._named([args["uid"]]))
+        return super().cmd_targets(cmd, args)
+
     # Life of the service.
 
     def serve_forever(self) -> None:
@@ -224,10 +237,13 @@ class Broker(JSONCommandProcessor, Service):
             raise CommandError(explain(module))
 
     def _dismiss_named(self, uids: list[str]) -> list[Module]:
-        wanted = set(uids)
-        named = [module for module in self.roster.everyone if module.uid in wanted]
+        named = self._named(uids)
         self._dismiss(named)
         return named
+
+    def _named(self, uids: Iterable[str]) -> list[Module]:
+        wanted = set(uids)
+        return [module for module in self.roster.everyone if module.uid in wanted]
 
     def _dismiss(self, modules: Iterable[Module]) -> None:
         for module in modules:
@@ -249,6 +265,11 @@ class Broker(JSONCommandProcessor, Service):
             self.logger.log(uid, namespace, command, answer)
 
     log_cmds: tuple[str, ...] = ("rm", "add", "tell_module")
+    cmd_scopes: Mapping[str, tuple[str, ...]] = {
+        "add": (ADD,),
+        "rm": (OWN,),
+        "tell_module": (OWN,),
+    }
     read_cmds: tuple[str, ...] = (
         "modules_available",
         "ask_module",
@@ -257,3 +278,8 @@ class Broker(JSONCommandProcessor, Service):
         "usage",
         "standby_available",
     )
+
+
+def as_targets(modules: Iterable[Module]) -> list[Target]:
+    """Modules as what a command would change."""
+    return [Target(each.TYPE_STRING, each.uid, each.origin.by) for each in modules]

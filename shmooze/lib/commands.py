@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache, partial
 from typing import Any
 
 import gevent
 import msgspec
 
 from shmooze.access.caller import caller, caller_has_left, caller_name
-from shmooze.access.token_file import CONTROL
+from shmooze.access.permission import Target, require_permission
+from shmooze.access.scopes import CONTROL, READ
 from shmooze.errors import CommandError, PacketError, ShmoozeError, TooMany
 from shmooze.lib import packet
 from shmooze.lib.arguments import bind
@@ -43,8 +44,11 @@ class JSONCommandProcessor:
     max_commands = 1000
     #: Bytes of answers to one list after which its other commands are refused.
     max_answer = 32 << 20
-    #: Names of the commands that change nothing: the only ones that the role `read` allows.
+    #: Names of the commands that change nothing: every token allows them.
     read_cmds: tuple[str, ...] | list[str] = ()
+    #: Scopes by the name of a command that changes something: each of them allows it. All other
+    #: commands need the scope `control`.
+    cmd_scopes: Mapping[str, Collection[str]] = {}
 
     def command(self, query: Any) -> Any:
         """Answer one packet, or a list of packets by the list of answers, encoded as JSON.
@@ -63,10 +67,11 @@ class JSONCommandProcessor:
             function = self.commands.get(cmd)
             if function is None:
                 raise CommandError(f"unknown command {cmd!r}; known: {', '.join(self.commands)}")
-            who = caller.get()
-            if who is not None and who.role != CONTROL and cmd not in self.read_cmds:
-                raise CommandError(f"{cmd}: this token may only read")
-            result = function(self, **bind(cmd, function, args))
+            bound = bind(cmd, function, args)
+            if (who := caller.get()) is not None and who.role != CONTROL:
+                enough = (READ,) if cmd in self.read_cmds else self.cmd_scopes.get(cmd, ())
+                require_permission(who, cmd, enough, partial(self.cmd_targets, cmd, bound))
+            result = function(self, **bound)
             if not _is_ours(function):
                 jsonsafe.refuse_bytes(result)
             answer = packet.good(result)
@@ -82,6 +87,13 @@ class JSONCommandProcessor:
             more = {"by": caller_name()} if _takes_by(self.logger.log) else {}
             self.logger.log(*entry, **more)
         return answer
+
+    def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
+        """What a command would add or change; None: that is not known.
+
+        Called before the command, for callers that may not change everything.
+        """
+        return None
 
     def _answers(self, queries: list[Any]) -> list[msgspec.Raw]:
         """Answer a list of packets, and yield to other greenlets in between.

@@ -80,7 +80,8 @@ class Service:
     def command(self, query: Any) -> Any:
         """Answer what a client sent. Raises PacketError if that is not a packet.
 
-        An implementation of your own has to check `caller.get().role` itself.
+        An implementation of your own has to check `caller.get().role` itself. It is `control`
+        only for tokens that allow everything.
         """
         raise NotImplementedError
 
@@ -96,7 +97,7 @@ class Service:
         own = schema.read(declared.Service, source.values, source.error)
         self.host = self.host or own.service_host
         self._limits = Limits.of(source)
-        gate = AccessGate(self._application(), self.host, source, proxies=LOOPBACK)
+        gate = AccessGate(self._application(), self.host, source, LOOPBACK, name_of(self))
         self._server = Server(self.host, self.port, gate, self._limits)
         self._server.start()
         who = name_of(self)
@@ -130,7 +131,7 @@ class Service:
             raise Refused(400, f"the body cannot be decoded: {bad}") from bad
         environ = bottle.request.environ
         holder: Holder = environ[HOLDER]
-        who = Caller(holder.role, environ[CLIENT], holder.name)
+        who = Caller(holder.scopes.role, environ[CLIENT], holder.name, scopes=holder.scopes)
         who.has_left = environ.get(HAS_LEFT, who.has_left)
         before = caller.set(who)
         try:
