@@ -240,6 +240,7 @@ def test_a_file_that_cannot_be_written_is_logged_once_and_lost_rows_at_the_end(
     log.log(None, "client-queue", {"cmd": "rm"}, GOOD)
     fail_to_write(log, caplog) if file != "other.db" else log.execute("SELECT 1")
     log.close()
+    assert columns_of(tmp_path / "other.db") == ["other"]
     assert "1 rows lost" in caplog.text
     assert caplog.text.count("cannot be written") == 1
 

@@ -171,6 +171,9 @@ def test_own_allows_what_the_same_name_has_added_and_nothing_else(
         ):
             answer = people.send("bob", "own", cmd, **args)
             assert answer == refused(f"{cmd}: {words} {uid} is not one")
+    with called_by(None, "own"):
+        answer = queue.command({"cmd": "rm", "args": {"uids": [nobodys]}})
+    assert answer == refused(f"rm: {words} {nobodys} is not one")
     assert people.send("bob", "add own", "rm", uids=[bob]) == GOOD
     assert people.order == [ada, nobodys]
 
