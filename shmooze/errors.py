@@ -25,6 +25,10 @@ class TooMany(CommandError):
         self.retry_after = retry_after
 
 
+class StateError(CommandError):
+    """What a command asks for cannot be kept in the state file, so it was not done."""
+
+
 class ModuleError(ShmoozeError):
     """A child process has broken the protocol, or is gone."""
 

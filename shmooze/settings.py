@@ -59,6 +59,8 @@ class Settings:
         values.setdefault("static_path", str(packaged_static_path()))
         settings = cls(source, values)
         settings._expand_paths(environ)
+        if source == packaged and (state_path := default_state_path(environ)) is not None:
+            values.setdefault("state_path", state_path)
         return settings
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -109,6 +111,15 @@ def expand(path: str, environ: Mapping[str, str] = os.environ) -> str:
     if path == "~" or path.startswith("~/"):
         path = environ.get("HOME", os.path.expanduser("~")) + path[1:]
     return os.path.expanduser(_VARIABLE.sub(lambda match: environ[match[1].strip("{}")], path))
+
+
+def default_state_path(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The state file if no settings file is named; None if the user has no home folder."""
+    folder = environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(folder):  # the specification says to ignore it then
+        home = expand("~", environ)
+        folder = os.path.join(home, ".local", "state") if home else ""
+    return os.path.join(folder, "shmooze", "state.db") if os.path.isabs(folder) else None
 
 
 def packaged_static_path() -> Path:

@@ -444,7 +444,7 @@ def test_packaged_defaults_are_what_is_declared() -> None:
     for key, value in json.loads((ROOT / "shmooze/default_settings.json").read_text()).items():
         if key.endswith("_prefix"):
             assert schema.keys_of(declared.Application)[key].default == value
-    loaded = {key for key in packaged.values if key != "static_path"}
+    loaded = {key for key in packaged.values if key not in ("static_path", "state_path")}
     assert loaded == set(json.loads((ROOT / "shmooze/default_settings.json").read_text()))
 
 

@@ -7,7 +7,7 @@ where it is used.
 """
 
 from collections.abc import Collection, Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -21,6 +21,7 @@ from shmooze.settings import Settings
 Seconds = Annotated[float, Meta(description="a number of seconds above 0", gt=0)]
 Number = Annotated[float, Meta(description="a number above 0", gt=0)]
 Count = Annotated[int, Meta(description="a whole number above 0", gt=0)]
+Rows = Annotated[int, Meta(description="a whole number from 0 up", ge=0)]
 Workers = Annotated[int, Meta(description="a whole number from 1 to 100", ge=1, le=100)]
 Port = Annotated[int, Meta(description="a port number (1 to 65535)", ge=1, le=65535)]
 Address = Annotated[
@@ -132,8 +133,25 @@ class Quota(Struct, frozen=True):
     ] = None
 
 
+class State(Struct, frozen=True):
+    """What survives a restart, and for how long."""
+
+    state_path: Annotated[
+        Path | None, "The SQLite file of queues, pools and their history; nothing is kept without."
+    ] = None
+    state_sync: Annotated[
+        Literal["full", "normal"],
+        'Whether changes also survive a loss of power at once ("full"), or moments later.',
+    ] = "full"
+    history_days: Annotated[Number, "Days for which ended items are in the history."] = 30.0
+    history_rows: Annotated[Rows, "Ended items that the history of each queue or pool keeps."] = (
+        10_000
+    )
+    key_days: Annotated[Number, "Days for which the `key` of an ended item is remembered."] = 7.0
+
+
 #: The groups of keys at the top of the file.
-GROUPS: tuple[type[Struct], ...] = (Application, Gateway, Limits, Access, Quota)
+GROUPS: tuple[type[Struct], ...] = (Application, Gateway, Limits, Access, Quota, State)
 
 # Reading.
 
