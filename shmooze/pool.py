@@ -29,6 +29,8 @@ class Pool(Broker):
     commands = {
         "add": Broker.add,
         "rm": Broker.rm,
+        "hold": Broker.hold,
+        "release": Broker.release,
         "pool": Broker.show_roster,
         "modules_available": Broker.modules_available,
         "tell_module": Broker.tell_module,

@@ -48,29 +48,21 @@ class Queue(Broker):
     def kinds(self) -> Iterable[type[Module]]:
         return dict.fromkeys([*super().kinds(), *self.backgrounds_available_dict.values()])
 
-    def rm(self, uids: list[str]) -> None:
-        before = self._reconciler.chosen()
-        named = self._dismiss_named(uids)
-        self._reconciler.wait_for([*named, *self._newly_chosen(before)])
+    def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
+        return {**super().types_by_place(), Place.BACKGROUND: self.backgrounds_available_dict}
 
     def mv(self, uids: list[str]) -> None:
-        before = self._reconciler.chosen()
-        self.roster.reorder(uids)
-        self._reconciler.wait_for(self._newly_chosen(before))
+        self.items.move(uids)
 
     def show_background(self, parameters: Wanted = {}) -> dict[str, Any] | None:
         background = self.roster.background
         return show(background, parameters) if background else None
 
-    def set_bg(self, type: str, args: dict[str, Any] = {}) -> dict[str, str]:
+    def set_bg(
+        self, type: str, args: dict[str, Any] = {}, key: str | None = None
+    ) -> dict[str, str]:
         kind = self._kind(self.backgrounds_available_dict, type)
-        module = self._factory.new_started(kind, args, Place.RESERVED)
-        old = [self.roster.background] if self.roster.background else []
-        self._dismiss(old)
-        self.roster.change(module, Place.BACKGROUND)
-        self._reconciler.wait_for(old)
-        self._wait_for_new(module)
-        return {"uid": module.uid}
+        return {"uid": self.items.set_background(kind, args, key)}
 
     def backgrounds_available(self) -> list[str]:
         return list(self.backgrounds_available_dict)
@@ -84,17 +76,12 @@ class Queue(Broker):
     def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
         background = as_targets([self.roster.background] if self.roster.background else [])
         if cmd == "mv" and "uids" in args:
-            return as_targets(self._named(args["uids"]))
+            return as_targets(self.items.named(args["uids"]))
         if cmd == "set_bg" and "type" in args:
             return [Target(args["type"]), *background]
         if cmd == "tell_background":
             return background
         return super().cmd_targets(cmd, args)
-
-    def _newly_chosen(self, before: Iterable[Module]) -> list[Module]:
-        """Those whose turn it was and those whose turn it is, if they are not the same."""
-        now = self._reconciler.chosen()
-        return [] if list(now) == list(before) else [*before, *now]
 
     def _find_background(self, uid: str) -> Module:
         background = self.roster.background
@@ -104,8 +91,10 @@ class Queue(Broker):
 
     commands = {
         "add": Broker.add,
-        "rm": rm,
+        "rm": Broker.rm,
         "mv": mv,
+        "hold": Broker.hold,
+        "release": Broker.release,
         "queue": Broker.show_roster,
         "bg": show_background,
         "set_bg": set_bg,

@@ -19,7 +19,15 @@ export interface QueryOptions {
 export interface Module {
   readonly uid: string;
   readonly type: string;
-  readonly state: "starting" | "suspended" | "playing" | "ending";
+  readonly state: "waiting" | "held" | "starting" | "suspended" | "playing" | "ending";
+  /** What it was added with. Missing if the type hides it. */
+  readonly args?: Readonly<Record<string, any>>;
+  /** The name of the token with which it was added. */
+  readonly by: string | null;
+  /** When it was added, in ISO 8601, UTC. */
+  readonly added: string;
+  /** Why it is held. Missing if it is not. */
+  readonly held?: string;
   /** The number of restarts. Missing if there were none. */
   readonly restarts?: number;
   /** The time of the next restart attempt, in seconds since 1970. Missing if none is scheduled. */

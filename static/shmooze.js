@@ -259,6 +259,7 @@ function apply(state, { modules = {}, order = state.modules.map(({ uid }) => uid
 		for (const name of unset) delete parameters[name];
 		const module = { ...old, ...rest, parameters: freeze(parameters) };
 		if (!module.next_attempt_at) delete module.next_attempt_at;
+		if (!module.held) delete module.held;
 		known.set(uid, freeze(module));
 	}
 	const { background = state.background?.uid } = change;

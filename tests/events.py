@@ -10,7 +10,7 @@ from typing import Any
 from support import PATIENCE, Client, wait_until
 
 #: What a change may say of a module, beside its parameters.
-KEYS = ("type", "state", "restarts", "next_attempt_at")
+KEYS = ("type", "state", "args", "by", "added", "held", "restarts", "next_attempt_at")
 
 
 class Watcher:
@@ -88,8 +88,9 @@ class Watcher:
         for uid, what in change.get("modules", {}).items():
             each = known.setdefault(uid, {"uid": uid, "parameters": {}})
             each |= {key: what[key] for key in KEYS if key in what}
-            if each.get("next_attempt_at", 0) is None:
-                del each["next_attempt_at"]
+            for key in ("held", "next_attempt_at"):
+                if each.get(key, 0) is None:
+                    del each[key]
             each["parameters"] = {
                 name: value
                 for name, value in {**each["parameters"], **what.get("set", {})}.items()

@@ -18,7 +18,10 @@ from shmooze.processes.contract import Endpoint, LaunchSpec
 #: As drawn on the architecture page; written down once more, so that a change is a decision.
 DRAWN = {
     ("waiting", "starting"),
+    ("waiting", "held"),
     ("waiting", "ending"),
+    ("held", "waiting"),
+    ("held", "ending"),
     ("backoff", "starting"),
     ("backoff", "ending"),
     ("starting", "standby"),
@@ -56,7 +59,7 @@ def module(heard: list[State]) -> Module:
 
 
 def test_clients_see_only_the_states_of_the_protocol() -> None:
-    seen = {"waiting", "starting", "suspended", "playing", "ending", "gone"}
+    seen = {"waiting", "held", "starting", "suspended", "playing", "ending", "gone"}
     assert {state.shown for state in State} == seen
     assert {state.value for state in READY} == {"suspended", "playing"}
 

@@ -62,9 +62,19 @@ def test_lazy_module_of_a_queue_is_due_as_many_places_ahead_as_its_type_says(
     assert [policy.is_due(Early, place) for place in (3, 4)] == [True, False]
 
 
-def test_eager_module_without_a_process_is_always_due(roster: Roster) -> None:
+def test_eager_module_without_a_process_need_not_wait_for_its_turn(roster: Roster) -> None:
     modules = [put(roster, Plain, State.WAITING) for _ in range(5)]
-    assert list(FirstPlays([Plain]).due(roster)) == modules
+    assert list(roster.returning) == modules
+    assert list(FirstPlays([Plain]).due(roster)) == []
+
+
+def test_held_module_is_passed_over(roster: Roster) -> None:
+    held, waiting = put(roster, Lazy, State.HELD), [put(roster, Lazy, State.WAITING) for _ in "abc"]
+    policy = FirstPlays([Lazy])
+    assert list(policy.due(roster)) == waiting[:2]
+    playing = put(roster, Plain, State.SUSPENDED)
+    assert list(policy.choose(roster)) == [playing]
+    assert held in roster.order
 
 
 def test_everybody_of_a_pool_plays_and_is_due(roster: Roster) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 from fake_types import Lazy, Plain
-from fakes import FakeLauncher, fake_clock, open_with, run_until_idle
+from fakes import FakeLauncher, MemoryKeeper, fake_clock, open_with, run_until_idle
 
+from shmooze.broker.keeper import KeptItem
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.modules import Module
-from shmooze.modules.kind import EAGER, LAZY
 from shmooze.modules.lifecycle import State
+from shmooze.modules.origin import Origin
 from shmooze.queue import Queue
 
 
@@ -40,10 +41,11 @@ def placed(roster: Roster, *uids: str) -> list[Module]:
 
 def test_module_is_restored_with_its_uid_type_args_and_place() -> None:
     queue, launcher = Queue([Plain, Lazy]), FakeLauncher()
+    queue.items.keeper = MemoryKeeper(
+        KeptItem(uid, Place.ORDER, kind.TYPE_STRING, {"of": uid}, Origin(None, 0.0))
+        for uid, kind in [("b", Plain), ("a", Lazy), ("c", Lazy), ("d", Plain)]
+    )
     open_with(queue, launcher)
-    for uid, kind in [("b", Plain), ("a", Lazy), ("c", Lazy), ("d", Plain)]:
-        restored = queue._factory.new_waiting(kind, {"of": uid}, uid)
-        queue.roster.change(restored, Place.ORDER)
     run_until_idle()
     shown = [(each["uid"], each["type"], each["state"]) for each in queue.show_roster()]
     assert shown == [
@@ -159,10 +161,10 @@ def test_only_those_with_a_place_wait_for_a_process(roster: Roster) -> None:
     a, b = module("a", Lazy, State.WAITING), module("b", Plain, State.WAITING)
     roster.change(a)
     roster.change(b, Place.ORDER)
-    assert (list(roster.waiting(LAZY)), list(roster.waiting(EAGER))) == ([], [b])
+    assert (list(roster.waiting_for_turn), list(roster.returning)) == ([], [b])
     roster.change(a, Place.ORDER)
-    assert list(roster.waiting(LAZY)) == [a]
+    assert list(roster.waiting_for_turn) == [a]
     roster.change(a, Place.NOWHERE)
     b.state = State.STARTING
     roster.change(b)
-    assert (list(roster.waiting(LAZY)), list(roster.waiting(EAGER))) == ([], [])
+    assert (list(roster.waiting_for_turn), list(roster.returning)) == ([], [])

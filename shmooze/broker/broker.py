@@ -14,23 +14,25 @@ from typing import Any
 import bottle
 
 from shmooze.access.permission import Target
-from shmooze.access.scopes import ADD, OWN
+from shmooze.access.scopes import ADD, ORDER, OWN
 from shmooze.broker.admission import Admission
 from shmooze.broker.catalog import by_type, impatient_gateway
-from shmooze.broker.declared import unknown_keys
+from shmooze.broker.declared import max_starting, unknown_keys
 from shmooze.broker.events import EventHub
 from shmooze.broker.factory import ModuleFactory
+from shmooze.broker.items import Items
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.policy import Policy
 from shmooze.broker.reconcile import Reconciler
+from shmooze.broker.restoring import restore
 from shmooze.broker.roster import Place, Roster
-from shmooze.broker.supervision import Supervision
+from shmooze.broker.supervision import STOPPED, Supervision
 from shmooze.broker.usage import UsageSampler
-from shmooze.broker.views import Wanted, explain, select, show
+from shmooze.broker.views import Wanted, select, show
 from shmooze.errors import CommandError
 from shmooze.lib.database import Database
 from shmooze.lib.service import JSONCommandProcessor, Service
-from shmooze.modules.lifecycle import UNSTARTED, State
+from shmooze.modules.lifecycle import WITHOUT_PROCESS
 from shmooze.modules.module import Module
 from shmooze.runtime import declared
 from shmooze.runtime.program import flush_log
@@ -64,14 +66,26 @@ class Broker(JSONCommandProcessor, Service):
         #: What browsers see live.
         self.events = EventHub(self.roster)
         self._supervision = Supervision(
-            self.roster, str(self.name), self.remembered, self.events.tell_gone
+            self.roster,
+            str(self.name),
+            self.remembered,
+            self.events.tell_gone,
+            lambda: self.items.keeper,
         )
         self._factory = ModuleFactory(
             str(self.name), self.roster, self._supervision.on_change, self._log_module
         )
         self._usage = UsageSampler(self._living)
         self._policy = self.make_policy()
-        self._reconciler = Reconciler(self.roster, self._policy)
+        self._reconciler = Reconciler(
+            self.roster, self._policy, lambda module: self.items.keeper.keep_attempt(module)
+        )
+        #: Why items of an earlier life do not come back, by uid.
+        self._lost: dict[str, str] = {}
+        #: All changes to the items, each kept before it is carried out.
+        self.items = Items(
+            str(self.name), self.roster, self._factory, self._policy, self._reconciler
+        )
 
     # What queue and pool decide.
 
@@ -83,21 +97,23 @@ class Broker(JSONCommandProcessor, Service):
         """All types on offer."""
         return self.modules_available_dict.values()
 
+    def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
+        """The types on offer for each place of an item."""
+        return {Place.ORDER: self.modules_available_dict}
+
     # Commands.
 
-    def add(self, type: str, args: dict[str, Any] = {}) -> dict[str, str]:
-        kind = self._kind(self.modules_available_dict, type)
-        if self._policy.is_due(kind, len(self.roster.order)):
-            module = self._factory.new_started(kind, args, Place.ARRIVING)
-            self.roster.change(module, Place.ORDER)
-            self._wait_for_new(module)
-        else:
-            module = self._factory.new_waiting(kind, args)
-            self.roster.change(module, Place.ORDER)
-        return {"uid": module.uid}
+    def add(self, type: str, args: dict[str, Any] = {}, key: str | None = None) -> dict[str, str]:
+        return {"uid": self.items.add(self._kind(self.modules_available_dict, type), args, key)}
 
     def rm(self, uids: list[str]) -> None:
-        self._reconciler.wait_for(self._dismiss_named(uids))
+        self.items.remove(uids)
+
+    def hold(self, uids: list[str]) -> None:
+        self.items.hold(uids)
+
+    def release(self, uids: list[str]) -> None:
+        self.items.release(uids)
 
     def show_roster(self, parameters: Wanted = {}) -> list[dict[str, Any]]:
         """The modules in order, then those that are still starting and have no place yet."""
@@ -134,10 +150,10 @@ class Broker(JSONCommandProcessor, Service):
     def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
         if cmd == "add" and "type" in args:
             return [Target(args["type"])]
-        if cmd == "rm" and "uids" in args:
-            return as_targets(self._named(args["uids"]))
+        if cmd in ("rm", "hold", "release") and "uids" in args:
+            return as_targets(self.items.named(args["uids"]))
         if cmd == "tell_module" and "uid" in args:
-            return as_targets(self._named([args["uid"]]))
+            return as_targets(self.items.named([args["uid"]]))
         return super().cmd_targets(cmd, args)
 
     # Life of the service.
@@ -160,6 +176,8 @@ class Broker(JSONCommandProcessor, Service):
             self.logger.open()  # programs that read it may start with us
         launchers = self._launchers or Launchers(self.kinds())
         launchers.prepare()  # ahead of listening: clients would find us half started
+        self._reconciler.max_starting = max_starting(source, str(self.name))
+        self.restore(launchers)
         super().start()
         # The port is ours, so nobody else can be this service now.
         identity = f"{self.host}:{self.port}"
@@ -172,9 +190,18 @@ class Broker(JSONCommandProcessor, Service):
         if impatient := impatient_gateway(self.kinds()):
             log.warning("%s: %s", self.name, impatient)
 
+    def restore(self, launchers: Launchers) -> None:
+        """Bring the items of an earlier life back. None gets a process before `open`."""
+        self._reconciler.stop_starting()
+        kept = self.items.keeper.load()
+        self._supervision.remember(kept.gone)
+        self._lost = restore(kept, self.types_by_place(), self.roster, self._factory, launchers)
+
     def open(self, launchers: Launchers, admission: Admission) -> None:
-        """From now on there can be modules."""
+        """From now on there can be processes of modules, and new modules."""
+        self.items.keeper.begin(self._lost)
         self._factory.open(launchers, admission, self.kinds())
+        self._reconciler.begin_starting()
 
     def stop(self) -> None:
         """End every child, then stop serving. Returns when the last one is gone."""
@@ -183,8 +210,9 @@ class Broker(JSONCommandProcessor, Service):
         self._factory.close()
         if self._server is not None:
             self._server.stop_listening()
-        self.end_all("was stopped with the service")
+        self.end_all(STOPPED)
         super().stop()
+        self.items.keeper.close()
         if self.logger is not None:
             self.logger.close()
 
@@ -193,7 +221,7 @@ class Broker(JSONCommandProcessor, Service):
         living = self._living()
         for module in living:
             module.removal = reason
-        self._dismiss(living)
+        self.items.dismiss(living)
         for module in living:
             module.gone.wait()
 
@@ -202,7 +230,7 @@ class Broker(JSONCommandProcessor, Service):
         return [
             each
             for each in self.roster.everyone
-            if each.state is not State.WAITING or self._reconciler.is_starting(each)
+            if each.state not in WITHOUT_PROCESS or self._reconciler.is_starting(each)
         ]
 
     def _exit_unguarded(self) -> None:
@@ -227,30 +255,6 @@ class Broker(JSONCommandProcessor, Service):
             raise CommandError(f"unknown module type {type!r}; known: {', '.join(types) or 'none'}")
         return types[type]
 
-    def _wait_for_new(self, module: Module) -> None:
-        """Wait until a new module does what it should. Raises CommandError if that failed."""
-        self._reconciler.wait_for([module])
-        if module.failed:
-            module.gone.wait()  # only then it is known how it ended
-        if module.failed:
-            self._dismiss_named([module.uid])  # a successor that waits to be started
-            raise CommandError(explain(module))
-
-    def _dismiss_named(self, uids: list[str]) -> list[Module]:
-        named = self._named(uids)
-        self._dismiss(named)
-        return named
-
-    def _named(self, uids: Iterable[str]) -> list[Module]:
-        wanted = set(uids)
-        return [module for module in self.roster.everyone if module.uid in wanted]
-
-    def _dismiss(self, modules: Iterable[Module]) -> None:
-        for module in modules:
-            self.roster.change(module, Place.NOWHERE)
-            if module.state in UNSTARTED:
-                module.cancel()
-
     def _find(self, uid: str) -> Module:
         module = self.roster.find(uid)
         place = self.roster.place_of(module) if module is not None else Place.NOWHERE
@@ -264,11 +268,13 @@ class Broker(JSONCommandProcessor, Service):
         if self.logger is not None:
             self.logger.log(uid, namespace, command, answer)
 
-    log_cmds: tuple[str, ...] = ("rm", "add", "tell_module")
+    log_cmds: tuple[str, ...] = ("rm", "add", "tell_module", "hold", "release")
     cmd_scopes: Mapping[str, tuple[str, ...]] = {
         "add": (ADD,),
         "rm": (OWN,),
         "tell_module": (OWN,),
+        "hold": (ORDER, OWN),
+        "release": (ORDER, OWN),
     }
     read_cmds: tuple[str, ...] = (
         "modules_available",

@@ -84,6 +84,14 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
         "When its process is started: by `add`, or when its turn in a queue comes near.",
     ] = "eager"
     lookahead: Annotated[CountOrZero, "How many places before its turn a lazy one is started."] = 1
+    show_args: Annotated[bool, "Whether clients see the `args` that a module was added with."] = (
+        True
+    )
+    after_crash: Annotated[
+        Literal["again", "hold", "drop"],
+        "What becomes of a module with a process if the service crashes: it is started again,"
+        " held until `release`, or dropped as lost.",
+    ] = "again"
     max_parameters_bytes: Annotated[
         Number, "Bytes of JSON that the parameters of a module may take."
     ] = 4 << 20
@@ -97,6 +105,19 @@ class Section(Quota, frozen=True):
 
     modules: Annotated[Types, "The module types that can be added."] = {}
     backgrounds: Annotated[Types, "The module types that can be a queue's background."] = {}
+    max_starting: Annotated[
+        declared.Count | None,
+        "Modules that are started at the same time when the service comes back; the number of"
+        " processor cores if null.",
+    ] = None
+
+
+def max_starting(source: Settings, name: str) -> int | None:
+    """The key of this name in the section of a queue or pool."""
+    section = declared.section_of(source, name)
+    own = {key: section[key] for key in ("max_starting",) if key in section}
+    chosen: int | None = schema.check(Section, own, source.error, name).get("max_starting")
+    return chosen
 
 
 def unknown_keys(source: Settings, name: str) -> list[str]:

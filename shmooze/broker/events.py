@@ -1,10 +1,11 @@
 """Live state for any number of watchers: a snapshot first, then changes.
 
-    event: snapshot   {"modules": [{"uid", "type", "state", "restarts"?, "next_attempt_at"?,
-                       "parameters"}, …], "background": {…} | null}
-    event: change     {"modules"?: {uid: {"type"?, "state"?, "restarts"?, "next_attempt_at"?,
-                       "set"?: {…}, "unset"?: […]}}, "order"?: [uid, …],
-                       "background"?: uid | null, "gone"?: {uid: {"reason", "ended"}}}
+    event: snapshot   {"modules": [{"uid", "type", "state", "args"?, "by", "added", "held"?,
+                       "restarts"?, "next_attempt_at"?, "parameters"}, …], "background": {…} | null}
+    event: change     {"modules"?: {uid: {"type"?, "state"?, "args"?, "by"?, "added"?, "held"?,
+                       "restarts"?, "next_attempt_at"?, "set"?: {…}, "unset"?: […]}},
+                       "order"?: [uid, …], "background"?: uid | null,
+                       "gone"?: {uid: {"reason", "ended"}}}
 
 Strategy. The roster names each module that changes. Some thirty times a second at most, these
 are compared with what was told of them last, and the difference becomes one event: so a busy
@@ -50,7 +51,7 @@ class EventHub:
     kept = 1000
     #: Bytes of those at the most.
     kept_bytes = 4 << 20
-    #: Bytes of a snapshot after which parameters of further modules become events of their own.
+    #: Bytes of a snapshot after which the values of further modules become events of their own.
     max_event = 4 << 20
     #: Seconds for which events are kept when the last watcher has gone.
     linger = 60.0
@@ -61,7 +62,7 @@ class EventHub:
         #: Tells this life of the program from others: their numbers mean nothing here.
         self._instance = secrets.token_hex(4)
         self._number = 0
-        #: The last snapshot that was made, its number, and those whose parameters it lacks.
+        #: The last snapshot that was made, its number, and those whose values it lacks.
         self._snapshot: tuple[int, bytes, list[str]] = (-1, b"", [])
         self._history: deque[bytes] = deque()
         self._history_bytes = 0
@@ -213,7 +214,7 @@ class EventHub:
     def _snapshot_events(self) -> Iterator[bytes]:
         """A snapshot; where it is too long for one event, changes that complete it.
 
-        The parameters of those are the present ones: what comes after repeats what has changed.
+        The values of those are the present ones: what comes after repeats what has changed.
         """
         number = self._number
         if self._snapshot[0] != number:
@@ -222,19 +223,19 @@ class EventHub:
         yield snapshot
         for left, uid in zip(reversed(range(len(missing))), missing, strict=True):
             shown = self._told.get(uid)
-            change = {"modules": {uid: {"set": shown.parameters}}} if shown else {}
+            change = {"modules": {uid: shown.values()}} if shown else {}
             yield self._event("change", _encode(change), self._id(number, left))
 
     def _make_snapshot(self) -> tuple[bytes, list[str]]:
-        """A snapshot, and the uids of those whose parameters were too long for it."""
+        """A snapshot, and the uids of those whose args and parameters were too long for it."""
         encoded: dict[str, bytes] = {}
         missing: list[str] = []
         size = 0
         background = self._told_background
         for uid in [*self._told_order, *([background] if background else [])]:
             shown = self._told[uid]
-            if size >= self.max_event and shown.parameters:
-                shown = shown.without_parameters()
+            if size >= self.max_event and (shown.parameters or shown.args):
+                shown = shown.without_values()
                 missing.append(uid)
             encoded[uid] = _encode(shown.as_dict(uid))
             size += len(encoded[uid])

@@ -10,18 +10,21 @@ from typing import Any
 from shmooze.access.caller import caller, caller_name
 from shmooze.broker.admission import Admission
 from shmooze.broker.faults import check_changed
+from shmooze.broker.keeper import Keeper, KeepsNothing, KeptItem
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.standby import Standby
 from shmooze.broker.views import explain
 from shmooze.errors import CommandError, ModuleError, TooMany
-from shmooze.modules.exit import Stale, fault_of
-from shmooze.modules.lifecycle import State
+from shmooze.modules.exit import Outcome, Stale, fault_of
+from shmooze.modules.lifecycle import ENDED, State
 from shmooze.modules.module import LogFunction, Module
 from shmooze.modules.origin import Origin
 from shmooze.runtime import clock
 
 log = logging.getLogger(__name__)
+
+NO_KEEPER = KeepsNothing()
 
 
 class ModuleFactory:
@@ -36,6 +39,7 @@ class ModuleFactory:
         self._service, self._roster, self._on_change, self._log = service, roster, on_change, log
         self.standby = Standby([], self._make, roster)
         self._launchers: Launchers | None = None
+        self._admission: Admission | None = None
         self._is_closed = False
 
     def open(
@@ -51,20 +55,41 @@ class ModuleFactory:
         self._is_closed = True
         self.standby.stop()
 
-    def new_waiting(
-        self, kind: type[Module], args: dict[str, Any], uid: str | None = None
-    ) -> Module:
-        """A module that gets its process later. Raises CommandError.
-
-        `uid` is that of a module which comes back; a new one gets its own.
+    def restored(self, kind: type[Module], item: KeptItem, launchers: Launchers) -> Module:
+        """A module of an earlier life of the service, which has no place yet. It counts for no
+        limit, and gets its process later.
         """
-        self._make_room()
-        self._count_for_caller()
-        module = self._make(kind, State.WAITING, uid)
-        module.args, module.origin = args, Origin(caller_name(), clock.time())
+        self._launchers = launchers
+        state = State.WAITING if item.held is None else State.HELD
+        module = self._build(kind, state, item.uid)
+        module.args, module.origin, module.saved = item.args, item.origin, item.saved
+        module.has_begun, module.attempts = item.has_begun, item.attempts
+        module.restarts.count, module.held = item.restarts, item.held
         return module
 
-    def new_started(self, kind: type[Module], args: dict[str, Any], place: Place) -> Module:
+    def new_waiting(
+        self,
+        kind: type[Module],
+        args: dict[str, Any],
+        key: str | None = None,
+        keeper: Keeper = NO_KEEPER,
+    ) -> Module:
+        """A module that gets its process later. Raises CommandError."""
+        self._make_room()
+        self._count_for_caller()
+        module = self._make(kind, State.WAITING)
+        module.args, module.origin = args, _origin(key)
+        self._keep_new(module, Place.ORDER, keeper)
+        return module
+
+    def new_started(
+        self,
+        kind: type[Module],
+        args: dict[str, Any],
+        place: Place,
+        key: str | None = None,
+        keeper: Keeper = NO_KEEPER,
+    ) -> Module:
         """A module that has accepted `init`. It stands at `place` while it starts.
 
         It comes from standby if there is one that responds; otherwise it is a fresh one. Raises
@@ -74,21 +99,43 @@ class ModuleFactory:
             self._make_room()
         self._count_for_caller()
         module = self.standby.take(kind) or self._make(kind)
+        module.args, module.origin = args, _origin(key)
+        self._roster.change(module, place)
+        self._keep_new(module, place, keeper)
         try:
-            self._bring_up(module, args, place)
-        except Stale:
-            log.warning(
-                "%s: %r from standby did not respond: starting another", self._service, module
-            )
-            self.standby.count_miss(kind)
-            self._make_room()
-            module = self._make(kind)
-            self._bring_up(module, args, place)
+            try:
+                self._bring_up(module, args)
+            except Stale:
+                module = self._instead_of(module, place)
+                self._bring_up(module, args)
+        except BaseException:
+            keeper.keep_end(module, Outcome.FAILED)
+            raise
         return module
 
-    def _bring_up(self, module: Module, args: dict[str, Any], place: Place) -> None:
-        module.origin = Origin(caller_name(), clock.time())
+    def _keep_new(self, module: Module, place: Place, keeper: Keeper) -> None:
+        """Have a new item kept, or forget it."""
+        try:
+            keeper.keep_new(module, place)
+        except BaseException:
+            keeper.keep_end(module, Outcome.FAILED)  # where whoever wanted it has given it up
+            if module.state is State.STANDBY:
+                self._roster.change(module, Place.NOWHERE)
+            elif module.state not in ENDED:
+                self._roster.forget(module)
+            raise
+
+    def _instead_of(self, stale: Module, place: Place) -> Module:
+        """A fresh module for the same item as one from standby that does not respond."""
+        log.warning("%s: %r from standby did not respond: starting another", self._service, stale)
+        self.standby.count_miss(type(stale))
+        self._make_room()
+        module = self._make(type(stale), uid=stale.uid)
+        module.args, module.origin = stale.args, stale.origin
         self._roster.change(module, place)
+        return module
+
+    def _bring_up(self, module: Module, args: dict[str, Any]) -> None:
         try:
             before = module.state
             module.start(args)
@@ -113,6 +160,9 @@ class ModuleFactory:
         self, kind: type[Module], state: State = State.STARTING, uid: str | None = None
     ) -> Module:
         self._find_room()
+        return self._build(kind, state, uid)
+
+    def _build(self, kind: type[Module], state: State, uid: str | None) -> Module:
         assert self._launchers is not None
         module = kind(
             uid or str(uuid.uuid4()),
@@ -137,11 +187,15 @@ class ModuleFactory:
         """Raise CommandError if there is no room for another module."""
         if self._is_closed:
             raise CommandError(f"{self._service} is shutting down")
-        if self._launchers is None:
+        if self._admission is None:
             raise CommandError(f"{self._service} is still starting")
         ending = len(self._roster.in_state(State.ENDING))
         self._admission.find_room(len(self._roster.everyone) - ending, ending)
 
     def _count_for_caller(self) -> None:
-        if (who := caller.get()) is not None:
+        if self._admission is not None and (who := caller.get()) is not None:
             self._admission.count(who.address)
+
+
+def _origin(key: str | None) -> Origin:
+    return Origin(caller_name(), clock.time(), key)

@@ -26,7 +26,9 @@ class Launchers:
         self._by_name: dict[str, Launcher] = {name: _find(name)() for name in names}
 
     def of(self, kind: type[Kind]) -> Launcher:
-        """The launcher of a type."""
+        """The launcher of a type; any one for a type that is missing, which starts nothing."""
+        if kind.is_missing:
+            return next(iter(self._by_name.values()))
         return self._by_name[kind.launcher]
 
     def guard(self) -> None:

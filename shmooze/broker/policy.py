@@ -6,11 +6,12 @@ A policy only looks. The reconciler carries its choice out, in steps.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Protocol
 
 from shmooze.broker.roster import Roster
-from shmooze.modules.kind import EAGER, LAZY, Kind
-from shmooze.modules.lifecycle import READY
+from shmooze.modules.kind import EAGER, Kind
+from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 
 
@@ -25,7 +26,7 @@ class Policy(Protocol):
         """Those that should play, of those that are ready."""
 
     def due(self, roster: Roster) -> Iterable[Module]:
-        """The waiting modules that are to be started now."""
+        """The modules that wait for their turn and are to be started now."""
 
     def is_due(self, kind: type[Kind], index: int) -> bool:
         """Whether a module that gets this place in the order is started at once."""
@@ -48,10 +49,13 @@ class FirstPlays:
         return (background,) if background is not None and background.state in READY else ()
 
     def due(self, roster: Roster) -> Iterable[Module]:
-        lazy = roster.waiting(LAZY)
-        near = roster.order[: self._lookahead + 1] if lazy else []
-        due = [m for index, m in enumerate(near) if m in lazy and index <= m.lookahead]
-        return [*roster.waiting(EAGER), *due]
+        lazy = roster.waiting_for_turn
+        if not lazy:
+            return
+        unheld = (module for module in roster.order if module.state is not State.HELD)
+        for index, module in enumerate(islice(unheld, self._lookahead + 1)):
+            if module in lazy and index <= module.lookahead:
+                yield module
 
     def is_due(self, kind: type[Kind], index: int) -> bool:
         return kind.spawn == EAGER or index <= kind.lookahead
@@ -66,7 +70,7 @@ class AllPlay:
         return roster.ready
 
     def due(self, roster: Roster) -> Iterable[Module]:
-        return [*roster.waiting(EAGER), *roster.waiting(LAZY)]
+        return roster.waiting_for_turn
 
     def is_due(self, kind: type[Kind], index: int) -> bool:
         return True

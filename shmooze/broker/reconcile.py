@@ -12,6 +12,7 @@ A command waits only for the modules that it has moved itself.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 import gevent
@@ -34,12 +35,20 @@ _IRRELEVANT = Change.PARAMETERS | Change.RESTARTS
 class Reconciler:
     """Carries out the choices of a policy."""
 
-    def __init__(self, roster: Roster, policy: Policy) -> None:
-        self._roster, self._policy = roster, policy
+    #: Modules that are started at the same time of those that come back with the service; None:
+    #: as many as there are processor cores.
+    max_starting: int | None = None
+
+    def __init__(
+        self, roster: Roster, policy: Policy, before_start: Callable[[Module], None]
+    ) -> None:
+        self._roster, self._policy, self._before_start = roster, policy, before_start
         self._choice: Collection[Module] = ()
         #: The version of the roster that was chosen from.
         self._chosen_at = -1
         self._actions: dict[Module, gevent.Greenlet] = {}
+        #: Those that come back and are being started.
+        self._returning: set[Module] = set()
         self._removals: dict[Module, gevent.Greenlet] = {}
         self._pass: gevent.Greenlet | None = None
         self._progress = Event()
@@ -47,8 +56,13 @@ class Reconciler:
         roster.listen(self._on_change)
 
     def stop_starting(self) -> None:
-        """Start no more modules that wait: the service ends."""
+        """Start no modules that wait: the service ends, or is still starting itself."""
         self._starts_modules = False
+
+    def begin_starting(self) -> None:
+        """Start modules that wait."""
+        self._starts_modules = True
+        self._wake()
 
     def is_starting(self, module: Module) -> bool:
         """Whether a module that waits is being started right now."""
@@ -87,6 +101,8 @@ class Reconciler:
             for module in self._candidates():
                 if module not in self._actions and self._next_action(module) is not None:
                     self._actions[module] = gevent.spawn(self._act, module)
+            if self._starts_modules:
+                self._start_due()
         except Exception:  # a fault of an application's own policy
             log.exception("the policy failed; nothing changes until the roster does")
         finally:
@@ -101,11 +117,25 @@ class Reconciler:
         suspended = self._roster.in_state(State.SUSPENDED)
         few, many = sorted((chosen, suspended), key=len)
         yield from [module for module in few if module in many]
-        yield from self._policy.due(self._roster)
+
+    def _start_due(self) -> None:
+        """Start the waiting modules that are due, and of those that come back only a few at a time:
+        all at once would need longer to start than each of them may take.
+        """
+        most = self.max_starting or os.cpu_count() or 1
+        for module in self._roster.returning:
+            if len(self._returning) >= most:
+                break
+            if module not in self._actions:
+                self._returning.add(module)
+                self._actions[module] = gevent.spawn(self._act, module)
+        for module in self._policy.due(self._roster):
+            if module not in self._actions and module.state is State.WAITING:
+                self._actions[module] = gevent.spawn(self._act, module)
 
     def _next_action(self, module: Module) -> tuple[str, Callable[[], None]] | None:
         if module.state is State.WAITING and self._starts_modules:
-            return "start", lambda: module.start(module.args)
+            return "start", lambda: self._start(module)
         if module.state not in READY or module in self._roster.dismissed:
             return None
         if module not in self.chosen():
@@ -113,6 +143,11 @@ class Reconciler:
         if module.state is State.SUSPENDED and self._has_room():
             return "play", module.play
         return None
+
+    def _start(self, module: Module) -> None:
+        self._before_start(module)
+        if module.state is State.WAITING:  # and was not removed meanwhile
+            module.start(module.args)
 
     def _has_room(self) -> bool:
         """Whether one more may play. Those that are being suspended count."""
@@ -130,6 +165,7 @@ class Reconciler:
                     fail_if_still(module, before, name)  # or the action would be repeated forever
         finally:
             del self._actions[module]
+            self._returning.discard(module)
             self._wake()
 
     def _remove(self, module: Module) -> None:

@@ -14,7 +14,7 @@ import enum
 import logging
 from collections.abc import Callable, Iterable, KeysView, Sequence
 
-from shmooze.modules.kind import EAGER, LAZY
+from shmooze.modules.kind import LAZY
 from shmooze.modules.lifecycle import ENDED, READY, State
 from shmooze.modules.module import Module
 
@@ -73,7 +73,7 @@ class Roster:
         self._arriving: dict[Module, None] = {}
         self._ready: dict[Module, None] = {}
         self._dismissed: dict[Module, None] = {}
-        self._waiting: dict[str, dict[Module, None]] = {EAGER: {}, LAZY: {}}
+        self._waiting: dict[bool, dict[Module, None]] = {False: {}, True: {}}
         self._by_uid: dict[str, Module] = {}
         #: Every module that is not gone, the older of two lives first.
         self.everyone = self._places.keys()
@@ -100,11 +100,17 @@ class Roster:
         """The order, then those that are arriving: what clients see as the queue or pool."""
         return [*self._order, *self._arriving]
 
-    def waiting(self, spawn: str) -> KeysView[Module]:
-        """Those that have a place and wait for a process: EAGER ones for the next opportunity,
-        LAZY ones until their turn comes near.
+    @property
+    def returning(self) -> KeysView[Module]:
+        """Those that wait for a process, and need not wait for their turn: most of them had one
+        before the service was restarted.
         """
-        return self._waiting[spawn].keys()
+        return self._waiting[False].keys()
+
+    @property
+    def waiting_for_turn(self) -> KeysView[Module]:
+        """Lazy ones that wait for a process until their turn comes near."""
+        return self._waiting[True].keys()
 
     def in_state(self, state: State) -> KeysView[Module]:
         """All modules in a state, wherever they stand."""
@@ -215,7 +221,10 @@ class Roster:
         is_ready = state in READY
         _set(self._ready, module, is_ready and place is Place.ORDER)
         _set(self._dismissed, module, is_ready and place is Place.NOWHERE)
-        _set(self._waiting[module.spawn], module, state is State.WAITING and place in _LASTING)
+        is_waiting = state is State.WAITING and place in _LASTING
+        is_for_turn = module.spawn == LAZY and not module.has_begun
+        for turn, index in self._waiting.items():
+            _set(index, module, is_waiting and turn is is_for_turn)
         if place in _LISTED:
             self._by_uid[module.uid] = module
         elif self._by_uid.get(module.uid) is module:

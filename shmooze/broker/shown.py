@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shmooze.modules.module import Module
+from shmooze.modules.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,12 @@ class Shown:
 
     type: str
     state: str
+    #: Those that it was added with; None: its type hides them.
+    args: dict[str, Any] | None
+    origin: Origin
     parameters: dict[str, Any]
+    #: Why it is held; None: it is not.
+    held: str | None
     #: How often it was started again.
     restarts: int
     #: When it is started again, in seconds since 1970; None: it is not waiting for that.
@@ -26,7 +32,10 @@ class Shown:
         return cls(
             module.TYPE_STRING,
             module.state.shown,
+            module.args if module.show_args else None,
+            module.origin,
             dict(module.parameters),
+            module.held,
             module.restarts.count,
             module.next_attempt,
         )
@@ -34,15 +43,27 @@ class Shown:
     def as_dict(self, uid: str) -> dict[str, Any]:
         """The module in a snapshot."""
         shown: dict[str, Any] = {"uid": uid, "type": self.type, "state": self.state}
+        shown.update(self._origin())
+        if self.held is not None:
+            shown["held"] = self.held
         if self.restarts:
             shown["restarts"] = self.restarts
         if self.next_attempt_at is not None:
             shown["next_attempt_at"] = self.next_attempt_at
         return {**shown, "parameters": self.parameters}
 
-    def without_parameters(self) -> Shown:
-        """The same with no parameters."""
-        return replace(self, parameters={})
+    def without_values(self) -> Shown:
+        """The same with neither args nor parameters, which may be long."""
+        return replace(self, args=None, parameters={})
+
+    def values(self) -> dict[str, Any]:
+        """In a change event: what `without_values` leaves out."""
+        args = {} if self.args is None else {"args": self.args}
+        return {**args, "set": self.parameters}
+
+    def _origin(self) -> dict[str, Any]:
+        args = {} if self.args is None else {"args": self.args}
+        return {**args, "by": self.origin.by, "added": self.origin.added_at}
 
     def changes_since(self, before: Shown | None) -> dict[str, Any]:
         """The module in a change event: what is different.
@@ -54,6 +75,10 @@ class Shown:
             changes["type"] = self.type
         if before is None or before.state != self.state:
             changes["state"] = self.state
+        if before is None or before.args is not self.args or before.origin is not self.origin:
+            changes.update(self._origin())
+        if self.held != (before.held if before is not None else None):
+            changes["held"] = self.held
         if self.restarts != (before.restarts if before is not None else 0):
             changes["restarts"] = self.restarts
         if self.next_attempt_at != (before.next_attempt_at if before is not None else None):

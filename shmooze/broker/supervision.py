@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
 
 from shmooze.broker.faults import attempt, fail_if_still
+from shmooze.broker.keeper import Keeper
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.views import exit_report
 from shmooze.errors import ModuleError
+from shmooze.modules.exit import Outcome
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
 from shmooze.modules.restarts import NEVER, ON_FAILURE
@@ -25,10 +27,15 @@ from shmooze.runtime import clock
 log = logging.getLogger(__name__)
 
 
+#: Why modules are removed that end with the service, and whose items come back with it.
+STOPPED = "was stopped with the service"
+
+
 class Supervision:
     """Watches the modules of one roster; `service` is the name in its log lines.
 
-    `on_gone` is called with the report of each module that has gone.
+    `keeper` returns who keeps what becomes of them. `on_gone` is called with the report of each
+    module that has gone.
     """
 
     def __init__(
@@ -37,8 +44,10 @@ class Supervision:
         service: str,
         remembered: int,
         on_gone: Callable[[dict[str, Any]], None],
+        keeper: Callable[[], Keeper],
     ) -> None:
         self._roster, self._service, self._on_gone = roster, service, on_gone
+        self._keeper = keeper
         #: The reports of the last ones that have gone.
         self.ended: deque[dict[str, Any]] = deque(maxlen=remembered)
         self._restarts_modules = True
@@ -47,20 +56,36 @@ class Supervision:
         """Start nothing again from now on: the service ends."""
         self._restarts_modules = False
 
+    def remember(self, reports: Iterable[dict[str, Any]]) -> None:
+        """Reports of an earlier life of the service."""
+        self.ended.extend(reports)
+
     def on_change(self, module: Module) -> None:
         """A module has a new state."""
         self._roster.change(module)
         if module.state is State.ENDING:
             if not self._is_succeeded(module):
-                self._roster.change(module, Place.NOWHERE)
+                self._end(module)
         elif module.state is State.GONE:
             log.log(_severity(module), "%s: %r %s", self._service, module, module.reason)
             self.ended.append(report := exit_report(module))
             self._on_gone(report)
+            if module.removal != STOPPED:
+                self._keeper().keep_report(module, report)
+
+    def _end(self, module: Module) -> None:
+        """An item ends, unless it was taken off its place: then that is kept already."""
+        if self._has_place(module) and self._restarts_modules:
+            assert module.exit is not None
+            self._keeper().keep_end(module, module.exit.outcome)
+        self._roster.change(module, Place.NOWHERE)
+
+    def _has_place(self, module: Module) -> bool:
+        return self._roster.place_of(module) in (Place.ORDER, Place.BACKGROUND)
 
     def _is_succeeded(self, module: Module) -> bool:
         """Let a successor wait in a module's place. Returns False where there is none."""
-        has_place = self._roster.place_of(module) in (Place.ORDER, Place.BACKGROUND)
+        has_place = self._has_place(module)
         if module.restart == NEVER or not self._restarts_modules or not has_place:
             return False
         try:
@@ -81,6 +106,7 @@ class Supervision:
         if successor.state is not State.BACKOFF:
             return  # it was removed in between
         if ended.restart == ON_FAILURE and not ended.failed:
+            self._keeper().keep_end(ended, ended.exit.outcome)
             self._roster.forget(successor)
             return
         delay = successor.restarts.delay_after(ended.exit.seconds)
@@ -89,6 +115,7 @@ class Supervision:
             count, last = successor.restarts.count, ended.reason
             times = "1 restart" if count == 1 else f"{count} restarts"
             successor.fail(ModuleError(f"was given up after {times}; the last time it {last}"))
+            self._keeper().keep_end(successor, Outcome.FAILED)
             return
         successor.next_attempt = round(clock.time() + delay, 1)
         self._roster.tell(successor, Change.RESTARTS)
@@ -97,6 +124,7 @@ class Supervision:
             return
         successor.next_attempt = None
         self._roster.tell(successor, Change.RESTARTS)
+        self._keeper().keep_attempt(successor)
         attempt(successor, "start", lambda: successor.start(successor.args))
         fail_if_still(successor, State.BACKOFF, "start")
 

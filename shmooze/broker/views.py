@@ -15,16 +15,20 @@ Wanted = dict[str, list[str]] | bool
 
 
 def show(module: Module, wanted: Wanted) -> dict[str, Any]:
-    """A module as clients see it: {"uid", "type", "state", "parameters"?}.
+    """A module as clients see it: {"uid", "type", "state", "args"?, "by", "added", "parameters"?}.
 
-    One that was started again has "restarts", how often; one that waits for it "next_attempt_at",
-    in the seconds of time.time, and "next_attempt_in", how many seconds that is from now.
+    `args` are missing where the type hides them. One that is held has "held", why. One that was
+    started again has "restarts", how often; one that waits for it "next_attempt_at", in the seconds
+    of time.time, and "next_attempt_in", how many seconds that is from now.
     """
     shown: dict[str, Any] = {
         "uid": module.uid,
         "type": module.TYPE_STRING,
         "state": module.state.shown,
+        **origin_of(module),
     }
+    if module.held is not None:
+        shown["held"] = module.held
     if module.restarts.count:
         shown["restarts"] = module.restarts.count
     if module.next_attempt is not None:
@@ -35,6 +39,12 @@ def show(module: Module, wanted: Wanted) -> dict[str, Any]:
     elif wanted and module.TYPE_STRING in wanted:
         shown["parameters"] = select(module, wanted[module.TYPE_STRING])
     return shown
+
+
+def origin_of(module: Module) -> dict[str, Any]:
+    """With what, by whom and when a module was added: {"args"?, "by", "added"}."""
+    origin = {"by": module.origin.by, "added": module.origin.added_at}
+    return {"args": module.args, **origin} if module.show_args else origin
 
 
 def select(module: Module, names: list[str]) -> dict[str, Any]:
@@ -55,13 +65,14 @@ def explain(module: Module) -> str:
 
 
 def exit_report(module: Module) -> dict[str, Any]:
-    """What `gone` shows: {"uid", "type", "state_at_end", "reason", "exit_status" or "signal",
-    "ladder", "ended", "seconds", "stderr_tail"}.
+    """What `gone` shows: {"uid", "type", "args"?, "by", "added", "state_at_end", "reason",
+    "exit_status" or "signal", "ladder", "ended", "seconds", "stderr_tail"}.
     """
     assert module.exit is not None
     return {
         "uid": module.uid,
         "type": module.TYPE_STRING,
+        **origin_of(module),
         **module.exit.as_dict(),
         "stderr_tail": module.errors,
     }

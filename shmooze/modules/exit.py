@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 import signal
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from shmooze.errors import ModuleError, ShmoozeError
 from shmooze.modules.channel.stream import StreamEnded
+from shmooze.runtime import clock
 
 
 class OwnWords(ModuleError):
@@ -25,6 +25,18 @@ def fault_of(action: str, bug: BaseException) -> ModuleError:
     if isinstance(bug, ShmoozeError):
         return ModuleError(f"failed to {action}: {bug}")
     return ModuleError(f"hit an internal error in `{action}`; the service's log has details")
+
+
+class Outcome(str, enum.Enum):
+    """How an item ended. Each item has exactly one."""
+
+    #: It left by itself, or its process exited with status 0.
+    DONE = "done"
+    FAILED = "failed"
+    #: A client removed it.
+    REMOVED = "removed"
+    #: The service crashed, and it was not started again.
+    LOST = "lost"
 
 
 class Grace(enum.Enum):
@@ -46,6 +58,8 @@ class EndCause:
     reason: str
     #: Whether it is a fault, and not the wish of the module or a client.
     failed: bool = True
+    #: Whether it is taken away by a client or with the service.
+    is_removal: bool = False
     #: Whether the exit explains it better than `reason`, if it comes in time.
     by_exit: bool = False
     #: Whether the reason is the module's own, and its output need not explain it.
@@ -57,7 +71,7 @@ class EndCause:
     @classmethod
     def removed(cls, reason: str) -> EndCause:
         """A client, or the end of the service, wants it."""
-        return cls(reason, failed=False)
+        return cls(reason, failed=False, is_removal=True)
 
     @classmethod
     def left(cls) -> EndCause:
@@ -108,6 +122,13 @@ class ExitRecord:
         """See EndCause."""
         return self.cause.failed
 
+    @property
+    def outcome(self) -> Outcome:
+        """How the item ends with this life, as far as is known by now."""
+        if self.cause.is_removal:
+            return Outcome.REMOVED
+        return Outcome.FAILED if self.failed else Outcome.DONE
+
     def explain_by(self, cause: EndCause) -> None:
         """Make what the module says of its end the reason, where we saw it hang up before."""
         if self.cause.by_exit:
@@ -128,11 +149,6 @@ class ExitRecord:
         if self.failed and self.ladder == "rm" and status:
             self.ladder = None  # it crashed while it was told to go: `rm` is nothing to crash at
 
-    def ended_at(self) -> str:
-        """When it had ended, as clients see it: ISO 8601, UTC, to the millisecond."""
-        moment = datetime.fromtimestamp(self.ended, timezone.utc)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
     def as_dict(self) -> dict[str, Any]:
         """The part of the answer to `gone` that is about the end."""
         how: dict[str, Any] = {}
@@ -147,7 +163,7 @@ class ExitRecord:
             "reason": self.reason,
             **how,
             "ladder": self.ladder,
-            "ended": self.ended_at(),
+            "ended": clock.iso8601(self.ended),
             "seconds": round(self.seconds, 3),
         }
 

@@ -10,6 +10,7 @@ from shmooze.modules.channel.tcp import TcpChannel
 from shmooze.modules.restarts import NEVER
 
 EAGER, LAZY = SPAWNS = ("eager", "lazy")
+AGAIN, HOLD, DROP = ("again", "hold", "drop")
 
 
 class Kind:
@@ -54,6 +55,12 @@ class Kind:
     standby = 0
     #: Seconds that such a child may leave `init` unread before a fresh one is started for an `add`.
     standby_timeout = 1.0
+    #: Whether clients see the args that it was added with.
+    show_args = True
+    #: What becomes of one that had a process when the service crashed: "again", "hold" or "drop".
+    after_crash = AGAIN
+    #: Whether the settings have no such type any more. One that came back is held.
+    is_missing: ClassVar[bool] = False
     #: Bytes that its parameters may take as JSON.
     max_parameters_bytes = 4 << 20
     #: Seconds that reading the rest of the output may take when all its processes have ended.

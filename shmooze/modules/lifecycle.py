@@ -1,5 +1,7 @@
 """The states of a module, and the transitions between them.
 
+       held
+         |
     waiting ----+                +--> standby
                 |                |      |
                 +--> starting ---+<-----+
@@ -9,6 +11,7 @@
        +----------------+-----------------+-------------+--> ending --> gone
 
 - *waiting*: it has a place and no process yet. Most modules begin with *starting*.
+- *held*: it has a place, and gets no process until it is released.
 - *backoff*: the module before it in its place has ended; it is started after a delay.
 - *starting*: launched, but not connected yet or not through `init` yet.
 - *standby*: connected, and waiting for an `add` to give it `init`.
@@ -26,6 +29,7 @@ class State(str, enum.Enum):
     """What a module is doing."""
 
     WAITING = "waiting"
+    HELD = "held"
     BACKOFF = "backoff"
     STARTING = "starting"
     STANDBY = "standby"
@@ -39,9 +43,20 @@ class State(str, enum.Enum):
         """The state as clients see it."""
         return (State.STARTING if self in (State.BACKOFF, State.STANDBY) else self).value
 
+    @property
+    def explained(self) -> str:
+        """The same, with what a client should know who wants to tell the module something."""
+        return self.shown + _HINTS.get(self, "")
+
+
+_HINTS = {
+    State.WAITING: ": its process is started when its turn comes near",
+    State.HELD: ": it has no process until it is released",
+}
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.WAITING: frozenset({State.STARTING, State.ENDING}),
+    State.WAITING: frozenset({State.STARTING, State.HELD, State.ENDING}),
+    State.HELD: frozenset({State.WAITING, State.ENDING}),
     State.BACKOFF: frozenset({State.STARTING, State.ENDING}),
     State.STARTING: frozenset({State.STANDBY, State.SUSPENDED, State.ENDING}),
     State.STANDBY: frozenset({State.STARTING, State.ENDING}),
@@ -54,7 +69,9 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 #: The states in which a module answers commands.
 READY = frozenset({State.SUSPENDED, State.PLAYING})
 #: The states before that.
-UNSTARTED = frozenset({State.WAITING, State.BACKOFF, State.STARTING, State.STANDBY})
+UNSTARTED = frozenset({State.WAITING, State.HELD, State.BACKOFF, State.STARTING, State.STANDBY})
+#: Those in which there is no process, and none is being started.
+WITHOUT_PROCESS = frozenset({State.WAITING, State.HELD})
 #: The states after that.
 ENDED = frozenset({State.ENDING, State.GONE})
 

@@ -88,7 +88,7 @@ class Module(Status):
         meanwhile, or leaves `init` unread for `standby_timeout` seconds. It is being ended then,
         and another one can be started.
         """
-        self.args = args
+        self.args, self.has_begun = args, True
         self.born = clock.now()
         if self._process is not None:
             self._wake(args)
@@ -157,12 +157,22 @@ class Module(Status):
         self._channel.wait_connected(Patience(self.connect_timeout))
 
     def successor(self) -> Module:
-        """A module that takes the place of this one: the same uid and args, not yet started."""
+        """A module that takes the place of this one: the same uid, args and origin, not started."""
         owner = (self._on_change, self._log, self._on_update)
         successor = type(self)(self.uid, self._launcher, *owner, State.BACKOFF)
         successor.args, successor.restarts = self.args, self.restarts
-        successor.origin = self.origin
+        successor.origin, successor.has_begun = self.origin, self.has_begun
         return successor
+
+    def hold(self, reason: str) -> None:
+        """Give it no process until it is released. It must be waiting."""
+        self.held = reason
+        self._move_to(State.HELD)
+
+    def release(self) -> None:
+        """Undo `hold`."""
+        self.held = None
+        self._move_to(State.WAITING)
 
     # Orders.
 
@@ -210,9 +220,7 @@ class Module(Status):
         others is not carried out if its client has left when its turn comes.
         """
         if self.state not in READY:
-            is_waiting = self.state is State.WAITING
-            hint = ": its process is started when its turn comes near" if is_waiting else ""
-            raise CommandError(f"{self.TYPE_STRING} {self.uid} is {self.state.shown}{hint}")
+            raise CommandError(f"{self.TYPE_STRING} {self.uid} is {self.state.explained}")
         try:
             send = partial(self._channel.request_in_line, is_withdrawn=caller_has_left)
             return self._request(f"do_{cmd}", args, Patience(self.command_timeout), send)

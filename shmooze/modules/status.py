@@ -27,7 +27,16 @@ class Status(Kind):
         self.parameters = self._parameters.values
         #: The args of `init`.
         self.args: dict[str, Any] = {}
+        #: Who added it, and when.
         self.origin = Origin(None, clock.time())
+        #: Whether a process was ever started for it, in this life or an earlier one.
+        self.has_begun = False
+        #: Starts of its process during which the service died, and the one under way.
+        self.attempts = 0
+        #: The state that it has saved last, as JSON; None: it has saved none.
+        self.saved: bytes | None = None
+        #: Why it is held; None: it is not.
+        self.held: str | None = None
         self.restarts = Restarts(
             self.restart_delay, self.restart_delay_max, self.restart_limit, self.restart_period
         )

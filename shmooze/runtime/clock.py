@@ -6,6 +6,7 @@ Servers, logs and everything that only measures use the plain `time` module.
 from __future__ import annotations
 
 import time as _time
+from datetime import datetime, timezone
 from typing import Any, Protocol
 
 import gevent
@@ -57,6 +58,12 @@ def now() -> float:
 def time() -> float:
     """See Clock.time."""
     return _current.time()
+
+
+def iso8601(seconds: float) -> str:
+    """A time in seconds since 1970 as clients see it: ISO 8601, UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def wait(event: Waitable, timeout: float | None) -> bool:

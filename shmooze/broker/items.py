@@ -1,0 +1,263 @@
+"""The items of a queue or pool: each change to them is first kept, then carried out.
+
+A change that cannot be kept is refused, and nothing has happened. Whatever else changes while the
+keeper works is looked at again before the change is carried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
+
+import gevent
+from gevent.lock import Semaphore
+
+from shmooze.broker.factory import ModuleFactory
+from shmooze.broker.keeper import Keeper, KeepsNothing
+from shmooze.broker.keys import Keys
+from shmooze.broker.policy import Policy
+from shmooze.broker.reconcile import Reconciler
+from shmooze.broker.roster import Place, Roster
+from shmooze.broker.views import explain
+from shmooze.errors import CommandError
+from shmooze.modules.exit import Outcome
+from shmooze.modules.lifecycle import ENDED, READY, UNSTARTED, State
+from shmooze.modules.module import Module
+
+Result = TypeVar("Result")
+
+#: Why an item is held that a client has held.
+HELD = "held by a client"
+#: States of an item that cannot be held any more.
+UNDER_WAY = READY | {State.WAITING, State.STARTING}
+#: Places of modules that are items.
+_ITEMS = (Place.ARRIVING, Place.RESERVED, Place.ORDER, Place.BACKGROUND)
+
+
+class Items:
+    """Adds, removes, moves, holds and releases items. `service` is the name in errors."""
+
+    def __init__(
+        self,
+        service: str,
+        roster: Roster,
+        factory: ModuleFactory,
+        policy: Policy,
+        reconciler: Reconciler,
+    ) -> None:
+        self._service, self._roster, self._factory = service, roster, factory
+        self._policy, self._reconciler = policy, reconciler
+        #: Keeps each change before it is carried out.
+        self.keeper: Keeper = KeepsNothing()
+        self._keys = Keys(roster, lambda: self.keeper)
+        #: Changes of the order and of the background are carried out in the order in which they are
+        #: kept; all others may be kept together.
+        self._one_by_one, self._at_once = Semaphore(), nullcontext()
+
+    def add(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
+        """Add an item at the end. Returns its uid when it does what it should.
+
+        Raises CommandError.
+        """
+        return self._keys.once(key, lambda: self._add(kind, args, key))
+
+    def set_background(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
+        """Replace the background, likewise."""
+        return self._keys.once(key, lambda: self._set_background(kind, args, key))
+
+    def remove(self, uids: list[str]) -> None:
+        """Remove items; unknown uids are ignored. Returns once their end has begun, and the right
+        ones play. Raises CommandError if that cannot be kept.
+        """
+
+        def keep() -> None:
+            if items := [each for each in self.named(uids) if self._is_item(each)]:
+                self.keeper.keep_removed(items)
+
+        def carry_out() -> list[Module]:
+            self.dismiss(named := self.named(uids))
+            return named
+
+        self._wait_for_change(keep, carry_out, self._at_once)
+
+    def move(self, uids: list[str]) -> None:
+        """Put these first, in this order; the others follow. Returns once the right ones play.
+        Raises CommandError if that cannot be kept.
+        """
+
+        def keep() -> None:
+            places = {module.uid for module in self._roster.order}
+            if known := [uid for uid in dict.fromkeys(uids) if uid in places]:
+                self.keeper.keep_order(known)
+
+        def carry_out() -> list[Module]:
+            self._roster.reorder(uids)
+            return []
+
+        self._wait_for_change(keep, carry_out, self._one_by_one)
+
+    def hold(self, uids: list[str]) -> None:
+        """Give these no process until they are released. Raises CommandError."""
+        for module in (modules := self._known("hold", uids)):
+            if module.state is not State.HELD and not self._can_be_held(module):
+                state = module.state.shown if module.state is not State.WAITING else "starting"
+                raise CommandError(
+                    f"hold: {module.uid!r} is {state}; only an item that waits for a process can"
+                    " be held. Nothing was changed"
+                )
+        waiting = [module for module in modules if module.state is not State.HELD]
+
+        def carry_out() -> None:
+            for module in waiting:
+                if self._can_be_held(module):
+                    module.hold(HELD)
+            if late := [module for module in waiting if module.state in UNDER_WAY]:
+                self.keeper.keep_held(late, None)
+                words = ", ".join(repr(module.uid) for module in late)
+                raise CommandError(f"hold: {words} has been started meanwhile")
+
+        self._kept(lambda: self.keeper.keep_held(waiting, HELD), carry_out, self._at_once)
+
+    def release(self, uids: list[str]) -> None:
+        """Let items have a process that are held; others are ignored. Raises CommandError."""
+        for module in (modules := self._known("release", uids)):
+            if module.is_missing:
+                raise CommandError(f"release: {module.uid!r}: {module.held}. Nothing was changed")
+        held = [module for module in modules if module.state is State.HELD]
+
+        def carry_out() -> None:
+            for module in held:
+                if module.state is State.HELD:
+                    module.attempts = 0
+                    module.release()
+
+        self._kept(lambda: self.keeper.keep_held(held, None), carry_out, self._at_once)
+
+    def named(self, uids: Iterable[str]) -> list[Module]:
+        """The modules with these uids, of two lives both."""
+        wanted = set(uids)
+        return [module for module in self._roster.everyone if module.uid in wanted]
+
+    def dismiss(self, modules: Iterable[Module]) -> None:
+        """Take modules off their places, and so end them."""
+        for module in modules:
+            self._roster.change(module, Place.NOWHERE)
+            if module.state in UNSTARTED:
+                module.cancel()
+
+    def _add(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
+        held = len(self._roster.in_state(State.HELD))
+        if self._policy.is_due(kind, len(self._roster.order) - held):
+            module = self._factory.new_started(kind, args, Place.ARRIVING, key, self.keeper)
+            with self._failing(module):
+                self.keeper.keep_place(module, Place.ORDER)
+            self._roster.change(module, Place.ORDER)
+            self._wait_for_new(module)
+        else:
+            module = self._factory.new_waiting(kind, args, key, self.keeper)
+            self._roster.change(module, Place.ORDER)
+        return module.uid
+
+    def _set_background(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
+        module = self._factory.new_started(kind, args, Place.RESERVED, key, self.keeper)
+
+        def keep() -> None:
+            self.keeper.keep_place(module, Place.BACKGROUND, self._roster.background)
+
+        def carry_out() -> list[Module]:
+            old = [self._roster.background] if self._roster.background else []
+            self.dismiss(old)
+            self._roster.change(module, Place.BACKGROUND)
+            return old
+
+        with self._failing(module):
+            old = self._kept(keep, carry_out, self._one_by_one)
+        self._reconciler.wait_for(old)
+        self._wait_for_new(module)
+        return module.uid
+
+    def _wait_for_change(
+        self,
+        keep: Callable[[], None],
+        carry_out: Callable[[], list[Module]],
+        lock: AbstractContextManager[Any],
+    ) -> None:
+        """Keep and carry out a change, and wait for the modules that `carry_out` returns and for
+        those whose turn it was or is.
+        """
+
+        def carry_out_and_compare() -> list[Module]:
+            before = self._reconciler.chosen()
+            changed = carry_out()
+            now = self._reconciler.chosen()
+            is_same = now is before or list(now) == list(before)
+            return changed if is_same else [*changed, *before, *now]
+
+        self._reconciler.wait_for(self._kept(keep, carry_out_and_compare, lock))
+
+    def _kept(
+        self,
+        keep: Callable[[], None],
+        carry_out: Callable[[], Result],
+        lock: AbstractContextManager[Any],
+    ) -> Result:
+        """Keep a change, then carry it out. Raises CommandError.
+
+        What was kept is carried out even if whoever wanted it gives up meanwhile.
+        """
+
+        def change() -> Result | CommandError:
+            try:
+                with lock:
+                    keep()
+                    return carry_out()
+            except CommandError as refusal:  # as a value, since what a greenlet raises is printed
+                return refusal
+
+        is_instant = isinstance(self.keeper, KeepsNothing)
+        done = change() if is_instant else gevent.spawn(change).get()
+        if isinstance(done, CommandError):
+            raise done
+        return done
+
+    @contextmanager
+    def _failing(self, module: Module) -> Iterator[None]:
+        """End a new module, whose client gets no uid, if this fails."""
+        try:
+            yield
+        except BaseException:
+            self.keeper.keep_end(module, Outcome.FAILED)
+            module.removal = "was ended, since it could not be kept"
+            self.dismiss([module])
+            raise
+
+    def _wait_for_new(self, module: Module) -> None:
+        """Wait until a new module does what it should. Raises CommandError if that failed."""
+        self._reconciler.wait_for([module])
+        if module.failed:
+            module.gone.wait()  # only then it is known how it ended
+        if module.failed:
+            self.keeper.keep_end(module, Outcome.FAILED)
+            self.dismiss(self.named({module.uid}))  # a successor that waits to be started
+            raise CommandError(explain(module))
+
+    def _can_be_held(self, module: Module) -> bool:
+        return module.state is State.WAITING and not self._reconciler.is_starting(module)
+
+    def _is_item(self, module: Module) -> bool:
+        return module.state not in ENDED and self._roster.place_of(module) in _ITEMS
+
+    def _known(self, command: str, uids: Iterable[str]) -> list[Module]:
+        """The items with these uids. Raises CommandError that names those that there are not."""
+        wanted = dict.fromkeys(uids)
+        places = {Place.ORDER, Place.BACKGROUND}
+        found = {
+            module.uid: module
+            for module in self._roster.everyone
+            if module.uid in wanted and self._roster.place_of(module) in places
+        }
+        if unknown := [uid for uid in wanted if uid not in found]:
+            words = ", ".join(repr(uid) for uid in unknown)
+            raise CommandError(f"{command}: no item with uid {words} in {self._service}")
+        return [found[uid] for uid in wanted]

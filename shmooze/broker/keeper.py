@@ -1,0 +1,142 @@
+"""The keeper: what is asked to keep a change before it is carried out, so that it is not lost.
+
+Strategy. A command first has its change kept, which may wait for a disk, and then carries it out.
+If it cannot be kept, the command fails and nothing has changed. So a crash loses nothing that a
+client was told, and what was kept is never carried out twice: an item that has ended is not among
+the items any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shmooze.broker.roster import Place
+from shmooze.modules.exit import Outcome
+from shmooze.modules.module import Module
+from shmooze.modules.origin import Origin
+
+
+@dataclass
+class KeptItem:
+    """One item of an earlier life of the service."""
+
+    uid: str
+    place: Place
+    type: str
+    args: dict[str, Any]
+    origin: Origin
+    #: Whether a process was ever started for it.
+    has_begun: bool = False
+    restarts: int = 0
+    #: See Status.
+    attempts: int = 0
+    held: str | None = None
+    #: The state that it has saved itself, as JSON; None: it has saved none.
+    saved: bytes | None = None
+
+
+@dataclass
+class Kept:
+    """All that an earlier life of the service has left."""
+
+    #: In order.
+    items: Sequence[KeptItem] = ()
+    #: What `gone` shows, oldest first.
+    gone: Sequence[dict[str, Any]] = ()
+    #: Whether that life was stopped, and did not crash.
+    was_stopped: bool = True
+
+
+class Keeper(Protocol):
+    """Keeps the items of one queue or pool. Methods that may refuse raise CommandError."""
+
+    def load(self) -> Kept:
+        """What there is from an earlier life."""
+
+    def begin(self, lost: Mapping[str, str]) -> None:
+        """The service has its port: if it does not say `close`, it has crashed.
+
+        `lost` are items of the earlier life that do not come back, by uid, and why.
+        """
+
+    def keep_new(self, module: Module, place: Place) -> None:
+        """A new item. Its process is not started before. Raises CommandError."""
+
+    def keep_place(self, module: Module, place: Place, instead_of: Module | None = None) -> None:
+        """The place of an item that has started; for a background, with the removal of the old
+        one. Raises CommandError.
+        """
+
+    def keep_order(self, uids: Sequence[str]) -> None:
+        """These come first, in this order. Raises CommandError."""
+
+    def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
+        """These are held, or with None released. Raises CommandError."""
+
+    def keep_removed(self, modules: Collection[Module]) -> None:
+        """These have ended, since a client removes them. Raises CommandError."""
+
+    def keep_attempt(self, module: Module) -> None:
+        """The process of an item is about to be started. Waits, and never refuses."""
+
+    def keep_end(self, module: Module, outcome: Outcome) -> None:
+        """An item has ended, or is about to. An item that has an outcome keeps it. Returns at
+        once and never fails.
+        """
+
+    def keep_report(self, module: Module, report: dict[str, Any]) -> None:
+        """A module is gone, see views.exit_report. Returns at once."""
+
+    def find_key(self, key: str) -> str | None:
+        """The uid of an item that has ended not long ago and was added with this key."""
+
+    def forget_key(self, key: str) -> None:
+        """The command with this key has failed. Returns at once."""
+
+    def close(self) -> None:
+        """The service was stopped. Writes what is not written yet."""
+
+
+class KeepsNothing:
+    """The keeper of a service that forgets everything when it ends."""
+
+    def load(self) -> Kept:
+        return Kept()
+
+    def begin(self, lost: Mapping[str, str]) -> None:
+        pass
+
+    def keep_new(self, module: Module, place: Place) -> None:
+        pass
+
+    def keep_place(self, module: Module, place: Place, instead_of: Module | None = None) -> None:
+        pass
+
+    def keep_order(self, uids: Sequence[str]) -> None:
+        pass
+
+    def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
+        pass
+
+    def keep_removed(self, modules: Collection[Module]) -> None:
+        pass
+
+    def keep_attempt(self, module: Module) -> None:
+        pass
+
+    def keep_end(self, module: Module, outcome: Outcome) -> None:
+        pass
+
+    def keep_report(self, module: Module, report: dict[str, Any]) -> None:
+        pass
+
+    def find_key(self, key: str) -> str | None:
+        return None
+
+    def forget_key(self, key: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,74 @@
+"""Coming back: the items of an earlier life of the service get their places again.
+
+Those that had a process are started again, a few at a time, once the service is open. What an item
+becomes depends on how that life ended, on its type, and on whether there still is such a type.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from shmooze.broker.factory import ModuleFactory
+from shmooze.broker.keeper import Kept, KeptItem
+from shmooze.broker.launchers import Launchers
+from shmooze.broker.roster import Place, Roster
+from shmooze.modules.kind import DROP, HOLD
+from shmooze.modules.module import Module
+
+log = logging.getLogger(__name__)
+
+#: Starts of an item during which the service may die before the item is held.
+MAX_ATTEMPTS = 3
+#: Why an item is lost whose command was not answered.
+UNANSWERED = "was still starting when the service ended, and its command was never answered"
+#: Why an item is lost whose type is not to be started again.
+DROPPED = "was dropped after a crash of the service, as its type says"
+#: Why an item is held whose type says so.
+HELD_AFTER_CRASH = "had a process when the service crashed; its type says that it is held then"
+
+
+def restore(
+    kept: Kept,
+    types: Mapping[Place, Mapping[str, type[Module]]],
+    roster: Roster,
+    factory: ModuleFactory,
+    launchers: Launchers,
+) -> dict[str, str]:
+    """Give the items their places in `roster`. Returns why each other one is lost, by uid.
+
+    `types` are the types on offer by place.
+    """
+    lost: dict[str, str] = {}
+    missing: dict[str, type[Module]] = {}
+    for item in kept.items:
+        if item.place not in types:
+            lost[item.uid] = UNANSWERED
+            continue
+        kind = types[item.place].get(item.type)
+        if kind is None:
+            kind = missing.setdefault(item.type, _missing(item.type))
+            item = replace(item, held=f"there is no type {item.type!r} in the settings")
+        elif item.has_begun and not kept.was_stopped and kind.after_crash == DROP:
+            lost[item.uid] = DROPPED
+            continue
+        else:
+            item = replace(item, held=_why_held(item, kind, kept.was_stopped))
+        if kept.was_stopped:
+            item = replace(item, attempts=0)
+        roster.change(factory.restored(kind, item, launchers), item.place)
+    return lost
+
+
+def _why_held(item: KeptItem, kind: type[Module], was_stopped: bool) -> str | None:
+    if item.held is not None or was_stopped:
+        return item.held
+    if item.attempts >= MAX_ATTEMPTS:
+        return f"the service died {item.attempts} times running while this item started"
+    return HELD_AFTER_CRASH if item.has_begun and kind.after_crash == HOLD else None
+
+
+def _missing(name: str) -> type[Module]:
+    """The type of items whose type is not in the settings any more."""
+    return type(name, (Module,), {"TYPE_STRING": name, "process": (), "is_missing": True})
