@@ -169,6 +169,10 @@ class FakeProcess:
         #: Commands that it has got, and those of them that it has not answered, in order.
         self.heard: list[str] = []
         self.unanswered: deque[str] = deque()
+        #: The states that it was given to restore.
+        self.restored: list[Any] = []
+        #: Why its updates were refused.
+        self.refusals: list[str] = []
         #: Commands that it has not refused.
         self.accepted: set[str] = set()
         #: Whether it connects and answers by itself.
@@ -177,7 +181,7 @@ class FakeProcess:
         self.leaves_unread = False
         self.has_hung_up = False
         self._commands = Link(self._take)
-        self._updates = Link(lambda data: None)
+        self._updates = Link(self._take_acknowledgements)
         self._channel: MemoryChannel | None = None
         self._exited = Event()
 
@@ -275,11 +279,18 @@ class FakeProcess:
         if not data:
             self.has_hung_up = True
         for line in data.splitlines():
-            cmd = json.loads(line)["cmd"]
+            command = json.loads(line)
+            cmd = command["cmd"]
+            if cmd == "restore":
+                self.restored.append(command["args"]["state"])
             self.heard.append(cmd)
             self.unanswered.append(cmd)
             if self.is_obedient and len(self.unanswered) == 1:
                 self.answer()
+
+    def _take_acknowledgements(self, data: bytes) -> None:
+        answers = [json.loads(line) for line in data.splitlines()]
+        self.refusals += [answer["error"] for answer in answers if not answer["success"]]
 
 
 class FakeLauncher:

@@ -96,6 +96,39 @@ def test_parameters_are_not_merged_across_another_entry_of_their_module(make_log
     assert logged(log) == [{"a": 1}, ["a"], {"a": 2, "b": 2}, "mv", "suspend", {"b": 3}]
 
 
+def save(state: Any) -> dict[str, Any]:
+    return {"cmd": "save", "args": {"state": state}}
+
+
+def test_only_the_last_of_the_states_that_a_module_saves_between_two_writes_is_logged(
+    make_log: Any,
+) -> None:
+    log = make_log()
+    for number in range(5):  # as a module does that shows and saves where it is
+        log.log(UID, "module-instance", update("set", {"at": number}), GOOD)
+        log.log(UID, "module-instance", save(number), GOOD)
+        log.log("other", "module-instance", save("other"), GOOD)
+    log.log(UID, "queue-module", {"cmd": "suspend"}, GOOD)
+    log.log(UID, "module-instance", save(5), GOOD)
+    rows = log.execute("SELECT * FROM own_log")
+    assert [(row["uid"], json.loads(row["input_json"])) for row in rows] == [
+        (UID, update("set", {"at": 4})),
+        (UID, save(4)),
+        ("other", save("other")),
+        (UID, {"cmd": "suspend"}),
+        (UID, save(5)),
+    ]
+    log.log(UID, "module-instance", save(6), GOOD)
+    assert len(log.execute("SELECT * FROM own_log")) == 6
+
+
+def test_commands_that_happen_to_be_called_save_are_all_logged(make_log: Any) -> None:
+    log = make_log()
+    for name in ("a", "b"):
+        log.log(UID, "client-editor", {"cmd": "save", "args": {"name": name}}, GOOD)
+    assert logged(log) == ["save", "save"]
+
+
 def test_the_timestamp_of_a_row_is_when_it_was_logged(make_log: Any, monkeypatch: Any) -> None:
     now = 1_000_000_000.0
     clock = SimpleNamespace(strftime=time.strftime, gmtime=lambda: time.gmtime(now))

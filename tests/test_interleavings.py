@@ -97,6 +97,10 @@ class Interleavings(RuleBasedStateMachine):
         self.clock = self._resources.enter_context(fake_clock())
         self.launcher = FakeLauncher(self._on_launch)
         self.are_obedient = True
+        #: The state that each module has saved last, by its label, and what each process should
+        #: therefore restore.
+        self.saved: dict[str, int] = {}
+        self.to_restore: dict[FakeProcess, list[int]] = {}
         self.calls: list[Call] = []
         #: Calls of `tell`, by the command that only they have sent.
         self.tells: dict[str, Call] = {}
@@ -116,6 +120,8 @@ class Interleavings(RuleBasedStateMachine):
 
     def _on_launch(self, process: FakeProcess) -> None:
         process.is_obedient = self.are_obedient
+        saved = self.saved.get(process.label)
+        self.to_restore[process] = [] if saved is None else [saved]
 
     def _modules(self) -> list[Module]:
         return list(self.broker.roster.everyone)
@@ -222,6 +228,22 @@ class Interleavings(RuleBasedStateMachine):
         args = {"set_parameters": {"parameters": {"x": 1}}, "fail": {"text": "broken"}}.get(cmd, {})
         data.draw(st.sampled_from(self.launcher.living)).update(cmd, **args)
         run_until_idle()
+
+    @precondition(lambda self: self.launcher.living)
+    @rule(data=st.data(), state=st.integers(0, 9), exits=st.booleans())
+    def a_child_saves(self, data: st.DataObject, state: int, exits: bool) -> None:
+        """Even if it exits right after that."""
+        process = data.draw(st.sampled_from(self.launcher.living))
+        (module,) = (each for each in self._modules() if each._process is process)
+        talks = module.state in READY
+        process.update("save", state=state)
+        if exits:
+            process.exit(1)
+        run_until_idle()
+        was_accepted = module.saved == str(state).encode()
+        assert was_accepted or not talks
+        if was_accepted:
+            self.saved[process.label] = state
 
     @precondition(lambda self: self.launcher.living)
     @rule(data=st.data(), status=st.sampled_from([0, 1, -11]))
@@ -382,6 +404,13 @@ class Interleavings(RuleBasedStateMachine):
     def every_process_belongs_to_a_module(self) -> None:
         owned = {module._process for module in self._modules()}
         assert set(self.launcher.living) <= owned
+
+    @invariant()
+    def what_was_saved_last_comes_back_right_before_init(self) -> None:
+        for process, states in self.to_restore.items():
+            begins = [*(["restore"] * len(states)), "init"]
+            assert process.heard[: len(begins)] == begins[: len(process.heard)]
+            assert process.restored == (states if process.heard else [])
 
     @invariant()
     def rm_comes_once_and_last_and_to_those_that_have_begun(self) -> None:

@@ -521,6 +521,7 @@ BAD_ATTRIBUTES = [
     ("restart_delay", [1], f"{NUMBER_OF_SECONDS} [1]"),
     ("restart_limit", 0, "must be a number above 0, not 0"),
     ("max_parameters_bytes", "4M", 'must be a number above 0, not "4M"'),
+    ("max_state_bytes", 0, "must be a number above 0, not 0"),
     ("restart", "sometimes", 'must be one of "never", "on-failure", "always", not "sometimes"'),
     ("restart", None, 'must be one of "never", "on-failure", "always", not null'),
     ("spawn", "later", 'must be one of "eager", "lazy", not "later"'),

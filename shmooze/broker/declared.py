@@ -95,6 +95,9 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     max_parameters_bytes: Annotated[
         Number, "Bytes of JSON that the parameters of a module may take."
     ] = 4 << 20
+    max_state_bytes: Annotated[
+        Number, "Bytes of JSON that the state may take that a module saves for its next life."
+    ] = 64 << 10
 
 
 Types = Annotated[dict[TypeName, ModuleType], Meta(description="an object of types")]

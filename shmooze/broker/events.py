@@ -82,7 +82,7 @@ class EventHub:
         self._next = Event()
 
     def _on_change(self, uid: str, what: Change) -> None:
-        if self._awake:
+        if self._awake and what is not Change.SAVED:  # which watchers do not see
             self._touched[uid] = None
             self._order_touched |= Change.PLACE in what
             self._publish_later()

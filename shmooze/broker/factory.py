@@ -172,6 +172,7 @@ class ModuleFactory:
             lambda module: self._roster.tell(module, Change.PARAMETERS),
             state,
         )
+        module.on_save = lambda module: self._roster.tell(module, Change.SAVED)
         self._roster.change(module)
         return module
 

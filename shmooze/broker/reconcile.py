@@ -29,7 +29,7 @@ from shmooze.runtime.patience import Patience
 log = logging.getLogger(__name__)
 
 #: Changes that need no action.
-_IRRELEVANT = Change.PARAMETERS | Change.RESTARTS
+_IRRELEVANT = Change.PARAMETERS | Change.RESTARTS | Change.SAVED
 
 
 class Reconciler:

@@ -45,6 +45,8 @@ class Change(enum.Flag):
     PARAMETERS = enum.auto()
     #: How often it was started again, and when it is next.
     RESTARTS = enum.auto()
+    #: What it has saved for its next life.
+    SAVED = enum.auto()
 
 
 #: Is told the uid of a module and what of it has changed. It must neither wait nor change the

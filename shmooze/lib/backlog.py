@@ -1,8 +1,9 @@
 """The backlog of the command log: rows that wait in memory until they are written.
 
 Rows that set parameters of one module and follow each other become one row with the merged
-parameters, unless they have different callers. The number of rows and their bytes are limited: the
-oldest are dropped and counted.
+parameters, unless they have different callers, and rows with the states that it saves become one
+with the last state. The two kinds may alternate, since neither says anything about the other. The
+number of rows and their bytes are limited: the oldest are dropped and counted.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from shmooze.runtime.time_slices import TimeSlices
 log = logging.getLogger(__name__)
 
 _encode = msgspec.json.encode
+
+#: Of updates from modules. Elsewhere `save` may be anybody's command.
+_UPDATES = "module-instance"
 
 
 class _Row(NamedTuple):
@@ -44,6 +48,8 @@ class Backlog:
         #: An added row that more can be merged into, by uid of the module: whose it is, and its
         #: parameters.
         self._open: dict[str | None, tuple[str | None, dict[str, Any]]] = {}
+        #: The args of an added row whose saved state a later one can replace, likewise.
+        self._open_saves: dict[str | None, dict[str, Any]] = {}
         self._encoded: deque[Values] = deque()
         self._being_written: deque[Values] = deque()
         #: Bytes of JSON in the last two.
@@ -65,8 +71,14 @@ class Backlog:
     ) -> None:
         """Add a row with the current time, or merge it into the last one of its module."""
         if uid is not None:
-            if not isinstance(command, dict) or command.get("cmd") != "set_parameters":
-                self._open.pop(uid, None)  # later parameters must not move ahead of this row
+            cmd = command.get("cmd") if isinstance(command, dict) else None
+            if cmd == "save" and namespace == _UPDATES:
+                if (saved := self._open_saves.get(uid)) is not None:
+                    saved.update(command["args"])
+                    return
+                self._open_saves[uid] = command["args"]
+            elif cmd != "set_parameters":
+                self._close(uid)  # later updates must not move ahead of this row
             elif (earlier := self._open.get(uid)) is not None and earlier[0] == by:
                 earlier[1].update(command["args"]["parameters"])
                 return
@@ -123,12 +135,18 @@ class Backlog:
         for rows in (self._added, self._encoded, self._being_written):
             rows.clear()
         self._open.clear()
+        self._open_saves.clear()
         self._bytes = self.dropped = 0
 
     def _pop_added(self) -> _Row:
         row = self._added.popleft()
-        self._open.pop(row.uid, None)
+        self._close(row.uid)
         return row
+
+    def _close(self, uid: str | None) -> None:
+        """Merge nothing more into the rows of a module."""
+        self._open.pop(uid, None)
+        self._open_saves.pop(uid, None)
 
     def _drop_surplus(self) -> None:
         """Drop the oldest encoded rows until the limits are kept."""

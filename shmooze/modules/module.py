@@ -22,17 +22,17 @@ import gevent
 from gevent.event import AsyncResult
 from gevent.lock import Semaphore
 
-from shmooze.access.caller import caller_has_left
 from shmooze.errors import CommandError, Failure, ModuleError
 from shmooze.lib import packet
 from shmooze.modules import reports
-from shmooze.modules.channel.command_stream import Superseded, Withdrawn
+from shmooze.modules.channel.command_stream import Superseded
 from shmooze.modules.channel.stream import StreamEnded
-from shmooze.modules.channel.updates import Update
-from shmooze.modules.exit import EndCause, ExitRecord, OwnWords, Stale
+from shmooze.modules.channel.updates import Save, Update
+from shmooze.modules.exit import EndCause, ExitRecord, Stale
 from shmooze.modules.ladder import Ladder
 from shmooze.modules.lifecycle import ENDED, READY, UNSTARTED, State, step
-from shmooze.modules.requests import Send, request
+from shmooze.modules.requests import Requests
+from shmooze.modules.saved import SavedState
 from shmooze.modules.status import Status
 from shmooze.processes.contract import Launcher, LaunchSpec
 from shmooze.runtime import clock
@@ -63,12 +63,15 @@ class Module(Status):
         self._on_change = on_change
         self._on_update = on_update
         self._log = log
+        #: Called when it has saved another state than before.
+        self.on_save: Callable[[Module], None] = lambda module: None
         #: How long it may take to end, from the moment when its removal began.
         self._removal: Patience | None = None
         #: Held while it is launched, since a launcher may take its time.
         self._launching = Semaphore()
         make_channel = type(self).make_channel
         self._channel = make_channel(self.listen_host, self._take_update, self._stream_ended)
+        self._requests = Requests(self._channel, partial(log, uid, "queue-module"))
 
     # Life.
 
@@ -84,6 +87,7 @@ class Module(Status):
     def start(self, args: dict[str, Any]) -> None:
         """Launch the child if that was not done before, and give it `init`.
 
+        If it has saved a state in an earlier life, it gets that before, with `restore`.
         Raises ModuleError as `prepare` does. Stale, for a child that has been prepared: it has died
         meanwhile, or leaves `init` unread for `standby_timeout` seconds. It is being ended then,
         and another one can be started.
@@ -94,15 +98,22 @@ class Module(Status):
             self._wake(args)
             return
         self._come_up(self._connect)
-        self._come_up(lambda: self._order("init", args))
+        self._come_up(lambda: self._begin(args))
         self._move_to(State.SUSPENDED)
+
+    def _begin(self, args: dict[str, Any]) -> None:
+        """Send the child its first commands: `restore` if it has saved a state, and `init`."""
+        self._saved.open()
+        if (saved := self._saved.as_args) is not None:
+            self._requests.order("restore", self.command_timeout, saved)
+        self._requests.order("init", self.command_timeout, args)
 
     def _wake(self, args: dict[str, Any]) -> None:
         """Give `init` to a child that has been prepared. Raises Stale, or ModuleError."""
         if self.state is State.STANDBY:
             self._move_to(State.STARTING)
         asking: AsyncResult[ModuleError | None] = AsyncResult()
-        gevent.spawn(self._ask_to_begin, args).link(asking)
+        gevent.spawn(self._try_to_begin, args).link(asking)
         answered = clock.wait(asking, self.standby_timeout)
         if not answered and self.state is State.STARTING and self._has_unread():
             words = f"did not read `init` within {self.standby_timeout:g} s"
@@ -119,10 +130,10 @@ class Module(Status):
             self.gone.wait()  # only then it is known how it ended
         raise ModuleError(self.reason)
 
-    def _ask_to_begin(self, args: dict[str, Any]) -> ModuleError | None:
-        """Send `init`. Returns why that failed, if it did."""
+    def _try_to_begin(self, args: dict[str, Any]) -> ModuleError | None:
+        """As `_begin`, but returns why it failed, if it did."""
         try:
-            self._order("init", args)
+            self._begin(args)
         except ModuleError as bad:
             return bad
         return None
@@ -157,11 +168,15 @@ class Module(Status):
         self._channel.wait_connected(Patience(self.connect_timeout))
 
     def successor(self) -> Module:
-        """A module that takes the place of this one: the same uid, args and origin, not started."""
+        """A module that takes the place of this one: its uid, args, origin and saved state.
+
+        It is not started.
+        """
         owner = (self._on_change, self._log, self._on_update)
         successor = type(self)(self.uid, self._launcher, *owner, State.BACKOFF)
         successor.args, successor.restarts = self.args, self.restarts
         successor.origin, successor.has_begun = self.origin, self.has_begun
+        successor._saved, successor.on_save = SavedState(self._saved), self.on_save
         return successor
 
     def hold(self, reason: str) -> None:
@@ -181,11 +196,11 @@ class Module(Status):
         # It counts as playing as soon as the command may have reached it, so that no other module
         # is told to play meanwhile.
         self._move_to(State.PLAYING)
-        self._order("play")
+        self._requests.order("play", self.command_timeout)
 
     def suspend(self) -> None:
         """Tell it to pause. Raises ModuleError if it does not obey."""
-        self._order("suspend")
+        self._requests.order("suspend", self.command_timeout)
         if self.state is State.PLAYING:  # the other stream may have ended it meanwhile
             self._move_to(State.SUSPENDED)
 
@@ -197,7 +212,7 @@ class Module(Status):
         if self._removal is None:
             self._removal = Patience(self.natural_death_timeout)
         try:
-            self._request("rm", None, self._removal, self._channel.request_final)
+            self._requests.request("rm", None, self._removal, self._channel.request_final)
         except (ModuleError, Failure):
             pass  # the ladder goes on without its consent
         self._end(EndCause.removed(self.removal))
@@ -222,14 +237,7 @@ class Module(Status):
         if self.state not in READY:
             raise CommandError(f"{self.TYPE_STRING} {self.uid} is {self.state.explained}")
         try:
-            send = partial(self._channel.request_in_line, is_withdrawn=caller_has_left)
-            return self._request(f"do_{cmd}", args, Patience(self.command_timeout), send)
-        except Failure as refusal:
-            raise CommandError(str(refusal)) from refusal
-        except Withdrawn:
-            raise CommandError(
-                "was not executed: the client disconnected before its turn"
-            ) from None
+            return self._requests.tell(cmd, self.command_timeout, args)
         except Superseded:
             words = self.reason or self.removal
             raise CommandError(f"{self.TYPE_STRING} {self.uid} {words}") from None
@@ -239,22 +247,12 @@ class Module(Status):
                 clock.wait(self.gone, self.natural_death_timeout)
             raise CommandError(f"{self.TYPE_STRING} {self.uid} {self.reason}") from bad
 
-    def _order(self, cmd: str, args: dict[str, Any] | None = None) -> None:
-        """Send a command that the child may not refuse."""
-        try:
-            self._request(cmd, args, Patience(self.command_timeout))
-        except Failure as refusal:
-            raise OwnWords(f"refused `{cmd}`: {refusal}") from refusal
-
-    def _request(
-        self, cmd: str, args: dict[str, Any] | None, patience: Patience, send: Send | None = None
-    ) -> Any:
-        write_log = partial(self._log, self.uid, "queue-module")
-        return request(send or self._channel.request, cmd, args, patience, write_log)
-
     # What it reports.
 
     def _take_update(self, update: Update, size: int, count: int) -> None:
+        if isinstance(update, Save):
+            self._take_state(update.args.state)
+            return
         command, cause = reports.take(update, size, count, self._parameters)
         self._log(self.uid, "module-instance", command, packet.good())
         if cause is None:
@@ -263,6 +261,14 @@ class Module(Status):
         self._end(cause)
         if self.exit is not None:
             self.exit.explain_by(cause)
+
+    def _take_state(self, state: Any) -> None:
+        """Keep a state for the next life. Raises Failure as `SavedState.keep` does."""
+        is_new = self._saved.keep(state, self.max_state_bytes)
+        command = {"cmd": "save", "args": self._saved.as_args}
+        self._log(self.uid, "module-instance", command, packet.good())
+        if is_new:
+            self.on_save(self)
 
     def _stream_ended(self, reason: str, is_breach: bool) -> None:
         self.fail(ModuleError(reason) if is_breach else StreamEnded(reason))

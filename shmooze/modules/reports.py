@@ -5,29 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from shmooze.lib import packet
-from shmooze.modules.channel.updates import Leaving, SetParameters, UnsetParameters, Update
+from shmooze.modules.channel.updates import Leaving, Report, SetParameters, UnsetParameters
 from shmooze.modules.exit import EndCause, OwnWords
 from shmooze.modules.parameters import Parameters
 
 
 def take(
-    update: Update, size: int, count: int, parameters: Parameters
+    report: Report, size: int, count: int, parameters: Parameters
 ) -> tuple[dict[str, Any], EndCause | None]:
-    """Bring the parameters up to date with an update that came in `size` bytes and `count` packets.
+    """Bring the parameters up to date with a report that came in `size` bytes and `count` packets.
 
-    Returns the update as the log has it, and why the module ends, if it says that it does. Raises
+    Returns the report as the log has it, and why the module ends, if it says that it does. Raises
     Failure if the parameters would be too many.
     """
-    if isinstance(update, SetParameters):
-        values = update.args.parameters
+    if isinstance(report, SetParameters):
+        values = report.args.parameters
         parameters.merge(values, size, count)
         return {"cmd": "set_parameters", "args": {"parameters": values}}, None
-    if isinstance(update, UnsetParameters):
-        names = update.args.parameters
+    if isinstance(report, UnsetParameters):
+        names = report.args.parameters
         parameters.remove(names)
         return {"cmd": "unset_parameters", "args": {"parameters": names}}, None
-    if isinstance(update, Leaving):
+    if isinstance(report, Leaving):
         return {"cmd": "rm"}, EndCause.left()
-    text = update.args.text
+    text = report.args.text
     words = packet.error(f"failed: {text}")["error"]
     return {"cmd": "fail", "args": {"text": text}}, EndCause.fault(OwnWords(words))

@@ -12,6 +12,7 @@ from shmooze.modules.lifecycle import State
 from shmooze.modules.origin import Origin
 from shmooze.modules.parameters import Parameters
 from shmooze.modules.restarts import Restarts
+from shmooze.modules.saved import SavedState
 from shmooze.processes.contract import Process, Usage
 from shmooze.runtime import clock
 
@@ -50,10 +51,24 @@ class Status(Kind):
         #: When it was made or started, by `clock.now`.
         self.born = clock.now()
         self._process: Process | None = None
+        self._saved = SavedState()
 
     def __repr__(self) -> str:
         where = f", {self._process.describe()}" if self._process else ""
         return f"<Module {self.TYPE_STRING} {self.uid[:8]}: {self.state.value}{where}>"
+
+    @property
+    def saved(self) -> bytes | None:
+        """The state that it has saved last, in this life or an earlier one, as JSON without spaces.
+
+        None if it has never saved one; b"null" if it has saved null. Whoever makes a module that
+        has lived before sets it, before `start`.
+        """
+        return self._saved.json
+
+    @saved.setter
+    def saved(self, json: bytes | None) -> None:
+        self._saved.json = json
 
     @property
     def reason(self) -> str:

@@ -35,4 +35,14 @@ class Failing(msgspec.Struct, tag_field="cmd", tag="fail"):
     args: FailureText
 
 
-Update = SetParameters | UnsetParameters | Leaving | Failing
+class OwnState(msgspec.Struct, gc=False):
+    state: Any
+
+
+class Save(msgspec.Struct, tag_field="cmd", tag="save", gc=False):
+    args: OwnState
+
+
+#: What a module reports of itself, as opposed to what it wants to have kept.
+Report = SetParameters | UnsetParameters | Leaving | Failing
+Update = Report | Save
