@@ -450,6 +450,25 @@ def test_updates_of_several_threads_never_interleave(
     assert heard == {thread: list(range(50)) for thread in range(8)}
 
 
+def test_state_that_a_module_saves_is_one_update(parent: Parent) -> None:
+    parent.ask("do_save", state={"at": 12.5, "title": "ü"})
+    assert parent.next_update() == {"cmd": "save", "args": {"state": {"at": 12.5, "title": "ü"}}}
+    parent.ask("do_save", state=None)
+    assert parent.next_update() == {"cmd": "save", "args": {"state": None}}
+
+
+def test_state_to_restore_is_an_argument(parent: Parent) -> None:
+    parent.ask("restore", state=[1, None])
+    assert parent.ask("do_restored")["result"] == [1, None]
+
+
+def test_module_that_could_not_restore_its_state_does_not_save_it(parent: Parent) -> None:
+    refusal = parent.ask("do_save", state=1, in_vain=True)
+    assert refusal["error"] == "a module that saves needs a function for `restore` in `commands`"
+    parent.ask("do_update")
+    assert parent.next_update()["cmd"] == "set_parameters"
+
+
 def test_refused_update_is_reported_on_standard_error(parent: Parent) -> None:
     parent.updates.sendall(b'{"success":false,"error":"bad update: too big"}\n{"success":true}\n')
 

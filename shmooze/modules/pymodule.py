@@ -175,6 +175,17 @@ class JSONParentPoller:
         """Remove the named parameters."""
         self._update("unset_parameters", {"parameters": list(params)})
 
+    def save(self, state: Any) -> None:
+        """Save where this module is, as any JSON value. It replaces what was saved before.
+
+        If the module is started again, the new process gets it as the argument `state` of the
+        command `restore`, right before `init`. Raises ValueError if `commands` has no `restore`,
+        since the next start would fail.
+        """
+        if "restore" not in self.commands:
+            raise ValueError("a module that saves needs a function for `restore` in `commands`")
+        self._update("save", {"state": state})
+
     def rm(self) -> None:
         """Announce that this module is leaving. It then has some time to clean up and exit."""
         self.connection.send_update({"cmd": "rm"})

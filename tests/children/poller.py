@@ -39,6 +39,11 @@ def fail(words, kind="RuntimeError"):
 
 
 class Poller(JSONParentPoller):
+    restored = None
+
+    def cmd_restore(self, state):
+        self.restored = state
+
     def cmd_init(self, fail_with=None, **args):
         if fail_with:
             fail(**fail_with)
@@ -83,6 +88,14 @@ class Poller(JSONParentPoller):
         except ValueError as bad:
             return str(bad)
 
+    def do_save(self, state, in_vain=False):
+        if in_vain:
+            self.commands = {"do_update": Poller.do_update}
+        self.save(state)
+
+    def do_restored(self):
+        return self.restored
+
     def do_updates(self, threads, count, size):
         """From each of several threads, many updates."""
 
@@ -101,6 +114,7 @@ class Poller(JSONParentPoller):
         threading.Timer(0.2, self.close).start()
 
     commands = {
+        "restore": cmd_restore,
         "init": cmd_init,
         "play": nothing,
         "suspend": nothing,
@@ -111,6 +125,8 @@ class Poller(JSONParentPoller):
         "do_parse": do_parse,
         "do_result": do_result,
         "do_nan": do_nan,
+        "do_save": do_save,
+        "do_restored": do_restored,
         "do_updates": do_updates,
         "do_update": do_update,
         "do_close": do_close,
