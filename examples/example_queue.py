@@ -19,11 +19,13 @@ HERE = Path(__file__).parent / "modules"
 class Countdown(Module):
     TYPE_STRING = "countdown"
     process = [sys.executable, str(HERE / "countdown.py")]
+    restart = "on-failure"  # it goes on where it was
 
 
 class Ticker(Module):
     TYPE_STRING = "ticker"
     process = ["bash", str(HERE / "ticker.sh")]
+    restart = "on-failure"
 
 
 class Clock(Module):

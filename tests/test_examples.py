@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +14,12 @@ from support import Refusal, Site, wait_until
 def parameters(site: Site, service: str, uid: str) -> dict:
     roster = site.ask(service, service, parameters=True)
     return next(module["parameters"] for module in roster if module["uid"] == uid)
+
+
+def crash(site: Site, pid: int) -> None:
+    """Kill the process of the only module, and wait until it is to be started again."""
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: site.ask("queue", "queue")[0].get("restarts"), "it is to be restarted")
 
 
 def test_countdown_counts_pauses_takes_more_time_and_leaves(site: Site) -> None:
@@ -25,6 +33,27 @@ def test_countdown_counts_pauses_takes_more_time_and_leaves(site: Site) -> None:
     assert site.ask("queue", "tell_module", uid=first, cmd="add", args={"seconds": 5}) == left + 5
     wait_until(lambda: len(site.ask("queue", "queue")) == 1, "the second one has left")
     assert site.ask("queue", "queue")[0] == {"uid": first, "type": "countdown", "state": "playing"}
+
+
+def test_countdown_that_crashes_goes_on_where_it_was(site: Site) -> None:
+    before = set(site.survivors())
+    uid = site.ask("queue", "add", type="countdown", args={"seconds": 1000})["uid"]
+    site.ask("queue", "tell_module", uid=uid, cmd="add", args={"seconds": -900})
+    (pid,) = set(site.survivors()) - before
+    crash(site, pid)
+    shown = wait_until(lambda: parameters(site, "queue", uid), "it counts again")
+    assert shown["total"] == 100
+    assert shown["left"] <= 100
+
+
+def test_ticker_that_crashes_goes_on_where_it_was(site: Site) -> None:
+    before = set(site.survivors())
+    uid = site.ask("queue", "add", type="ticker")["uid"]
+    (pid,) = set(site.survivors()) - before
+    first = wait_until(lambda: parameters(site, "queue", uid).get("ticks"), "it ticks")
+    crash(site, pid)
+    second = wait_until(lambda: parameters(site, "queue", uid).get("ticks"), "it ticks again")
+    assert second > first
 
 
 def test_clock_plays_as_the_background(site: Site) -> None:

@@ -1,5 +1,7 @@
 """A module that counts down. It pauses while it is suspended, and leaves at zero.
 
+It saves where it is, so if it crashes and is started again, it goes on from there.
+
 Most modules have this structure: one thread does the work, the main thread answers commands. A
 queue starts this file. `init` passes the arguments of `add`, and nothing happens before `play`.
 """
@@ -10,10 +12,16 @@ from shmooze.modules import JSONParentPoller
 
 
 class Countdown(JSONParentPoller):
+    saved = None
+
+    def cmd_restore(self, state):
+        """Comes before `init`, and only if an earlier process of this module has saved a state."""
+        self.saved = state
+
     def cmd_init(self, seconds=10):
         if not isinstance(seconds, (int, float)) or not 0 < seconds < 1e9:
             raise ValueError(f"seconds must be a number above 0, not {seconds!r}")
-        self.total = self.left = seconds
+        self.left, self.total = self.saved or (seconds, seconds)
         self.playing = threading.Event()
         threading.Thread(target=self.count, daemon=True).start()
         self.report()
@@ -35,6 +43,7 @@ class Countdown(JSONParentPoller):
         return self.left
 
     def count(self):
+        self.playing.wait()
         tick = threading.Event()  # time.sleep would work as well
         while self.left > 0:
             self.playing.wait()
@@ -48,8 +57,10 @@ class Countdown(JSONParentPoller):
     def report(self):
         progress = 1 - self.left / self.total if self.total else 1
         self.set_parameters({"left": self.left, "total": self.total, "progress": progress})
+        self.save([self.left, self.total])
 
     commands = {
+        "restore": cmd_restore,
         "init": cmd_init,
         "play": cmd_play,
         "suspend": cmd_suspend,

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # A module in bash that counts ticks while it plays. No library, just two TCP streams.
+# It saves its count, so if it crashes and is started again, it goes on from there.
 #
 # The queue adds three arguments: host, command port, update port. Commands arrive on the first
 # stream, one JSON object per line, and each is answered with one line. Updates go to the second.
@@ -12,6 +13,7 @@ playing=no
 report() {
     ticks=$((ticks + 1))
     echo "{\"cmd\":\"set_parameters\",\"args\":{\"parameters\":{\"ticks\":$ticks}}}" >&4
+    echo "{\"cmd\":\"save\",\"args\":{\"state\":$ticks}}" >&4
 }
 
 while true; do
@@ -25,6 +27,7 @@ while true; do
     fi
     [ $status -eq 0 ] || exit 0
     case $line in
+        '{"cmd":"restore",'*) ticks=${line//[!0-9]/} ;; # {"cmd":"restore","args":{"state":3}}
         *'"cmd":"init"'* | *'"cmd":"rm"'*) ;;
         *'"cmd":"play"'*) playing=yes ;;
         *'"cmd":"suspend"'*) playing=no ;;
