@@ -34,8 +34,6 @@ class Status(Kind):
         self.has_begun = False
         #: Starts of its process during which the service died, and the one under way.
         self.attempts = 0
-        #: The state that it has saved last, as JSON; None: it has saved none.
-        self.saved: bytes | None = None
         #: Why it is held; None: it is not.
         self.held: str | None = None
         self.restarts = Restarts(
