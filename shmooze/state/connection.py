@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import quote
 
+from shmooze.settings import default_state_path
 from shmooze.state import tables
 from shmooze.state.lock import UseLock
 from shmooze.state.problems import REPLACED, FileProblem
@@ -56,8 +57,22 @@ def roll_back(connection: sqlite3.Connection) -> None:
             connection.execute("ROLLBACK")
 
 
-def create(path: str, lock: UseLock) -> None:
-    """Make sure that there is a file, which may be empty. Only while `lock` is opening it.
+def make_folder(path: str) -> None:
+    """Make the folder of a file, if that is where state files are unless the settings say so.
+
+    Raises FileProblem if it is missing and any other, or OSError.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    at_home = {key: value for key, value in os.environ.items() if key != "XDG_STATE_HOME"}
+    default_places = (default_state_path(), default_state_path(at_home))
+    if folder in [os.path.dirname(place) for place in default_places if place is not None]:
+        os.makedirs(folder, 0o700, exist_ok=True)
+    elif not os.path.isdir(folder):
+        raise FileProblem(f"its folder {folder} does not exist: create it")
+
+
+def create(path: str, is_used_by_others: Callable[[], bool]) -> None:
+    """Make sure that there is a file, which may be empty. Only under a UseLock.
 
     Raises OSError or FileProblem.
     """
@@ -74,7 +89,7 @@ def create(path: str, lock: UseLock) -> None:
             os.close(fd)
         _sync_folder(os.path.dirname(real))
     leftover = [real + ending for ending in ("-wal", "-shm") if os.path.exists(real + ending)]
-    if leftover and lock.is_used_by_others():
+    if leftover and is_used_by_others():
         raise FileProblem("was removed or emptied while a service uses it: stop all services first")
     for each in leftover:  # a new database with the index of an old WAL is corrupt
         os.unlink(each)

@@ -22,8 +22,7 @@ from gevent.event import AsyncResult
 from shmooze.errors import SettingsError, StateError
 from shmooze.runtime.native_thread import NativeThread
 from shmooze.runtime.printable import printable
-from shmooze.settings import default_state_path
-from shmooze.state.connection import check_and_prepare, connect, create
+from shmooze.state.connection import check_and_prepare, connect, create, make_folder
 from shmooze.state.lock import UseLock
 from shmooze.state.problems import NO_ANSWER, advice, problem_of
 from shmooze.state.writer import Job, Write, Writer
@@ -69,8 +68,7 @@ class StateFile:
         """Open the file for the service `name`, and make its tables if they are missing.
 
         Raises SettingsError, one line that says what to do, if the file cannot be used or another
-        process runs this service on it. Start no other process of this one before: the lock is
-        released when a child closes it.
+        process runs this service on it.
         """
         opening = self._writer.call(lambda: self._open(name))
         opening.wait(self.open_timeout)
@@ -179,13 +177,9 @@ class StateFile:
     # In the threads.
 
     def _open(self, name: str | None) -> None:
-        folder = os.path.dirname(os.path.abspath(self.path))
-        if folder in _default_folders():
-            os.makedirs(folder, 0o700, exist_ok=True)
-        if not os.path.isdir(folder):
-            raise SettingsError(f"its folder {folder} does not exist: create it")
+        make_folder(self.path)
         with self._lock.opening(name):
-            create(self.path, self._lock)
+            create(self.path, self._lock.is_used_by_others)
             connection = connect(self.path, self.lock_timeout)
             try:
                 check_and_prepare(connection, [name] if name is not None else [], self._lock)
@@ -215,10 +209,3 @@ class StateFile:
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.close()
-
-
-def _default_folders() -> list[str]:
-    """The folders of state files that need not exist: below XDG_STATE_HOME, and at home."""
-    home = {key: value for key, value in os.environ.items() if key != "XDG_STATE_HOME"}
-    paths = (default_state_path(), default_state_path(home))
-    return [os.path.dirname(path) for path in paths if path is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from errno import EACCES, EROFS
 
 DISK_FULL = "the disk is full"
 LOCKED = "another program has locked the file"
@@ -45,7 +46,7 @@ def advice(path: str, problem: str) -> str:
     """A problem with the start of a service, and what to do about it."""
     if "damaged" in problem:
         return f"{problem}: run `python -m shmooze.state check {path}`"
-    if "cannot be opened" in problem:
+    if "cannot be opened" in problem or problem in (os.strerror(EACCES), os.strerror(EROFS)):
         return _why_not_opened(path) or problem
     if "locked" in problem:
         return f"{problem}: end that program, and start again"

@@ -79,25 +79,33 @@ def services(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in rows]
 
 
-def prepare(connection: sqlite3.Connection, names: Iterable[str]) -> None:
-    """Make what is missing, in the caller's transaction: the tables of `names`, above all.
+def columns(connection: sqlite3.Connection, name: str, kind: str) -> list[str]:
+    """The columns of a table; empty if it is missing."""
+    rows = connection.execute(f"PRAGMA table_info({table(name, kind)})")
+    return [column for _, column, *_ in rows]
 
-    Raises SettingsError for a name that cannot have tables.
+
+def prepare(connection: sqlite3.Connection, names: Iterable[str], to: int | None = None) -> None:
+    """Bring a file up to date, or to a version, and make the tables of `names`.
+
+    For the caller's transaction, which changes nothing if nothing is missing. Raises SettingsError
+    for a name that cannot have tables.
     """
-    version = version_of(connection)
+    version, to = version_of(connection), len(MIGRATIONS) if to is None else to
     if version is None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"CREATE TABLE {SERVICES} (name TEXT PRIMARY KEY)")
     known = services(connection)
-    for migrate in MIGRATIONS[version or 0 :]:
+    for migrate in MIGRATIONS[version or 0 : to]:
         for name in known:
             migrate(connection, name)
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    if version != to:
+        connection.execute(f"PRAGMA user_version = {to}")
     for name in names:
         if name not in known:
             _refuse_bad_name(name, known)
             connection.execute(f"INSERT INTO {SERVICES} VALUES (?)", (name,))
-            for migrate in MIGRATIONS:
+            for migrate in MIGRATIONS[:to]:
                 migrate(connection, name)
             known.append(name)
 

@@ -40,7 +40,16 @@ _abandoned: list[sqlite3.Connection] = []
 class Job:
     """Writes that are committed together, or not at all."""
 
-    __slots__ = ("changed", "error", "is_undo", "result", "undo", "withdrawn", "writes")
+    __slots__ = (
+        "changed",
+        "committed",
+        "error",
+        "is_undo",
+        "result",
+        "undo",
+        "withdrawn",
+        "writes",
+    )
 
     def __init__(
         self, writes: Sequence[Write], undo: Iterable[Write] = (), is_undo: bool = False
@@ -52,6 +61,7 @@ class Job:
         self.result = AsyncResult()
         self.changed = 0
         self.error: Exception | None = None
+        self.committed = False
         self.withdrawn = False
 
 
@@ -104,14 +114,11 @@ class Writer:
         if len(self._waiting) >= self.max_waiting:
             raise StateError("the state cannot be kept: too many changes wait for the disk")
         self._waiting.append(job)
-        if not self._is_called:
-            self._is_called = True
-            try:
-                self._thread.call(self._write_waiting, self._written)
-            except RuntimeError as bad:
-                self._is_called = False
-                self._waiting.pop()
-                raise StateError(f"the state cannot be kept: {bad}") from bad
+        try:
+            self._call()
+        except RuntimeError as bad:  # no thread can be started
+            self._waiting.pop()
+            raise StateError(f"the state cannot be kept: {bad}") from bad
 
     def withdraw(self, job: Job) -> None:
         """Nobody waits for a job any more: it is not written, or undone if it is too late."""
@@ -122,6 +129,12 @@ class Writer:
         """Let the thread end after what waits."""
         self._thread.end()
 
+    def _call(self) -> None:
+        """Let the thread write what waits, unless it is about to."""
+        if not self._is_called:
+            self._thread.call(self._write_waiting, self._written)
+            self._is_called = True
+
     def _written(self, outcome: tuple[list[Job], str | None], error: BaseException | None) -> None:
         """Tell those who wait what has become of their jobs."""
         if error is not None:
@@ -130,17 +143,19 @@ class Writer:
         for job in jobs:
             if job.error is None:
                 job.result.set(job.changed)
-                if job.withdrawn and job.undo:
-                    self._owed.append(Job(job.undo, is_undo=True))
             else:
                 job.result.set_exception(job.error)
                 if job.is_undo and problem is not None:
                     self._owed.append(Job(job.writes, is_undo=True))
+            if job.undo and job.committed and (job.withdrawn or job.error is not None):
+                self._owed.append(Job(job.undo, is_undo=True))
+        if not jobs:
+            return
         self._report(problem)
-        if problem is None:
-            owed, self._owed = self._owed, []
-            for job in owed:
-                self.submit(job)
+        if self._owed and problem is None:
+            self._waiting.extend(self._owed)
+            self._owed.clear()
+            self._call()
 
     # For the thread.
 
@@ -166,6 +181,8 @@ class Writer:
         # Before the jobs are taken, since one that comes from now on may be missed here.
         self._is_called = False
         jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        if not jobs:
+            return [], None
         problem = None
         self._began = time.monotonic()
         try:
@@ -196,6 +213,8 @@ class Writer:
             connection.execute("ROLLBACK")
         connection.execute("COMMIT")
         self.transactions += 1
+        for job in wanted:
+            job.committed = job.error is None
         self._identity.check()
 
     def _execute(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
