@@ -202,8 +202,9 @@ def test_a_child_loads_no_gevent_bottle_or_msgspec(statement: str) -> None:
 
 
 #: What a program does not load unless it uses it: other launchers, command lines, mistakes in
-#: settings, clients of TLS, restarted workers.
+#: settings, clients of TLS, restarted workers, a state file.
 UNUSED = {"importlib.metadata", "argparse", "difflib", "csv", "zipfile", "shmooze.runtime.workers"}
+UNUSED |= {"shmooze.state.file", "shmooze.runtime.native_thread"}
 
 
 @pytest.mark.parametrize(

@@ -448,6 +448,27 @@ def test_packaged_defaults_are_what_is_declared() -> None:
     assert loaded == set(json.loads((ROOT / "shmooze/default_settings.json").read_text()))
 
 
+def test_the_state_file_is_in_the_folder_for_state_if_no_settings_file_is_named() -> None:
+    home = {"HOME": "/home/ada"}
+    for environ, path in [
+        (home, "/home/ada/.local/state/shmooze/state.db"),
+        ({**home, "XDG_STATE_HOME": "/var/$x"}, "/var/$x/shmooze/state.db"),
+        ({**home, "XDG_STATE_HOME": "relative"}, "/home/ada/.local/state/shmooze/state.db"),
+        ({"HOME": ""}, None),
+    ]:
+        assert Settings.load(environ).get("state_path") == path
+
+
+def test_a_settings_file_without_the_key_has_no_state_file(load: Any) -> None:
+    assert load({}).get("state_path") is None
+    assert load({"state_path": "~/s.db"}, HOME="/home/ada").get("state_path") == "/home/ada/s.db"
+
+
+def test_the_state_file_is_not_the_log(load: Any) -> None:
+    with pytest.raises(SettingsError, match="`state_path` is the file of `log_database_path` too"):
+        declared.check(load({"state_path": "/x/../same.db", "log_database_path": "/same.db"}))
+
+
 def test_classes_have_the_defaults_that_are_declared() -> None:
     for name, key in schema.keys_of(of_types.ModuleType).items():
         assert key.required or getattr(Module, name) == key.default, name

@@ -19,6 +19,7 @@ from typing import Any
 
 import gevent
 import pytest
+from fakes import FakeClock
 from support import AS_ORDINARY_USER, PATIENCE, ROOT
 
 from shmooze.errors import SettingsError, StateError
@@ -26,7 +27,7 @@ from shmooze.state import __main__ as tool
 from shmooze.state import pruning, tables
 from shmooze.state.file import StateFile
 from shmooze.state.lock import UseLock
-from shmooze.state.pruning import Limits, prune
+from shmooze.state.pruning import Limits, prune, prune_forever
 from shmooze.state.tables import table
 
 ITEMS, HISTORY = table("queue", "items"), table("queue", "history")
@@ -852,6 +853,21 @@ def test_pruning_removes_what_is_too_much(with_history: StateFile) -> None:
 def test_an_item_with_a_key_stays_until_the_key_is_forgotten(with_history: StateFile) -> None:
     prune(with_history, "queue", Limits(history_days=1, history_rows=1, key_days=7))
     assert numbers(with_history) == [18, 20]
+
+
+def test_pruning_in_the_background_goes_on_after_a_refusal(
+    with_history: StateFile, clock: FakeClock
+) -> None:
+    hanging = Hanging(with_history, "nothing")
+    hanging.is_full = True
+    pruner = gevent.spawn(prune_forever, with_history, "queue", Limits(history_rows=1, key_days=1))
+    until(lambda: with_history._outage)
+    assert len(numbers(with_history)) == 20
+    hanging.is_full = False
+    until(lambda: clock._timers)
+    clock.advance(pruning.INTERVAL)
+    until(lambda: numbers(with_history) == [2, 18, 20])  # by this clock, no key is old
+    pruner.kill()
 
 
 def test_the_tool_prunes_and_gives_space_back(

@@ -6,6 +6,7 @@ keep a queue from starting. What no type can say, such as whether a text is an o
 where it is used.
 """
 
+import os
 from collections.abc import Collection, Iterable
 from typing import Annotated, Any, Literal
 
@@ -176,6 +177,13 @@ def check(source: Settings) -> Settings:
                 f"ports.{service}", f"is {port}, which `ports.{owners[port]}` has too"
             )
         owners[port] = service
+    state, logged = source.get("state_path"), source.get("log_database_path")
+    if (
+        state is not None
+        and logged is not None
+        and os.path.realpath(state) == os.path.realpath(logged)
+    ):
+        raise source.error("state_path", "is the file of `log_database_path` too: name another")
     return source
 
 

@@ -132,8 +132,12 @@ class Writer:
     def _call(self) -> None:
         """Let the thread write what waits, unless it is about to."""
         if not self._is_called:
-            self._thread.call(self._write_waiting, self._written)
-            self._is_called = True
+            self._is_called = True  # before the call, since the thread resets it
+            try:
+                self._thread.call(self._write_waiting, self._written)
+            except RuntimeError:
+                self._is_called = False
+                raise
 
     def _written(self, outcome: tuple[list[Job], str | None], error: BaseException | None) -> None:
         """Tell those who wait what has become of their jobs."""
