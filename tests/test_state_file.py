@@ -456,7 +456,7 @@ def test_the_files_are_private_whatever_the_umask(open_file: Any, path: Path) ->
         assert [each.name for each in files] == [
             f"state.db{ending}" for ending in ("", "-lock", "-shm", "-wal")
         ]
-        assert {stat.S_IMODE(each.stat().st_mode) for each in files} <= {0o600, 0o600 & ~umask}
+        assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o600}
         file.close()
         path.unlink()
 

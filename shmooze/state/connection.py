@@ -147,10 +147,6 @@ class Identity:
         elif self._seen("-wal") != self._wal:
             raise FileProblem(REPLACED)
 
-    def may_be_closed(self) -> bool:
-        """Whether closing the connection removes no `-wal` file but its own."""
-        return self._seen("-wal") in (None, self._wal)
-
     def forget_wal(self) -> None:
         """The connection was closed, which may have removed the `-wal` file."""
         self._wal = None

@@ -14,7 +14,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from gevent import monkey
@@ -121,6 +121,8 @@ class UseLock:
     def _opened(self) -> tuple[int, set[str]]:
         if self._file not in _open:
             fd = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
+            with suppress(PermissionError):  # of another user, who shares it
+                os.fchmod(fd, 0o600)  # whatever the umask
             _open[self._file] = fd, set()
         return _open[self._file]
 

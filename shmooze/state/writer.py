@@ -33,8 +33,6 @@ from shmooze.state.problems import DISK_FULL, LOCKED, REPLACED, problem_of
 Write = tuple[str, Any]
 
 _new_lock: Any = monkey.get_original("_thread", "allocate_lock")
-#: Connections that are never closed: SQLite would remove a `-wal` file that is not theirs.
-_abandoned: list[sqlite3.Connection] = []
 
 
 class Job:
@@ -172,13 +170,9 @@ class Writer:
     def close(self) -> None:
         """Close the file. It is opened again by the next job."""
         connection, self._connection = self._connection, None
-        if connection is None or self._identity is None:
-            return
-        if self._identity.may_be_closed():
+        if connection is not None and self._identity is not None:
             connection.close()
             self._identity.forget_wal()
-        else:
-            _abandoned.append(connection)
 
     def _write_waiting(self) -> tuple[list[Job], str | None]:
         """Write all jobs that wait. Returns them, and what is wrong with the file, if anything."""
