@@ -68,7 +68,8 @@ class StateFile:
         """Open the file for the service `name`, and make its tables if they are missing.
 
         Raises SettingsError, one line that says what to do, if the file cannot be used or another
-        process runs this service on it.
+        process runs this service on it. A fork of this process has neither the lock nor the
+        threads, so open it in the process that uses it.
         """
         opening = self._writer.call(lambda: self._open(name))
         opening.wait(self.open_timeout)
