@@ -32,7 +32,8 @@ def test_countdown_counts_pauses_takes_more_time_and_leaves(site: Site) -> None:
     left = parameters(site, "queue", first)["left"]
     assert site.ask("queue", "tell_module", uid=first, cmd="add", args={"seconds": 5}) == left + 5
     wait_until(lambda: len(site.ask("queue", "queue")) == 1, "the second one has left")
-    assert site.ask("queue", "queue")[0] == {"uid": first, "type": "countdown", "state": "playing"}
+    (shown,) = site.ask("queue", "queue")
+    assert (shown["uid"], shown["type"], shown["state"]) == (first, "countdown", "playing")
 
 
 def test_countdown_that_crashes_goes_on_where_it_was(site: Site) -> None:
