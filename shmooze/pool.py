@@ -26,6 +26,11 @@ class Pool(Broker):
     def make_policy(self) -> Policy:
         return AllPlay()
 
+    def attach_state(self) -> None:
+        from shmooze.state.attach import attach  # loaded only where there is a state file
+
+        attach(self)
+
     commands = {
         "add": Broker.add,
         "rm": Broker.rm,

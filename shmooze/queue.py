@@ -45,6 +45,11 @@ class Queue(Broker):
     def make_policy(self) -> Policy:
         return FirstPlays(self.kinds())
 
+    def attach_state(self) -> None:
+        from shmooze.state.attach import attach  # loaded only where there is a state file
+
+        attach(self)
+
     def kinds(self) -> Iterable[type[Module]]:
         return dict.fromkeys([*super().kinds(), *self.backgrounds_available_dict.values()])
 

@@ -29,7 +29,7 @@ from shmooze.broker.roster import Place, Roster
 from shmooze.broker.supervision import STOPPED, Supervision
 from shmooze.broker.usage import UsageSampler
 from shmooze.broker.views import Wanted, select, show
-from shmooze.errors import CommandError
+from shmooze.errors import CommandError, SettingsError
 from shmooze.lib.database import Database
 from shmooze.lib.service import JSONCommandProcessor, Service
 from shmooze.modules.lifecycle import WITHOUT_PROCESS
@@ -96,6 +96,10 @@ class Broker(JSONCommandProcessor, Service):
     def kinds(self) -> Iterable[type[Module]]:
         """All types on offer."""
         return self.modules_available_dict.values()
+
+    def attach_state(self) -> None:
+        """Let the items be kept in the state file. Raises SettingsError."""
+        raise SettingsError(f"{self.name} cannot keep its state: remove `state_path`")
 
     def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
         """The types on offer for each place of an item."""
@@ -175,6 +179,8 @@ class Broker(JSONCommandProcessor, Service):
             self.logger = Database(self._logfilename, log_table=f"{self.name}_log")
             self.logger.open()  # programs that read it may start with us
         launchers = self._launchers or Launchers(self.kinds())
+        if source.get("state_path"):
+            self.attach_state()
         launchers.prepare()  # ahead of listening: clients would find us half started
         self._reconciler.max_starting = max_starting(source, str(self.name))
         self.restore(launchers)
@@ -185,6 +191,8 @@ class Broker(JSONCommandProcessor, Service):
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
         self.open(launchers, admission)
         unknown = unknown_keys(source, str(self.name))
+        if not source.get("state_path"):
+            log.info("%s: no `state_path` in the settings: it forgets all when it ends", self.name)
         for warning in [*unknown, *launchers.warnings()]:
             log.warning("%s: %s", self.name, warning)
         if impatient := impatient_gateway(self.kinds()):

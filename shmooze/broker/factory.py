@@ -117,8 +117,9 @@ class ModuleFactory:
         """Have a new item kept, or forget it."""
         try:
             keeper.keep_new(module, place)
-        except BaseException:
-            keeper.keep_end(module, Outcome.FAILED)  # where whoever wanted it has given it up
+        except BaseException as bad:
+            if not isinstance(bad, CommandError):  # given up: it may be kept all the same
+                keeper.keep_end(module, Outcome.FAILED)
             if module.state is State.STANDBY:
                 self._roster.change(module, Place.NOWHERE)
             elif module.state not in ENDED:

@@ -7,6 +7,7 @@ successor waits in the state `backoff` until the module has gone and the delay i
 from __future__ import annotations
 
 import logging
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,7 +20,7 @@ from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.views import exit_report
 from shmooze.errors import ModuleError
 from shmooze.modules.exit import Outcome
-from shmooze.modules.lifecycle import State
+from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 from shmooze.modules.restarts import NEVER, ON_FAILURE
 from shmooze.runtime import clock
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: Why modules are removed that end with the service, and whose items come back with it.
 STOPPED = "was stopped with the service"
+#: Signals by which a machine ends processes, and people.
+FROM_OUTSIDE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL}
 
 
 class Supervision:
@@ -37,6 +40,10 @@ class Supervision:
     `keeper` returns who keeps what becomes of them. `on_gone` is called with the report of each
     module that has gone.
     """
+
+    #: Seconds within which the service is stopped if a signal from outside has ended its modules
+    #: with it. Then they come back.
+    moment = 1.0
 
     def __init__(
         self,
@@ -51,6 +58,8 @@ class Supervision:
         #: The reports of the last ones that have gone.
         self.ended: deque[dict[str, Any]] = deque(maxlen=remembered)
         self._restarts_modules = True
+        #: Modules without a place whose process has exited, nobody knows yet how.
+        self._exited: set[Module] = set()
 
     def stop_restarting(self) -> None:
         """Start nothing again from now on: the service ends."""
@@ -65,20 +74,50 @@ class Supervision:
         self._roster.change(module)
         if module.state is State.ENDING:
             if not self._is_succeeded(module):
-                self._end(module)
+                self._leave(module)
         elif module.state is State.GONE:
             log.log(_severity(module), "%s: %r %s", self._service, module, module.reason)
             self.ended.append(report := exit_report(module))
             self._on_gone(report)
-            if module.removal != STOPPED:
-                self._keeper().keep_report(module, report)
+            self._keep_gone(module, report)
+        elif module.state in READY:
+            module.attempts = 0
 
-    def _end(self, module: Module) -> None:
-        """An item ends, unless it was taken off its place: then that is kept already."""
+    def _leave(self, module: Module) -> None:
+        """A module loses its place, and its item ends, unless it comes back with the service. If
+        its process has exited, nobody knows yet how: it is kept when the module is gone.
+        """
         if self._has_place(module) and self._restarts_modules:
             assert module.exit is not None
-            self._keeper().keep_end(module, module.exit.outcome)
+            if module.exit.cause.by_exit:
+                self._exited.add(module)
+            else:
+                self._keeper().keep_end(module, module.exit.outcome)
         self._roster.change(module, Place.NOWHERE)
+
+    def _keep_gone(self, module: Module, report: dict[str, Any]) -> None:
+        assert module.exit is not None
+        if module not in self._exited:
+            if not module.reason.startswith(STOPPED):
+                self._keeper().keep_report(module, report)
+            return
+        self._exited.remove(module)
+        # What ends a machine, or a container, ends the service too, but maybe a moment later.
+        is_killed = module.exit.ladder is None and (module.exit.status or 0) < 0
+        if is_killed and -(module.exit.status or 0) in FROM_OUTSIDE:
+            gevent.spawn(self._keep_killed, module, report)
+        elif self._restarts_modules or not module.failed:
+            self._keep_end(module, report)
+
+    def _keep_killed(self, module: Module, report: dict[str, Any]) -> None:
+        clock.sleep(self.moment)
+        if self._restarts_modules:
+            self._keep_end(module, report)
+
+    def _keep_end(self, module: Module, report: dict[str, Any]) -> None:
+        assert module.exit is not None
+        self._keeper().keep_end(module, module.exit.outcome)
+        self._keeper().keep_report(module, report)
 
     def _has_place(self, module: Module) -> bool:
         return self._roster.place_of(module) in (Place.ORDER, Place.BACKGROUND)

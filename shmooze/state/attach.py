@@ -1,0 +1,24 @@
+"""Attaching a state file to a queue or pool."""
+
+from __future__ import annotations
+
+from shmooze.broker.broker import Broker
+from shmooze.runtime import declared, schema
+from shmooze.state.file import StateFile
+from shmooze.state.store import Store
+
+_DAY = 24 * 60 * 60
+
+
+def attach(broker: Broker) -> None:
+    """Let a broker keep its items in the file that the settings name.
+
+    Raises SettingsError for a file that cannot be used.
+    """
+    source = declared.current()
+    chosen = schema.read(declared.State, source.values, source.error)
+    assert chosen.state_path is not None
+    name = str(broker.name)
+    file = StateFile(chosen.state_path, chosen.state_sync)
+    file.open(name)
+    broker.items.keeper = Store(file, name, broker.roster, chosen.key_days * _DAY)

@@ -1,0 +1,197 @@
+"""The tables of one service's items: statements that change them, and what is read at the start.
+
+An item is in one of two tables: among the items until it ends, in the history from then on. One
+transaction moves it from the first to the second. So whatever happens to it, it ends once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from shmooze.broker.keeper import Kept, KeptItem
+from shmooze.broker.roster import Place
+from shmooze.modules.exit import Outcome
+from shmooze.modules.module import Module
+from shmooze.modules.origin import Origin
+from shmooze.state.file import Write
+from shmooze.state.tables import table
+
+#: What of an item changes while it lives, and is written soon after.
+Facts = tuple[bool, int, int, str | None, bytes | None]
+
+
+def facts_of(module: Module) -> Facts:
+    """What of a module is written soon after it has changed."""
+    held = None if module.is_missing else module.held
+    return module.has_begun, module.restarts.count, module.attempts, held, module.saved
+
+
+class ItemTable:
+    """The items and the history of the service `name`."""
+
+    #: Reports that are kept for `gone`.
+    remembered = 100
+
+    def __init__(self, name: str) -> None:
+        kinds = ("items", "history", "gone", "life")
+        self._items, self._history, self._gone, self._life = (table(name, kind) for kind in kinds)
+
+    # Statements.
+
+    def insert(self, module: Module, place: Place, position: float | None) -> Iterator[Write]:
+        """A new item."""
+        origin = module.origin
+        values = (module.uid, place.value, position, module.TYPE_STRING, _json(module.args))
+        origins = (origin.added, origin.by, origin.key)
+        yield (
+            f"INSERT INTO {self._items} (uid, place, position, type, args, added, by, key, begun,"
+            " restarts, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)",
+            values + origins,
+        )
+
+    def delete(self, uid: str) -> Iterator[Write]:
+        """An item that was refused after all."""
+        yield f"DELETE FROM {self._items} WHERE uid = ?", (uid,)
+
+    def place(self, uid: str, place: Place, position: float | None) -> Iterator[Write]:
+        """The place of an item that has started."""
+        yield (
+            f"UPDATE {self._items} SET place = ?, position = ?, begun = 1, attempts = 0"
+            " WHERE uid = ?",
+            (place.value, position, uid),
+        )
+
+    def move(self, positions: Iterable[tuple[str, float]]) -> Iterator[Write]:
+        """New positions in the order."""
+        for uid, position in positions:
+            yield f"UPDATE {self._items} SET position = ? WHERE uid = ?", (position, uid)
+
+    def hold(self, uid: str, reason: str | None) -> Iterator[Write]:
+        """An item is held, or released."""
+        yield f"UPDATE {self._items} SET held = ?, attempts = 0 WHERE uid = ?", (reason, uid)
+
+    def attempt(self, uid: str, attempts: int) -> Iterator[Write]:
+        """A process is about to be started."""
+        yield f"UPDATE {self._items} SET attempts = ?, begun = 1 WHERE uid = ?", (attempts, uid)
+
+    def update(self, uid: str, facts: Facts) -> Iterator[Write]:
+        """What has changed of an item."""
+        *numbers, saved = facts
+        state = None if saved is None else saved.decode()
+        yield (
+            f"UPDATE {self._items} SET begun = ?, restarts = ?, attempts = ?, held = ?, state = ?"
+            " WHERE uid = ?",
+            (*numbers, state, uid),
+        )
+
+    def end(
+        self,
+        uid: str,
+        outcome: Outcome,
+        ended: float,
+        seconds: float,
+        reason: str,
+        report: dict[str, Any] | None = None,
+    ) -> Iterator[Write]:
+        """An item has ended, unless it has ended before."""
+        end = (outcome.value, ended, seconds, reason, None if report is None else _json(report))
+        yield (
+            f"INSERT OR IGNORE INTO {self._history} (uid, type, args, added, by, key, outcome,"
+            " ended, seconds, reason, report) SELECT uid, type, args, added, by, key, ?, ?, ?, ?, ?"
+            f" FROM {self._items} WHERE uid = ?",
+            (*end, uid),
+        )
+        yield from self.delete(uid)
+
+    def undo_removal(self, module: Module, place: Place, position: float | None) -> Iterator[Write]:
+        """An item was not removed after all."""
+        *numbers, saved = facts_of(module)
+        state = None if saved is None else saved.decode()
+        removed = f"FROM {self._history} WHERE uid = ? AND outcome = 'removed'"
+        yield (
+            f"INSERT OR IGNORE INTO {self._items} (place, position, begun, restarts, attempts,"
+            " held, state, uid, type, args, added, by, key)"
+            f" SELECT ?, ?, ?, ?, ?, ?, ?, uid, type, args, added, by, key {removed}",
+            (place.value, position, *numbers, state, module.uid),
+        )
+        yield f"DELETE {removed}", (module.uid,)
+
+    def report(self, module: Module, report: dict[str, Any]) -> Iterator[Write]:
+        """A module is gone, and now it is known how it ended."""
+        assert module.exit is not None
+        record, encoded = module.exit, _json(report)
+        yield (
+            f"UPDATE {self._history} SET ended = ?, seconds = ?, reason = ?, report = ?"
+            " WHERE uid = ?",
+            (record.ended, record.seconds, record.reason, encoded, module.uid),
+        )
+        yield f"INSERT INTO {self._gone} (report) VALUES (?)", (encoded,)
+        yield (
+            f"DELETE FROM {self._gone} WHERE number <="
+            f" (SELECT max(number) FROM {self._gone}) - {self.remembered}",
+            (),
+        )
+
+    def forget_key(self, key: str) -> Iterator[Write]:
+        """The command with this key was refused."""
+        yield f"UPDATE {self._history} SET key = NULL WHERE key = ?", (key,)
+
+    def forget_key_of(self, uid: str) -> Iterator[Write]:
+        """The command that added this item was never answered."""
+        yield f"UPDATE {self._history} SET key = NULL WHERE uid = ?", (uid,)
+
+    def set_stopped(self, is_stopped: bool) -> Iterator[Write]:
+        """Whether the service was stopped, and did not crash."""
+        yield (
+            f"INSERT OR REPLACE INTO {self._life} (key, value) VALUES ('stopped', ?)",
+            (str(int(is_stopped)),),
+        )
+
+    # Reading.
+
+    def load(self, connection: sqlite3.Connection) -> tuple[Kept, dict[str, float]]:
+        """What an earlier life has left, and the positions in the order."""
+        items, positions = [], {}
+        rows = connection.execute(
+            "SELECT uid, place, position, type, args, added, by, key, begun, restarts, attempts,"
+            f" held, state FROM {self._items} ORDER BY position, rowid"
+        )
+        for uid, place, position, type, args, added, by, key, begun, *rest in rows:
+            restarts, attempts, held, state = rest
+            items.append(
+                KeptItem(
+                    uid,
+                    Place(place),
+                    type,
+                    msgspec.json.decode(args),
+                    Origin(by, added, key),
+                    bool(begun),
+                    restarts or 0,
+                    attempts or 0,
+                    held,
+                    None if state is None else state.encode(),
+                )
+            )
+            if place == Place.ORDER.value:
+                positions[uid] = position
+        gone = connection.execute(f"SELECT report FROM {self._gone} ORDER BY number")
+        reports = [msgspec.json.decode(report) for (report,) in gone]
+        life = dict(connection.execute(f"SELECT key, value FROM {self._life}"))
+        return Kept(items, reports, life.get("stopped", "1") == "1"), positions
+
+    def find_key(self, connection: sqlite3.Connection, key: str, since: float) -> str | None:
+        """The uid of the item with this key, unless it has ended before `since`."""
+        found = connection.execute(
+            f"SELECT uid FROM {self._items} WHERE key = ?1 UNION ALL"
+            f" SELECT uid FROM {self._history} WHERE key = ?1 AND ended >= ?2 LIMIT 1",
+            (key, since),
+        ).fetchone()
+        return found[0] if found else None
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

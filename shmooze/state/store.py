@@ -1,0 +1,230 @@
+"""The store: keeps the items of a queue or pool in the state file.
+
+Strategy. What a command waits for is committed at once. Ends of items, and what changes of an item
+while it lives (its restarts, the state that it has saved), are written soon after. An item that has
+ended is not among the items any more, so a change of it that comes late changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from shmooze.broker.keeper import Kept
+from shmooze.broker.restoring import UNANSWERED
+from shmooze.broker.roster import Change, Place, Roster
+from shmooze.broker.views import exit_report
+from shmooze.errors import StateError
+from shmooze.modules.exit import Outcome
+from shmooze.modules.lifecycle import State
+from shmooze.modules.module import Module
+from shmooze.runtime import clock
+from shmooze.state.file import StateFile, Write
+from shmooze.state.item_table import Facts, ItemTable, facts_of
+from shmooze.state.write_behind import WriteBehind
+
+log = logging.getLogger(__name__)
+
+_KEPT = Change.PLACE | Change.STATE | Change.RESTARTS | Change.SAVED
+#: Places in which changes of an item are written.
+_LASTING = (Place.ORDER, Place.BACKGROUND)
+
+
+class Store:
+    """The keeper of the service `name`. It knows a key for `key_seconds` after its item's end."""
+
+    #: Keys of refused commands that may wait for the disk.
+    max_forgotten = 10_000
+
+    def __init__(self, file: StateFile, name: str, roster: Roster, key_seconds: float) -> None:
+        self._file, self._name, self._roster = file, name, roster
+        self._key_seconds = key_seconds
+        self._table = ItemTable(name)
+        self._behind = WriteBehind(file, name, self._update_of)
+        #: Positions in the order, which need not be without gaps.
+        self._positions: dict[str, float] = {}
+        self._first = self._last = 0.0
+        #: What was written last of each item.
+        self._written: dict[str, Facts] = {}
+        #: Keys of refused commands that the file may still have.
+        self._forgotten: dict[str, None] = {}
+
+    # What there was.
+
+    def load(self) -> Kept:
+        kept, self._positions = self._file.read(self._table.load)
+        self._first = min(self._positions.values(), default=0.0)
+        self._last = max(self._positions.values(), default=0.0)
+        self._written = {
+            each.uid: (each.has_begun, each.restarts, each.attempts, each.held, each.saved)
+            for each in kept.items
+        }
+        self._roster.listen(self._on_change)
+        return kept
+
+    def begin(self, lost: Mapping[str, str]) -> None:
+        writes = [*self._table.set_stopped(False)]
+        for uid, reason in lost.items():
+            log.warning("%s: item %s %s", self._name, uid, reason)
+            self._forget(uid)
+            writes += self._table.end(uid, Outcome.LOST, clock.time(), 0.0, reason)
+            if reason == UNANSWERED:
+                writes += self._table.forget_key_of(uid)
+        try:
+            self._file.commit(*writes)
+        except StateError:  # the file says why
+            self._behind.add(writes)
+
+    # What is kept before it is done.
+
+    def keep_new(self, module: Module, place: Place) -> None:
+        uid = module.uid
+        position = self._append(uid) if place is Place.ORDER else None
+        try:
+            self._commit(self._table.insert(module, place, position), self._table.delete(uid))
+        except BaseException:
+            self._forget(uid)
+            raise
+        self._written[uid] = facts_of(module)
+
+    def keep_place(self, module: Module, place: Place, instead_of: Module | None = None) -> None:
+        position = self._append(module.uid) if place is Place.ORDER else None
+        writes, undo = [*self._table.place(module.uid, place, position)], list[Write]()
+        if instead_of is not None:
+            writes += self._removal(instead_of)
+            undo += self._table.undo_removal(instead_of, Place.BACKGROUND, None)
+        self._commit(writes, undo)
+        self._written[module.uid] = (True, 0, 0, None, None)
+
+    def keep_order(self, uids: Sequence[str]) -> None:
+        before = [(uid, self._positions[uid]) for uid in uids if uid in self._positions]
+        first = self._first - len(uids)
+        after = {uid: first + index for index, uid in enumerate(uids)}
+        self._commit(self._table.move(after.items()), self._table.move(before))
+        self._first = first
+        self._positions |= after
+
+    def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
+        held = [(module.uid, module.held) for module in modules]
+        self._commit(
+            chain.from_iterable(self._table.hold(uid, reason) for uid, _ in held),
+            chain.from_iterable(self._table.hold(uid, before) for uid, before in held),
+        )
+
+    def keep_removed(self, modules: Collection[Module]) -> None:
+        undo = [
+            write
+            for each in modules
+            for write in self._table.undo_removal(
+                each, self._roster.place_of(each), self._positions.get(each.uid)
+            )
+        ]
+        self._commit(chain.from_iterable(map(self._removal, modules)), undo)
+        for module in modules:
+            self._forget(module.uid)
+
+    def keep_attempt(self, module: Module) -> None:
+        module.attempts += 1
+        try:
+            self._file.commit(*self._table.attempt(module.uid, module.attempts))
+        except StateError:
+            return  # the file says why; what runs goes on
+        if (written := self._written.get(module.uid)) is not None:
+            _, restarts, _, held, saved = written
+            self._written[module.uid] = (True, restarts, module.attempts, held, saved)
+
+    # What is kept without anybody waiting.
+
+    def keep_end(self, module: Module, outcome: Outcome) -> None:
+        self._forget(module.uid)
+        record = module.exit
+        if record is not None and module.state is State.GONE:
+            ended, seconds, report = record.ended, record.seconds, exit_report(module)
+        else:
+            ended, seconds, report = clock.time(), clock.now() - module.born, None
+        reason = module.reason or module.removal
+        self._behind.add(self._table.end(module.uid, outcome, ended, seconds, reason, report))
+
+    def keep_report(self, module: Module, report: dict[str, Any]) -> None:
+        self._behind.add_report(self._table.report(module, report))
+
+    # Keys.
+
+    def find_key(self, key: str) -> str | None:
+        if key in self._forgotten:
+            return None
+        since = clock.time() - self._key_seconds
+        return self._file.read(lambda connection: self._table.find_key(connection, key, since))
+
+    def forget_key(self, key: str) -> None:
+        # If so many wait, the disk is full, and these commands were refused because of that.
+        if key not in self._forgotten and len(self._forgotten) < self.max_forgotten:
+            self._forgotten[key] = None
+            self._behind.add(self._table.forget_key(key), lambda: self._forgotten.pop(key))
+
+    # The end.
+
+    def close(self) -> None:
+        unwritten = self._behind.close()
+        try:
+            self._file.commit(*unwritten, *self._table.set_stopped(True))
+        except StateError as bad:
+            log.error(
+                "%s: %s; the items that have ended since then will come back", self._name, bad
+            )
+        self._file.close()
+
+    def _commit(self, writes: Iterable[Write], undo: Iterable[Write]) -> None:
+        """Raises StateError, and nothing has changed."""
+        if writes := list(writes):
+            self._file.commit(*writes, undo=undo)
+
+    def _removal(self, module: Module) -> Iterable[Write]:
+        seconds = clock.now() - module.born if module.has_begun else 0.0
+        return self._table.end(module.uid, Outcome.REMOVED, clock.time(), seconds, module.removal)
+
+    def _append(self, uid: str) -> float:
+        """The position after the last one."""
+        self._last += 1
+        self._positions[uid] = self._last
+        return self._last
+
+    def _forget(self, uid: str) -> None:
+        self._positions.pop(uid, None)
+        self._written.pop(uid, None)
+
+    # Changes of items that live.
+
+    def _on_change(self, uid: str, what: Change) -> None:
+        if not what & _KEPT or (written := self._written.get(uid)) is None:
+            return
+        module = self._roster.find(uid)
+        if module is None or module.is_missing or not self._lasts(module):
+            return
+        if Change.PLACE in what:
+            self._check_last_position()
+        if facts_of(module) != written:
+            self._behind.add_change(uid)
+
+    def _lasts(self, module: Module) -> bool:
+        return self._roster.place_of(module) in _LASTING
+
+    def _update_of(self, uid: str) -> Iterable[Write]:
+        module = self._roster.find(uid)
+        if uid not in self._written or module is None or not self._lasts(module):
+            return ()
+        self._written[uid] = facts = facts_of(module)
+        return self._table.update(uid, facts)
+
+    def _check_last_position(self) -> None:
+        """Items that are added at the same time get their places in the order in which their
+        commits return: that is the order of the roster, and so it has to be the one in the file.
+        """
+        if len(last_two := self._roster.order[-2:]) < 2:
+            return
+        before, last = (self._positions.get(module.uid, 0.0) for module in last_two)
+        if last < before:
+            uid = last_two[1].uid
+            self._behind.add(self._table.move([(uid, self._append(uid))]))
