@@ -339,6 +339,13 @@ class MemoryKeeper:
         #: What was asked, in order, such as "new 1".
         self.asked: list[str] = []
 
+    def copy(self) -> MemoryKeeper:
+        """What is kept when the service crashes: whatever is asked of this one later is lost."""
+        other = MemoryKeeper([replace(item) for item in self.items.values()], self.was_stopped)
+        other.order, other.gone = [*self.order], [*self.gone]
+        other.history, other.keys = {**self.history}, {**self.keys}
+        return other
+
     def load(self) -> Kept:
         ordered = [self.items[uid] for uid in self.order]
         others = [each for each in self.items.values() if each.uid not in self.order]

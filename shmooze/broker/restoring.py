@@ -58,6 +58,9 @@ def restore(
         if kept.was_stopped:
             item = replace(item, attempts=0)
         roster.change(factory.restored(kind, item, launchers), item.place)
+    if kept.items:
+        how = "was stopped" if kept.was_stopped else "crashed"
+        log.info("%d items come back; the service %s", len(kept.items) - len(lost), how)
     return lost
 
 

@@ -71,6 +71,8 @@ class Supervision:
 
     def on_change(self, module: Module) -> None:
         """A module has a new state."""
+        if module.state in READY:
+            module.attempts = 0
         self._roster.change(module)
         if module.state is State.ENDING:
             if not self._is_succeeded(module):
@@ -80,8 +82,6 @@ class Supervision:
             self.ended.append(report := exit_report(module))
             self._on_gone(report)
             self._keep_gone(module, report)
-        elif module.state in READY:
-            module.attempts = 0
 
     def _leave(self, module: Module) -> None:
         """A module loses its place, and its item ends, unless it comes back with the service. If
