@@ -22,7 +22,15 @@ from fake_types import (
     RemoveFails,
     RemoveHangs,
 )
-from fakes import Fake, FakeLauncher, FakeProcess, fake_clock, open_with, run_until_idle
+from fakes import (
+    Fake,
+    FakeLauncher,
+    FakeProcess,
+    MemoryKeeper,
+    fake_clock,
+    open_with,
+    run_until_idle,
+)
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -49,6 +57,8 @@ LADDER = Fake.natural_death_timeout + Fake.sigterm_timeout
 OWN_REMOVE = Fake.command_timeout + Fake.natural_death_timeout
 #: Seconds after which all commands, restarts and ends are over.
 LONG = 400.0
+#: Places of items whose command was answered, or will be.
+LASTING = (Place.ORDER, Place.BACKGROUND)
 #: A moment: what is due by then has happened.
 MOMENT = 0.2
 
@@ -111,7 +121,14 @@ class Interleavings(RuleBasedStateMachine):
         original = hub.handle_error
         hub.handle_error = lambda *error: self.errors.append(error)
         self._resources.callback(setattr, hub, "handle_error", original)
+        #: Uids that `add` or `set_bg` has returned.
+        self.added: set[str] = set()
+        self._open(MemoryKeeper())
+
+    def _open(self, keeper: MemoryKeeper) -> None:
+        self.keeper = keeper
         self.broker = self.make_broker()
+        self.broker.items.keeper = keeper
         open_with(self.broker, self.launcher)
         run_until_idle()
 
@@ -373,7 +390,39 @@ class Interleavings(RuleBasedStateMachine):
             assert module.exit is None or "did not answer" not in module.reason
             assert call.is_done
 
+    @rule()
+    def the_service_crashes_and_comes_back(self) -> None:
+        survivor = self.keeper.copy()
+        for module in self._placed():
+            survivor.items[module.uid].saved = module.saved
+        self._note_answers()
+        self._stop()  # what is kept from here on is lost with the service
+        self.calls, self.tells, self.deadlines = [], {}, {}
+        self.launcher = FakeLauncher(self._on_launch)
+        lasting = [uid for uid, each in survivor.items.items() if each.place in LASTING]
+        self._open(survivor)
+        assert sorted(module.uid for module in self._placed()) == sorted(lasting)
+        assert [module.uid for module in self.broker.roster.order] == survivor.order
+
     # What always holds.
+
+    def _note_answers(self) -> None:
+        self.added |= {call.result["uid"] for call in self.calls if "uid" in (call.result or ())}
+
+    @invariant()
+    def what_was_added_is_kept_once(self) -> None:
+        """Nothing is lost, and nothing is an item and ended."""
+        self._note_answers()
+        items, history = self.keeper.items.keys(), self.keeper.history.keys()
+        assert not items & history
+        assert self.added <= items | history
+
+    @invariant()
+    def what_has_a_place_is_kept_there(self) -> None:
+        roster, kept = self.broker.roster, self.keeper
+        assert [uid for uid in kept.order if roster.find(uid)] == [m.uid for m in roster.order]
+        if roster.background is not None:
+            assert kept.items[roster.background.uid].place is Place.BACKGROUND
 
     @invariant()
     def nothing_is_done_over_and_over(self) -> None:
@@ -511,7 +560,8 @@ class QueueInterleavings(Interleavings):
         for module in self._placed():
             if module.state in READY:
                 assert (module.state is State.PLAYING) == (module is turn)
-        assert all(module.state is not State.WAITING for module in roster.order[:2])
+        unheld = [module for module in roster.order if module.state is not State.HELD]
+        assert all(module.state is not State.WAITING for module in unheld[:2])
 
 
 class PoolInterleavings(Interleavings):
@@ -520,7 +570,7 @@ class PoolInterleavings(Interleavings):
 
     def everyone_does_what_they_should(self) -> None:
         states = {module.state for module in self._placed()}
-        assert states <= {State.PLAYING, State.BACKOFF, State.STARTING}
+        assert states <= {State.PLAYING, State.BACKOFF, State.STARTING, State.HELD}
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,222 @@
+"""The store: items of a broker in memory, kept in a real file."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from fake_types import Again, Lazy, Plain
+from fakes import FakeLauncher, open_with
+from support import PATIENCE
+
+from shmooze.broker.broker import Broker
+from shmooze.broker.keeper import KeepsNothing
+from shmooze.errors import CommandError
+from shmooze.pool import Pool
+from shmooze.queue import Queue
+from shmooze.runtime.backoff import Backoff
+from shmooze.state.file import StateFile
+from shmooze.state.store import Store
+from shmooze.state.write_behind import WriteBehind
+
+DAY = 86400.0
+
+
+def until(condition: Callable[[], Any], what: str) -> None:
+    """Let greenlets run until something has come true."""
+    with gevent.Timeout(PATIENCE, AssertionError(f"waited in vain: {what}")):
+        while not condition():
+            gevent.sleep(0.005)
+
+
+class Service:
+    """A queue whose items are kept in a file. It can crash and come back."""
+
+    def __init__(self, path: Path, make: Callable[[], Broker]) -> None:
+        self.path, self._make = path, make
+        self.start()
+
+    def start(self) -> None:
+        self.launcher, self.broker = FakeLauncher(), self._make()
+        self.file = StateFile(str(self.path))
+        self.file.open("queue")
+        self.store = Store(self.file, "queue", self.broker.roster, 7 * DAY)
+        self.broker.items.keeper = self.store
+        open_with(self.broker, self.launcher)
+
+    def crash(self) -> None:
+        """Nothing is written any more."""
+        self.store._behind._writer.kill()
+        self.broker.items.keeper = KeepsNothing()
+        self.file.close()
+        self.broker.stop()
+
+    def rows(self, kind: str, columns: str) -> list[Any]:
+        connection = sqlite3.connect(self.path)
+        try:
+            rows = connection.execute(f"SELECT {columns} FROM queue_{kind} ORDER BY rowid")
+            found = rows.fetchall()
+        finally:
+            connection.close()
+        return [row[0] if len(row) == 1 else row for row in found]
+
+    @property
+    def uids(self) -> list[str]:
+        return [each["uid"] for each in self.broker.show_roster()]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    service = Service(tmp_path / "state", lambda: Queue([Plain, Lazy, Again], [Plain]))
+    yield service
+    service.broker.stop()
+
+
+def test_order_survives_adds_moves_and_removals(service: Service) -> None:
+    queue: Any = service.broker
+    jobs = [gevent.spawn(queue.add, "lazy") for _ in range(20)]
+    gevent.joinall(jobs)
+    uids = service.uids
+    assert sorted(uids) == sorted(job.get()["uid"] for job in jobs)
+    queue.mv([uids[5], uids[7], "unknown"])
+    queue.mv([uids[9]])
+    queue.rm([uids[0], uids[3]])
+    queue.add("lazy")
+    expected = service.uids
+    assert expected[:3] == [uids[9], uids[5], uids[7]]
+    service.crash()
+    service.start()
+    assert service.uids == expected
+
+
+def test_items_come_back_with_all_that_was_kept(service: Service) -> None:
+    queue: Any = service.broker
+    uid = queue.add("again", {"film": "ä"}, key="k")["uid"]
+    background = queue.set_bg("plain")["uid"]
+    process = service.launcher.processes[0]
+    process.update("save", state={"at": 90})
+    process.exit(1)
+    until(lambda: service.rows("items", "restarts, state")[0] == (1, '{"at":90}'), "it is written")
+    added = queue.show_roster()[0]["added"]
+    service.crash()
+    service.start()
+    queue = service.broker
+    (shown,) = queue.show_roster()
+    assert (shown["uid"], shown["args"], shown["added"]) == (uid, {"film": "ä"}, added)
+    assert shown["restarts"] == 1
+    assert queue.show_background()["uid"] == background
+    assert queue.add("plain", key="k")["uid"] == uid
+    until(lambda: len(service.launcher.processes) == 2, "both are started again")
+    restored = [process.heard[0] for process in service.launcher.processes]
+    assert sorted(restored) == ["init", "restore"]
+
+
+def test_ended_items_are_in_the_history_once(service: Service) -> None:
+    queue: Any = service.broker
+    done, failed, removed = (queue.add("plain", {"n": n})["uid"] for n in range(3))
+    queue.rm([removed])
+    assert service.rows("history", "uid, outcome") == [(removed, "removed")]
+    service.launcher.processes[0].exit(0)
+    service.launcher.processes[1].exit(3)
+    until(lambda: len(service.rows("gone", "report")) == 3, "all ends are written")
+    assert sorted(service.rows("history", "args, outcome, reason")) == [
+        ('{"n":0}', "done", "ended by itself"),
+        ('{"n":1}', "failed", "exited with status 3"),
+        ('{"n":2}', "removed", "was removed"),
+    ]
+    assert {done, failed, removed} == set(service.rows("history", "uid"))
+    assert service.rows("items", "uid") == []
+    gone = queue.gone()
+    service.crash()
+    service.start()
+    assert service.uids == []
+    assert service.broker.gone() == gone
+
+
+def test_key_of_a_refused_add_is_free_at_once(service: Service) -> None:
+    queue: Any = service.broker
+
+    def refuse(process: Any) -> None:
+        process.is_obedient = False
+        gevent.spawn(process.exit, 1)
+
+    service.launcher._on_launch = refuse
+    with pytest.raises(CommandError):
+        queue.add("plain", key="k")
+    service.launcher._on_launch = lambda process: None
+    uid = queue.add("plain", key="k")["uid"]
+    assert service.uids == [uid]
+    until(lambda: service.rows("history", "key") == [None], "the key is forgotten")
+
+
+def test_key_is_known_after_its_item_has_ended_for_a_while(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue: Any = service.broker
+    uid = queue.add("plain", key="k")["uid"]
+    queue.rm([uid])
+    assert queue.add("plain", key="k")["uid"] == uid
+    now = time.time()
+    monkeypatch.setattr("shmooze.state.store.clock.time", lambda: now + 8 * DAY)
+    assert queue.add("plain", key="k")["uid"] != uid
+
+
+def test_stop_keeps_the_items_and_says_that_it_was_one(service: Service) -> None:
+    uids = [service.broker.add(type)["uid"] for type in ("plain", "lazy")]
+    assert service.rows("life", "value") == ["0"]
+    service.broker.stop()
+    assert service.rows("life", "value") == ["1"]
+    assert service.rows("history", "uid") == []
+    service.start()
+    assert service.uids == uids
+
+
+def test_full_disk_refuses_commands_and_ends_are_written_later(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WriteBehind, "backoff", Backoff(0.01, 0.01))
+    queue: Any = service.broker
+    uid, other = queue.add("plain")["uid"], queue.add("lazy")["uid"]
+    writer = service.file._writer
+    commit = writer._commit
+
+    def fail(jobs: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    writer._commit = fail
+    for command in (lambda: queue.add("lazy"), lambda: queue.rm([other])):
+        with pytest.raises(CommandError, match=r"^the state cannot be kept: the disk is full"):
+            command()
+    service.launcher.processes[0].exit(0)
+    until(lambda: service.uids == [other], "it has ended")
+    assert service.rows("items", "uid") == [uid, other]
+    writer._commit = commit
+    queue.add("lazy")
+    until(lambda: service.rows("history", "uid") == [uid], "its end is written")
+
+
+def test_pool_is_kept_as_well(tmp_path: Path) -> None:
+    service = Service(tmp_path / "state", lambda: Pool([Plain, Lazy]))
+    uids = [service.broker.add(type)["uid"] for type in ("plain", "lazy")]
+    service.crash()
+    service.start()
+    assert service.uids == uids
+    service.broker.stop()
+
+
+def test_idle_store_writes_nothing(service: Service) -> None:
+    uid = service.broker.add("lazy")["uid"]
+    service.broker.add("lazy")
+    until(lambda: not service.store._behind._changed, "all is written")
+    gevent.sleep(2 * service.store._behind.interval)
+    before = service.file.transactions
+    for process in service.launcher.processes:
+        process.update("set_parameters", parameters={"x": 1})
+    gevent.sleep(2 * service.store._behind.interval)
+    assert service.file.transactions == before
+    assert uid in service.uids
