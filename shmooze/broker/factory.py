@@ -56,8 +56,8 @@ class ModuleFactory:
         self.standby.stop()
 
     def restored(self, kind: type[Module], item: KeptItem, launchers: Launchers) -> Module:
-        """A module of an earlier life of the service, which has no place yet. It counts for no
-        limit, and gets its process later.
+        """A module of an earlier life of the service, which is not in the roster yet. It counts for
+        no limit, and gets its process later.
         """
         self._launchers = launchers
         state = State.WAITING if item.held is None else State.HELD
@@ -161,7 +161,9 @@ class ModuleFactory:
         self, kind: type[Module], state: State = State.STARTING, uid: str | None = None
     ) -> Module:
         self._find_room()
-        return self._build(kind, state, uid)
+        module = self._build(kind, state, uid)
+        self._roster.change(module)
+        return module
 
     def _build(self, kind: type[Module], state: State, uid: str | None) -> Module:
         assert self._launchers is not None
@@ -174,7 +176,6 @@ class ModuleFactory:
             state,
         )
         module.on_save = lambda module: self._roster.tell(module, Change.SAVED)
-        self._roster.change(module)
         return module
 
     def _make_room(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.keeper import Kept, KeptItem
@@ -16,6 +15,7 @@ from shmooze.broker.launchers import Launchers
 from shmooze.broker.roster import Place, Roster
 from shmooze.modules.kind import DROP, HOLD
 from shmooze.modules.module import Module
+from shmooze.runtime.program import without_gc
 
 log = logging.getLogger(__name__)
 
@@ -42,31 +42,31 @@ def restore(
     """
     lost: dict[str, str] = {}
     missing: dict[str, type[Module]] = {}
-    for item in kept.items:
-        if item.place not in types:
-            lost[item.uid] = UNANSWERED
-            continue
-        kind = types[item.place].get(item.type)
-        if kind is None:
-            kind = missing.setdefault(item.type, _missing(item.type))
-            item = replace(item, held=f"there is no type {item.type!r} in the settings")
-        elif item.has_begun and not kept.was_stopped and kind.after_crash == DROP:
-            lost[item.uid] = DROPPED
-            continue
-        else:
-            item = replace(item, held=_why_held(item, kind, kept.was_stopped))
-        if kept.was_stopped:
-            item = replace(item, attempts=0)
-        roster.change(factory.restored(kind, item, launchers), item.place)
+    with without_gc():  # which would look at all modules again and again
+        for item in kept.items:
+            if item.place not in types:
+                lost[item.uid] = UNANSWERED
+                continue
+            kind = types[item.place].get(item.type)
+            if kind is None:
+                kind = missing.setdefault(item.type, _missing(item.type))
+                item.held = f"there is no type {item.type!r} in the settings"
+            elif item.has_begun and not kept.was_stopped and kind.after_crash == DROP:
+                lost[item.uid] = DROPPED
+                continue
+            elif not kept.was_stopped:
+                item.held = item.held or _why_held(item, kind)
+            if kept.was_stopped:
+                item.attempts = 0
+            roster.change(factory.restored(kind, item, launchers), item.place)
     if kept.items:
         how = "was stopped" if kept.was_stopped else "crashed"
         log.info("%d items come back; the service %s", len(kept.items) - len(lost), how)
     return lost
 
 
-def _why_held(item: KeptItem, kind: type[Module], was_stopped: bool) -> str | None:
-    if item.held is not None or was_stopped:
-        return item.held
+def _why_held(item: KeptItem, kind: type[Module]) -> str | None:
+    """Why an item is held after a crash; None: it is not."""
     if item.attempts >= MAX_ATTEMPTS:
         return f"the service died {item.attempts} times running while this item started"
     return HELD_AFTER_CRASH if item.has_begun and kind.after_crash == HOLD else None

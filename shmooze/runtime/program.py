@@ -7,7 +7,8 @@ import logging
 import signal
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import gevent
@@ -64,6 +65,18 @@ def run(program: _Runnable) -> None:
     log.info("%s: stopping", name_of(program))
     program.stop()
     flush_log()
+
+
+@contextmanager
+def without_gc() -> Iterator[None]:
+    """Do something that makes many objects which all stay, without collecting garbage."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def ending_signals() -> list[signal.Signals]:

@@ -61,10 +61,14 @@ class Store:
             each.uid: (each.has_begun, each.restarts, each.attempts, each.held, each.saved)
             for each in kept.items
         }
-        self._roster.listen(self._on_change)
         return kept
 
     def begin(self, lost: Mapping[str, str]) -> None:
+        for uid, written in self._written.items():
+            module = self._roster.find(uid)
+            if module is not None and not module.is_missing and facts_of(module) != written:
+                self._behind.add_change(uid)
+        self._roster.listen(self._on_change)
         writes = [*self._table.set_stopped(False)]
         for uid, reason in lost.items():
             log.warning("%s: item %s %s", self._name, uid, reason)
