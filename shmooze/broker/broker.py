@@ -276,6 +276,7 @@ class Broker(JSONCommandProcessor, Service):
         if self.logger is not None:
             self.logger.log(uid, namespace, command, answer)
 
+    optional_cmds = dict.fromkeys(("history", "item", "requeue", "forget"), "`state_path`")
     log_cmds: tuple[str, ...] = ("rm", "add", "tell_module", "hold", "release")
     cmd_scopes: Mapping[str, tuple[str, ...]] = {
         "add": (ADD,),

@@ -57,7 +57,7 @@ def _signature(function: Callable[..., Any]) -> _Signature:
         each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
     ]
     types = {}
-    for name, hint in typing.get_type_hints(function).items():
+    for name, hint in typing.get_type_hints(function, include_extras=True).items():
         try:
             msgspec.json.Decoder(hint)  # raises for types that JSON values have no counterpart of
             types[name] = hint

@@ -17,6 +17,7 @@ from shmooze.access.scopes import CONTROL, READ
 from shmooze.errors import CommandError, PacketError, ShmoozeError, TooMany
 from shmooze.lib import packet
 from shmooze.lib.arguments import bind
+from shmooze.lib.table import CommandTable, call_on
 from shmooze.runtime import jsonsafe
 from shmooze.runtime.printable import printable
 from shmooze.runtime.time_slices import TimeSlices
@@ -49,6 +50,21 @@ class JSONCommandProcessor:
     #: Scopes by the name of a command that changes something: each of them allows it. All other
     #: commands need the scope `control`.
     cmd_scopes: Mapping[str, Collection[str]] = {}
+    #: What the settings lack if these commands are unknown, by command.
+    optional_cmds: Mapping[str, str] = {}
+    #: The tables that were added, by command.
+    _tables: Mapping[str, CommandTable] = {}
+
+    def add_table(self, table: CommandTable) -> None:
+        """Answer the commands of this table too, except those that the service has itself."""
+        added = [cmd for cmd in table.commands if cmd not in self.commands]
+        functions = {cmd: call_on(table, table.commands[cmd]) for cmd in added}
+        scopes = {cmd: table.cmd_scopes[cmd] for cmd in added if cmd in table.cmd_scopes}
+        self.commands = {**self.commands, **functions}
+        self.cmd_scopes = {**self.cmd_scopes, **scopes}
+        self.log_cmds = [*self.log_cmds, *(cmd for cmd in added if cmd in table.log_cmds)]
+        self.read_cmds = [*self.read_cmds, *(cmd for cmd in added if cmd in table.read_cmds)]
+        self._tables = {**self._tables, **dict.fromkeys(added, table)}
 
     def command(self, query: Any) -> Any:
         """Answer one packet, or a list of packets by the list of answers, encoded as JSON.
@@ -66,7 +82,7 @@ class JSONCommandProcessor:
         try:
             function = self.commands.get(cmd)
             if function is None:
-                raise CommandError(f"unknown command {cmd!r}; known: {', '.join(self.commands)}")
+                raise self._unknown(cmd)
             bound = bind(cmd, function, args)
             if (who := caller.get()) is not None and who.role != CONTROL:
                 enough = (READ,) if cmd in self.read_cmds else self.cmd_scopes.get(cmd, ())
@@ -93,7 +109,12 @@ class JSONCommandProcessor:
 
         Called before the command, for callers that may not change everything.
         """
-        return None
+        return self._tables[cmd].cmd_targets(cmd, args) if cmd in self._tables else None
+
+    def _unknown(self, cmd: str) -> CommandError:
+        if cmd in self.optional_cmds:
+            return CommandError(f"{cmd} needs {self.optional_cmds[cmd]} in the settings")
+        return CommandError(f"unknown command {cmd!r}; known: {', '.join(self.commands)}")
 
     def _answers(self, queries: list[Any]) -> list[msgspec.Raw]:
         """Answer a list of packets, and yield to other greenlets in between.
