@@ -5,13 +5,14 @@ from __future__ import annotations
 from shmooze.broker.broker import Broker
 from shmooze.runtime import declared, schema
 from shmooze.state.file import StateFile
+from shmooze.state.history import History
 from shmooze.state.store import Store
 
 _DAY = 24 * 60 * 60
 
 
 def attach(broker: Broker) -> None:
-    """Let a broker keep its items in the file that the settings name.
+    """Let a broker keep its items in the file that the settings name, and answer for its history.
 
     Raises SettingsError for a file that cannot be used.
     """
@@ -22,3 +23,4 @@ def attach(broker: Broker) -> None:
     file = StateFile(chosen.state_path, chosen.state_sync)
     file.open(name)
     broker.items.keeper = Store(file, name, broker.roster, chosen.key_days * _DAY)
+    broker.add_table(History(broker, file))
