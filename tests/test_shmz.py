@@ -38,7 +38,9 @@ ROSTER: list[dict[str, Any]] = [
 
 
 #: What shmz asks to find out which uid is meant.
-LOOK_UP = json.dumps([{"cmd": cmd} for cmd in ("queue", "pool", "bg", "gone")]).encode()
+_QUESTIONS: list[dict[str, Any]] = [{"cmd": cmd} for cmd in ("queue", "pool", "bg", "gone")]
+LOOK_UP = json.dumps(_QUESTIONS).encode()
+LOOK_UP_ENDED = json.dumps([*_QUESTIONS, {"cmd": "history", "args": {"limit": 1000}}]).encode()
 
 
 def good(result: Any = None) -> dict[str, Any]:
@@ -89,14 +91,15 @@ class PeerHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if body == LOOK_UP:
+        is_look_up = body in (LOOK_UP, LOOK_UP_ENDED)
+        if is_look_up:
             self.server.look_ups += 1
         else:
             self.server.requests.append(Request(self.path, self.headers["Content-Type"], body))
         self.server.asked.set()
         if not self.server.may_answer.wait(PATIENCE):
             return
-        reply = self.server.known if body == LOOK_UP else self.server.reply
+        reply = self.server.known if is_look_up else self.server.reply
         reply = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(reply)))
@@ -292,6 +295,15 @@ def read_terminal(master: int) -> bytes:
             {"cmd": "set_bg", "args": {"type": "clock", "args": {"format": "%H"}}},
         ),
         (["add", "a=1", "b=2"], {"cmd": "add", "args": {"a": 1, "b": 2}}),
+        (["item", UID], {"cmd": "item", "args": {"uid": UID}}),
+        (["requeue", UID, OTHER_UID], {"cmd": "requeue", "args": {"uids": [UID, OTHER_UID]}}),
+        (["forget", UID], {"cmd": "forget", "args": {"uids": [UID]}}),
+        (["history"], {"cmd": "history"}),
+        (
+            ["history", "text=tea time", "limit=5"],
+            {"cmd": "history", "args": {"text": "tea time", "limit": 5}},
+        ),
+        (["history", "count=args.title"], {"cmd": "history", "args": {"count": "args.title"}}),
         (["add", "--", "-x"], {"cmd": "add", "args": {"type": "-x"}}),
     ],
     ids=" ".join,
@@ -335,6 +347,25 @@ def test_removing_a_complete_uid_that_is_gone_succeeds_with_a_warning(
     line = f"shmz: there is no module with the uid '{gone}'\n"
     assert ended == (0, "null\n", line)
     assert peer.packet == {"cmd": "rm", "args": {"uids": [UID, gone]}}
+
+
+def test_beginning_of_a_uid_is_looked_up_in_the_history(shmz: Run, peer: Peer) -> None:
+    old = f"5d01{UID[4:]}"
+    page = {"items": [{"uid": old, "type": "movie"}], "next": None}
+    peer.known = [good(ROSTER), bad("unknown command"), good(), good([]), good(page)]
+    assert shmz("requeue", "3f2a").err == "shmz: there is no module with the uid '3f2a'\n"
+    assert shmz("requeue", "5d01", OTHER_UID).status == 0
+    assert peer.packet == {"cmd": "requeue", "args": {"uids": [old, OTHER_UID]}}
+
+
+def test_item_may_be_in_the_queue_or_in_the_history(shmz: Run, peer: Peer) -> None:
+    old = f"5d01{UID[4:]}"
+    page = {"items": [{"uid": old, "type": "movie"}], "next": None}
+    peer.known = [good(ROSTER), bad("unknown command"), good(), good([]), good(page)]
+    for beginning in ("3f2a", "5d01"):
+        assert shmz("item", beginning).status == 0
+    sent = [json.loads(request.body)["args"]["uid"] for request in peer.requests]
+    assert sent == [UID, old]
 
 
 def test_complete_uid_is_sent_without_a_lookup(shmz: Run, peer: Peer) -> None:
@@ -411,6 +442,24 @@ def test_name_of_a_service_replaces_the_last_part_of_the_endpoint(shmz: Run, pee
     shmz("-e", "vol", "get_vol", SHMZ_ENDPOINT=f"{peer.base}app/queue")
     shmz("-e", "vol", "get_vol", SHMZ_ENDPOINT=peer.base.rstrip("/"))
     assert [request.path for request in peer.requests] == ["/app/vol", "/vol"]
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (["history", "pool", "limit=3"], "/pool"),
+        (["requeue", "pool", UID], "/pool"),
+        (["requeue", UID], "/queue"),
+        (["-e", "video", "history"], "/video"),
+        (["-e", "http://127.0.0.1:1/a/video", "history"], None),
+    ],
+    ids=lambda value: " ".join(value or ["none"]) if isinstance(value, list) else value,
+)
+def test_first_word_of_history_and_requeue_may_name_the_service(
+    shmz: Run, peer: Peer, words: list[str], path: str | None
+) -> None:
+    assert shmz(*words).status == (3 if path is None else 0)
+    assert [request.path for request in peer.requests] == ([] if path is None else [path])
 
 
 def test_command_pool_goes_to_the_pool_and_queue_to_the_queue(shmz: Run, peer: Peer) -> None:
@@ -493,6 +542,31 @@ def test_background_is_a_table_of_one_row(shmz_on_terminal: Run, peer: Peer) -> 
     title, row = shmz_on_terminal("bg").out.splitlines()
     assert title.split() == ["uid", "type", "state", "parameters"]
     assert row.split() == [UID, "countdown", "playing", "left=12"]
+
+
+def test_history_is_a_table_with_local_times_and_titles(shmz_on_terminal: Run, peer: Peer) -> None:
+    item = {
+        "number": 7,
+        "uid": UID,
+        "type": "movie",
+        "state": "failed",
+        "args": {"speed": 2, "title": "Metropolis"},
+        "by": "ada",
+        "added": "2026-11-24T13:00:00.000Z",
+        "ended": "2026-11-24T13:37:00.123Z",
+        "seconds": 0.688,
+        "reason": "exited with status 3",
+    }
+    peer.reply = good({"items": [item, {**item, "args": {}, "by": None}], "next": 7})
+    head, first, second, hint = shmz_on_terminal("history", TZ="UTC-2").out.splitlines()
+    assert head.split() == ["ended", "uid", "type", "title", "by", "seconds", "state", "reason"]
+    assert first.split(None, 2)[:2] == ["2026-11-24", "15:37:00"]
+    assert "3f2a5a0e  movie  Metropolis  ada  0.688" in first
+    assert first.endswith("failed  exited with status 3")
+    assert "Metropolis" not in second
+    assert hint == "(older ones: before=7)"
+    peer.reply = good({"items": [], "next": None})
+    assert shmz_on_terminal("history").out == "(none)\n"
 
 
 def test_table_is_no_wider_than_the_terminal(shmz_on_terminal: Run, peer: Peer) -> None:
@@ -782,9 +856,12 @@ def test_full_disk_is_reported(peer: Peer) -> None:
 # With the real services
 
 
-def test_a_person_can_use_queue_pool_and_their_own_service(make_site: Callable[..., Site]) -> None:
+def test_a_person_can_use_queue_pool_and_their_own_service(
+    make_site: Callable[..., Site],
+) -> None:
     services = ("wsgi", "queue", "pool", "vol")
-    site = make_site(services=services, settings={"app_jobs": JOBS}, programs=EXAMPLES).start()
+    settings = {"app_jobs": JOBS, "state_path": "$HERE/state.db"}
+    site = make_site(services=services, settings=settings, programs=EXAMPLES).start()
 
     def shmz(*words: str) -> Any:
         ended = run_shmz(*words, SHMZ_ENDPOINT=f"{site.url}queue")
@@ -809,6 +886,13 @@ def test_a_person_can_use_queue_pool_and_their_own_service(make_site: Callable[.
     assert shmz("output", second[:8]) == []
     shmz("rm", first, second[:8])
     assert shmz("queue") == []
+
+    assert {item["uid"] for item in shmz("history")["items"]} == {first, second}
+    [again] = shmz("requeue", first[:8])
+    assert shmz("item", again[:8])["args"] == {"seconds": 1000}
+    assert shmz("history", "count=type")[0]["value"] == "countdown"
+    shmz("forget", first, second[:8])
+    assert shmz("history", "queue") == {"items": [], "next": None}
 
     job = shmz("-e", "pool", "add", "job", "name=forever")["uid"]
     assert [module["uid"] for module in shmz("pool")] == [job]
