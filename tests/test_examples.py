@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
-from conftest import EXAMPLES
-from support import Refusal, Site, wait_until
+from conftest import EXAMPLES, JOBS
+from support import ROOT, Refusal, Site, wait_until
 
 
 def parameters(site: Site, service: str, uid: str) -> dict:
@@ -113,3 +115,19 @@ def test_gateway_offers_volume_once_it_is_in_ports(
     assert answers[1]["result"] == 30
     assert answers[2]["error"] == "vol must be from 0 to 100, not 101"
     assert answers[3]["error"] == "set_vol: argument `vol`: Expected `int`, got `str`"
+
+
+def test_most_played_jobs_are_listed_with_the_most_frequent_first(
+    make_site: Callable[..., Site],
+) -> None:
+    settings = {"app_jobs": JOBS, "state_path": "$HERE/state.db"}
+    site = make_site(services=("pool",), settings=settings, programs=EXAMPLES).start()
+    for name in ("hello", "fail", "hello"):
+        uid = site.ask("pool", "add", type="job", args={"name": name})["uid"]
+        site.ask("pool", "rm", uids=[uid])
+    command = [sys.executable, str(ROOT / "examples" / "most_played.py"), "pool", "args.name"]
+    shown = subprocess.run(command, env=site.environ, capture_output=True, text=True, check=True)
+    assert [line.split()[0::4] for line in shown.stdout.splitlines()] == [
+        ["2", "hello"],
+        ["1", "fail"],
+    ]
