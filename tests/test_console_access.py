@@ -25,6 +25,7 @@ def busy_site(make_shared_site: Callable[..., Site]) -> Site:
     settings: dict[str, Any] = {
         "queue": {**WELL, "backgrounds": WELL["modules"]},
         "name": "A jukebox",
+        "state_path": "$HERE/state.db",
     }
     settings["pool"] = WELL
     site = make_shared_site(
@@ -62,6 +63,7 @@ def open_all(page: Page, site: Site) -> None:
     for closed in page.locator("details:not([open]) > summary").all():
         if closed.is_visible():
             closed.click()
+    expect(service(page, "queue").locator(".history-item")).to_have_count(1)
     form = form_of(page, "queue")
     form.get_by_label("Arguments").fill("[")
     form.get_by_role("button").click()

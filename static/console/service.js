@@ -3,6 +3,7 @@
 import { announce, copy, write } from "./dom.js";
 import { EndedModules } from "./ended.js";
 import { Form } from "./forms.js";
+import { History } from "./history.js";
 import { Roster } from "./roster.js";
 
 const USAGE_INTERVAL = 2000; // ms between polls of a queue or pool for resource usage
@@ -102,7 +103,7 @@ export class Service {
     if (this.unsubscribe) this.unsubscribe();
     if (this.roster) this.roster.close();
     if (this.background) this.background.close();
-    this.unsubscribe = this.roster = this.background = this.ended = this.usage = null;
+    this.unsubscribe = this.roster = this.background = this.ended = this.history = this.usage = null;
     [...this.element.children].slice(this.fixedParts).forEach((part) => part.remove());
     write(this.element.querySelector(".kind"), kind === "other" ? "" : kind);
     this.typeForms = [];
@@ -144,7 +145,8 @@ export class Service {
       this.element.append(this.background.element);
     }
     this.ended = new EndedModules();
-    this.element.append(this.ended.element);
+    this.history = new History(ask, (...words) => this.perform(...words));
+    this.element.append(this.ended.element, this.history.element);
   }
 
   /** A form that starts a module of one of the types that the command `listCmd` lists. */
@@ -183,6 +185,7 @@ export class Service {
   loadEnded() {
     const { ended } = this;
     this.endedTimer = 0;
+    this.history?.refresh();
     this.ask("gone").then((gone) => ended.show(gone), () => {}); // a poll reports a service that is down
   }
 
