@@ -1,0 +1,107 @@
+"""A queue with a state file, as the thing to be killed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from support import ROOT, Refusal, Site, is_alive, parent_of, wait_until
+
+CHILD = [sys.executable, "-S", str(ROOT / "tests" / "durability" / "child.py")]
+#: Who is killed; the guardian ends the modules of a service, and the other way round.
+VICTIMS = ("service", "guardian", "both")
+#: Seconds that an answer may take.
+LONG = 20.0
+
+
+class NoAnswer(Exception):
+    """The service was killed before it answered."""
+
+
+class Target:
+    """The queue, its clients' connections, and its end."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        types = {"item": {"process": CHILD, "spawn": "lazy", "lookahead": 0, **LIMITS}}
+        state = {"state_path": str(folder / "state.db"), "history_rows": 1_000_000}
+        section = {"queue": {"modules": types, "max_modules": 100_000}}
+        self.site = Site(folder, ("queue",), {**state, **section, **settings})
+        del self.site.settings["log_database_path"]
+        self.site.settings_file.write_text(json.dumps(self.site.settings))
+
+    def start(self) -> None:
+        """Start the queue; returns when it answers."""
+        self.site.start("queue")
+        wait_until(self._answers, "the queue answers", LONG)
+
+    def kill(self, source: random.Random) -> str:
+        """Kill it, or its guardian, or both; returns who was killed when nothing of it is left."""
+        victim = source.choice(VICTIMS)
+        process = self.site.processes.pop("queue")
+        service = next(pid for pid in self.site.survivors() if parent_of(pid) == process.pid)
+        if victim in ("guardian", "both"):
+            os.kill(process.pid, signal.SIGKILL)
+        if victim in ("service", "both"):
+            os.kill(service, signal.SIGKILL)
+        process.wait(LONG)
+        wait_until(lambda: not is_alive(service), "the service has ended", LONG)
+        return victim
+
+    def stop(self) -> None:
+        """End it properly."""
+        self.site.stop()
+
+    def roster(self) -> list[dict[str, Any]]:
+        """All that live, in their order."""
+        return list(self.site.ask("queue", "queue"))
+
+    def history(self) -> list[dict[str, Any]]:
+        """All that have ended."""
+        found: list[dict[str, Any]] = []
+        before: dict[str, int] = {}
+        while True:
+            page = self.site.ask("queue", "history", limit=1000, **before)
+            found += page["items"]
+            if page["next"] is None:
+                return found
+            before = {"before": page["next"]}
+
+    def connect(self) -> Connection:
+        """A connection of one client."""
+        return Connection(self.site.ports["queue"])
+
+    def _answers(self) -> bool:
+        try:
+            self.roster()
+        except (OSError, http.client.HTTPException, Refusal):
+            return False
+        return True
+
+
+LIMITS = {"natural_death_timeout": 1, "sigterm_timeout": 1, "show_args": True}
+
+
+class Connection:
+    """One client's kept connection."""
+
+    def __init__(self, port: int) -> None:
+        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=LONG)
+
+    def ask(self, cmd: str, **args: Any) -> Any:
+        """The result of one command. Raises NoAnswer, or Refusal."""
+        body = json.dumps({"cmd": cmd, "args": args})
+        try:
+            self._http.request("POST", "/", body, {"Content-Type": "application/json"})
+            answer = json.loads(self._http.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError) as bad:
+            self._http.close()
+            raise NoAnswer from bad
+        if not answer["success"]:
+            raise Refusal(answer["error"])
+        return answer["result"]
