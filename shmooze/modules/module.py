@@ -32,7 +32,6 @@ from shmooze.modules.exit import EndCause, ExitRecord, Stale
 from shmooze.modules.ladder import Ladder
 from shmooze.modules.lifecycle import ENDED, READY, UNSTARTED, State, step
 from shmooze.modules.requests import Requests
-from shmooze.modules.saved import SavedState
 from shmooze.modules.status import Status
 from shmooze.processes.contract import Launcher, LaunchSpec
 from shmooze.runtime import clock
@@ -45,9 +44,7 @@ LogFunction = Callable[[str, str, Any, Any], None]
 
 
 class Module(Status):
-    """One module. `start` brings it to life. Its owner is told of every change of its state, and
-    of every update of its parameters.
-    """
+    """One module. `start` brings it to life. Its owner is told of each new state and update."""
 
     def __init__(
         self,
@@ -115,7 +112,9 @@ class Module(Status):
         asking: AsyncResult[ModuleError | None] = AsyncResult()
         gevent.spawn(self._try_to_begin, args).link(asking)
         answered = clock.wait(asking, self.standby_timeout)
-        if not answered and self.state is State.STARTING and self._has_unread():
+        assert self._process is not None
+        has_unread = not answered and self._channel.has_unread(self._process)
+        if has_unread and self.state is State.STARTING:
             words = f"did not read `init` within {self.standby_timeout:g} s"
             self._end(EndCause.stale(words))
             raise Stale(words)
@@ -137,9 +136,6 @@ class Module(Status):
         except ModuleError as bad:
             return bad
         return None
-
-    def _has_unread(self) -> bool:
-        return self._process is not None and self._channel.has_unread(self._process)
 
     def _come_up(self, action: Callable[[], None]) -> None:
         if self.state in (State.WAITING, State.BACKOFF):
@@ -168,15 +164,11 @@ class Module(Status):
         self._channel.wait_connected(Patience(self.connect_timeout))
 
     def successor(self) -> Module:
-        """A module that takes the place of this one: its uid, args, origin and saved state.
-
-        It is not started.
-        """
+        """A module, not yet started, that takes the place of this one with all that it has kept."""
         owner = (self._on_change, self._log, self._on_update)
         successor = type(self)(self.uid, self._launcher, *owner, State.BACKOFF)
-        successor.args, successor.restarts = self.args, self.restarts
-        successor.origin, successor.has_begun = self.origin, self.has_begun
-        successor._saved, successor.on_save = SavedState(self._saved), self.on_save
+        successor.inherit(self)
+        successor.on_save = self.on_save
         return successor
 
     def hold(self, reason: str) -> None:

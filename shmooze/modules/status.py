@@ -51,6 +51,11 @@ class Status(Kind):
         self._process: Process | None = None
         self._saved = SavedState()
 
+    def inherit(self, earlier: Status) -> None:
+        """Go on where an earlier life of the same item has ended."""
+        self.args, self.origin, self.has_begun = earlier.args, earlier.origin, earlier.has_begun
+        self.restarts, self._saved = earlier.restarts, SavedState(earlier._saved)
+
     def __repr__(self) -> str:
         where = f", {self._process.describe()}" if self._process else ""
         return f"<Module {self.TYPE_STRING} {self.uid[:8]}: {self.state.value}{where}>"
