@@ -353,6 +353,10 @@ class MemoryKeeper:
 
     def begin(self, lost: Mapping[str, str]) -> None:
         self.was_stopped = False
+        for item in self.items.values():
+            if item.place is Place.ARRIVING:
+                item.place = Place.ORDER
+                self.order.append(item.uid)
         for uid in lost:
             self._end(uid, Outcome.LOST)
 

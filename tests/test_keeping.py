@@ -437,13 +437,27 @@ def test_clean_stop_is_no_crash(service: Service) -> None:
     assert service.states == ["playing", "suspended", "suspended"]
 
 
-def test_item_whose_add_was_never_answered_is_lost_and_its_key_is_free(service: Service) -> None:
+def test_item_whose_add_was_never_answered_comes_back_last_and_is_known_by_its_key(
+    service: Service,
+) -> None:
     hold_start(service)
     service.call(service.add, key="k")
     (uid,) = service.keeper.items
+    first = service.keeper.items["first"] = item("first")
+    service.keeper.order.append(first.uid)
     service.crash()
     service.start()
-    assert service.uids == []
+    assert service.uids == ["first", uid]
+    assert service.add(key="k") == uid
+
+
+def test_background_whose_command_was_never_answered_is_lost(service: Service) -> None:
+    hold_start(service)
+    service.call(service.broker.set_bg, "plain")
+    (uid,) = service.keeper.items
+    service.crash()
+    service.start()
+    assert service.broker.show_background() is None
     assert service.keeper.history == {uid: Outcome.LOST}
 
 

@@ -44,6 +44,8 @@ def restore(
     missing: dict[str, type[Module]] = {}
     with without_gc():  # which would look at all modules again and again
         for item in kept.items:
+            if item.place is Place.ARRIVING:  # whoever wanted it may ask again, with its key
+                item.place = Place.ORDER
             if item.place not in types:
                 lost[item.uid] = UNANSWERED
                 continue

@@ -65,6 +65,13 @@ class ItemTable:
             (place.value, position, uid),
         )
 
+    def arrive(self, uid: str, position: float) -> Iterator[Write]:
+        """An item that was starting when the service ended gets its place."""
+        yield (
+            f"UPDATE {self._items} SET place = ?, position = ? WHERE uid = ?",
+            (Place.ORDER.value, position, uid),
+        )
+
     def move(self, positions: Iterable[tuple[str, float]]) -> Iterator[Write]:
         """New positions in the order."""
         for uid, position in positions:
@@ -158,7 +165,7 @@ class ItemTable:
         items, positions = [], {}
         rows = connection.execute(
             "SELECT uid, place, position, type, args, added, by, key, begun, restarts, attempts,"
-            f" held, state FROM {self._items} ORDER BY position, rowid"
+            f" held, state FROM {self._items} ORDER BY position IS NULL, position, rowid"
         )
         for uid, place, position, type, args, added, by, key, begun, *rest in rows:
             restarts, attempts, held, state = rest

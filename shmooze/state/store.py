@@ -46,6 +46,8 @@ class Store:
         #: Positions in the order, which need not be without gaps.
         self._positions: dict[str, float] = {}
         self._first = self._last = 0.0
+        #: Those that were starting when the service ended, and their positions now.
+        self._arrived: dict[str, float] = {}
         #: What was written last of each item.
         self._written: dict[str, Facts] = {}
         #: Keys of refused commands that the file may still have.
@@ -57,6 +59,9 @@ class Store:
         kept, self._positions = self._file.read(self._table.load)
         self._first = min(self._positions.values(), default=0.0)
         self._last = max(self._positions.values(), default=0.0)
+        for item in kept.items:
+            if item.place is Place.ARRIVING:
+                self._arrived[item.uid] = self._append(item.uid)
         self._written = {
             each.uid: (each.has_begun, each.restarts, each.attempts, each.held, each.saved)
             for each in kept.items
@@ -70,6 +75,8 @@ class Store:
                 self._behind.add_change(uid)
         self._roster.listen(self._on_change)
         writes = [*self._table.set_stopped(False)]
+        for uid, position in self._arrived.items():
+            writes += self._table.arrive(uid, position)
         for uid, reason in lost.items():
             log.warning("%s: item %s %s", self._name, uid, reason)
             self._forget(uid)
