@@ -21,10 +21,9 @@ from shmooze.pool import Pool
 from shmooze.queue import Queue
 from shmooze.runtime.backoff import Backoff
 from shmooze.state.file import StateFile
+from shmooze.state.pruning import DAY, Limits
 from shmooze.state.store import Store
 from shmooze.state.write_behind import WriteBehind
-
-DAY = 86400.0
 
 
 def until(condition: Callable[[], Any], what: str) -> None:
@@ -45,13 +44,14 @@ class Service:
         self.launcher, self.broker = FakeLauncher(), self._make()
         self.file = StateFile(str(self.path))
         self.file.open("queue")
-        self.store = Store(self.file, "queue", self.broker.roster, 7 * DAY)
+        self.store = Store(self.file, "queue", self.broker.roster, Limits(history_rows=3))
         self.broker.items.keeper = self.store
         open_with(self.broker, self.launcher)
 
     def crash(self) -> None:
         """Nothing is written any more."""
         self.store._behind._writer.kill()
+        self.store._pruning.kill()
         self.broker.items.keeper = KeepsNothing()
         self.file.close()
         self.broker.stop()
@@ -220,3 +220,11 @@ def test_idle_store_writes_nothing(service: Service) -> None:
     gevent.sleep(2 * service.store._behind.interval)
     assert service.file.transactions == before
     assert uid in service.uids
+
+
+def test_history_is_pruned_in_the_background(service: Service) -> None:
+    for _ in range(5):
+        service.broker.rm([service.broker.add("lazy")["uid"]])
+    service.broker.stop()
+    service.start()
+    until(lambda: len(service.rows("history", "uid")) == 3, "old items are removed")

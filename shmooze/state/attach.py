@@ -6,9 +6,8 @@ from shmooze.broker.broker import Broker
 from shmooze.runtime import declared, schema
 from shmooze.state.file import StateFile
 from shmooze.state.history import History
+from shmooze.state.pruning import Limits
 from shmooze.state.store import Store
-
-_DAY = 24 * 60 * 60
 
 
 def attach(broker: Broker) -> None:
@@ -22,5 +21,6 @@ def attach(broker: Broker) -> None:
     name = str(broker.name)
     file = StateFile(chosen.state_path, chosen.state_sync)
     file.open(name)
-    broker.items.keeper = Store(file, name, broker.roster, chosen.key_days * _DAY)
+    limits = Limits(chosen.history_days, chosen.history_rows, chosen.key_days)
+    broker.items.keeper = Store(file, name, broker.roster, limits)
     broker.add_table(History(broker, file))

@@ -21,7 +21,8 @@ from shmooze.state.writer import Write
 
 log = logging.getLogger(__name__)
 
-_DAY = 86400.0
+#: Seconds of a day.
+DAY = 86400.0
 #: Rows that one transaction removes.
 CHUNK = 500
 #: Seconds between two prunings in the background.
@@ -40,9 +41,9 @@ class Limits(Struct, frozen=True):
         """Statements to be repeated while they change rows, for the service `name`."""
         history = table(name, "history")
         now = clock.time()
-        forgotten = f"(key IS NULL OR ended < {now - self.key_days * _DAY!r})"
+        forgotten = f"(key IS NULL OR ended < {now - self.key_days * DAY!r})"
         for condition, limit in (
-            ("ended < ?", now - self.history_days * _DAY),
+            ("ended < ?", now - self.history_days * DAY),
             (
                 f"number <= (SELECT number FROM {history} ORDER BY number DESC LIMIT 1 OFFSET ?)",
                 self.history_rows,

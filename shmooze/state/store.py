@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import gevent
+
 from shmooze.broker.keeper import Kept
 from shmooze.broker.restoring import UNANSWERED
 from shmooze.broker.roster import Change, Place, Roster
@@ -23,6 +25,7 @@ from shmooze.modules.module import Module
 from shmooze.runtime import clock
 from shmooze.state.file import StateFile, Write
 from shmooze.state.item_table import Facts, ItemTable, facts_of
+from shmooze.state.pruning import DAY, Limits, prune_forever
 from shmooze.state.write_behind import WriteBehind
 
 log = logging.getLogger(__name__)
@@ -33,14 +36,15 @@ _LASTING = (Place.ORDER, Place.BACKGROUND)
 
 
 class Store:
-    """The keeper of the service `name`. It knows a key for `key_seconds` after its item's end."""
+    """The keeper of the service `name`. It prunes the history to its limits meanwhile."""
 
     #: Keys of refused commands that may wait for the disk.
     max_forgotten = 10_000
 
-    def __init__(self, file: StateFile, name: str, roster: Roster, key_seconds: float) -> None:
+    def __init__(self, file: StateFile, name: str, roster: Roster, limits: Limits) -> None:
         self._file, self._name, self._roster = file, name, roster
-        self._key_seconds = key_seconds
+        self._limits = limits
+        self._pruning: gevent.Greenlet | None = None
         self._table = ItemTable(name)
         self._behind = WriteBehind(file, name, self._update_of)
         #: Positions in the order, which need not be without gaps.
@@ -87,6 +91,7 @@ class Store:
             self._file.commit(*writes)
         except StateError:  # the file says why
             self._behind.add(writes)
+        self._pruning = gevent.spawn(prune_forever, self._file, self._name, self._limits)
 
     # What is kept before it is done.
 
@@ -166,7 +171,7 @@ class Store:
     def find_key(self, key: str) -> str | None:
         if key in self._forgotten:
             return None
-        since = clock.time() - self._key_seconds
+        since = clock.time() - self._limits.key_days * DAY
         return self._file.read(lambda connection: self._table.find_key(connection, key, since))
 
     def forget_key(self, key: str) -> None:
@@ -178,6 +183,8 @@ class Store:
     # The end.
 
     def close(self) -> None:
+        if self._pruning is not None:
+            self._pruning.kill()
         unwritten = self._behind.close()
         try:
             self._file.commit(*unwritten, *self._table.set_stopped(True))
