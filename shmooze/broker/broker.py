@@ -29,7 +29,7 @@ from shmooze.broker.roster import Place, Roster
 from shmooze.broker.supervision import STOPPED, Supervision
 from shmooze.broker.usage import UsageSampler
 from shmooze.broker.views import Wanted, select, show
-from shmooze.errors import CommandError, SettingsError
+from shmooze.errors import CommandError
 from shmooze.lib.database import Database
 from shmooze.lib.service import JSONCommandProcessor, Service
 from shmooze.modules.lifecycle import WITHOUT_PROCESS
@@ -99,7 +99,7 @@ class Broker(JSONCommandProcessor, Service):
 
     def attach_state(self) -> None:
         """Let the items be kept in the state file. Raises SettingsError."""
-        raise SettingsError(f"{self.name} cannot keep its state: remove `state_path`")
+        log.warning("%s: keeps nothing, since it is neither a Queue nor a Pool", self.name)
 
     def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
         """The types on offer for each place of an item."""
@@ -207,8 +207,8 @@ class Broker(JSONCommandProcessor, Service):
 
     def open(self, launchers: Launchers, admission: Admission) -> None:
         """From now on there can be processes of modules, and new modules."""
-        self.items.keeper.begin(self._lost)
         self._factory.open(launchers, admission, self.kinds())
+        self.items.keeper.begin(self._lost)  # which waits, and commands may come meanwhile
         self._reconciler.begin_starting()
 
     def stop(self) -> None:
