@@ -390,6 +390,24 @@ class Interleavings(RuleBasedStateMachine):
             assert module.exit is None or "did not answer" not in module.reason
             assert call.is_done
 
+    @rule(kind=st.sampled_from(KINDS), seconds=some_seconds, status=st.sampled_from([None, 0, 1]))
+    def keeping_takes_its_time(
+        self, kind: type[Module], seconds: float, status: int | None
+    ) -> None:
+        self.keeper.may_go_on.clear()
+        before = len(self.launcher.processes)
+        self._call(self.broker.add, kind.TYPE_STRING)
+        self._call(self.broker.rm, [module.uid for module in self._placed()[:1]])
+        self.keeper.may_go_on.set()
+        gevent.sleep(0)  # the process of the first is started, and its place is kept
+        self.keeper.may_go_on.clear()
+        for process in self.launcher.processes[before:]:
+            if status is not None:
+                process.exit(status)
+        self.clock.advance(seconds)
+        self.keeper.may_go_on.set()
+        run_until_idle()
+
     @rule()
     def the_service_crashes_and_comes_back(self) -> None:
         survivor = self.keeper.copy()

@@ -275,6 +275,28 @@ def test_two_backgrounds_at_once_leave_the_last(service: Service) -> None:
     assert set(service.keeper.history) == {old, first, second} - set(kept)
 
 
+@pytest.mark.parametrize(
+    ("how", "outcome"), [(0, Outcome.DONE), (1, Outcome.FAILED), ("rm", Outcome.DONE)]
+)
+def test_item_that_ends_while_its_place_is_kept_has_ended(
+    service: Service, how: Any, outcome: Outcome
+) -> None:
+    processes = hold_start(service)
+    adding = service.call(service.add)
+    processes[0].connect()
+    run_until_idle()
+    service.keeper.may_go_on.clear()
+    processes[0].answer()
+    run_until_idle()
+    processes[0].update("rm") if how == "rm" else processes[0].exit(how)
+    service.clock.advance(LONG)
+    service.keeper.may_go_on.set()
+    run_until_idle()
+    assert adding.ready()
+    assert list(service.keeper.history.values()) == [outcome]
+    assert service.keeper.items == {}
+
+
 # Ends.
 
 

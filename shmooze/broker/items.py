@@ -235,12 +235,21 @@ class Items:
     def _wait_for_new(self, module: Module) -> None:
         """Wait until a new module does what it should. Raises CommandError if that failed."""
         self._reconciler.wait_for([module])
-        if module.failed:
+        if module.failed or self._ended_before_its_place(module):
             module.gone.wait()  # only then it is known how it ended
+        if self._ended_before_its_place(module):
+            assert module.exit is not None
+            self.keeper.keep_end(module, module.exit.outcome)
         if module.failed:
             self.keeper.keep_end(module, Outcome.FAILED)
             self.dismiss(self.named({module.uid}))  # a successor that waits to be started
             raise CommandError(explain(module))
+
+    def _ended_before_its_place(self, module: Module) -> bool:
+        """Whether a new module has ended by itself while its place was being kept, so that nobody
+        has noted that its item ends.
+        """
+        return module.exit is not None and not module.exit.cause.is_removal
 
     def _can_be_held(self, module: Module) -> bool:
         return module.state is State.WAITING and not self._reconciler.is_starting(module)
