@@ -199,6 +199,19 @@ def test_order_allows_moving_modules_of_others_but_not_removing_them(people: Peo
     assert not people.send("bob", "order own", "rm", uids=[second])["success"]
 
 
+def test_own_and_order_allow_holding_and_releasing(people: People) -> None:
+    uid = people.add("ada")
+    for cmd in ("hold", "release"):
+        for scopes, words in (
+            ("add", "this token needs the scope `order` or `own`"),
+            ("own", f"this token may only change its own modules, and {uid} is not one"),
+            ("order type:again", "this token may not change modules of type 'plain'"),
+        ):
+            assert people.send("bob", scopes, cmd, uids=[uid]) == refused(f"{cmd}: {words}")
+        assert "this token" not in people.send("ada", "own", cmd, uids=[uid]).get("error", "")
+        assert "this token" not in people.send("bob", "order", cmd, uids=[uid]).get("error", "")
+
+
 def test_a_restriction_to_types_holds_for_all_changes(people: People, queue: Queue) -> None:
     plain, again = people.add("ada"), people.add("ada", "again")
     for scopes in ("add own order type:again", "control type:again"):
