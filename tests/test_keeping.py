@@ -626,6 +626,27 @@ def test_pool_comes_back_whole(pool: Service) -> None:
     assert pool.states == ["playing"] * 3
 
 
+def test_add_during_the_start_of_the_service_waits_for_it(
+    clock: FakeClock, launcher: FakeLauncher
+) -> None:
+    queue = Queue(KINDS)
+    adding = gevent.spawn(queue.add, "plain")
+    run_until_idle()
+    assert not adding.ready()
+    open_with(queue, launcher)
+    run_until_idle()
+    assert adding.get(block=False)["uid"] == queue.show_roster()[0]["uid"]
+
+
+def test_add_during_a_start_that_is_given_up_is_refused(clock: FakeClock) -> None:
+    pool = Pool(KINDS)
+    adding = gevent.spawn(pool.add, "plain")
+    run_until_idle()
+    pool.stop()
+    with pytest.raises(CommandError, match="pool is shutting down"):
+        adding.get(timeout=LONG)
+
+
 def test_ten_thousand_items_come_back_without_a_process(service: Service) -> None:
     kept = [item(f"{number}", "lazy") for number in range(10_000)]
     service.keeper = MemoryKeeper(kept)

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from gevent.event import Event
+
 from shmooze.access.caller import caller, caller_name
 from shmooze.broker.admission import Admission
 from shmooze.broker.faults import check_changed
@@ -40,6 +42,8 @@ class ModuleFactory:
         self.standby = Standby([], self._make, roster)
         self._launchers: Launchers | None = None
         self._admission: Admission | None = None
+        #: Set once it is opened or closed.
+        self._is_decided = Event()
         self._is_closed = False
 
     def open(
@@ -47,12 +51,14 @@ class ModuleFactory:
     ) -> None:
         """From now on there can be modules."""
         self._launchers, self._admission = launchers, admission
+        self._is_decided.set()
         self.standby = Standby(kinds, self._make, self._roster)
         self.standby.start()
 
     def close(self) -> None:
         """From now on there can be no new ones."""
         self._is_closed = True
+        self._is_decided.set()
         self.standby.stop()
 
     def restored(self, kind: type[Module], item: KeptItem, launchers: Launchers) -> Module:
@@ -188,10 +194,9 @@ class ModuleFactory:
 
     def _find_room(self) -> None:
         """Raise CommandError if there is no room for another module."""
-        if self._is_closed:
+        self._is_decided.wait()  # a command may come while the service is still starting
+        if self._is_closed or self._admission is None:
             raise CommandError(f"{self._service} is shutting down")
-        if self._admission is None:
-            raise CommandError(f"{self._service} is still starting")
         ending = len(self._roster.in_state(State.ENDING))
         self._admission.find_room(len(self._roster.everyone) - ending, ending)
 
