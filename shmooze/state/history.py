@@ -14,6 +14,7 @@ from shmooze.broker.broker import Broker
 from shmooze.broker.roster import Place
 from shmooze.broker.views import show
 from shmooze.errors import CommandError
+from shmooze.modules.exit import Outcome
 from shmooze.modules.module import Module
 from shmooze.state import past
 from shmooze.state.file import StateFile
@@ -47,8 +48,8 @@ class History:
         count: str | None = None,
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """A page of the history, newest first; with `count`, a list of values and how often."""
-        if state is not None and state not in past.OUTCOMES:
-            one_of = ", ".join(past.OUTCOMES)
+        if state is not None and state not in (outcomes := [each.value for each in Outcome]):
+            one_of = ", ".join(outcomes)
             raise CommandError(f"history: argument `state`: must be one of {one_of}")
         wanted = Filter(self._visibility(), type, state, by, text)
         if count is None:

@@ -13,9 +13,7 @@ import msgspec
 from shmooze.runtime import clock
 from shmooze.state.visibility import Visibility
 
-OUTCOMES = ("done", "failed", "removed", "lost")
-
-#: Bytes of JSON after which a page ends, so that one answer stays small.
+#: Bytes of args and reports after which a page ends, so that one answer stays small.
 MAX_PAGE = 4 << 20
 
 _COLUMNS = "number, uid, type, outcome, args, by, added, key, ended, seconds, reason, report"
@@ -80,7 +78,7 @@ def page(
         for row in rows:
             if len(items) == limit or size > MAX_PAGE:
                 return {"items": items, "next": items[-1]["number"]}
-            size += len(row[4] or "")
+            size += len(row[4] or "") + len(row[-1] or "")
             items.append(_item(row, wanted.visibility))
     return {"items": items, "next": None}
 
