@@ -15,6 +15,7 @@ from typing import Any
 from support import ROOT
 
 from bench import gate, report
+from bench import keeping as keeping
 from bench import lives as lives
 from bench import load as load
 from bench import size as size
@@ -55,6 +56,9 @@ def arguments() -> argparse.Namespace:
         action="append",
         metavar="FILE",
         help="measure nothing; show the results in this file, or of several files combined",
+    )
+    parser.add_argument(
+        "--state", action="store_true", help="give our side a state file in every row"
     )
     parser.add_argument("--list", action="store_true", help="list the rows and exit")
     chosen = parser.parse_args()
@@ -127,7 +131,7 @@ def measure(chosen: argparse.Namespace) -> Bench:
     allow_files()
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        bench = Bench(Lab(Path(folder), chosen.quick), chosen.repeats)
+        bench = Bench(Lab(Path(folder), chosen.quick, chosen.state), chosen.repeats)
         for row in filter(is_chosen, TABLE):
             bench.measure(row)
         if chosen.quick and not chosen.save:

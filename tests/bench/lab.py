@@ -30,6 +30,9 @@ OLD = ["shmooze==1.2.4"]
 OLD_NEEDS = ["tornado==4.5.3", "toro==1.0.1", "werkzeug==0.16.1", "setuptools==44.1.1"]
 
 
+#: More than any row adds.
+MAX_MODULES = 1_000_000
+
 #: A module type: its argv, or its section of the settings.
 Type = list[str] | dict[str, Any]
 
@@ -55,19 +58,28 @@ class OldSite(Site):
 
 
 class Lab:
-    """Makes what the rows measure. `quick` takes less time and is less precise."""
+    """Makes what the rows measure. `quick` takes less time and is less precise.
 
-    def __init__(self, folder: Path, quick: bool = False) -> None:
+    With `state` our applications all have a state file.
+    """
+
+    def __init__(self, folder: Path, quick: bool = False, state: bool = False) -> None:
         self.folder = folder
-        self.quick = quick
+        self.quick, self.state = quick, state
         #: Seconds of load for each measurement by `wrk`.
         self.seconds = 0.5 if quick else 2.0
 
     @contextmanager
-    def ours(self, *services: str, wsgi_workers: int = 1, **types: Type) -> Iterator[Site]:
-        """Run an application with these services and module types."""
-        settings = {"wsgi_workers": wsgi_workers, **_sections(services, types)}
-        with self._running(Site(self._new_folder(), services, settings)) as site:
+    def ours(
+        self, *services: str, wsgi_workers: int = 1, state: bool = False, **types: Type
+    ) -> Iterator[Site]:
+        """Run an application with these services and module types, `state`: with a state file."""
+        folder = self._new_folder()
+        settings = {"wsgi_workers": wsgi_workers, "max_modules": MAX_MODULES}
+        settings |= _sections(services, types)
+        if state or self.state:
+            settings["state_path"] = str(folder / "state.db")
+        with self._running(Site(folder, services, settings)) as site:
             yield site
 
     @contextmanager

@@ -43,8 +43,8 @@ def one_round(
     victim = target.kill(source)
     crowd.join()
     target.start()
-    roster = target.roster()
-    findings = compare(ledger, roster, target.history())
+    roster, ended = target.known()
+    findings = compare(ledger, roster, ended)
     ledger.take_front([item["uid"] for item in roster])
     connection = target.connect()
     for item in ledger.unanswered:
@@ -73,7 +73,7 @@ def main() -> int:
                         f"durability: {number} rounds, {ledger.count()} commands answered",
                         file=sys.stderr,
                     )
-            left = compare(ledger, target.roster(), target.history())
+            left = compare(ledger, *target.known())
             faults += left.all
         finally:
             target.stop()

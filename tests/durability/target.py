@@ -57,6 +57,17 @@ class Target:
         """End it properly."""
         self.site.stop()
 
+    def known(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """All that live, in their order, and all that have ended.
+
+        What ends in between counts as ended. A second look at the roster tells that from what is
+        in both.
+        """
+        before, ended = self.roster(), self.history()
+        left = {item["uid"] for item in self.roster()}
+        gone = {item["uid"] for item in ended}
+        return [item for item in before if item["uid"] in left or item["uid"] not in gone], ended
+
     def roster(self) -> list[dict[str, Any]]:
         """All that live, in their order."""
         return list(self.site.ask("queue", "queue"))
