@@ -176,6 +176,29 @@ def test_stop_keeps_the_items_and_says_that_it_was_one(service: Service) -> None
     assert service.uids == uids
 
 
+def test_state_that_is_saved_shortly_before_or_during_a_stop_is_kept(service: Service) -> None:
+    uids = [service.broker.add("plain")["uid"] for _ in range(3)]
+    before, during, _ = service.launcher.processes
+    during.is_obedient = False
+    before.update("save", state="before")
+    during.update("save", state="too early")
+    stopping = gevent.spawn(service.broker.stop)
+    until(lambda: "rm" in during.heard, "it is told to go")
+    during.update("save", state="during")
+    during.answer()
+    during.exit(0)
+    stopping.join(PATIENCE)
+    assert service.rows("items", "uid, state") == [
+        (uids[0], '"before"'),
+        (uids[1], '"during"'),
+        (uids[2], None),
+    ]
+    service.start()
+    processes = service.launcher.processes
+    until(lambda: len([each for each in processes if each.heard]) == 3, "they are started again")
+    assert [process.restored for process in processes] == [["before"], ["during"], []]
+
+
 def test_full_disk_refuses_commands_and_ends_are_written_later(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

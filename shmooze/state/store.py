@@ -31,8 +31,8 @@ from shmooze.state.write_behind import WriteBehind
 log = logging.getLogger(__name__)
 
 _KEPT = Change.PLACE | Change.STATE | Change.RESTARTS | Change.SAVED
-#: Places in which changes of an item are written.
-_LASTING = (Place.ORDER, Place.BACKGROUND)
+#: Places in which an item is not answered yet, and no change of it is written.
+_PENDING = (Place.ARRIVING, Place.RESERVED)
 
 
 class Store:
@@ -54,6 +54,9 @@ class Store:
         self._arrived: dict[str, float] = {}
         #: What was written last of each item.
         self._written: dict[str, Facts] = {}
+        #: The module of each of them that was listed last. At the end of the service it has lost
+        #: its place, but its item stays, and what it saves until it is gone is written.
+        self._modules: dict[str, Module] = {}
         #: Keys of refused commands that the file may still have.
         self._forgotten: dict[str, None] = {}
 
@@ -210,28 +213,33 @@ class Store:
         return self._last
 
     def _forget(self, uid: str) -> None:
-        self._positions.pop(uid, None)
-        self._written.pop(uid, None)
+        for known in (self._positions, self._written, self._modules):
+            known.pop(uid, None)
 
     # Changes of items that live.
 
     def _on_change(self, uid: str, what: Change) -> None:
         if not what & _KEPT or (written := self._written.get(uid)) is None:
             return
-        module = self._roster.find(uid)
-        if module is None or module.is_missing or not self._lasts(module):
+        module = self._find(uid)
+        if module is None or module.is_missing:
             return
         if Change.PLACE in what:
             self._check_last_position()
         if facts_of(module) != written:
             self._behind.add_change(uid)
 
-    def _lasts(self, module: Module) -> bool:
-        return self._roster.place_of(module) in _LASTING
+    def _find(self, uid: str) -> Module | None:
+        """The module of an item whose changes are written."""
+        if (module := self._roster.find(uid)) is not None:
+            self._modules[uid] = module
+        module = self._modules.get(uid)
+        is_pending = module is not None and self._roster.place_of(module) in _PENDING
+        return None if is_pending else module
 
     def _update_of(self, uid: str) -> Iterable[Write]:
-        module = self._roster.find(uid)
-        if uid not in self._written or module is None or not self._lasts(module):
+        module = self._find(uid) if uid in self._written else None
+        if module is None:
             return ()
         self._written[uid] = facts = facts_of(module)
         return self._table.update(uid, facts)
