@@ -57,8 +57,6 @@ LADDER = Fake.natural_death_timeout + Fake.sigterm_timeout
 OWN_REMOVE = Fake.command_timeout + Fake.natural_death_timeout
 #: Seconds after which all commands, restarts and ends are over.
 LONG = 400.0
-#: Places of items whose command was answered, or will be.
-LASTING = (Place.ORDER, Place.BACKGROUND)
 #: A moment: what is due by then has happened.
 MOMENT = 0.2
 
@@ -417,10 +415,13 @@ class Interleavings(RuleBasedStateMachine):
         self._stop()  # what is kept from here on is lost with the service
         self.calls, self.tells, self.deadlines = [], {}, {}
         self.launcher = FakeLauncher(self._on_launch)
-        lasting = [uid for uid, each in survivor.items.items() if each.place in LASTING]
+        places = {uid: each.place for uid, each in survivor.items.items()}
+        unanswered = [uid for uid, place in places.items() if place is Place.ARRIVING]
+        backgrounds = [uid for uid, place in places.items() if place is Place.BACKGROUND]
+        expected = [*survivor.order, *unanswered]
         self._open(survivor)
-        assert sorted(module.uid for module in self._placed()) == sorted(lasting)
-        assert [module.uid for module in self.broker.roster.order] == survivor.order
+        assert [module.uid for module in self.broker.roster.order] == expected
+        assert {module.uid for module in self._placed()} == {*expected, *backgrounds}
 
     # What always holds.
 
