@@ -371,6 +371,9 @@ class MemoryKeeper:
         self._keep(place.value, [module])
         if instead_of is not None:
             self._end(instead_of.uid, Outcome.REMOVED)
+        if place is Place.BACKGROUND:
+            for uid in [uid for uid, each in self.items.items() if each.place is place]:
+                self._end(uid, Outcome.REMOVED)
         if (item := self.items.get(module.uid)) is not None:
             item.place, item.has_begun = place, True
             if place is Place.ORDER:
@@ -387,10 +390,10 @@ class MemoryKeeper:
             if (item := self.items.get(module.uid)) is not None:
                 item.held, item.attempts = reason, 0
 
-    def keep_removed(self, modules: Collection[Module]) -> None:
-        self._keep("removed", modules)
-        for module in modules:
-            self._end(module.uid, Outcome.REMOVED)
+    def keep_removed(self, uids: Collection[str], living: Mapping[str, Module]) -> None:
+        self._keep("removed", living.values())
+        for uid in uids:
+            self._end(uid, Outcome.REMOVED)
 
     def keep_attempt(self, module: Module) -> None:
         module.attempts += 1

@@ -348,6 +348,30 @@ def test_item_that_a_signal_has_ended_comes_back_if_the_service_ends_too(service
     assert service.uids == [uid]
 
 
+def test_item_that_a_signal_has_ended_can_be_removed_and_does_not_come_back(
+    service: Service,
+) -> None:
+    uid = service.add()
+    service.launcher.processes[0].exit(-9)
+    run_until_idle()
+    service.broker.rm([uid])
+    assert service.keeper.history == {uid: Outcome.REMOVED}
+    service.crash()
+    service.start()
+    assert service.uids == []
+
+
+def test_background_that_a_signal_has_ended_can_be_replaced(service: Service) -> None:
+    old = service.broker.set_bg("plain")["uid"]
+    service.launcher.processes[0].exit(-9)
+    run_until_idle()
+    new = service.broker.set_bg("plain")["uid"]
+    assert service.keeper.history == {old: Outcome.REMOVED}
+    service.crash()
+    service.start()
+    assert service.broker.show_background()["uid"] == new
+
+
 def test_item_that_a_signal_has_ended_has_failed_if_the_service_goes_on(service: Service) -> None:
     uid = service.add()
     service.launcher.processes[0].exit(-15)

@@ -72,8 +72,9 @@ class Items:
         """
 
         def keep() -> None:
-            if items := [each for each in self.named(uids) if self._is_item(each)]:
-                self.keeper.keep_removed(items)
+            if uids:
+                living = {each.uid: each for each in self.named(uids) if self._is_item(each)}
+                self.keeper.keep_removed(dict.fromkeys(uids), living)
 
         def carry_out() -> list[Module]:
             self.dismiss(named := self.named(uids))
@@ -87,9 +88,8 @@ class Items:
         """
 
         def keep() -> None:
-            places = {module.uid for module in self._roster.order}
-            if known := [uid for uid in dict.fromkeys(uids) if uid in places]:
-                self.keeper.keep_order(known)
+            if uids:
+                self.keeper.keep_order(list(dict.fromkeys(uids)))
 
         def carry_out() -> list[Module]:
             self._roster.reorder(uids)

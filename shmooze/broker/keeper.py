@@ -75,8 +75,12 @@ class Keeper(Protocol):
     def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
         """These are held, or with None released. Raises CommandError."""
 
-    def keep_removed(self, modules: Collection[Module]) -> None:
-        """These have ended, since a client removes them. Raises CommandError."""
+    def keep_removed(self, uids: Collection[str], living: Mapping[str, Module]) -> None:
+        """These have ended, since a client removes them. Raises CommandError.
+
+        `living` are the modules of those that live. Another one may be an item still: if its
+        process was killed, it would come back with the service.
+        """
 
     def keep_attempt(self, module: Module) -> None:
         """The process of an item is about to be started. Waits, and never refuses."""
@@ -120,7 +124,7 @@ class KeepsNothing:
     def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
         pass
 
-    def keep_removed(self, modules: Collection[Module]) -> None:
+    def keep_removed(self, uids: Collection[str], living: Mapping[str, Module]) -> None:
         pass
 
     def keep_attempt(self, module: Module) -> None:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
 #: Why an item is lost whose command was not answered.
 UNANSWERED = "was still starting when the service ended, and its command was never answered"
+#: Why an item is lost that a damaged or imported file has beside another background.
+REPLACED = "was not the only background in the state file"
 #: Why an item is lost whose type is not to be started again.
 DROPPED = "was dropped after a crash of the service, as its type says"
 #: Why an item is held whose type says so.
@@ -48,6 +50,9 @@ def restore(
                 item.place = Place.ORDER
             if item.place not in types:
                 lost[item.uid] = UNANSWERED
+                continue
+            if item.place is Place.BACKGROUND and roster.background is not None:
+                lost[item.uid] = REPLACED
                 continue
             kind = types[item.place].get(item.type)
             if kind is None:

@@ -114,6 +114,17 @@ class ItemTable:
         )
         yield from self.delete(uid)
 
+    def end_background(self, uid: str, ended: float) -> Iterator[Write]:
+        """Any other background than this one has been removed."""
+        end = (Outcome.REMOVED.value, ended, 0.0, "was removed")
+        others = f"FROM {self._items} WHERE place = '{Place.BACKGROUND.value}' AND uid != ?"
+        yield (
+            f"INSERT OR IGNORE INTO {self._history} (uid, type, args, added, by, key, outcome,"
+            f" ended, seconds, reason) SELECT uid, type, args, added, by, key, ?, ?, ?, ? {others}",
+            (*end, uid),
+        )
+        yield f"DELETE {others}", (uid,)
+
     def undo_removal(self, module: Module, place: Place, position: float | None) -> Iterator[Write]:
         """An item was not removed after all."""
         *numbers, saved = facts_of(module)

@@ -114,6 +114,9 @@ class Store:
         if instead_of is not None:
             writes += self._removal(instead_of)
             undo += self._table.undo_removal(instead_of, Place.BACKGROUND, None)
+        if place is Place.BACKGROUND:
+            # One whose process was killed a moment ago is still kept.
+            writes += self._table.end_background(module.uid, clock.time())
         self._commit(writes, undo)
         self._written[module.uid] = (True, 0, 0, None, None)
 
@@ -123,7 +126,7 @@ class Store:
         after = {uid: first + index for index, uid in enumerate(uids)}
         self._commit(self._table.move(after.items()), self._table.move(before))
         self._first = first
-        self._positions |= after
+        self._positions |= {uid: after[uid] for uid, _ in before}
 
     def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
         held = [(module.uid, module.held) for module in modules]
@@ -132,17 +135,23 @@ class Store:
             chain.from_iterable(self._table.hold(uid, before) for uid, before in held),
         )
 
-    def keep_removed(self, modules: Collection[Module]) -> None:
+    def keep_removed(self, uids: Collection[str], living: Mapping[str, Module]) -> None:
         undo = [
             write
-            for each in modules
+            for each in living.values()
             for write in self._table.undo_removal(
                 each, self._roster.place_of(each), self._positions.get(each.uid)
             )
         ]
-        self._commit(chain.from_iterable(map(self._removal, modules)), undo)
-        for module in modules:
-            self._forget(module.uid)
+        removals = (
+            self._removal(living[uid])
+            if uid in living
+            else self._table.end(uid, Outcome.REMOVED, clock.time(), 0.0, "was removed")
+            for uid in uids
+        )
+        self._commit(chain.from_iterable(removals), undo)
+        for uid in uids:
+            self._forget(uid)
 
     def keep_attempt(self, module: Module) -> None:
         module.attempts += 1
