@@ -161,7 +161,8 @@ def test_roster_is_in_the_order_of_the_adds(client: Client) -> None:
     assert [module["type"] for module in roster] == ["well", "other", "moody", "well"]
     rest = "playing" if client.kind == "pool" else "suspended"
     assert [module["state"] for module in roster] == ["playing", rest, rest, rest]
-    assert all(set(module) == {"uid", "type", "state"} for module in roster)
+    keys = {"uid", "type", "state", "args", "by", "added"}
+    assert all(set(module) == keys for module in roster)
 
 
 def test_parameters_come_for_the_types_asked_for_and_the_names_that_are_set(
