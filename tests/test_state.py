@@ -72,12 +72,11 @@ def test_items_come_back_after_a_kill(make: Callable[..., Client], victims: str)
     assert queue("bg")["uid"] == background
     assert queue("add", type="well", key="k")["uid"] == playing
     wait_until(
-        lambda: (
-            [each["state"] for each in queue.roster()]
-            == ["playing", "suspended", "held", "waiting"]
-        ),
+        lambda: [each["state"] for each in queue.roster()[:3]] == ["playing", "suspended", "held"],
         "they do what they did",
     )
+    # The turn of the last may have come while the others were being killed.
+    assert queue.roster()[3]["state"] in ("waiting", "starting", "suspended")
     assert queue("queue")[1]["args"] == {"n": 1}
     assert drop not in queue.uids()
 
