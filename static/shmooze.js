@@ -258,8 +258,7 @@ function apply(state, { modules = {}, order = state.modules.map(({ uid }) => uid
 		const parameters = { ...old.parameters, ...set };
 		for (const name of unset) delete parameters[name];
 		const module = { ...old, ...rest, parameters: freeze(parameters) };
-		if (!module.next_attempt_at) delete module.next_attempt_at;
-		if (!module.held) delete module.held;
+		for (const key of ["next_attempt_at", "held"]) if (!module[key]) delete module[key];
 		known.set(uid, freeze(module));
 	}
 	const { background = state.background?.uid } = change;
@@ -267,7 +266,7 @@ function apply(state, { modules = {}, order = state.modules.map(({ uid }) => uid
 }
 
 function request(url, signal, headers, body) {
-	url = Object.assign(new URL(url, html.baseURI), { username: "", password: "" }); // or fetch rejects
+	url = Object.assign(new URL(url, html.baseURI), { username: "", password: "" });
 	headers = body ? { "Content-Type": "application/json" } : { ...headers };
 	if (shmooze_token) headers.Authorization = "Bearer " + shmooze_token;
 	return fetch(url, { method: body && "POST", headers, body, signal, cache: "no-store" });

@@ -370,6 +370,19 @@ def test_in_a_pipe_a_lost_connection_is_reported_once(
     assert len(lost) == len(set(lost))
 
 
+def watched(asked: dict[str, Any]) -> dict[str, Any]:
+    """What `shmz watch` knows of what commands tell."""
+
+    def shown(module: dict[str, Any]) -> dict[str, Any]:
+        return {key: module[key] for key in ("uid", "type", "state", "parameters")}
+
+    background = asked["background"]
+    return {
+        "modules": [shown(module) for module in asked["modules"]],
+        "background": background and shown(background),
+    }
+
+
 def test_json_lines_add_up_to_the_answers_of_commands(
     site: Site, queue: Client, pipe: Callable[..., Piped]
 ) -> None:
@@ -386,7 +399,7 @@ def test_json_lines_add_up_to_the_answers_of_commands(
         return {"modules": live.modules, "background": live.background}
 
     def agree() -> None:
-        wait_until(lambda: state() == asked(queue), "all events have come")
+        wait_until(lambda: state() == watched(asked(queue)), "all events have come")
 
     agree()
     second = queue.add()

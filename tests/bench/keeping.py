@@ -59,7 +59,6 @@ def path_of(site: Site) -> str:
     goal=2,
     better=LOWER,
     unit="ms",
-    quick=True,
 )
 def keep_one_after_the_other(lab: Lab) -> Iterator[tuple[float, float]]:
     with kept(lab) as site, inserted_into(path_of(site)) as file:
