@@ -342,7 +342,8 @@ class Client:
     def service(self) -> int:
         """The pid of the service itself, which is the guardian's one child."""
         guardian = self.site.processes[self.name].pid
-        (pid,) = (each for each in self.own_processes if each != guardian)
+        living = [each for each in self.own_processes if is_alive(each)]
+        (pid,) = (each for each in living if parent_of(each) == guardian)
         return pid
 
     def add_settled(self, type: str = "well", **args: Any) -> str:

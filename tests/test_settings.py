@@ -426,7 +426,7 @@ def test_each_program_warns_once_of_an_unknown_key(make_site: Callable[..., Site
 
 DECLARED = [*declared.GROUPS, of_types.Section, of_types.ModuleType]
 README = (ROOT / "README.md").read_text()
-OF_SECTIONS = ("modules", "backgrounds")
+OF_SECTIONS = ("modules", "backgrounds", "max_starting")
 DECLARED_KEYS = {name: key for group in DECLARED for name, key in schema.keys_of(group).items()}
 
 
