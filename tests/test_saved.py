@@ -159,14 +159,20 @@ def test_process_on_standby_restores_a_state_too(ready: tuple[Pool, Module, Fake
     assert (process.heard, process.restored) == (["restore", "init", "play"], [5])
 
 
-def test_refused_restore_is_a_refused_start(
-    ready: tuple[Pool, Module, FakeProcess], clock: FakeClock
-) -> None:
-    pool, module, process = ready
+def begin_to_restore(pool: Pool, module: Module, process: FakeProcess) -> gevent.Greenlet:
+    """An `add` of which the process has got `restore`, and has not answered it."""
     module.saved = b"5"
     process.is_obedient = False
     adding = gevent.spawn(pool.add, "ahead")
     run_until_idle()
+    return adding
+
+
+def test_refused_restore_is_a_refused_start(
+    ready: tuple[Pool, Module, FakeProcess], clock: FakeClock
+) -> None:
+    pool, module, process = ready
+    adding = begin_to_restore(pool, module, process)
     assert process.heard == ["restore"]
     process.answer(False)
     clock.advance(LONG)
@@ -224,10 +230,7 @@ def test_module_that_is_removed_while_it_restores_gets_no_init(
     ready: tuple[Pool, Module, FakeProcess], clock: FakeClock
 ) -> None:
     pool, module, process = ready
-    module.saved = b"5"
-    process.is_obedient = False
-    adding = gevent.spawn(pool.add, "ahead")
-    run_until_idle()
+    adding = begin_to_restore(pool, module, process)
     pool.rm([module.uid])
     process.answer()
     clock.advance(LONG)

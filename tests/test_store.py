@@ -235,14 +235,14 @@ def test_pool_is_kept_as_well(tmp_path: Path) -> None:
 def test_idle_store_writes_nothing(service: Service) -> None:
     uid = service.broker.add("lazy")["uid"]
     service.broker.add("lazy")
-    until(lambda: not service.store._behind._changed, "all is written")
-    gevent.sleep(2 * service.store._behind.interval)
-    before = service.file.transactions
-    for process in service.launcher.processes:
-        process.update("set_parameters", parameters={"x": 1})
-    gevent.sleep(2 * service.store._behind.interval)
-    assert service.file.transactions == before
-    assert uid in service.uids
+    behind = service.store._behind
+    until(lambda: not behind._wakeup.is_set() and not behind._changed, "all is written")
+    service.launcher.processes[0].update("set_parameters", parameters={"x": 1})
+    module = service.broker.roster.find(uid)
+    until(lambda: module.parameters == {"x": 1}, "the update has come")
+    # Both would stay for a tenth of a second.
+    assert not behind._wakeup.is_set()
+    assert not behind._changed
 
 
 def test_history_is_pruned_in_the_background(service: Service) -> None:

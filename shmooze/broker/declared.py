@@ -118,8 +118,10 @@ class Section(Quota, frozen=True):
 def max_starting(source: Settings, name: str) -> int | None:
     """The key of this name in the section of a queue or pool."""
     section = declared.section_of(source, name)
-    own = {key: section[key] for key in ("max_starting",) if key in section}
-    chosen: int | None = schema.check(Section, own, source.error, name).get("max_starting")
+    if "max_starting" not in section:
+        return None
+    own = {"max_starting": section["max_starting"]}
+    chosen: int | None = schema.check(Section, own, source.error, name)["max_starting"]
     return chosen
 
 

@@ -22,7 +22,7 @@ class Keys:
 
     def __init__(self, roster: Roster, keeper: Callable[[], Keeper]) -> None:
         self._roster, self._keeper = roster, keeper
-        #: The outcome of each command under way: the uid, or None where it was refused.
+        #: The outcome of each command under way: the uid, or why there is none.
         self._pending: dict[str, AsyncResult[str]] = {}
         self._uids: dict[str, str] = {}
         self._keys: dict[str, str] = {}

@@ -35,7 +35,7 @@ def _first_form(connection: sqlite3.Connection, name: str) -> None:
         f"""CREATE TABLE {table(name, "items")} (
             uid TEXT PRIMARY KEY, place TEXT, position REAL, type TEXT, args TEXT, added REAL,
             by TEXT, key TEXT, begun INTEGER, restarts INTEGER, attempts INTEGER, held TEXT,
-            removal TEXT, state TEXT)""",
+            state TEXT)""",
         f"""CREATE TABLE {history} (
             number INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT UNIQUE, type TEXT, args TEXT,
             added REAL, by TEXT, key TEXT, outcome TEXT, ended REAL, seconds REAL, reason TEXT,
