@@ -18,7 +18,7 @@ from setuptools import find_packages, setup
 version = re.search(r'__version__ = "(.+)"', (here / "shmooze/__init__.py").read_text())[1]
 
 # For the fast part of the tests.
-TEST = ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist>=3.7"]
+TEST = ["hypothesis", "jsonschema", "pytest", "pytest-timeout", "pytest-xdist>=3.7"]
 
 setup(
     name="shmooze",
@@ -53,6 +53,7 @@ setup(
             "build",
             "matplotlib",
             "mypy",
+            "openapi-spec-validator",
             "playwright",
             "ruff",
             "setuptools",

@@ -18,7 +18,7 @@ from shmooze.runtime.program import run_named
 
 
 class Pool(Broker):
-    """A roster of which everyone plays."""
+    """Modules that all play at the same time."""
 
     name = "pool"
     log_namespace = "client-pool"

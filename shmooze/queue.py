@@ -16,18 +16,23 @@ from typing import Any
 
 from shmooze.access.permission import Target
 from shmooze.access.scopes import ORDER, OWN
-from shmooze.broker.broker import Broker, as_targets
+from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import by_type, types_from_settings
+from shmooze.broker.commands import as_targets
 from shmooze.broker.policy import FirstPlays, Policy
 from shmooze.broker.roster import Place
-from shmooze.broker.views import Wanted, select, show
+from shmooze.broker.shapes import Added, Args, Key, Names, Shown, Told, Type, Uid, Uids, Wanted
+from shmooze.broker.views import select, show
 from shmooze.errors import CommandError
 from shmooze.modules.module import Module
 from shmooze.runtime.program import run_named
 
 
 class Queue(Broker):
-    """An ordered roster of which the first plays."""
+    """Modules in order. The first one plays, the others wait for their turn.
+
+    A background plays while there is nothing else to play.
+    """
 
     name = "queue"
     log_namespace = "client-queue"
@@ -56,26 +61,33 @@ class Queue(Broker):
     def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
         return {**super().types_by_place(), Place.BACKGROUND: self.backgrounds_available_dict}
 
-    def mv(self, uids: list[str]) -> None:
+    def mv(self, uids: Uids) -> None:
+        """Move modules to the front, in this order. The others follow in their old order."""
         self.items.move(uids)
 
-    def show_background(self, parameters: Wanted = {}) -> dict[str, Any] | None:
+    def show_background(self, parameters: Wanted = {}) -> Shown | None:
+        """The background, or null if there is none."""
         background = self.roster.background
         return show(background, parameters) if background else None
 
-    def set_bg(
-        self, type: str, args: dict[str, Any] = {}, key: str | None = None
-    ) -> dict[str, str]:
+    def set_bg(self, type: Type, args: Args = {}, key: Key = None) -> Added:
+        """Start a module as the background, and remove the old background.
+
+        If the new one cannot be started, the old one stays.
+        """
         kind = self._kind(self.backgrounds_available_dict, type)
         return {"uid": self.items.set_background(kind, args, key)}
 
     def backgrounds_available(self) -> list[str]:
+        """The names of the module types that can be the background."""
         return list(self.backgrounds_available_dict)
 
-    def tell_background(self, uid: str, cmd: str, args: dict[str, Any] = {}) -> Any:
+    def tell_background(self, uid: Uid, cmd: Told, args: Args = {}) -> Any:
+        """Pass a command on to the background, as `tell_module` does to a module."""
         return self._find_background(uid).tell(cmd, args)
 
-    def ask_background(self, uid: str, parameters: list[str]) -> dict[str, Any]:
+    def ask_background(self, uid: Uid, parameters: Names) -> dict[str, Any]:
+        """The latest values of these parameters of the background, as far as they are set."""
         return select(self._find_background(uid), parameters)
 
     def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:

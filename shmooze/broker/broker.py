@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import bottle
 
-from shmooze.access.permission import Target
-from shmooze.access.scopes import ADD, ORDER, OWN
 from shmooze.broker.admission import Admission
 from shmooze.broker.catalog import by_type, impatient_gateway
+from shmooze.broker.commands import Commands
 from shmooze.broker.declared import max_starting, unknown_keys
 from shmooze.broker.events import EventHub
 from shmooze.broker.factory import ModuleFactory
@@ -28,10 +27,8 @@ from shmooze.broker.restoring import restore
 from shmooze.broker.roster import Place, Roster
 from shmooze.broker.supervision import STOPPED, Supervision
 from shmooze.broker.usage import UsageSampler
-from shmooze.broker.views import Wanted, select, show
-from shmooze.errors import CommandError
 from shmooze.lib.database import Database
-from shmooze.lib.service import JSONCommandProcessor, Service
+from shmooze.lib.service import Service
 from shmooze.modules.lifecycle import WITHOUT_PROCESS
 from shmooze.modules.module import Module
 from shmooze.runtime import declared
@@ -40,7 +37,7 @@ from shmooze.runtime.program import flush_log
 log = logging.getLogger(__name__)
 
 
-class Broker(JSONCommandProcessor, Service):
+class Broker(Commands, Service):
     """A roster of modules as a service."""
 
     #: Ended modules that `gone` tells of.
@@ -104,61 +101,6 @@ class Broker(JSONCommandProcessor, Service):
     def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
         """The types on offer for each place of an item."""
         return {Place.ORDER: self.modules_available_dict}
-
-    # Commands.
-
-    def add(self, type: str, args: dict[str, Any] = {}, key: str | None = None) -> dict[str, str]:
-        return {"uid": self.items.add(self._kind(self.modules_available_dict, type), args, key)}
-
-    def rm(self, uids: list[str]) -> None:
-        self.items.remove(uids)
-
-    def hold(self, uids: list[str]) -> None:
-        self.items.hold(uids)
-
-    def release(self, uids: list[str]) -> None:
-        self.items.release(uids)
-
-    def show_roster(self, parameters: Wanted = {}) -> list[dict[str, Any]]:
-        """The modules in order, then those that are still starting and have no place yet."""
-        return [show(module, parameters) for module in self.roster.listed]
-
-    def modules_available(self) -> list[str]:
-        return list(self.modules_available_dict)
-
-    def tell_module(self, uid: str, cmd: str, args: dict[str, Any] = {}) -> Any:
-        return self._find(uid).tell(cmd, args)
-
-    def ask_module(self, uid: str, parameters: list[str]) -> dict[str, Any]:
-        return select(self._find(uid), parameters)
-
-    def output(self, uid: str) -> list[str]:
-        lives = [module for module in self.roster.everyone if module.uid == uid]
-        if not lives:
-            raise CommandError(f"no module with uid {uid!r} lives in {self.name}")
-        return lives[-1].output
-
-    def gone(self) -> list[dict[str, Any]]:
-        return list(self._supervision.ended)
-
-    def standby_available(self) -> dict[str, Any]:
-        """The children that wait to be needed; see standby."""
-        return self._factory.standby.show()
-
-    def usage(self) -> dict[str, Any]:
-        """What each module uses; see usage."""
-        return self._usage.read()
-
-    # Who may do what.
-
-    def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
-        if cmd == "add" and "type" in args:
-            return [Target(args["type"])]
-        if cmd in ("rm", "hold", "release") and "uids" in args:
-            return as_targets(self.items.named(args["uids"]))
-        if cmd == "tell_module" and "uid" in args:
-            return as_targets(self.items.named([args["uid"]]))
-        return super().cmd_targets(cmd, args)
 
     # Life of the service.
 
@@ -256,45 +198,6 @@ class Broker(JSONCommandProcessor, Service):
         bottle.response.set_header("Cache-Control", "no-store")
         return self.events.watch(bottle.request.get_header("Last-Event-ID"))
 
-    # What commands are made of.
-
-    def _kind(self, types: dict[str, type[Module]], type: str) -> type[Module]:
-        if type not in types:
-            raise CommandError(f"unknown module type {type!r}; known: {', '.join(types) or 'none'}")
-        return types[type]
-
-    def _find(self, uid: str) -> Module:
-        module = self.roster.find(uid)
-        place = self.roster.place_of(module) if module is not None else Place.NOWHERE
-        if module is not None and place is Place.ORDER:
-            return module
-        if place is Place.ARRIVING:
-            raise CommandError(f"module {uid!r} in {self.name} is still starting")
-        raise CommandError(f"no module with uid {uid!r} in {self.name}")
-
     def _log_module(self, uid: str, namespace: str, command: Any, answer: Any) -> None:
         if self.logger is not None:
             self.logger.log(uid, namespace, command, answer)
-
-    optional_cmds = dict.fromkeys(("history", "item", "requeue", "forget"), "`state_path`")
-    log_cmds: tuple[str, ...] = ("rm", "add", "tell_module", "hold", "release")
-    cmd_scopes: Mapping[str, tuple[str, ...]] = {
-        "add": (ADD,),
-        "rm": (OWN,),
-        "tell_module": (OWN,),
-        "hold": (ORDER, OWN),
-        "release": (ORDER, OWN),
-    }
-    read_cmds: tuple[str, ...] = (
-        "modules_available",
-        "ask_module",
-        "output",
-        "gone",
-        "usage",
-        "standby_available",
-    )
-
-
-def as_targets(modules: Iterable[Module]) -> list[Target]:
-    """Modules as what a command would change."""
-    return [Target(each.TYPE_STRING, each.uid, each.origin.by) for each in modules]

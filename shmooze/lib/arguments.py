@@ -16,12 +16,14 @@ from shmooze.errors import CommandError
 log = logging.getLogger(__name__)
 
 
-class _Signature(NamedTuple):
+class Signature(NamedTuple):
     """What a command's function accepts, besides self."""
 
     #: Names of the arguments, and whether each is required.
     required: dict[str, bool]
-    #: Type hints of arguments, as far as JSON values can be checked against them.
+    #: The defaults of those that are not.
+    defaults: dict[str, Any]
+    #: Type hints of arguments and of `return`, as far as JSON values can be checked against them.
     types: dict[str, Any]
     #: Whether it accepts arguments of other names.
     accepts_others: bool
@@ -33,7 +35,7 @@ def bind(cmd: str, function: Callable[..., Any], args: dict[str, Any]) -> dict[s
     Raises CommandError that names the argument which is missing, unknown, or not of the type that
     the function's type hint says.
     """
-    signature = _signature(function)
+    signature = signature_of(function)
     for name, is_required in signature.required.items():
         if is_required and name not in args:
             raise CommandError(f"{cmd}: argument `{name}` is missing")
@@ -51,7 +53,8 @@ def bind(cmd: str, function: Callable[..., Any], args: dict[str, Any]) -> dict[s
 
 
 @cache
-def _signature(function: Callable[..., Any]) -> _Signature:
+def signature_of(function: Callable[..., Any]) -> Signature:
+    """What the function of a command accepts."""
     parameters = list(inspect.signature(function).parameters.values())[1:]  # without self
     named = [
         each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
@@ -63,8 +66,9 @@ def _signature(function: Callable[..., Any]) -> _Signature:
             types[name] = hint
         except TypeError:
             log.warning("%s: type hint of `%s` cannot be checked", function.__qualname__, name)
-    return _Signature(
+    return Signature(
         {each.name: each.default is each.empty for each in named},
+        {each.name: each.default for each in named if each.default is not each.empty},
         types,
         any(each.kind is each.VAR_KEYWORD for each in parameters),
     )

@@ -66,6 +66,13 @@ class JSONCommandProcessor:
         self.read_cmds = [*self.read_cmds, *(cmd for cmd in added if cmd in table.read_cmds)]
         self._tables = {**self._tables, **dict.fromkeys(added, table)}
 
+    def described(self) -> dict[str, Any]:
+        """What `describe` answers, see lib/describe.py. Subclasses may add keys to it."""
+        from shmooze.lib.describe import describe_service  # loaded only where somebody asks
+
+        reading = frozenset([*self.read_cmds, *(BUILT_IN.keys() - self.commands.keys())])
+        return describe_service(self, self._known(), reading)
+
     def command(self, query: Any) -> Any:
         """Answer one packet, or a list of packets by the list of answers, encoded as JSON.
 
@@ -80,12 +87,13 @@ class JSONCommandProcessor:
         """Carry out one well-formed command. Returns a success or failure packet."""
         cmd, args = query["cmd"], query.get("args", {})
         try:
-            function = self.commands.get(cmd)
+            function = self.commands.get(cmd) or BUILT_IN.get(cmd)
             if function is None:
                 raise self._unknown(cmd)
             bound = bind(cmd, function, args)
             if (who := caller.get()) is not None and who.role != CONTROL:
-                enough = (READ,) if cmd in self.read_cmds else self.cmd_scopes.get(cmd, ())
+                reads = cmd in self.read_cmds or cmd not in self.commands
+                enough = (READ,) if reads else self.cmd_scopes.get(cmd, ())
                 require_permission(who, cmd, enough, partial(self.cmd_targets, cmd, bound))
             result = function(self, **bound)
             if not _is_ours(function):
@@ -114,7 +122,12 @@ class JSONCommandProcessor:
     def _unknown(self, cmd: str) -> CommandError:
         if cmd in self.optional_cmds:
             return CommandError(f"{cmd} needs {self.optional_cmds[cmd]} in the settings")
-        return CommandError(f"unknown command {cmd!r}; known: {', '.join(self.commands)}")
+        return CommandError(f"unknown command {cmd!r}; known: {', '.join(self._known())}")
+
+    def _known(self) -> dict[str, Callable[..., Any]]:
+        """All commands, the built-in ones last."""
+        own = self.commands
+        return {**own, **{cmd: BUILT_IN[cmd] for cmd in BUILT_IN if cmd not in own}}
 
     def _answers(self, queries: list[Any]) -> list[msgspec.Raw]:
         """Answer a list of packets, and yield to other greenlets in between.
@@ -150,6 +163,15 @@ class JSONCommandProcessor:
         except PacketError as bad:
             return packet.error(str(bad))
         return self.single_command(query)
+
+
+def describe(service: JSONCommandProcessor) -> dict[str, Any]:
+    """This description: the commands of the service, with JSON Schemas of their arguments."""
+    return service.described()
+
+
+#: Commands of every service that has none of that name itself. They change nothing.
+BUILT_IN: Mapping[str, Callable[..., Any]] = {"describe": describe}
 
 
 def check_command(query: Any) -> None:

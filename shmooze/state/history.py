@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Annotated, Any
-
-from msgspec import Meta
+from typing import Any
 
 from shmooze.access.caller import caller_has_left
 from shmooze.access.permission import Target
 from shmooze.access.scopes import ADD
 from shmooze.broker.broker import Broker
 from shmooze.broker.roster import Place
+from shmooze.broker.shapes import Uid
 from shmooze.broker.views import show
 from shmooze.errors import CommandError
-from shmooze.modules.exit import Outcome
 from shmooze.modules.module import Module
 from shmooze.state import past
 from shmooze.state.file import StateFile
 from shmooze.state.past import Filter
+from shmooze.state.shapes import (
+    OUTCOMES,
+    Before,
+    By,
+    Count,
+    Found,
+    InState,
+    Limit,
+    OfType,
+    Text,
+    Uids,
+)
 from shmooze.state.tables import table
 from shmooze.state.visibility import Visibility
-
-Limit = Annotated[int, Meta(ge=1, le=1000)]
-Cursor = Annotated[int, Meta(ge=1)]
-Text = Annotated[str, Meta(max_length=200)]
-Uids = Annotated[list[str], Meta(max_length=1000)]
 
 _ARGS = "args."
 
@@ -40,16 +45,20 @@ class History:
     def history(
         self,
         limit: Limit = 50,
-        before: Cursor | None = None,
-        type: str | None = None,
-        state: str | None = None,
-        by: str | None = None,
-        text: Text | None = None,
-        count: str | None = None,
-    ) -> dict[str, Any] | list[dict[str, Any]]:
-        """A page of the history, newest first; with `count`, a list of values and how often."""
-        if state is not None and state not in (outcomes := [each.value for each in Outcome]):
-            one_of = ", ".join(outcomes)
+        before: Before = None,
+        type: OfType = None,
+        state: InState = None,
+        by: By = None,
+        text: Text = None,
+        count: Count = None,
+    ) -> Found:
+        """What has ended, newest first, a page at a time.
+
+        With `count`, a list of values instead, the most frequent first: how often each has ended,
+        how many seconds that took, and when it ended last.
+        """
+        if state is not None and state not in OUTCOMES:
+            one_of = ", ".join(OUTCOMES)
             raise CommandError(f"history: argument `state`: must be one of {one_of}")
         wanted = Filter(self._visibility(), type, state, by, text)
         if count is None:
@@ -59,8 +68,12 @@ class History:
         key = _key_of(count)
         return self._file.read(lambda db: past.counts(db, self._table, wanted, key, limit))
 
-    def item(self, uid: str) -> dict[str, Any]:
-        """One item, living or ended."""
+    def item(self, uid: Uid) -> dict[str, Any]:
+        """All about one module, whether it has ended or not.
+
+        One that has not is shown with all its parameters; one that has, with the keys of `history`
+        and those of `gone`.
+        """
         if (living := self._living().get(uid)) is not None:
             return show(living, True)
         if (ended := self._find(uid)) is None:
@@ -71,9 +84,10 @@ class History:
         return ended
 
     def requeue(self, uids: Uids) -> list[str]:
-        """Add ended items again. Returns the new uids, in the same order.
+        """Add ended items again, with the same types and args. Returns the new uids in order.
 
-        Nothing is added if one of them is not in the history or its type is not on offer.
+        If one of them is not in the history, or its type is not on offer, nothing is added. If a
+        module refuses to start, the rest is not added, and the error names what was.
         """
         types = self._types_of(uids)
         self._refuse_living("requeue", uids)
@@ -108,7 +122,10 @@ class History:
         return str(added["uid"])
 
     def forget(self, uids: Uids) -> None:
-        """Remove ended items from the history. Unknown uids are ignored."""
+        """Remove ended items from the history. Unknown uids are ignored.
+
+        The uid of a module that has not ended is an error, and nothing is removed.
+        """
         self._refuse_living("forget", uids)
         sql = f"DELETE FROM {self._table} WHERE uid = ?"
         self._file.commit(*((sql, (uid,)) for uid in uids))

@@ -1,0 +1,171 @@
+"""The commands that queue and pool share.
+
+Clients read their docstrings and hints in the answer to `describe`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from shmooze.access.permission import Target
+from shmooze.access.scopes import ADD, ORDER, OWN
+from shmooze.broker.factory import ModuleFactory
+from shmooze.broker.items import Items
+from shmooze.broker.roster import Place, Roster
+from shmooze.broker.shapes import (
+    Added,
+    Args,
+    Ended,
+    Key,
+    KnownUids,
+    Names,
+    OnStandby,
+    Shown,
+    Told,
+    Type,
+    Uid,
+    Uids,
+    Used,
+    Wanted,
+)
+from shmooze.broker.supervision import Supervision
+from shmooze.broker.usage import UsageSampler
+from shmooze.broker.views import select, show
+from shmooze.errors import CommandError
+from shmooze.lib.service import JSONCommandProcessor
+from shmooze.modules.module import Module
+
+
+class Commands(JSONCommandProcessor):
+    """Commands on the modules of a broker, which has the attributes declared here."""
+
+    name: str | None
+    modules_available_dict: dict[str, type[Module]]
+    roster: Roster
+    items: Items
+    _factory: ModuleFactory
+    _supervision: Supervision
+    _usage: UsageSampler
+
+    def add(self, type: Type, args: Args = {}, key: Key = None) -> Added:
+        """Start a module and put it at the end.
+
+        Returns once the module has accepted its arguments, and plays if it is its turn. A module
+        that refuses its arguments is removed, and its own text is the error.
+        """
+        return {"uid": self.items.add(self._kind(self.modules_available_dict, type), args, key)}
+
+    def rm(self, uids: Uids) -> None:
+        """Remove modules, and the background if it is named.
+
+        Returns once they have stopped, or have had the time to, and the next one plays. Their
+        processes may end later; `gone` tells how.
+        """
+        self.items.remove(uids)
+
+    def hold(self, uids: KnownUids) -> None:
+        """Give modules that wait for a process none until `release`. They keep their places.
+
+        If one of them has a process already, none is held.
+        """
+        self.items.hold(uids)
+
+    def release(self, uids: KnownUids) -> None:
+        """Let held modules start when it is their turn. Others are ignored."""
+        self.items.release(uids)
+
+    def show_roster(self, parameters: Wanted = {}) -> list[Shown]:
+        """The modules in order, then those that are still starting and have no place yet.
+
+        It shows the latest values that the modules have sent, and never disturbs them.
+        """
+        return [show(module, parameters) for module in self.roster.listed]
+
+    def modules_available(self) -> list[str]:
+        """The names of the module types that can be added."""
+        return list(self.modules_available_dict)
+
+    def tell_module(self, uid: Uid, cmd: Told, args: Args = {}) -> Any:
+        """Pass a command on to a module.
+
+        Returns the module's answer. If it refuses, its own text is the error.
+        """
+        return self._find(uid).tell(cmd, args)
+
+    def ask_module(self, uid: Uid, parameters: Names) -> dict[str, Any]:
+        """The latest values of these parameters of a module, as far as they are set."""
+        return select(self._find(uid), parameters)
+
+    def output(self, uid: Uid) -> list[str]:
+        """The last lines that a running module has written, oldest first."""
+        lives = [module for module in self.roster.everyone if module.uid == uid]
+        if not lives:
+            raise CommandError(f"no module with uid {uid!r} lives in {self.name}")
+        return lives[-1].output
+
+    def gone(self) -> list[Ended]:
+        """How and why the last 100 modules ended, oldest first."""
+        return list(self._supervision.ended)
+
+    def standby_available(self) -> OnStandby:
+        """The standby processes of each type that has `standby`."""
+        return self._factory.standby.show()
+
+    def usage(self) -> Used:
+        """CPU time and memory of each module, including all processes that it has started.
+
+        Measured on request, and at most once a second.
+        """
+        return self._usage.read()
+
+    def described(self) -> dict[str, Any]:
+        return {**super().described(), "events": True}
+
+    # Who may do what.
+
+    def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
+        if cmd == "add" and "type" in args:
+            return [Target(args["type"])]
+        if cmd in ("rm", "hold", "release") and "uids" in args:
+            return as_targets(self.items.named(args["uids"]))
+        if cmd == "tell_module" and "uid" in args:
+            return as_targets(self.items.named([args["uid"]]))
+        return super().cmd_targets(cmd, args)
+
+    def _kind(self, types: dict[str, type[Module]], type: str) -> type[Module]:
+        if type not in types:
+            raise CommandError(f"unknown module type {type!r}; known: {', '.join(types) or 'none'}")
+        return types[type]
+
+    def _find(self, uid: str) -> Module:
+        module = self.roster.find(uid)
+        place = self.roster.place_of(module) if module is not None else Place.NOWHERE
+        if module is not None and place is Place.ORDER:
+            return module
+        if place is Place.ARRIVING:
+            raise CommandError(f"module {uid!r} in {self.name} is still starting")
+        raise CommandError(f"no module with uid {uid!r} in {self.name}")
+
+    optional_cmds = dict.fromkeys(("history", "item", "requeue", "forget"), "`state_path`")
+    log_cmds: tuple[str, ...] = ("rm", "add", "tell_module", "hold", "release")
+    cmd_scopes: Mapping[str, tuple[str, ...]] = {
+        "add": (ADD,),
+        "rm": (OWN,),
+        "tell_module": (OWN,),
+        "hold": (ORDER, OWN),
+        "release": (ORDER, OWN),
+    }
+    read_cmds: tuple[str, ...] = (
+        "modules_available",
+        "ask_module",
+        "output",
+        "gone",
+        "usage",
+        "standby_available",
+    )
+
+
+def as_targets(modules: Iterable[Module]) -> list[Target]:
+    """Modules as what a command would change."""
+    return [Target(each.TYPE_STRING, each.uid, each.origin.by) for each in modules]

@@ -1,0 +1,155 @@
+"""Shapes: arguments and results of commands, as `describe` shows them to clients.
+
+To Python, each is the plain type that it annotates. Results are not checked against them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+
+def object_of(description: str, *optional: str, **properties: dict[str, Any]) -> Meta:
+    """An object with these properties, of which the `optional` ones may be missing."""
+    required = [name for name in properties if name not in optional]
+    return Meta(
+        description=description,
+        extra_json_schema={"properties": properties, "required": required},
+    )
+
+
+# Arguments.
+
+Uid = Annotated[str, Meta(description="The uid of a module.")]
+Uids = Annotated[list[str], Meta(description="The uids of modules. Unknown ones are ignored.")]
+KnownUids = Annotated[
+    list[str], Meta(description="The uids of modules. An unknown one is an error.")
+]
+Type = Annotated[str, Meta(description="The name of a module type.")]
+Args = Annotated[dict[str, Any], Meta(description="The arguments that the module is given.")]
+Names = Annotated[list[str], Meta(description="Names of parameters.")]
+Key = Annotated[
+    str | None,
+    Meta(
+        description="A text of 1 to 200 characters. A command with the key of an earlier one adds"
+        " nothing, and returns the uid of that one: so it can be sent again if there was no answer."
+    ),
+]
+Told = Annotated[
+    str, Meta(description="The name of the command, which the module receives as `do_` + name.")
+]
+Wanted = Annotated[
+    dict[str, list[str]] | bool,
+    Meta(description="Which parameters to show: `{type: [names]}`; or true, for all of all types."),
+]
+
+# Results.
+
+TEXT: dict[str, Any] = {"type": "string"}
+TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
+ARGS: dict[str, Any] = {
+    "type": "object",
+    "description": "Hidden if the type has `show_args: false`.",
+}
+BY = {
+    "type": ["string", "null"],
+    "description": "The name of the token that it was added with.",
+}
+STATE = {"enum": ["waiting", "held", "starting", "suspended", "playing", "ending"]}
+SECONDS = {"type": "number", "description": "Seconds from its start to its end."}
+REASON = {"type": "string", "description": "A sentence without its subject."}
+
+#: What `add` and `set_bg` return.
+Added = Annotated[dict[str, str], object_of("The new module.", uid=TEXT)]
+
+#: A module, as in views.show.
+Shown = Annotated[
+    dict[str, Any],
+    object_of(
+        "A module that has not ended.",
+        *("args", "held", "restarts", "next_attempt_at", "next_attempt_in", "parameters"),
+        uid=TEXT,
+        type=TEXT,
+        state=STATE,
+        args=ARGS,
+        by=BY,
+        added=TIME,
+        held={"type": "string", "description": "Why it is held."},
+        restarts={"type": "integer", "description": "How often it was restarted."},
+        next_attempt_at={
+            "type": "number",
+            "description": "When it is restarted, in seconds since 1970.",
+        },
+        next_attempt_in={"type": "number", "description": "The same, in seconds from now."},
+        parameters={"type": "object", "description": "The wanted ones that are set."},
+    ),
+]
+
+#: A module that has ended, as in views.exit_report.
+Ended = Annotated[
+    dict[str, Any],
+    object_of(
+        "A module that has ended.",
+        *("args", "exit_status", "signal"),
+        uid=TEXT,
+        type=TEXT,
+        args=ARGS,
+        by=BY,
+        added=TIME,
+        state_at_end={"type": "string", "description": "What it was doing, such as `playing`."},
+        reason=REASON,
+        exit_status={"type": "integer"},
+        signal={"type": "string", "description": "The signal that ended it, such as SIGKILL."},
+        ladder={
+            "enum": ["rm", "SIGTERM", "SIGKILL", None],
+            "description": "The strongest step that was used to end it; null if it left by itself.",
+        },
+        ended=TIME,
+        seconds=SECONDS,
+        stderr_tail={
+            "type": "array",
+            "items": TEXT,
+            "description": "The last lines of its standard error.",
+        },
+    ),
+]
+
+#: What modules use, as in usage.UsageSampler.
+Used = Annotated[
+    dict[str, Any],
+    object_of(
+        "What each module uses. Two answers give the load in between.",
+        at={"type": "number", "description": "Seconds of a clock."},
+        modules={
+            "type": "object",
+            "description": "By uid.",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    "cpu": {"type": "number", "description": "Seconds of CPU time so far."},
+                    "memory": {"type": "integer", "description": "Bytes in memory."},
+                    "processes": {"type": "integer"},
+                },
+                "required": ["cpu", "memory", "processes"],
+            },
+        },
+    ),
+]
+
+#: The standby processes of each type, as in standby.Standby.
+OnStandby = dict[
+    str,
+    Annotated[
+        dict[str, int],
+        object_of(
+            "The standby processes of a type.",
+            available={"type": "integer", "description": "How many are ready."},
+            wanted={"type": "integer", "description": "How many there should be."},
+            misses={
+                "type": "integer",
+                "description": "How often a module was added when none was ready.",
+            },
+        ),
+    ],
+]
