@@ -133,6 +133,7 @@ def test_gateway_knows_services_and_no_modules() -> None:
 #: What may deal with processes of the operating system: their own package, the programs that are
 #: such processes, and the child's side of a module.
 KNOW_PROCESSES = ("shmooze.processes", "shmooze.runtime", "shmooze.modules.pymodule")
+KNOW_PROCESSES += ("shmooze.modules.player",)
 #: Where the launchers of a service are chosen.
 CHOOSES_LAUNCHERS = "shmooze.broker.launchers"
 PROCESS_FUNCTIONS = {"fork", "getpid", "getpgid", "kill", "killpg", "pidfd_open", "wait", "waitpid"}
@@ -185,7 +186,14 @@ def test_ground_floor_stands_on_the_standard_library(name: str) -> None:
     assert OURS[name] <= FLOORS[0]
 
 
-@pytest.mark.parametrize("name", [*LOADED_BY_CHILD, "shmooze.modules.mistakes"])
+#: What some child processes load.
+LOADED_ON_DEMAND = [
+    f"shmooze.modules.{name}"
+    for name in ("arguments", "describing", "hints", "mistakes", "player", "worker")
+]
+
+
+@pytest.mark.parametrize("name", [*LOADED_BY_CHILD, *LOADED_ON_DEMAND])
 def test_what_a_child_loads_is_python_3_8(name: str) -> None:
     ast.parse(ALL_MODULES[name].read_text(), feature_version=(3, 8))
 

@@ -135,6 +135,9 @@ def check_module(parent: Parent) -> None:
     assert parent.ask("do_dance")["error"].startswith("unknown command `dance`; known: `add`, ")
     assert "argument `b` is missing" in parent.ask("do_add", a=1)["error"]
     assert parent.ask("do_add", a=1, b=2)["result"] == 3
+    words = "sum: argument `numbers[1]`: expected `int`, got `str`"
+    assert parent.ask("do_sum", numbers=[1, "2"], name=None)["error"] == words
+    assert parent.ask("do_sum", numbers=[1, 2])["result"] == 3
 
 
 # Pythons, and ways to run
@@ -489,7 +492,7 @@ def test_refusal_is_one_line_on_standard_error_with_its_location(parent: Parent,
 def test_wrong_arguments_are_one_line_on_standard_error(
     parent: Parent,
 ) -> None:
-    words = "arguments `a`, `b` are missing, argument `c` is unknown; known: `a`, `b`"
+    words = "arguments `a`, `b` are missing, unknown argument `c`; known: `a`, `b`"
     assert parent.ask("do_add", c=1)["error"] == f"add: {words}"
     assert parent.stderr.read_text() == f"refused `do_add`: {words}\n"
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shmooze.modules.module import Module as Module
+    from shmooze.modules.player import Player as Player
     from shmooze.modules.pymodule import JSONParentPoller as JSONParentPoller
     from shmooze.modules.pymodule import ParentConnection as ParentConnection
+    from shmooze.modules.worker import Worker as Worker
 
-__all__ = ["JSONParentPoller", "Module", "ParentConnection"]
+__all__ = ["JSONParentPoller", "Module", "ParentConnection", "Player", "Worker"]
 
 
 def __getattr__(name: str) -> object:
@@ -24,4 +26,12 @@ def __getattr__(name: str) -> object:
         from shmooze.modules import pymodule
 
         return getattr(pymodule, name)
+    if name == "Worker":
+        from shmooze.modules.worker import Worker
+
+        return Worker
+    if name == "Player":
+        from shmooze.modules.player import Player
+
+        return Player
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """Error texts for clients and operators when a function of a Python module fails.
 
-A client gets text that was written for people, not Python's own. Loaded only after a failure, and
-in child processes: standard library only, compatible with Python 3.8.
+A client gets text that was written for people, not Python's own. Loaded only after a failure, in
+child processes: standard library only, compatible with Python 3.8.
 """
 
 from __future__ import annotations
@@ -37,19 +37,26 @@ INTERNAL = "internal error; see the output of the module"
 
 def answer_to(cmd: str, function: Callable[..., Any], args: Any, bad: Exception) -> str:
     """Return the error text for the sender of a failed command. Report the rest to the operator."""
-    name = cmd[3:] if cmd.startswith("do_") else ""  # clients know no other names of commands
-    prefix = f"{name}: " if name else ""
     if isinstance(bad, TypeError) and not _was_raised(bad):
         wrong = _check_arguments(function, args)
         if wrong:
-            sys.stderr.write(f"refused `{cmd}`: {wrong}\n")
-            return prefix + wrong
+            return refuse(cmd, wrong)
     text = explain(bad)
     if text == INTERNAL:
         traceback.print_exception(type(bad), bad, bad.__traceback__)
-        return prefix + text
+        return _name_command(cmd) + text
     _report(cmd, function, bad, text)
     return text
+
+
+def refuse(cmd: str, wrong: str) -> str:
+    """Return the error text for the sender of wrong arguments. Report them to the operator."""
+    sys.stderr.write(f"refused `{cmd}`: {wrong}\n")
+    return _name_command(cmd) + wrong
+
+
+def _name_command(cmd: str) -> str:
+    return f"{cmd[3:]}: " if cmd.startswith("do_") else ""  # clients know no other commands
 
 
 def unknown_command(cmd: Any, known: Iterable[str]) -> str:
@@ -83,14 +90,14 @@ def _check_arguments(function: Callable[..., Any], args: Any) -> str:
     unknown = [] if accepts_any else [name for name in args if name not in accepted]
     wrong = []
     if missing:
-        wrong.append(f"{_name_arguments(missing)} missing")
+        wrong.append(f"{_name(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     if unknown:
-        wrong.append(f"{_name_arguments(unknown)} unknown")
-    return f"{', '.join(wrong)}; known: {_quote(accepted)}" if wrong else ""
+        wrong.append(f"unknown {_name(unknown)}; known: {_quote(accepted)}")
+    return ", ".join(wrong)
 
 
-def _name_arguments(names: list[str]) -> str:
-    return f"argument {_quote(names)} is" if len(names) == 1 else f"arguments {_quote(names)} are"
+def _name(arguments: list[str]) -> str:
+    return f"argument{'' if len(arguments) == 1 else 's'} {_quote(arguments)}"
 
 
 def _quote(names: Iterable[str]) -> str:

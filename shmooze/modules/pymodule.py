@@ -135,6 +135,10 @@ class JSONParentPoller:
     error. It is also reported on standard error: in one line if it is a deliberate refusal, with a
     traceback otherwise; see `mistakes`.
 
+    Arguments are checked against the type hints of the function first. If the last argument of the
+    program is `--describe`, the constructor prints what the class says about the module, as one
+    JSON object, and ends the program; see `describing`.
+
     An uncaught exception ends its thread, and probably the work of the module: the parent is
     informed, and ends the module. Hooks that the program has installed before as
     `threading.excepthook` and `sys.excepthook` are still called; later ones replace ours.
@@ -147,6 +151,10 @@ class JSONParentPoller:
     commands: Mapping[str, Callable[..., Any]] = {}
 
     def __init__(self) -> None:
+        if sys.argv[-1:] == ["--describe"]:
+            from shmooze.modules import describing  # here and below: loaded only when needed
+
+            describing.print_and_exit(type(self))
         self.connection = ParentConnection()
         threads.on_uncaught(self._thread_failed)
         super().__init__()  # for modules that inherit from a toolkit's class as well
@@ -205,12 +213,17 @@ class JSONParentPoller:
         try:
             cmd, function = command["cmd"], self.commands[command["cmd"]]
         except (KeyError, TypeError):
-            from shmooze.modules import mistakes  # here and below: loaded only after a failure
+            from shmooze.modules import mistakes
 
             cmd = command.get("cmd") if isinstance(command, dict) else command
             return packet.error(mistakes.unknown_command(cmd, self.commands))
         args = command.get("args", {})
         try:
+            wrong = _check_hints(function, args) if args and _has_hints(function) else ""
+            if wrong:
+                from shmooze.modules import mistakes
+
+                return packet.error(mistakes.refuse(cmd, wrong))
             return packet.good(function(self, **args))
         except Exception as bad:
             from shmooze.modules import mistakes
@@ -226,6 +239,21 @@ class JSONParentPoller:
 
 def _is_rm(message: Any) -> bool:
     return isinstance(message, dict) and message.get("cmd") == "rm"
+
+
+def _has_hints(function: Callable[..., Any]) -> bool:
+    """Return whether any argument of a function has a type hint."""
+    try:
+        hinted: Mapping[str, Any] = getattr(function, "__annotations__", {})
+    except NameError:  # from Python 3.14 on, for names that only a type checker imports
+        return False
+    return bool(hinted) and (len(hinted) > 1 or "return" not in hinted)
+
+
+def _check_hints(function: Callable[..., Any], args: Any) -> str:
+    from shmooze.modules import arguments
+
+    return arguments.check(function, args)
 
 
 def _can_notify_threads(function: Callable[..., Any] | None) -> bool:

@@ -21,6 +21,7 @@ import json
 import os
 import threading
 import time
+from typing import List, Optional
 
 from shmooze.errors import CommandError
 from shmooze.modules import JSONParentPoller
@@ -53,6 +54,9 @@ class Poller(JSONParentPoller):
 
     def do_add(self, a, b):
         return a + b
+
+    def do_sum(self, numbers: List[int], name: Optional[str] = None):
+        return sum(numbers)
 
     def nothing(self):
         pass
@@ -120,6 +124,7 @@ class Poller(JSONParentPoller):
         "suspend": nothing,
         "rm": cmd_rm,
         "do_add": do_add,
+        "do_sum": do_sum,
         "do_fail": do_fail,
         "do_fail_in": do_fail_in,
         "do_parse": do_parse,
