@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import queue
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from shmooze.modules import JSONParentPoller, pymodule
@@ -41,8 +43,11 @@ class Stage:
     """One module, and a parent that asks it."""
 
     def __init__(self, module: type[JSONParentPoller], monkeypatch: Any) -> None:
+        def on_uncaught(report: Callable[[BaseException], None]) -> None:
+            monkeypatch.setattr(threading, "excepthook", lambda args: report(args.exc_value))
+
         monkeypatch.setattr(pymodule, "ParentConnection", FakeConnection)
-        monkeypatch.setattr(pymodule.threads, "on_uncaught", lambda report: None)
+        monkeypatch.setattr(pymodule.threads, "on_uncaught", on_uncaught)
         self.module = module()
         self.connection: Any = self.module.connection
 

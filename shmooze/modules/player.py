@@ -122,8 +122,10 @@ class Player(Worker):
         self._tail: collections.deque[str] = collections.deque(maxlen=self.last_lines)
         try:
             self.process = subprocess.Popen(list(self.argv), **options)
-        except (OSError, ValueError) as bad:  # ValueError: an argument with a null character
-            words = getattr(bad, "strerror", None) or bad
+        except OSError as bad:
+            raise CommandError(f"cannot start `{self.argv[0]}`: {bad.strerror}") from bad
+        except ValueError as bad:
+            words = "an argument contains a null character"
             raise CommandError(f"cannot start `{self.argv[0]}`: {words}") from bad
         atexit.register(self.send_signal, signal.SIGKILL)  # it never outlives the module
 
