@@ -434,20 +434,30 @@ ADA = json.dumps(GOOD)[1:-1]
         ),
     ],
 )
-def test_no_program_starts_with_an_invalid_token_file(
-    make_site: Callable[..., Site], text: str | None, mode: int, words: str
+def test_an_invalid_token_file_is_refused(
+    tmp_path: Path, text: str | None, mode: int, words: str
 ) -> None:
+    file = tmp_path / "tokens.json"
+    if text is not None:
+        file.write_text(text)
+        file.chmod(mode)
+    with pytest.raises(SettingsError) as bad:
+        TokenFile(str(file)).load()
+    assert str(bad.value).startswith(f"token file {file}: ")
+    assert words in str(bad.value)
+
+
+def test_no_program_starts_with_an_invalid_token_file(make_site: Callable[..., Site]) -> None:
     site = make_site(services=("wsgi", "pool"))
     file = site.folder / "tokens.json"
     site.settings |= {"tokens_path": str(file), "pool": {"modules": {"well": WELL}}}
     site.settings_file.write_text(json.dumps(site.settings))
-    if text is not None:
-        file.write_text(text)
-        file.chmod(mode)
+    file.write_text(json.dumps(GOOD))
+    file.chmod(0o644)
     programs = [[sys.executable, "-m", f"shmooze.{name}"] for name in ("wsgi", "pool")]
     for line in refusals(*programs, settings_file=site.settings_file):
         assert line.startswith(f"shmooze: token file {file}: ")
-        assert words in line
+        assert "is open to other users" in line
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ monotonic clock, for each command that it answers, or hangs in, to HERE/times-NA
 """
 
 import os
-import pathlib
 import time
 
 from well import Well
@@ -20,8 +19,8 @@ class Moody(Well):
     def cmd_init(self, delays={}, gates=[], refuses={}, hangs=[], **others):
         self.delays, self.gates, self.refuses, self.hangs = delays, gates, refuses, hangs
         if "name" in others:
-            here = pathlib.Path(os.environ["HERE"])
-            self.times, self.gate = here / f"times-{others['name']}", here / f"go-{others['name']}"
+            here = os.environ["HERE"]
+            self.times, self.gate = f"{here}/times-{others['name']}", f"{here}/go-{others['name']}"
         super().cmd_init(**others)
 
     def with_moods(self, cmd, function, args):
@@ -30,7 +29,7 @@ class Moody(Well):
             self.set_parameters({"hears": cmd})
         result = function(self, **args)
         time.sleep(self.delays.get(cmd, 0))
-        while cmd in self.gates and not self.gate.exists():
+        while cmd in self.gates and not os.path.exists(self.gate):
             time.sleep(0.01)
         if cmd in self.hangs:
             self.write_times(cmd, begin)
@@ -42,7 +41,7 @@ class Moody(Well):
 
     def write_times(self, cmd, begin):
         if self.times:
-            with self.times.open("a") as out:
+            with open(self.times, "a") as out:
                 out.write(f"{cmd} {begin} {time.monotonic()}\n")
 
 

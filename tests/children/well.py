@@ -5,7 +5,6 @@ args of `init`: `name` for that file; `refuse` makes it refuse with these words.
 """
 
 import os
-import pathlib
 
 from shmooze.modules import JSONParentPoller
 
@@ -15,16 +14,16 @@ class Well(JSONParentPoller):
 
     def hear(self, cmd):
         if self.heard:
-            with self.heard.open("a") as out:
+            with open(self.heard, "a") as out:
                 out.write(cmd + "\n")
-            with self.heard.with_name("stage").open("a") as out:
+            with open(f"{os.environ['HERE']}/stage", "a") as out:
                 out.write(f"{self.name} {cmd}\n")
 
     def cmd_init(self, name=None, refuse=None, **others):
         if refuse:
             raise ValueError(refuse)
         if name:
-            self.name, self.heard = name, pathlib.Path(os.environ["HERE"]) / f"heard-{name}"
+            self.name, self.heard = name, f"{os.environ['HERE']}/heard-{name}"
         self.hear("init")
         self.set_parameters({"name": name, "args": others, "pid": os.getpid()})
 
