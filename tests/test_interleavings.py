@@ -451,7 +451,7 @@ class Interleavings(RuleBasedStateMachine):
         version = self.broker.roster.version
         run_until_idle()
         assert self.broker.roster.version == version
-        assert self.broker._reconciler._pass is None
+        assert not self.broker._reconciler._is_awake
 
     @invariant()
     def no_greenlet_has_failed(self) -> None:

@@ -12,10 +12,11 @@ from fake_types import AfterFailure, Again, Ahead, Lazy, Plain
 from fakes import Fake, FakeClock, FakeLauncher, MemoryKeeper, open_with, run_until_idle
 
 from shmooze.broker import restoring
+from shmooze.broker.admission import Admission
 from shmooze.broker.broker import Broker
 from shmooze.broker.keeper import KeepsNothing, KeptItem
 from shmooze.broker.roster import Place
-from shmooze.errors import CommandError
+from shmooze.errors import CommandError, TooMany
 from shmooze.modules.exit import Outcome
 from shmooze.modules.lifecycle import State
 from shmooze.modules.origin import Origin
@@ -178,6 +179,17 @@ def test_add_that_cannot_be_kept_starts_nothing_and_leaves_nothing(
     assert service.broker.standby_available()["ahead"]["available"] == 1
     service.keeper.fault = ""
     service.add(type)
+
+
+def test_waiting_items_count_for_the_limit_while_they_are_kept(service: Service) -> None:
+    service.broker._factory._admission = Admission({}, 4, None)
+    service.add()
+    service.add()
+    service.keeper.may_go_on.clear()
+    adding = [service.call(service.add, "lazy") for _ in range(3)]
+    service.keeper.may_go_on.set()
+    run_until_idle()
+    assert [type(each.get()) for each in adding] == [str, str, TooMany]
 
 
 def test_item_whose_place_cannot_be_kept_ends(service: Service) -> None:

@@ -357,7 +357,7 @@ def test_saving_costs_neither_reconciler_nor_events_anything(
     assert [next(watching)[:4] for _ in range(2)] == [b":\n\n", b"id: "]
     run_until_idle()
     pool.roster.tell(module, Change.SAVED)
-    assert pool._reconciler._pass is None
+    assert not pool._reconciler._is_awake
     assert (pool.events._touched, pool.events._publisher) == ({}, None)
     pool.roster.tell(module, Change.PARAMETERS)
     assert pool.events._touched

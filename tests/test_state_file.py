@@ -178,6 +178,15 @@ def test_commits_that_come_together_share_one_transaction(open_file: Any, path: 
     assert len(uids(path)) == 51
 
 
+def test_commits_of_one_turn_of_the_event_loop_share_one_transaction(open_file: Any) -> None:
+    file = open_file()
+    results = [file.submit(insert(uid)) for uid in "abc"]
+    assert file._writer._thread._pending == 0  # until the loop has done all that it can do now
+    gevent.wait(results, timeout=PATIENCE)
+    assert all(result.successful() for result in results)
+    assert file.transactions == 1
+
+
 def test_a_bad_write_fails_alone_and_entirely(open_file: Any, path: Path) -> None:
     file = open_file()
     file.commit(insert("there"))

@@ -19,7 +19,7 @@ from shmooze.broker.standby import Standby
 from shmooze.broker.views import explain
 from shmooze.errors import CommandError, ModuleError, TooMany
 from shmooze.modules.exit import Outcome, Stale, fault_of
-from shmooze.modules.lifecycle import ENDED, State
+from shmooze.modules.lifecycle import State
 from shmooze.modules.module import LogFunction, Module
 from shmooze.modules.origin import Origin
 from shmooze.runtime import clock
@@ -42,6 +42,8 @@ class ModuleFactory:
         self.standby = Standby([], self._make, roster)
         self._launchers: Launchers | None = None
         self._admission: Admission | None = None
+        #: Modules that are being kept, and are not in the roster yet.
+        self._unlisted = 0
         #: Set once it is opened or closed.
         self._is_decided = Event()
         self._is_closed = False
@@ -80,12 +82,18 @@ class ModuleFactory:
         key: str | None = None,
         keeper: Keeper = NO_KEEPER,
     ) -> Module:
-        """A module that gets its process later. Raises CommandError."""
+        """A module that gets its process later, and its place from the caller. Raises
+        CommandError.
+        """
         self._make_room()
         self._count_for_caller()
-        module = self._make(kind, State.WAITING)
+        module = self._build(kind, State.WAITING)
         module.args, module.origin = args, _origin(key)
-        self._keep_new(module, Place.ORDER, keeper)
+        self._unlisted += 1
+        try:
+            self._keep_new(module, Place.ORDER, keeper)
+        finally:
+            self._unlisted -= 1
         return module
 
     def new_started(
@@ -128,7 +136,7 @@ class ModuleFactory:
                 keeper.keep_end(module, Outcome.FAILED)
             if module.state is State.STANDBY:
                 self._roster.change(module, Place.NOWHERE)
-            elif module.state not in ENDED:
+            elif module in self._roster.everyone:
                 self._roster.forget(module)
             raise
 
@@ -171,7 +179,7 @@ class ModuleFactory:
         self._roster.change(module)
         return module
 
-    def _build(self, kind: type[Module], state: State, uid: str | None) -> Module:
+    def _build(self, kind: type[Module], state: State, uid: str | None = None) -> Module:
         assert self._launchers is not None
         module = kind(
             uid or str(uuid.uuid4()),
@@ -198,7 +206,8 @@ class ModuleFactory:
         if self._is_closed or self._admission is None:
             raise CommandError(f"{self._service} is shutting down")
         ending = len(self._roster.in_state(State.ENDING))
-        self._admission.find_room(len(self._roster.everyone) - ending, ending)
+        placed = len(self._roster.everyone) - ending + self._unlisted
+        self._admission.find_room(placed, ending)
 
     def _count_for_caller(self) -> None:
         if self._admission is not None and (who := caller.get()) is not None:

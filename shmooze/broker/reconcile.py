@@ -28,8 +28,10 @@ from shmooze.runtime.patience import Patience
 
 log = logging.getLogger(__name__)
 
-#: Changes that need no action.
-_IRRELEVANT = Change.PARAMETERS | Change.RESTARTS | Change.SAVED
+#: Asked for only once, since the system takes longer to tell than a pass takes.
+_CORES = os.cpu_count() or 1
+#: Changes that may need an action.
+_RELEVANT = Change.PLACE | Change.STATE
 
 
 class Reconciler:
@@ -50,7 +52,8 @@ class Reconciler:
         #: Those that come back and are being started.
         self._returning: set[Module] = set()
         self._removals: dict[Module, gevent.Greenlet] = {}
-        self._pass: gevent.Greenlet | None = None
+        #: Whether a pass is about to begin.
+        self._is_awake = False
         self._progress = Event()
         self._starts_modules = True
         roster.listen(self._on_change)
@@ -82,15 +85,16 @@ class Reconciler:
         return self._choice
 
     def _on_change(self, _uid: str, what: Change) -> None:
-        if what & ~_IRRELEVANT:
+        if what & _RELEVANT:
             self._wake()
 
     def _wake(self) -> None:
-        if self._pass is None:
-            self._pass = gevent.spawn(self._reconcile)
+        if not self._is_awake:
+            self._is_awake = True
+            gevent.spawn_raw(self._reconcile)  # which never waits, and is called very often
 
     def _reconcile(self) -> None:
-        self._pass = None  # what changes from here on needs another pass
+        self._is_awake = False  # what changes from here on needs another pass
         try:
             for module in self._roster.dismissed:
                 if module not in self._removals:
@@ -122,7 +126,7 @@ class Reconciler:
         """Start the waiting modules that are due, and of those that come back only a few at a time:
         all at once would need longer to start than each of them may take.
         """
-        most = self.max_starting or os.cpu_count() or 1
+        most = self.max_starting or _CORES
         for module in self._roster.returning:
             if len(self._returning) >= most:
                 break

@@ -49,6 +49,15 @@ class Change(enum.Flag):
     SAVED = enum.auto()
 
 
+#: What has changed, by whether a module was moved and whether its state is new. Looked up, since to
+#: combine flags takes longer than the rest of a change.
+_CHANGES = {
+    (False, False): None,
+    (True, False): Change.PLACE,
+    (False, True): Change.STATE,
+    (True, True): Change.PLACE | Change.STATE,
+}
+
 #: Is told the uid of a module and what of it has changed. It must neither wait nor change the
 #: roster.
 Listener = Callable[[str, Change], None]
@@ -145,18 +154,17 @@ class Roster:
             if module not in self._places:
                 return
             place = Place.NOWHERE
-        what = Change(0)
+        is_moved = True
         if instead_of is not None:
             self._replace(instead_of, module)
-            what |= Change.PLACE
         elif place is not None and place is not self.place_of(module):
             self._move(module, place)
-            what |= Change.PLACE
+        else:
+            is_moved = False
         self._places.setdefault(module, Place.NOWHERE)
-        if self._states.get(module) is not module.state:
-            what |= Change.STATE
+        is_in_new_state = self._states.get(module) is not module.state
         self._index(module)
-        if what:
+        if (what := _CHANGES[is_moved, is_in_new_state]) is not None:
             self.version += 1
             self.tell(module, what)
 

@@ -1,8 +1,9 @@
 """The writer of a state file: one thread, and one transaction for all that has come meanwhile.
 
-Strategy. A job is some writes that belong together. Jobs wait in line until the thread is free,
-which then writes all of them in one transaction (group commit). So the event loop never waits for
-a disk, and commands that come together wait for one `fsync`.
+Strategy. A job is some writes that belong together. Jobs wait in line until the event loop has done
+all that it can do at that moment, and until the thread is free, which then writes all of them in
+one transaction (group commit). So the event loop never waits for a disk, commands that come
+together wait for one `fsync`, and the thread rarely has to wait for the interpreter.
 
 Whoever waits for a job may give up, because the disk hangs or the client has left. A job that the
 thread has not begun to commit is withdrawn: it is never written. If it was being committed at that
@@ -21,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import gevent
 from gevent import monkey
 from gevent.event import AsyncResult
 
@@ -84,7 +86,7 @@ class Writer:
         self._report = report
         self._thread = NativeThread()
         self._waiting: deque[Job] = deque()
-        #: Whether the thread will look for jobs that wait.
+        #: Whether the thread will look for jobs that wait. It resets this when it does.
         self._is_called = False
         #: Undos that could not be written yet.
         self._owed: list[Job] = []
@@ -100,6 +102,8 @@ class Writer:
 
     def call(self, function: Callable[[], Any]) -> AsyncResult:
         """Let the thread call `function` after the jobs so far. Returns what its result will be."""
+        if self._waiting:
+            self._hand_over()
         return self._thread.result(function)
 
     def busy_for(self) -> float:
@@ -112,11 +116,7 @@ class Writer:
         if len(self._waiting) >= self.max_waiting:
             raise StateError("the state cannot be kept: too many changes wait for the disk")
         self._waiting.append(job)
-        try:
-            self._call()
-        except RuntimeError as bad:  # no thread can be started
-            self._waiting.pop()
-            raise StateError(f"the state cannot be kept: {bad}") from bad
+        self._hand_over_soon()
 
     def withdraw(self, job: Job) -> None:
         """Nobody waits for a job any more: it is not written, or undone if it is too late."""
@@ -127,15 +127,14 @@ class Writer:
         """Let the thread end after what waits."""
         self._thread.end()
 
-    def _call(self) -> None:
+    def _hand_over_soon(self) -> None:
         """Let the thread write what waits, unless it is about to."""
         if not self._is_called:
-            self._is_called = True  # before the call, since the thread resets it
-            try:
-                self._thread.call(self._write_waiting, self._written)
-            except RuntimeError:
-                self._is_called = False
-                raise
+            self._is_called = True
+            gevent.get_hub().loop.run_callback(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._thread.call(self._write_waiting, self._written)
 
     def _written(self, outcome: tuple[list[Job], str | None], error: BaseException | None) -> None:
         """Tell those who wait what has become of their jobs."""
@@ -157,7 +156,7 @@ class Writer:
         if self._owed and problem is None:
             self._waiting.extend(self._owed)
             self._owed.clear()
-            self._call()
+            self._hand_over_soon()
 
     # For the thread.
 

@@ -7,15 +7,17 @@ import signal
 import sqlite3
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
+from typing import Any
 
 from support import is_listening, wait_until
 
-from bench.lab import Asker, Lab, Site, add_many, child
+from bench.lab import Asker, Lab, Site, add_many, child, process_of
 from bench.lives import ms
 from bench.load import wrk
-from bench.row import HIGHER, LOWER, row
+from bench.row import HIGHER, LOWER, Skip, row
 
 #: Items added or inserted for one measurement.
 COUNT = 300
@@ -26,9 +28,9 @@ ADD = {"cmd": "add", "args": {"type": "lazy", "args": {"title": "Metropolis"}}}
 
 
 @contextmanager
-def kept(lab: Lab) -> Iterator[Site]:
+def kept(lab: Lab, state: bool = True) -> Iterator[Site]:
     """A queue with a state file, whose items wait behind a first one."""
-    with lab.ours("queue", state=True, lazy=LAZY) as site:
+    with lab.ours("queue", state=state, lazy=LAZY) as site:
         add_many(site, "queue", 1, type="lazy")
         yield site
 
@@ -52,45 +54,100 @@ def path_of(site: Site) -> str:
     return str(site.settings["state_path"])
 
 
+def medians_ms(*works: Callable[[], Any]) -> list[float]:
+    """The median milliseconds of each, done in turn: a disk and a processor that were idle for a
+    moment are slower, so both sides get the same pauses.
+    """
+    times = [[work_ms(work) for work in works] for _ in range(COUNT)]
+    return [statistics.median(each) for each in zip(*times)]
+
+
+def work_ms(work: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    work()
+    return ms(begin)
+
+
+def adding(site: Site) -> Callable[[], Any]:
+    return partial(Asker(site.ports["queue"]), "add", **ADD["args"])
+
+
+def inserting(file: sqlite3.Connection) -> Callable[[], Any]:
+    return lambda: insert(file, str(time.perf_counter()))
+
+
 @row(
     "keep",
     "`add` of a waiting item until it is on disk and answered, p50",
-    versus="INSERT and COMMIT on the same file",
+    versus="INSERT and COMMIT on the same file, in turn",
     goal=2,
     better=LOWER,
     unit="ms",
 )
 def keep_one_after_the_other(lab: Lab) -> Iterator[tuple[float, float]]:
     with kept(lab) as site, inserted_into(path_of(site)) as file:
-        ask = Asker(site.ports["queue"])
+        works = adding(site), inserting(file)
         while True:
-            ours, theirs = [], []
-            for _ in range(COUNT):
-                begin = time.perf_counter()
-                ask("add", **ADD["args"])
-                ours.append(ms(begin))
-                begin = time.perf_counter()
-                insert(file, str(begin))
-                theirs.append(ms(begin))
-            yield statistics.median(ours), statistics.median(theirs)
+            ours, theirs = medians_ms(*works)
+            yield ours, theirs
+
+
+@row(
+    "keep-more",
+    "the same, less the same without a state file: what keeping adds",
+    versus="INSERT and COMMIT on the same file, in turn",
+    goal=2,
+    better=LOWER,
+    unit="ms",
+)
+def keeping_adds(lab: Lab) -> Iterator[tuple[float, float]]:
+    if lab.state:
+        raise Skip("it compares with a queue that has no state file")
+    with (
+        kept(lab) as site,
+        kept(lab, state=False) as forgetful,
+        inserted_into(path_of(site)) as file,
+    ):
+        works = adding(site), adding(forgetful), inserting(file)
+        while True:
+            with_file, without, theirs = medians_ms(*works)
+            yield with_file - without, theirs
 
 
 @row(
     "keep-32",
     "the same by 32 clients",
-    versus="INSERT and COMMIT on the same file",
+    versus="INSERT and COMMIT on the same file by one program, without pause",
     goal=0.5,
     better=HIGHER,
     unit="/s",
 )
 def keep_together(lab: Lab) -> Iterator[tuple[float, float]]:
-    with kept(lab) as site, inserted_into(path_of(site)) as file:
+    yield from rates(lab, connections=1)
+
+
+@row(
+    "keep-each",
+    "the same by 32 clients",
+    versus="INSERT and COMMIT on the same file by 32 connections",
+    goal=0.5,
+    better=HIGHER,
+    unit="/s",
+)
+def keep_versus_as_many_connections(lab: Lab) -> Iterator[tuple[float, float]]:
+    yield from rates(lab, connections=32)
+
+
+def rates(lab: Lab, connections: int) -> Iterator[tuple[float, float]]:
+    with (
+        kept(lab) as site,
+        inserted_into(path_of(site)),
+        process_of(child("committers", path_of(site))) as bare,
+    ):
         while True:
             rate = wrk(site, ":queue", ADD, 32, lab.seconds)["rate"]
-            begin = time.perf_counter()
-            for number in range(COUNT):
-                insert(file, f"{begin} {number}")
-            yield rate, COUNT / (time.perf_counter() - begin)
+            bare.stdin.write(b"%d %f\n" % (connections, lab.seconds))
+            yield rate, float(bare.stdout.readline())
 
 
 @row(
