@@ -17,8 +17,10 @@ from setuptools import find_packages, setup
 
 version = re.search(r'__version__ = "(.+)"', (here / "shmooze/__init__.py").read_text())[1]
 
+# For module types with `schema` or `describe`.
+DESCRIPTIONS = ["jsonschema-rs>=0.40"]
 # For the fast part of the tests.
-TEST = ["hypothesis", "jsonschema", "pytest", "pytest-timeout", "pytest-xdist>=3.7"]
+TEST = [*DESCRIPTIONS, "hypothesis", "jsonschema", "pytest", "pytest-timeout", "pytest-xdist>=3.7"]
 
 setup(
     name="shmooze",
@@ -45,6 +47,7 @@ setup(
         "psutil>=5.9",
     ],
     extras_require={
+        "descriptions": DESCRIPTIONS,
         "supervisor": ["supervisor>=4.2.5"],
         "test": TEST,
         "dev": [

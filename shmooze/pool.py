@@ -31,12 +31,18 @@ class Pool(Broker):
 
         attach(self)
 
+    def attach_descriptions(self) -> None:
+        from shmooze.description.attach import attach  # loaded only where a type is described
+
+        attach(self)
+
     commands = {
         "add": Broker.add,
         "rm": Broker.rm,
         "hold": Broker.hold,
         "release": Broker.release,
         "pool": Broker.show_roster,
+        "describe": Broker.describe,
         "modules_available": Broker.modules_available,
         "tell_module": Broker.tell_module,
         "ask_module": Broker.ask_module,

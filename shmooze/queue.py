@@ -18,11 +18,10 @@ from shmooze.access.permission import Target
 from shmooze.access.scopes import ORDER, OWN
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import by_type, types_from_settings
-from shmooze.broker.commands import as_targets
 from shmooze.broker.policy import FirstPlays, Policy
 from shmooze.broker.roster import Place
 from shmooze.broker.shapes import Added, Args, Key, Names, Shown, Told, Type, Uid, Uids, Wanted
-from shmooze.broker.views import select, show
+from shmooze.broker.views import as_targets, select, show
 from shmooze.errors import CommandError
 from shmooze.modules.module import Module
 from shmooze.runtime.program import run_named
@@ -55,6 +54,11 @@ class Queue(Broker):
 
         attach(self)
 
+    def attach_descriptions(self) -> None:
+        from shmooze.description.attach import attach  # loaded only where a type is described
+
+        attach(self)
+
     def kinds(self) -> Iterable[type[Module]]:
         return dict.fromkeys([*super().kinds(), *self.backgrounds_available_dict.values()])
 
@@ -84,7 +88,7 @@ class Queue(Broker):
 
     def tell_background(self, uid: Uid, cmd: Told, args: Args = {}) -> Any:
         """Pass a command on to the background, as `tell_module` does to a module."""
-        return self._find_background(uid).tell(cmd, args)
+        return self.items.tell(self._find_background(uid), cmd, args)
 
     def ask_background(self, uid: Uid, parameters: Names) -> dict[str, Any]:
         """The latest values of these parameters of the background, as far as they are set."""
@@ -115,6 +119,7 @@ class Queue(Broker):
         "queue": Broker.show_roster,
         "bg": show_background,
         "set_bg": set_bg,
+        "describe": Broker.describe,
         "modules_available": Broker.modules_available,
         "backgrounds_available": backgrounds_available,
         "tell_module": Broker.tell_module,

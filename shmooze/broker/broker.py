@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import bottle
@@ -17,6 +17,7 @@ from shmooze.broker.admission import Admission
 from shmooze.broker.catalog import by_type, impatient_gateway
 from shmooze.broker.commands import Commands
 from shmooze.broker.declared import max_starting, unknown_keys
+from shmooze.broker.describer import is_described
 from shmooze.broker.events import EventHub
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.items import Items
@@ -98,6 +99,10 @@ class Broker(Commands, Service):
         """Let the items be kept in the state file. Raises SettingsError."""
         log.warning("%s: keeps nothing, since it is neither a Queue nor a Pool", self.name)
 
+    def attach_descriptions(self) -> None:
+        """Let items be checked against the descriptions of their types. Raises SettingsError."""
+        log.warning("%s: checks no args, since it is neither a Queue nor a Pool", self.name)
+
     def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
         """The types on offer for each place of an item."""
         return {Place.ORDER: self.modules_available_dict}
@@ -123,6 +128,8 @@ class Broker(Commands, Service):
         launchers = self._launchers or Launchers(self.kinds())
         if source.get("state_path"):
             self.attach_state()
+        if any(map(is_described, self.kinds())):
+            self.attach_descriptions()
         launchers.prepare()  # ahead of listening: clients would find us half started
         self._reconciler.max_starting = max_starting(source, str(self.name))
         self.restore(launchers)
@@ -132,13 +139,11 @@ class Broker(Commands, Service):
         if swept := launchers.open(identity, self._exit_unguarded):
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
         self.open(launchers, admission)
-        unknown = unknown_keys(source, str(self.name))
         if not source.get("state_path"):
             log.info("%s: no `state_path` in the settings: it forgets all when it ends", self.name)
-        for warning in [*unknown, *launchers.warnings()]:
+        mistakes = [*unknown_keys(source, str(self.name)), impatient_gateway(self.kinds())]
+        for warning in filter(None, [*mistakes, *launchers.warnings()]):
             log.warning("%s: %s", self.name, warning)
-        if impatient := impatient_gateway(self.kinds()):
-            log.warning("%s: %s", self.name, impatient)
 
     def restore(self, launchers: Launchers) -> None:
         """Bring the items of an earlier life back. None gets a process before `open`."""
@@ -150,6 +155,7 @@ class Broker(Commands, Service):
     def open(self, launchers: Launchers, admission: Admission) -> None:
         """From now on there can be processes of modules, and new modules."""
         self._factory.open(launchers, admission, self.kinds())
+        self.items.describer.open(launchers)
         self.items.keeper.begin(self._lost)  # which waits, and commands may come meanwhile
         self._reconciler.begin_starting()
 
@@ -158,6 +164,7 @@ class Broker(Commands, Service):
         self._supervision.stop_restarting()
         self._reconciler.stop_starting()
         self._factory.close()
+        self.items.describer.close()
         if self._server is not None:
             self._server.stop_listening()
         self.end_all(STOPPED)
@@ -190,13 +197,8 @@ class Broker(Commands, Service):
 
     def _application(self) -> bottle.Bottle:
         app = super()._application()
-        app.route("/events", "GET", self._serve_events)
+        app.route("/events", "GET", self.events.serve)
         return app
-
-    def _serve_events(self) -> Iterator[bytes]:
-        bottle.response.content_type = "text/event-stream"
-        bottle.response.set_header("Cache-Control", "no-store")
-        return self.events.watch(bottle.request.get_header("Last-Event-ID"))
 
     def _log_module(self, uid: str, namespace: str, command: Any, answer: Any) -> None:
         if self.logger is not None:

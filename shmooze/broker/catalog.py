@@ -18,6 +18,8 @@ from shmooze.runtime import declared, schema
 
 log = logging.getLogger(__name__)
 
+#: Keys that did not exist when applications gave these names to something of their own.
+_MAY_BE_OTHERWISE = ("schema", "describe")
 #: What 1.2.4 had in place of `command_timeout`.
 _OLD_TIMES = ("cmd_read_timeout", "cmd_write_timeout")
 
@@ -50,6 +52,8 @@ def _check_class(module: type[Module]) -> None:
         if isinstance(value, timedelta):  # as 1.2.4 had them
             seconds = f"{value.total_seconds():g}"
             raise wrong(key, f"must be a number of seconds: {seconds}, not a timedelta")
+        if key in _MAY_BE_OTHERWISE and callable(value):
+            continue  # a method or class of the application, which has nothing to do with us
         if not isinstance(value, property) and hasattr(module, key):
             attributes[key] = _plain(value)
     schema.check(ModuleType, attributes, wrong)
@@ -111,13 +115,13 @@ def types_from_settings(
             if key not in section and (hint := schema.did_you_mean(misspelt, [key])):
                 raise source.error(f"{service}.{misspelt}", f"is unknown;{hint}")
         raise source.error(path, 'names no module type, as {"TYPE": {"process": [PROGRAM, …]}}')
-    return [_class_of(name, described) for name, described in types.items()]
+    return [_class_of(f"{path}.{name}", name, described) for name, described in types.items()]
 
 
-def _class_of(name: str, described: ModuleType) -> type[Module]:
+def _class_of(place: str, name: str, described: ModuleType) -> type[Module]:
     chosen = {
         name: int(value) if isinstance(value, float) and value.is_integer() else value
         for name, key in schema.keys_of(ModuleType).items()
         if (value := getattr(described, name)) != key.default
     }
-    return type(name, (Module,), {"TYPE_STRING": name, **chosen})
+    return type(name, (Module,), {"TYPE_STRING": name, "place_in_settings": place, **chosen})

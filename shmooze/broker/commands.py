@@ -6,10 +6,13 @@ Clients read their docstrings and hints in the answer to `describe`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from shmooze.access.permission import Target
 from shmooze.access.scopes import ADD, ORDER, OWN
+from shmooze.broker.describer import describe_type, describe_types
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.items import Items
 from shmooze.broker.roster import Place, Roster
@@ -31,10 +34,12 @@ from shmooze.broker.shapes import (
 )
 from shmooze.broker.supervision import Supervision
 from shmooze.broker.usage import UsageSampler
-from shmooze.broker.views import select, show
+from shmooze.broker.views import as_targets, select, show
 from shmooze.errors import CommandError
 from shmooze.lib.service import JSONCommandProcessor
 from shmooze.modules.module import Module
+
+_ONE_TYPE = Meta(description="The name of the module type to describe; null for all.")
 
 
 class Commands(JSONCommandProcessor):
@@ -47,6 +52,10 @@ class Commands(JSONCommandProcessor):
     _factory: ModuleFactory
     _supervision: Supervision
     _usage: UsageSampler
+
+    def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
+        """The types on offer for each place of an item."""
+        raise NotImplementedError
 
     def add(self, type: Type, args: Args = {}, key: Key = None) -> Added:
         """Start a module and put it at the end.
@@ -91,7 +100,7 @@ class Commands(JSONCommandProcessor):
 
         Returns the module's answer. If it refuses, its own text is the error.
         """
-        return self._find(uid).tell(cmd, args)
+        return self.items.tell(self._find(uid), cmd, args)
 
     def ask_module(self, uid: Uid, parameters: Names) -> dict[str, Any]:
         """The latest values of these parameters of a module, as far as they are set."""
@@ -119,8 +128,21 @@ class Commands(JSONCommandProcessor):
         """
         return self._usage.read()
 
+    def describe(self, type: Annotated[str | None, _ONE_TYPE] = None) -> dict[str, Any]:
+        """This service with its commands and module types, or one module type alone.
+
+        A type that describes nothing of itself is `{}`.
+        """
+        if type is not None:
+            return describe_type(self.types_by_place(), self.items.describer, type)
+        return self.described()
+
     def described(self) -> dict[str, Any]:
-        return {**super().described(), "events": True}
+        types = describe_types(self.types_by_place(), self.items.describer)
+        return {**super().described(), **types, "events": True}
+
+    def loggable(self, query: Any) -> Any:
+        return self.items.describer.loggable(query)
 
     # Who may do what.
 
@@ -157,6 +179,7 @@ class Commands(JSONCommandProcessor):
         "release": (ORDER, OWN),
     }
     read_cmds: tuple[str, ...] = (
+        "describe",
         "modules_available",
         "ask_module",
         "output",
@@ -164,8 +187,3 @@ class Commands(JSONCommandProcessor):
         "usage",
         "standby_available",
     )
-
-
-def as_targets(modules: Iterable[Module]) -> list[Target]:
-    """Modules as what a command would change."""
-    return [Target(each.TYPE_STRING, each.uid, each.origin.by) for each in modules]

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -44,6 +44,11 @@ Argv = Annotated[
 TypeName = Annotated[
     str,
     Meta(description="a name", min_length=1, extra={"problem": _problem_of_name}),
+]
+
+Description = Annotated[
+    dict[str, Any] | str | None,
+    Meta(description="a description, which is an object, or the path of a file that holds one"),
 ]
 
 # Keys.
@@ -87,6 +92,12 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     show_args: Annotated[bool, "Whether clients see the `args` that a module was added with."] = (
         True
     )
+    schema: Annotated[
+        Description, "What its modules are: arguments, commands, parameters; see descriptions."
+    ] = None
+    describe: Annotated[
+        bool, "Whether its program prints such a description when it is run with `--describe`."
+    ] = False
     after_crash: Annotated[
         Literal["again", "hold", "drop"],
         "What becomes of a module with a process if the service crashes: it is started again,"

@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+import bottle
 import gevent
 import msgspec
 from gevent.event import Event
@@ -96,6 +97,12 @@ class EventHub:
         if self._awake:
             self._gone[report["uid"]] = {"reason": report["reason"], "ended": report["ended"]}
             self._publish_later()
+
+    def serve(self) -> Iterator[bytes]:
+        """Answer a request for the events."""
+        bottle.response.content_type = "text/event-stream"
+        bottle.response.set_header("Cache-Control", "no-store")
+        return self.watch(bottle.request.get_header("Last-Event-ID"))
 
     def watch(self, last_id: str | None) -> Iterator[bytes]:
         """Events as they go over the wire, without end; those after `last_id` if that is known."""
@@ -234,7 +241,7 @@ class EventHub:
         background = self._told_background
         for uid in [*self._told_order, *([background] if background else [])]:
             shown = self._told[uid]
-            if size >= self.max_event and (shown.parameters or shown.args):
+            if size >= self.max_event and (shown.parameters or shown.view.args):
                 shown = shown.without_values()
                 missing.append(uid)
             encoded[uid] = _encode(shown.as_dict(uid))

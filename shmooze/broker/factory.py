@@ -11,6 +11,7 @@ from gevent.event import Event
 
 from shmooze.access.caller import caller, caller_name
 from shmooze.broker.admission import Admission
+from shmooze.broker.describer import Describer, DescribesNothing
 from shmooze.broker.faults import check_changed
 from shmooze.broker.keeper import Keeper, KeepsNothing, KeptItem
 from shmooze.broker.launchers import Launchers
@@ -20,8 +21,9 @@ from shmooze.broker.views import explain
 from shmooze.errors import CommandError, ModuleError, TooMany
 from shmooze.modules.exit import Outcome, Stale, fault_of
 from shmooze.modules.lifecycle import State
-from shmooze.modules.module import LogFunction, Module
+from shmooze.modules.module import Module
 from shmooze.modules.origin import Origin
+from shmooze.modules.requests import LogFunction
 from shmooze.runtime import clock
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ class ModuleFactory:
         self._admission: Admission | None = None
         #: Modules that are being kept, and are not in the roster yet.
         self._unlisted = 0
+        #: Knows how items are shown.
+        self.describer: Describer = DescribesNothing()
         #: Set once it is opened or closed.
         self._is_decided = Event()
         self._is_closed = False
@@ -189,6 +193,7 @@ class ModuleFactory:
             lambda module: self._roster.tell(module, Change.PARAMETERS),
             state,
         )
+        module.presentation = self.describer.presentation(kind)
         module.on_save = lambda module: self._roster.tell(module, Change.SAVED)
         return module
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import gevent
 from gevent.lock import Semaphore
 
+from shmooze.broker.describer import Describer, DescribesNothing
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.keeper import Keeper, KeepsNothing
 from shmooze.broker.keys import Keys
@@ -50,20 +51,28 @@ class Items:
         self._policy, self._reconciler = policy, reconciler
         #: Keeps each change before it is carried out.
         self.keeper: Keeper = KeepsNothing()
+        #: Checks what items are added with, see describe_with.
+        self.describer: Describer = DescribesNothing()
         self._keys = Keys(roster, lambda: self.keeper)
         #: Changes of the order and of the background are carried out in the order in which they are
         #: kept; all others may be kept together.
         self._one_by_one, self._at_once = Semaphore(), nullcontext()
+
+    def describe_with(self, describer: Describer) -> None:
+        """Check items against the descriptions of their types from now on."""
+        self.describer = self._factory.describer = describer
 
     def add(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
         """Add an item at the end. Returns its uid when it does what it should.
 
         Raises CommandError.
         """
+        args = self.describer.prepare("add", kind, args)
         return self._keys.once(key, lambda: self._add(kind, args, key))
 
     def set_background(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
         """Replace the background, likewise."""
+        args = self.describer.prepare("set_bg", kind, args)
         return self._keys.once(key, lambda: self._set_background(kind, args, key))
 
     def remove(self, uids: list[str]) -> None:
@@ -138,6 +147,10 @@ class Items:
         """The modules with these uids, of two lives both."""
         wanted = set(uids)
         return [module for module in self._roster.everyone if module.uid in wanted]
+
+    def tell(self, module: Module, cmd: str, args: dict[str, Any]) -> Any:
+        """Send a command of the type's own to an item. Returns its answer. Raises CommandError."""
+        return module.tell(cmd, self.describer.prepare_command(module, cmd, args))
 
     def dismiss(self, modules: Iterable[Module]) -> None:
         """Take modules off their places, and so end them."""

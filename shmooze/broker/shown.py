@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from shmooze.broker.views import shown_of
 from shmooze.modules.module import Module
 from shmooze.modules.origin import Origin
+from shmooze.modules.presentation import View
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,8 @@ class Shown:
 
     type: str
     state: str
-    #: Those that it was added with; None: its type hides them.
-    args: dict[str, Any] | None
+    #: What clients see of the args that it was added with.
+    view: View
     origin: Origin
     parameters: dict[str, Any]
     #: Why it is held; None: it is not.
@@ -32,7 +34,7 @@ class Shown:
         return cls(
             module.TYPE_STRING,
             module.state.shown,
-            module.args if module.show_args else None,
+            module.view,
             module.origin,
             dict(module.parameters),
             module.held,
@@ -54,16 +56,15 @@ class Shown:
 
     def without_values(self) -> Shown:
         """The same with neither args nor parameters, which may be long."""
-        return replace(self, args=None, parameters={})
+        return replace(self, view=View(None, self.view.label), parameters={})
 
     def values(self) -> dict[str, Any]:
         """In a change event: what `without_values` leaves out."""
-        args = {} if self.args is None else {"args": self.args}
+        args = {} if self.view.args is None else {"args": self.view.args}
         return {**args, "set": self.parameters}
 
     def _origin(self) -> dict[str, Any]:
-        args = {} if self.args is None else {"args": self.args}
-        return {**args, "by": self.origin.by, "added": self.origin.added_at}
+        return {**shown_of(self.view), "by": self.origin.by, "added": self.origin.added_at}
 
     def changes_since(self, before: Shown | None) -> dict[str, Any]:
         """The module in a change event: what is different.
@@ -75,7 +76,7 @@ class Shown:
             changes["type"] = self.type
         if before is None or before.state != self.state:
             changes["state"] = self.state
-        if before is None or before.args is not self.args or before.origin is not self.origin:
+        if before is None or _differ(before.view, self.view) or before.origin is not self.origin:
             changes.update(self._origin())
         if self.held != (before.held if before is not None else None):
             changes["held"] = self.held
@@ -95,3 +96,7 @@ class Shown:
         if names := [name for name in old if name not in self.parameters]:
             changes["unset"] = names
         return changes
+
+
+def _differ(before: View, now: View) -> bool:
+    return before.args is not now.args or before.label != now.label

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from shmooze.access.permission import Target
 from shmooze.modules.module import Module
+from shmooze.modules.presentation import View
 from shmooze.runtime import clock
 
 #: Begins a traceback of Python; its other lines are indented.
@@ -15,7 +18,8 @@ Wanted = dict[str, list[str]] | bool
 
 
 def show(module: Module, wanted: Wanted) -> dict[str, Any]:
-    """A module as clients see it: {"uid", "type", "state", "args"?, "by", "added", "parameters"?}.
+    """A module as clients see it: {"uid", "type", "state", "args"?, "label"?, "by", "added",
+    "parameters"?}.
 
     `args` are missing where the type hides them. One that is held has "held", why. One that was
     started again has "restarts", how often; one that waits for it "next_attempt_at", in the seconds
@@ -42,9 +46,17 @@ def show(module: Module, wanted: Wanted) -> dict[str, Any]:
 
 
 def origin_of(module: Module) -> dict[str, Any]:
-    """With what, by whom and when a module was added: {"args"?, "by", "added"}."""
+    """With what, by whom and when a module was added: {"args"?, "label"?, "by", "added"}."""
     origin = {"by": module.origin.by, "added": module.origin.added_at}
-    return {"args": module.args, **origin} if module.show_args else origin
+    if module.presentation is None:
+        return {"args": module.args, **origin} if module.show_args else origin
+    return {**shown_of(module.view), **origin}
+
+
+def shown_of(view: View) -> dict[str, Any]:
+    """What clients see of the args of an item: {"args"?, "label"?}."""
+    args = {} if view.args is None else {"args": view.args}
+    return args if view.label is None else {**args, "label": view.label}
 
 
 def select(module: Module, names: list[str]) -> dict[str, Any]:
@@ -65,8 +77,8 @@ def explain(module: Module) -> str:
 
 
 def exit_report(module: Module) -> dict[str, Any]:
-    """What `gone` shows: {"uid", "type", "args"?, "by", "added", "state_at_end", "reason",
-    "exit_status" or "signal", "ladder", "ended", "seconds", "stderr_tail"}.
+    """What `gone` shows: {"uid", "type", "args"?, "label"?, "by", "added", "state_at_end",
+    "reason", "exit_status" or "signal", "ladder", "ended", "seconds", "stderr_tail"}.
     """
     assert module.exit is not None
     return {
@@ -76,3 +88,8 @@ def exit_report(module: Module) -> dict[str, Any]:
         **module.exit.as_dict(),
         "stderr_tail": module.errors,
     }
+
+
+def as_targets(modules: Iterable[Module]) -> list[Target]:
+    """Modules as what a command would change."""
+    return [Target(each.TYPE_STRING, each.uid, each.origin.by) for each in modules]

@@ -107,7 +107,7 @@ class JSONCommandProcessor:
             log.exception("command %r%s failed", cmd, _of_caller())
             answer = internal_error(cmd, self)
         if self.logger is not None and cmd in self.log_cmds:
-            entry = self.log_uid, self.log_namespace, query, answer
+            entry = self.log_uid, self.log_namespace, self.loggable(query), answer
             more = {"by": caller_name()} if _takes_by(self.logger.log) else {}
             self.logger.log(*entry, **more)
         return answer
@@ -118,6 +118,10 @@ class JSONCommandProcessor:
         Called before the command, for callers that may not change everything.
         """
         return self._tables[cmd].cmd_targets(cmd, args) if cmd in self._tables else None
+
+    def loggable(self, query: dict[str, Any]) -> dict[str, Any]:
+        """A command packet as the log may have it, without secrets."""
+        return query
 
     def _unknown(self, cmd: str) -> CommandError:
         if cmd in self.optional_cmds:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from shmooze.modules.channel.contract import MakeChannel
 from shmooze.modules.channel.tcp import TcpChannel
@@ -21,6 +21,13 @@ class Kind:
     #: Program and arguments; host and ports of the streams are added at the end.
     process: Sequence[str]
 
+    #: What its items are, see docs/descriptions.md: a description, or the path of a file that holds
+    #: one. None: it has none.
+    schema: ClassVar[dict[str, Any] | str | None] = None
+    #: Whether its program prints its description for `--describe`.
+    describe: ClassVar[bool] = False
+    #: Where the settings have this type, such as "queue.modules.countdown"; empty: it is a class.
+    place_in_settings: ClassVar[str] = ""
     #: Which launcher starts it.
     launcher: ClassVar[str] = "local"
     #: How it is spoken to.

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import gevent
@@ -31,16 +30,13 @@ from shmooze.modules.channel.updates import Save, Update
 from shmooze.modules.exit import EndCause, ExitRecord, Stale
 from shmooze.modules.ladder import Ladder
 from shmooze.modules.lifecycle import ENDED, READY, UNSTARTED, State, step
-from shmooze.modules.requests import Requests
+from shmooze.modules.requests import LogFunction, Requests
 from shmooze.modules.status import Status
 from shmooze.processes.contract import Launcher, LaunchSpec
 from shmooze.runtime import clock
 from shmooze.runtime.patience import Patience
 
 log = logging.getLogger(__name__)
-
-#: log(uid, namespace, input, output), as lib.database.Database.log
-LogFunction = Callable[[str, str, Any, Any], None]
 
 
 class Module(Status):
@@ -68,7 +64,7 @@ class Module(Status):
         self._launching = Semaphore()
         make_channel = type(self).make_channel
         self._channel = make_channel(self.listen_host, self._take_update, self._stream_ended)
-        self._requests = Requests(self._channel, partial(log, uid, "queue-module"))
+        self._requests = Requests(self._channel, self._log_request)
 
     # Life.
 
@@ -238,6 +234,9 @@ class Module(Status):
             if isinstance(bad, StreamEnded):  # for a better reason, see EndCause.fault
                 clock.wait(self.gone, self.natural_death_timeout)
             raise CommandError(f"{self.TYPE_STRING} {self.uid} {self.reason}") from bad
+
+    def _log_request(self, command: dict[str, Any], answer: Any) -> None:
+        self._log(self.uid, "queue-module", self.loggable(command), answer)
 
     # What it reports.
 

@@ -14,6 +14,8 @@ from shmooze.modules.channel.contract import Channel
 from shmooze.modules.exit import OwnWords
 from shmooze.runtime.patience import Patience
 
+#: log(uid, namespace, input, output), as lib.database.Database.log
+LogFunction = Callable[[str, str, Any, Any], None]
 #: A method of a Channel that sends a command and returns its answer.
 Send = Callable[[str, dict[str, Any] | None, Patience], Answer]
 

@@ -11,6 +11,7 @@ from shmooze.modules.kind import Kind
 from shmooze.modules.lifecycle import State
 from shmooze.modules.origin import Origin
 from shmooze.modules.parameters import Parameters
+from shmooze.modules.presentation import Presentation, View
 from shmooze.modules.restarts import Restarts
 from shmooze.modules.saved import SavedState
 from shmooze.processes.contract import Process, Usage
@@ -28,6 +29,9 @@ class Status(Kind):
         self.parameters = self._parameters.values
         #: The args of `init`.
         self.args: dict[str, Any] = {}
+        #: How its type shows its args; None: as they are.
+        self.presentation: Presentation | None = None
+        self._view: tuple[dict[str, Any], object, View] | None = None
         #: Who added it, and when.
         self.origin = Origin(None, clock.time())
         #: Whether a process was ever started for it, in this life or an earlier one.
@@ -55,6 +59,7 @@ class Status(Kind):
         """Go on where an earlier life of the same item has ended."""
         self.args, self.origin, self.has_begun = earlier.args, earlier.origin, earlier.has_begun
         self.restarts, self._saved = earlier.restarts, SavedState(earlier._saved)
+        self.presentation = earlier.presentation
 
     def __repr__(self) -> str:
         where = f", {self._process.describe()}" if self._process else ""
@@ -72,6 +77,21 @@ class Status(Kind):
     @saved.setter
     def saved(self, json: bytes | None) -> None:
         self._saved.json = json
+
+    @property
+    def view(self) -> View:
+        """What clients see of its args. The same object as long as that stays the same."""
+        if self.presentation is None:
+            return View(self.args if self.show_args else None)
+        args, version, view = self._view or (None, None, None)
+        if view is None or args is not self.args or version is not self.presentation.version:
+            view = self.presentation.view(self.args)
+            self._view = self.args, self.presentation.version, view
+        return view
+
+    def loggable(self, command: dict[str, Any]) -> dict[str, Any]:
+        """A command to its child as the command log may have it."""
+        return command if self.presentation is None else self.presentation.loggable(command)
 
     @property
     def reason(self) -> str:

@@ -1,0 +1,1 @@
+"""Descriptions of module types: what clients may send to a module, and what it shows."""

@@ -1,0 +1,89 @@
+"""Arguments that a schema describes: checked, completed with defaults, shown without secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jsonschema_rs import ValidationError
+
+from shmooze.description.defaults import Defaults
+from shmooze.description.schemas import Mistake, compile_schema
+from shmooze.description.secrets import Secrets, has_secrets
+from shmooze.description.words import explain, problem_of
+from shmooze.errors import CommandError
+
+#: Keywords with which a schema says itself which other arguments there may be.
+_SAYS_OTHERS = ("additionalProperties", "unevaluatedProperties")
+#: Keywords that declare arguments elsewhere than in `properties`.
+_ELSEWHERE = ("$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas")
+
+
+def closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema of arguments that refuses unknown ones, unless it says itself what it does."""
+    if any(keyword in schema for keyword in _SAYS_OTHERS):
+        return {"type": "object", **schema}
+    keyword = _SAYS_OTHERS[any(keyword in schema for keyword in _ELSEWHERE)]
+    return {"type": "object", **schema, keyword: False}
+
+
+class Arguments:
+    """Arguments of one command. `mistake` is called for a schema that cannot be used."""
+
+    def __init__(self, schema: dict[str, Any], mistake: Mistake) -> None:
+        if schema["type"] != "object":
+            raise mistake(("type",), 'must be "object", since arguments have names')
+        validator = compile_schema(schema, mistake)
+        self._schema, self._is_valid, self._validate = (
+            schema,
+            validator.is_valid,
+            validator.validate,
+        )
+        self._defaults = Defaults(schema)
+        self._secrets = Secrets(schema) if has_secrets(schema) else None
+        _check_defaults(self._schema, self._defaults, mistake)
+
+    def prepare(self, cmd: str, args: dict[str, Any]) -> dict[str, Any]:
+        """The arguments for the child: with defaults. Raises CommandError if they do not fit."""
+        if self._defaults:
+            args = self._defaults.fill_in(args)
+        try:
+            if self._is_valid(args):
+                return args
+            self._validate(args)
+        except ValidationError as bad:
+            raise CommandError(f"{cmd}: {explain(bad, self._schema, self._is_secret)}") from None
+        except ValueError as bad:  # a value that is not JSON, from a program
+            raise CommandError(f"{cmd}: the arguments cannot be checked: {bad}") from bad
+        return args
+
+    def hide(self, args: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as clients may see them."""
+        return self._secrets.hide(args) if self._secrets is not None else args
+
+    def knows(self, name: str) -> bool:
+        """Whether there may be an argument of this name."""
+        is_open = self._schema.get("additionalProperties") is not False
+        return is_open or name in self._schema.get("properties", {})
+
+    def is_secret(self, name: str) -> bool:
+        """Whether no client may see this argument."""
+        return self._is_secret([name])
+
+    def _is_secret(self, path: Any) -> bool:
+        return self._secrets is not None and self._secrets.includes(path)
+
+
+def _check_defaults(schema: dict[str, Any], defaults: Defaults, mistake: Mistake) -> None:
+    """Raise what `mistake` makes for a default that its own schema does not allow."""
+    definitions = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
+    for names in defaults.paths():
+        place, each = list[str](), schema
+        for name in names:
+            place, each = [*place, "properties", name], each["properties"][name]
+        default = each["default"]
+        if isinstance(default, dict):
+            default = Defaults(each).fill_in(default)
+        try:
+            compile_schema({**definitions, **each}, mistake).validate(default)
+        except ValidationError as bad:
+            raise mistake((*place, "default"), problem_of(bad)) from None

@@ -1,0 +1,61 @@
+"""One module type with a description, or with one that could not be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shmooze.description.description import Description
+from shmooze.modules.kind import Kind
+from shmooze.modules.presentation import View
+
+
+class DescribedType:
+    """How the items of one type are checked and shown.
+
+    While there is no description, any args are accepted, and clients see none: nobody knows which
+    of them are secret.
+    """
+
+    def __init__(self, kind: type[Kind]) -> None:
+        self.kind = kind
+        self.description: Description | None = None
+
+    @property
+    def version(self) -> object:
+        return self.description
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The description as clients get it; empty if there is none."""
+        return self.description.document if self.description is not None else {}
+
+    def view(self, args: dict[str, Any]) -> View:
+        if self.description is None or not self.kind.show_args:
+            return View(None)
+        return View(self.description.hide(args), self.description.label(args))
+
+    def loggable(self, command: dict[str, Any]) -> dict[str, Any]:
+        cmd, args = command["cmd"], command.get("args")
+        if cmd == "init":
+            return {**command, "args": self.hide(args)}
+        if cmd.startswith("do_"):
+            return {**command, "args": self.hide(args, cmd.removeprefix("do_"))}
+        return command
+
+    def hide(self, args: Any, cmd: str | None = None) -> dict[str, Any]:
+        """Args of an item, or of one of its commands, without secrets."""
+        if self.description is None or not isinstance(args, dict):
+            return {}
+        if cmd is not None:
+            return self.description.hide_command(cmd, args)
+        return self.description.hide(args)
+
+    def prepare(self, cmd: str, args: dict[str, Any]) -> dict[str, Any]:
+        """The args of a new item as its child gets them. Raises CommandError."""
+        return self.description.prepare(cmd, args) if self.description is not None else args
+
+    def prepare_command(self, cmd: str, args: dict[str, Any]) -> dict[str, Any]:
+        """The same for a command of the type's own."""
+        if self.description is None:
+            return args
+        return self.description.prepare_command(cmd, args)
