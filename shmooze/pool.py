@@ -42,7 +42,6 @@ class Pool(Broker):
         "hold": Broker.hold,
         "release": Broker.release,
         "pool": Broker.show_roster,
-        "describe": Broker.describe,
         "modules_available": Broker.modules_available,
         "tell_module": Broker.tell_module,
         "ask_module": Broker.ask_module,

@@ -119,7 +119,6 @@ class Queue(Broker):
         "queue": Broker.show_roster,
         "bg": show_background,
         "set_bg": set_bg,
-        "describe": Broker.describe,
         "modules_available": Broker.modules_available,
         "backgrounds_available": backgrounds_available,
         "tell_module": Broker.tell_module,

@@ -137,6 +137,8 @@ class Commands(JSONCommandProcessor):
             return describe_type(self.types_by_place(), self.items.describer, type)
         return self.described()
 
+    built_in = {"describe": describe}
+
     def described(self) -> dict[str, Any]:
         types = describe_types(self.types_by_place(), self.items.describer)
         return {**super().described(), **types, "events": True}
@@ -179,7 +181,6 @@ class Commands(JSONCommandProcessor):
         "release": (ORDER, OWN),
     }
     read_cmds: tuple[str, ...] = (
-        "describe",
         "modules_available",
         "ask_module",
         "output",

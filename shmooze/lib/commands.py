@@ -66,11 +66,18 @@ class JSONCommandProcessor:
         self.read_cmds = [*self.read_cmds, *(cmd for cmd in added if cmd in table.read_cmds)]
         self._tables = {**self._tables, **dict.fromkeys(added, table)}
 
+    def describe(self) -> dict[str, Any]:
+        """This description: the commands of the service, with JSON Schemas of their arguments."""
+        return self.described()
+
+    #: Commands of every service that has none of that name itself. They change nothing.
+    built_in: Mapping[str, Callable[..., Any]] = {"describe": describe}
+
     def described(self) -> dict[str, Any]:
         """What `describe` answers, see lib/describe.py. Subclasses may add keys to it."""
         from shmooze.lib.describe import describe_service  # loaded only where somebody asks
 
-        reading = frozenset([*self.read_cmds, *(BUILT_IN.keys() - self.commands.keys())])
+        reading = frozenset([*self.read_cmds, *(self.built_in.keys() - self.commands.keys())])
         return describe_service(self, self._known(), reading)
 
     def command(self, query: Any) -> Any:
@@ -87,7 +94,7 @@ class JSONCommandProcessor:
         """Carry out one well-formed command. Returns a success or failure packet."""
         cmd, args = query["cmd"], query.get("args", {})
         try:
-            function = self.commands.get(cmd) or BUILT_IN.get(cmd)
+            function = self.commands.get(cmd) or self.built_in.get(cmd)
             if function is None:
                 raise self._unknown(cmd)
             bound = bind(cmd, function, args)
@@ -131,7 +138,7 @@ class JSONCommandProcessor:
     def _known(self) -> dict[str, Callable[..., Any]]:
         """All commands, the built-in ones last."""
         own = self.commands
-        return {**own, **{cmd: BUILT_IN[cmd] for cmd in BUILT_IN if cmd not in own}}
+        return {**own, **{cmd: self.built_in[cmd] for cmd in self.built_in if cmd not in own}}
 
     def _answers(self, queries: list[Any]) -> list[msgspec.Raw]:
         """Answer a list of packets, and yield to other greenlets in between.
@@ -167,15 +174,6 @@ class JSONCommandProcessor:
         except PacketError as bad:
             return packet.error(str(bad))
         return self.single_command(query)
-
-
-def describe(service: JSONCommandProcessor) -> dict[str, Any]:
-    """This description: the commands of the service, with JSON Schemas of their arguments."""
-    return service.described()
-
-
-#: Commands of every service that has none of that name itself. They change nothing.
-BUILT_IN: Mapping[str, Callable[..., Any]] = {"describe": describe}
 
 
 def check_command(query: Any) -> None:
