@@ -19,6 +19,8 @@ version = re.search(r'__version__ = "(.+)"', (here / "shmooze/__init__.py").read
 
 # For module types with `schema` or `describe`.
 DESCRIPTIONS = ["jsonschema-rs>=0.40"]
+# The viewer of the gateway's page `docs`: of this package only the files of Swagger UI are used.
+DOCS = ["flask-swagger-ui>=5.20"]
 # For the fast part of the tests.
 TEST = [*DESCRIPTIONS, "hypothesis", "jsonschema", "pytest", "pytest-timeout", "pytest-xdist>=3.7"]
 
@@ -48,9 +50,11 @@ setup(
     ],
     extras_require={
         "descriptions": DESCRIPTIONS,
+        "docs": DOCS,
         "supervisor": ["supervisor>=4.2.5"],
         "test": TEST,
         "dev": [
+            *DOCS,
             *TEST,
             "axe-playwright-python",
             "build",

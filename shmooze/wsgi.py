@@ -5,6 +5,7 @@
     GET  {wsgi_prefix}settings.json     the public settings
     GET  {static_prefix}{file}          files of static_path
     GET  /, {wsgi_prefix}               index.html
+    GET  {wsgi_prefix}openapi.json      the application described; {wsgi_prefix}docs shows it
     GET  {wsgi_prefix}login             a form, if tokens are needed; POST {wsgi_prefix}logout
 
 A page at `/` or at `{wsgi_prefix}` refers to its own files by relative URLs. So the files of
@@ -30,8 +31,8 @@ import posixpath
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from functools import cache, partial
-from typing import Any
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import bottle
 from bottle import request, response
@@ -48,6 +49,9 @@ from shmooze.web.environ import WHILE_IT_WAITS
 from shmooze.web.files import StaticFiles
 from shmooze.web.limits import Limits
 from shmooze.web.server import Server
+
+if TYPE_CHECKING:
+    from shmooze.gateway.pages import Pages
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +77,19 @@ class Gateway:
         self.connections = _share(self.connections, workers)
         #: The listening socket of a worker; None: `start` opens one.
         self.listener: Any = None
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(own.service_host, own.service_host)
+        #: Where the services are.
+        self._services_host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(
+            own.service_host, own.service_host
+        )
         self._backends = {
-            name: Backend(name, host, port, own.wsgi_timeout, self.connections, limits.idle_timeout)
+            name: Backend(
+                name,
+                self._services_host,
+                port,
+                own.wsgi_timeout,
+                self.connections,
+                limits.idle_timeout,
+            )
             for name, port in source.services.items()
         }
         self._files = StaticFiles(source.get("static_path"))
@@ -169,7 +183,22 @@ class Gateway:
     def _serve_beside_services(self, path: str) -> bottle.HTTPResponse:
         if path in self._backends:
             raise Refused(405, f"commands are sent to {request.path} by POST", Allow="POST")
-        return self._serve_file(path)
+        try:
+            return self._serve_file(path)
+        except Refused as absent:
+            is_ours = path == "openapi.json" or path.partition("/")[0] == "docs"
+            if absent.status_code != 404 or not is_ours:
+                raise
+            page = self._pages.answer(path, _forwarded_headers)
+            if page is None:
+                raise
+            return page
+
+    @cached_property
+    def _pages(self) -> Pages:
+        from shmooze.gateway.pages import Pages  # loaded only where they are asked for
+
+        return Pages(self.settings, self._services_host, self.app.tokens is not None)
 
     def _serve_settings(self) -> bytes:
         response.content_type = "application/json"

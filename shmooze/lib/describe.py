@@ -61,7 +61,8 @@ def describe_command(function: Callable[..., Any]) -> dict[str, Any]:
     schemas, definitions = _schemas(hints)
     result = schemas.pop("return", {})
     for name, default in signature.defaults.items():
-        if (value := _as_json(default)) is not msgspec.UNSET:
+        value = _as_json(default, signature.types.get(name, Any))
+        if value is not msgspec.UNSET:
             schemas[name] = {**schemas[name], "default": value}
     args: dict[str, Any] = {
         "type": "object",
@@ -119,11 +120,12 @@ def _references(schema: Any) -> set[str]:
     return names
 
 
-def _as_json(default: Any) -> Any:
-    """A default as a JSON value; UNSET for one that is none, or too long to be shown."""
+def _as_json(default: Any, hint: Any) -> Any:
+    """A default as a JSON value; UNSET for one that a client cannot send, or too long to show."""
     try:
         encoded = msgspec.json.encode(default)
         value = jsonsafe.decode(encoded)
+        msgspec.convert(value, hint)  # None may be the default of an `int`
         # NaN is encoded as null, for one.
         is_same = value == msgspec.to_builtins(default, str_keys=True)
     except (TypeError, ValueError, RecursionError, PacketError):

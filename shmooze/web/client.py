@@ -30,7 +30,7 @@ class Client:
 
     `timeout` is the seconds that an answer may take; None: as long as it takes. `idle` keeps
     connections for further requests; None: each request has a new one. `tls`: whether the server
-    speaks TLS.
+    speaks TLS. `max_answer` is the bytes that an answer to `post` may have.
     """
 
     #: Seconds that a server may take to accept a connection, where there is no other timeout.
@@ -45,9 +45,10 @@ class Client:
         timeout: float | None,
         idle: IdleConnections | None = None,
         tls: bool = False,
+        max_answer: int | None = None,
     ) -> None:
         self.host, self.port, self.timeout = host, port, timeout
-        self._idle, self._tls = idle, tls
+        self._idle, self._tls, self._max_answer = idle, tls, max_answer
         self._host_line = f"Host: {f'[{host}]' if ':' in host else host}:{port}\r\n"
 
     def post(
@@ -68,7 +69,7 @@ class Client:
         request = head.encode("latin-1") + body
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
         connection = (self._idle and self._idle.take()) or self._connect(deadline)
-        reply = Reply()
+        reply = Reply(self._max_answer)
         try:
             try:
                 wait_until(deadline, connection)

@@ -161,18 +161,18 @@ def _has_changed(environ: Mapping[str, Any], tag: str, modified: int) -> bool:
     that of a restored older version is earlier.
     """
     if (wanted := environ.get("HTTP_IF_MATCH")) is not None:
-        met = _names(wanted, tag, weakly=False)
+        met = names_tag(wanted, tag, weakly=False)
     else:
         since = parse_date(environ.get("HTTP_IF_UNMODIFIED_SINCE"))
         met = since is None or modified <= since
     if not met:
         raise Refused(412, "the file has changed: the precondition of the request failed")
     if (known := environ.get("HTTP_IF_NONE_MATCH")) is not None:
-        return not _names(known, tag, weakly=True)
+        return not names_tag(known, tag)
     return parse_date(environ.get("HTTP_IF_MODIFIED_SINCE")) != modified
 
 
-def _names(header: str, tag: str, weakly: bool) -> bool:
+def names_tag(header: str, tag: str, weakly: bool = True) -> bool:
     """Whether a list of ETags contains this one, or is `*`. Weak ones match only weakly."""
     found = _TAG.findall(header)
     return header.strip() == "*" or any(

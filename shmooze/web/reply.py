@@ -21,10 +21,11 @@ class Reply:
     """An answer, read from a connection with `read`, or with `read_headers` and then `pieces`.
 
     The methods `on_...` are called by the parser. They raise nothing: the parser would only say
-    which of them did.
+    which of them did. `max_body` is the bytes that the body may have if it is read as a whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_body: int | None = None) -> None:
+        self._max_body = max_body
         #: Below 200 until all headers of the answer are there.
         self.status_code = 0
         self.body = bytearray()
@@ -88,6 +89,8 @@ class Reply:
             raise BrokenReply("the server switched to another protocol") from changed
         except HttpParserError as bad:
             raise BrokenReply(str(bad)) from bad
+        if self._max_body is not None and len(self.body) > self._max_body:
+            raise BrokenReply(f"it is longer than {self._max_body} bytes")
         if self._has_surplus:
             raise BrokenReply("more was sent than was asked for")
 

@@ -1,0 +1,181 @@
+"""The OpenAPI document of an application, made from what its services say of themselves.
+
+Each service has one path, to which commands are posted. So each command is a schema, and the body
+of a request is one of them, told apart by `cmd`; or a list. The schemas are called
+
+    {service}.{command}                     a command
+    {service}.{command}.result              what it returns
+    {service}.{command}.{type}              the arguments that it takes for a module type
+    {service}.{command}.{type}.{command}    the same for a command that is told to a module
+    {service}.{type}.parameters             what modules of this type show
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from shmooze import __version__
+from shmooze.gateway.commands import ServiceSchemas
+from shmooze.gateway.embedding import BadSchema
+from shmooze.gateway.refusals import refusals
+from shmooze.gateway.schemas import Schemas
+from shmooze.gateway.services import Service
+from shmooze.runtime.printable import printable
+
+OPENAPI = "3.1.0"
+
+_INTRODUCTION = """\
+Commands are sent to a service by POST, one at a time or in a list, which is answered by a list.
+Each is answered by a success with a result, or by a failure with one line of text; the status is
+200 for both.
+"""
+_EVENTS = """\
+A stream of server-sent events that does not end by itself. The first event is a `snapshot`:
+`modules` in order, each with all its parameters, and the `background`. Each later `change` has what
+is different: `modules` by uid, with `set` and `unset` parameters; `order`; `background`; `gone`.
+"""
+
+
+def document(
+    title: str, services: Mapping[str, Service | str], needs_token: bool
+) -> dict[str, Any]:
+    """The document. A service that did not describe itself is a text that says why."""
+    schemas = Schemas()
+    schemas.add(
+        {
+            "type": "object",
+            "properties": {
+                "success": {"const": False},
+                "error": {"type": "string", "description": "One line for people."},
+            },
+            "required": ["success", "error"],
+        },
+        "Failure",
+    )
+    responses = refusals(needs_token)
+    refused = {status: {"$ref": f"#/components/responses/{status}"} for status in responses}
+    paths: dict[str, Any] = {}
+    tags, notes = [], []
+    for name, service in services.items():
+        if isinstance(service, str):
+            notes.append(f"- `{name}` {printable(service)}")
+            continue
+        more = Schemas(schemas)
+        try:
+            described = _paths_of(name, service, more, refused)
+        except BadSchema as bad:  # then nothing of this service is in the document
+            notes.append(f"- `{name}` {printable(str(bad))}")
+            continue
+        schemas = more
+        paths |= described
+        tags.append({"name": name, "description": service.description})
+    paths["/settings.json"] = _settings_path(refused)
+    introduction = _INTRODUCTION
+    if notes:
+        introduction += "\nNot described here:\n\n" + "\n".join(notes) + "\n"
+    made: dict[str, Any] = {
+        "openapi": OPENAPI,
+        "info": {"title": title, "version": __version__, "description": introduction},
+        # Relative to this document, since a proxy may map paths.
+        "servers": [{"url": ".", "description": "this application"}],
+        "tags": tags,
+        "paths": paths,
+        "components": {"schemas": schemas.by_name, "responses": responses},
+    }
+    if needs_token:
+        made["components"]["securitySchemes"] = {
+            "token": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A token of this application. Where a browser has logged in, its"
+                " cookie is enough.",
+            }
+        }
+        made["security"] = [{"token": []}]
+    return made
+
+
+def _paths_of(
+    name: str, service: Service, schemas: Schemas, refused: dict[str, Any]
+) -> dict[str, Any]:
+    """The paths of one service. Raises BadSchema."""
+    own = ServiceSchemas(name, service, schemas)
+    command, answer = own.command(), own.answer()
+    path = f"/{quote(name, safe='')}"
+    post = {
+        "operationId": f"post_{name}",
+        "summary": f"Send commands to {name}",
+        "description": own.table_of_commands(),
+        "tags": [name],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _one_or_list(command),
+                    "examples": own.examples(),
+                }
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "The answers, in the order of the commands.",
+                "content": {
+                    "application/json": {
+                        "schema": _one_or_list(answer),
+                        "example": {"success": True, "result": None},
+                    }
+                },
+            },
+            **refused,
+        },
+    }
+    paths: dict[str, Any] = {path: {"post": post}}
+    if service.events:
+        paths[f"{path}/events"] = {
+            "get": {
+                "operationId": f"events_{name}",
+                "summary": f"Watch {name} live",
+                "description": _EVENTS,
+                "tags": [name],
+                "parameters": [
+                    {
+                        "name": "Last-Event-ID",
+                        "in": "header",
+                        "description": "The `id` of the last event that the client has got.",
+                        "schema": {"type": "string"},
+                    }
+                ],
+                "responses": {
+                    "200": {
+                        "description": "The events.",
+                        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                    },
+                    **refused,
+                },
+            }
+        }
+    return paths
+
+
+def _one_or_list(reference: dict[str, Any]) -> dict[str, Any]:
+    several = {"type": "array", "items": reference, "maxItems": 1000}
+    return {"oneOf": [reference, several]}
+
+
+def _settings_path(refused: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "get": {
+            "operationId": "settings",
+            "summary": "The public settings",
+            "tags": ["settings"],
+            "responses": {
+                "200": {
+                    "description": "Those keys of the settings that `public` names.",
+                    "content": {"application/json": {"schema": {"type": "object"}}},
+                },
+                **refused,
+            },
+        }
+    }

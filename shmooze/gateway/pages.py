@@ -1,0 +1,146 @@
+"""The pages of the gateway that describe the application.
+
+    openapi.json    its OpenAPI document, made anew for each request
+    docs            a page that shows it, with a viewer from the package flask-swagger-ui
+    docs/{file}     the files of that page
+
+The viewer is a folder of files in that package, none of whose code is run. The page may load
+nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import bottle
+from bottle import HTTPResponse, request
+
+from shmooze.access.gate import HOLDER
+from shmooze.gateway.openapi import document
+from shmooze.gateway.services import ask_all
+from shmooze.lib import packet
+from shmooze.settings import Settings
+from shmooze.web.answers import Refused
+from shmooze.web.files import StaticFiles, names_tag
+
+#: The package with the viewer, and where in it its files are.
+_PACKAGE, _FOLDER = "flask_swagger_ui", "dist"
+#: The files of the viewer that the page needs.
+_VIEWER = ("swagger-ui-bundle.js", "swagger-ui.css")
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{name}}</title>
+<link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/page.css">
+<link rel="icon" href="data:,">
+<div id="viewer"></div>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/page.js"></script>
+</html>
+"""
+
+_SCRIPT = """"use strict";
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", follow);
+follow();
+SwaggerUIBundle({
+    url: "openapi.json",
+    dom_id: "#viewer",
+    deepLinking: true,
+    tryItOutEnabled: true,
+    supportedSubmitMethods: ["post"], // events do not end
+    defaultModelsExpandDepth: 0,
+    displayRequestDuration: true,
+    validatorUrl: null, // it would send the document to another site
+});
+"""
+
+_STYLE = """body { margin: 0; }
+.swagger-ui .markdown table { display: block; overflow-x: auto; }
+.swagger-ui .info { margin: 30px 0; }
+.swagger-ui .response-col_links { display: none; }
+"""
+
+_OWN_FILES = {
+    "page.js": (_SCRIPT.encode(), "text/javascript; charset=utf-8"),
+    "page.css": (_STYLE.encode(), "text/css; charset=utf-8"),
+}
+
+#: What the page may load. The viewer has styles in its elements, and pictures in its stylesheet.
+_POLICY = (
+    "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data:; base-uri 'none'; form-action 'none'"
+)
+
+
+class Pages:
+    """Answers GET requests for these paths below the prefix. `host` is where the services are."""
+
+    def __init__(self, source: Settings, host: str, uses_tokens: bool) -> None:
+        self._source, self._host, self._uses_tokens = source, host, uses_tokens
+        self._title = str(source.get("name", "shmooze"))
+
+    def answer(self, path: str, headers: Callable[[], Mapping[str, str]]) -> HTTPResponse | None:
+        """The answer to the current request; None if there is no such page.
+
+        `headers` returns those that tell a service who asks.
+        """
+        if path == "openapi.json":
+            return self._show_document(headers())
+        if path == "docs":
+            return self._show_page()
+        if path == "docs/":
+            return HTTPResponse(status=307, headers={"Location": "../docs"})
+        file = path.removeprefix("docs/")
+        if file in _OWN_FILES:
+            return _cached(*_OWN_FILES[file])
+        folder = viewer_folder() if file in _VIEWER else None
+        return StaticFiles(str(folder)).answer(file, request.environ) if folder else None
+
+    def _show_document(self, headers: Mapping[str, str]) -> HTTPResponse:
+        scopes = request.environ[HOLDER].scopes
+        ports = {
+            name: port for name, port in self._source.services.items() if scopes.allow_service(name)
+        }
+        services = ask_all(self._host, ports, headers)
+        body = packet.encode(document(self._title, services, self._uses_tokens))
+        # It depends on the token, so it is for nobody else.
+        return _cached(body, "application/json", "private, no-cache")
+
+    def _show_page(self) -> HTTPResponse:
+        if viewer_folder() is None:
+            raise Refused(404, "docs needs a package: pip install 'shmooze[docs]'")
+        page = _PAGE.replace("{{name}}", bottle.html_escape(self._title))
+        answer = _cached(page.encode(), "text/html; charset=utf-8")
+        answer.set_header("Content-Security-Policy", _POLICY)
+        return answer
+
+
+def viewer_folder() -> Path | None:
+    """The folder with the files of the viewer; None if it is not installed."""
+    try:
+        # Found without importing it, since it imports a framework that is not needed here.
+        found = importlib.util.find_spec(_PACKAGE)
+    except (ImportError, ValueError):
+        return None
+    for place in (found and found.submodule_search_locations) or ():
+        folder = Path(place) / _FOLDER
+        if all((folder / file).is_file() for file in _VIEWER):
+            return folder
+    return None
+
+
+def _cached(body: bytes, content_type: str, cache_control: str = "no-cache") -> HTTPResponse:
+    """A body that a browser may keep, if it asks each time whether it is still the same."""
+    tag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+    headers = {"Content-Type": content_type, "Cache-Control": cache_control, "ETag": tag}
+    if (known := request.get_header("If-None-Match")) is not None and names_tag(known, tag):
+        return HTTPResponse("", 304, headers)
+    return HTTPResponse(body, 200, headers)

@@ -1,0 +1,42 @@
+"""The schemas of an OpenAPI document, each with a name of its own."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from shmooze.gateway.embedding import embed
+from shmooze.runtime.time_slices import TimeSlices
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
+_POINTER = "#/components/schemas/"
+
+
+class Schemas:
+    """Schemas by name, those of `others` included."""
+
+    def __init__(self, others: Schemas | None = None) -> None:
+        self._slices = TimeSlices()
+        self.by_name: dict[str, Any] = dict(others.by_name) if others is not None else {}
+
+    def add(self, schema: dict[str, Any], *name: str) -> dict[str, Any]:
+        """Add a schema of ours, and return a reference to it."""
+        free = self._free_name(*name)
+        self.by_name[free] = schema
+        return {"$ref": _POINTER + free}
+
+    def add_embedded(self, schema: Any, *name: str) -> dict[str, Any]:
+        """The same for the schema of a service, with its own references. Raises BadSchema."""
+        self._slices.yield_if_over()
+        free = self._free_name(*name)
+        self.by_name[free] = embed(schema, _POINTER + free)
+        return {"$ref": _POINTER + free}
+
+    def _free_name(self, *name: str) -> str:
+        """A name that a document may use: other letters are replaced, so two may become one."""
+        wanted = free = _NOT_IN_NAMES.sub("_", ".".join(name))
+        number = 1
+        while free in self.by_name:
+            number += 1
+            free = f"{wanted}_{number}"
+        return free
