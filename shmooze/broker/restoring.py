@@ -81,4 +81,5 @@ def _why_held(item: KeptItem, kind: type[Module]) -> str | None:
 
 def _missing(name: str) -> type[Module]:
     """The type of items whose type is not in the settings any more."""
-    return type(name, (Module,), {"TYPE_STRING": name, "process": (), "is_missing": True})
+    keys = {"process": (), "is_missing": True, "show_args": False}  # nobody knows what is secret
+    return type(name, (Module,), {"TYPE_STRING": name, **keys})

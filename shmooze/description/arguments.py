@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jsonschema_rs import ValidationError
-
+from shmooze.description.cost import Mistake
 from shmooze.description.defaults import Defaults
-from shmooze.description.schemas import Mistake, compile_schema
+from shmooze.description.schemas import Unchecked, Validator
 from shmooze.description.secrets import Secrets, has_secrets
 from shmooze.description.words import explain, problem_of
 from shmooze.errors import CommandError
@@ -32,12 +31,7 @@ class Arguments:
     def __init__(self, schema: dict[str, Any], mistake: Mistake) -> None:
         if schema["type"] != "object":
             raise mistake(("type",), 'must be "object", since arguments have names')
-        validator = compile_schema(schema, mistake)
-        self._schema, self._is_valid, self._validate = (
-            schema,
-            validator.is_valid,
-            validator.validate,
-        )
+        self._schema, self._error = schema, Validator(schema, mistake).error
         self._defaults = Defaults(schema)
         self._secrets = Secrets(schema) if has_secrets(schema) else None
         _check_defaults(self._schema, self._defaults, mistake)
@@ -47,13 +41,11 @@ class Arguments:
         if self._defaults:
             args = self._defaults.fill_in(args)
         try:
-            if self._is_valid(args):
-                return args
-            self._validate(args)
-        except ValidationError as bad:
-            raise CommandError(f"{cmd}: {explain(bad, self._schema, self._is_secret)}") from None
-        except ValueError as bad:  # a value that is not JSON, from a program
-            raise CommandError(f"{cmd}: the arguments cannot be checked: {bad}") from bad
+            error = self._error(args)
+        except Unchecked as bad:
+            raise CommandError(f"{cmd}: the arguments {bad}") from bad
+        if error is not None:
+            raise CommandError(f"{cmd}: {explain(error, args, self._schema, self._is_secret)}")
         return args
 
     def hide(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +75,5 @@ def _check_defaults(schema: dict[str, Any], defaults: Defaults, mistake: Mistake
         default = each["default"]
         if isinstance(default, dict):
             default = Defaults(each).fill_in(default)
-        try:
-            compile_schema({**definitions, **each}, mistake).validate(default)
-        except ValidationError as bad:
-            raise mistake((*place, "default"), problem_of(bad)) from None
+        if error := Validator({**definitions, **each}, mistake).error(default):
+            raise mistake((*place, "default"), problem_of(error))

@@ -8,6 +8,9 @@ from shmooze.description.description import Description
 from shmooze.modules.kind import Kind
 from shmooze.modules.presentation import View
 
+#: What becomes of a type whose description cannot be used.
+UNDESCRIBED = "until that is mended, args of this type are neither checked nor shown"
+
 
 class DescribedType:
     """How the items of one type are checked and shown.
@@ -19,6 +22,8 @@ class DescribedType:
     def __init__(self, kind: type[Kind]) -> None:
         self.kind = kind
         self.description: Description | None = None
+        #: Whether its program is asked for the description.
+        self.is_asked = not isinstance(kind.schema, (dict, str))
 
     @property
     def version(self) -> object:

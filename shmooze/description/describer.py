@@ -9,9 +9,12 @@ from typing import Any
 from shmooze.broker.broker import Broker
 from shmooze.broker.describer import is_described
 from shmooze.broker.launchers import Launchers
-from shmooze.broker.roster import Place
+from shmooze.broker.roster import Change, Place
 from shmooze.description import source
-from shmooze.description.described_type import DescribedType
+from shmooze.description.described_type import UNDESCRIBED, DescribedType
+from shmooze.description.description import Description
+from shmooze.description.parameter_checks import ParameterChecks
+from shmooze.description.programs import Programs
 from shmooze.errors import SettingsError
 from shmooze.modules.kind import Kind
 from shmooze.modules.module import Module
@@ -34,35 +37,63 @@ class TypeDescriber:
         self._types: dict[type[Kind], DescribedType] = {
             kind: DescribedType(kind) for kind in broker.kinds() if is_described(kind)
         }
+        asked = [described for described in self._types.values() if described.is_asked]
         for described in self._types.values():
-            if isinstance(described.kind.schema, (dict, str)):
+            if not described.is_asked:
                 self._read(described)
+        self._programs = Programs(self._service, asked, self._on_answer)
+        self._checks: ParameterChecks | None = None
+        known = [each.description for each in self._types.values() if each.description]
+        if asked or any(each.parameters for each in known):
+            self._checks = ParameterChecks(self._service, self._roster, self._description_of)
 
     def _read(self, described: DescribedType) -> None:
         try:
             described.description = source.read(described.kind)
         except SettingsError as mistake:
-            log.error("%s: %s; %s", self._service, mistake, undescribed(described.kind))
+            kind = described.kind
+            name, rest = kind.TYPE_STRING, UNDESCRIBED
+            log.error("%s: %s: %s; %s", self._service, name, mistake, rest)
 
     def open(self, launchers: Launchers) -> None:
-        pass
+        self._programs.open(launchers)
 
     def close(self) -> None:
-        pass
+        self._programs.close()
+        if self._checks is not None:
+            self._checks.close()
+
+    def _on_answer(self, described: DescribedType) -> None:
+        """Items that are there already may be shown in another way now."""
+        for module in list(self._roster.everyone):
+            if type(module) is described.kind:
+                self._roster.tell(module, Change.PARAMETERS)
+
+    def _current(self, kind: type[Kind]) -> DescribedType | None:
+        """What is known of a type; waits for its program if it has to be asked first."""
+        described = self._types.get(kind)
+        if described is not None and described.is_asked:
+            self._programs.wait_for([described])
+        return described
+
+    def _description_of(self, module: Module) -> Description | None:
+        described = self._types.get(type(module))
+        return described.description if described is not None else None
 
     def presentation(self, kind: type[Kind]) -> Presentation | None:
         return self._types.get(kind)
 
     def prepare(self, cmd: str, kind: type[Kind], args: dict[str, Any]) -> dict[str, Any]:
-        described = self._types.get(kind)
+        described = self._current(kind)
         return described.prepare(cmd, args) if described is not None else args
 
     def prepare_command(self, module: Module, cmd: str, args: dict[str, Any]) -> dict[str, Any]:
-        described = self._types.get(type(module))
+        described = self._current(type(module))
         return described.prepare_command(cmd, args) if described is not None else args
 
     def descriptions(self, kinds: Iterable[type[Kind]]) -> list[dict[str, Any]]:
         described = [self._types.get(kind) for kind in kinds]
+        self._programs.wait_for(each for each in described if each is not None)
         return [{} if each is None else each.document for each in described]
 
     def loggable(self, query: dict[str, Any]) -> dict[str, Any]:
@@ -92,9 +123,3 @@ class TypeDescriber:
             return {}  # it is gone, and nobody knows what it was
         described = self._types.get(type(module))
         return described.hide(given, cmd) if described is not None else given
-
-
-def undescribed(kind: type[Kind]) -> str:
-    """What becomes of a type whose description cannot be used."""
-    name = kind.TYPE_STRING
-    return f"`{name}` is not checked, and its args are not shown, until that is mended"

@@ -15,12 +15,12 @@ from msgspec import Meta, Struct
 
 from shmooze.description.arguments import Arguments, closed
 from shmooze.description.label import Label
-from shmooze.description.schemas import compile_schema
+from shmooze.description.schemas import Validator
 from shmooze.errors import CommandError, PacketError, SettingsError
 from shmooze.runtime import jsonsafe, schema
 
 #: Bytes of JSON that a description may take.
-MAX_BYTES = 1 << 20
+MAX_BYTES = 256 << 10
 
 #: wrong(path, problem): the exception for a mistake, of which `path` says the place, such as
 #: "args.properties.seconds.minimum"; an empty one stands for the description itself
@@ -138,8 +138,8 @@ def _arguments(given: dict[str, Any], place: str, wrong: Wrong) -> Arguments | N
     return Arguments(given["args"], lambda path, text: wrong(_joined(place, path), text))
 
 
-def _compile(given: dict[str, Any], place: str, wrong: Wrong) -> Any:
-    return compile_schema(given, lambda path, text: wrong(_joined(place, path), text))
+def _compile(given: dict[str, Any], place: str, wrong: Wrong) -> Validator:
+    return Validator(given, lambda path, text: wrong(_joined(place, path), text))
 
 
 def _joined(place: str, path: tuple[Any, ...]) -> str:

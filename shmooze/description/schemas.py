@@ -1,4 +1,4 @@
-"""JSON Schemas (2020-12), compiled into checkers that take a bounded time.
+"""JSON Schemas (2020-12), compiled into validators that take a bounded time.
 
 Patterns run in linear time, since the engine for them has neither lookaround nor backreferences.
 References lead nowhere outside the schema.
@@ -6,40 +6,64 @@ References lead nowhere outside the schema.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 
+from shmooze.description.cost import Cost, Mistake
 from shmooze.description.walk import everything, target
 from shmooze.description.words import problem_of
 from shmooze.runtime.schema import shown
 
-#: mistake(path within the schema, problem): the exception for a schema that cannot be used
-Mistake = Callable[[tuple[Any, ...], str], Exception]
-
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Bytes that one pattern may take when it is compiled.
-_PATTERN_BYTES = 256 << 10
+_PATTERN_BYTES = 128 << 10
 #: Keywords by which a schema refers to others in ways that cannot be followed here.
 _NOT_FOLLOWED = ("$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor")
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 
 
-def compile_schema(schema: Any, mistake: Mistake) -> Draft202012Validator:
-    """A validator for a schema. Raises what `mistake` makes."""
-    _check_references(schema, mistake)
-    try:
-        return Draft202012Validator(
-            schema,
-            pattern_options=RegexOptions(_PATTERN_BYTES, _PATTERN_BYTES),
-            validate_formats=True,
-            offline=True,
-        )
-    except ValidationError as bad:
-        raise mistake(tuple(bad.instance_path), _explain(bad)) from bad
-    except ValueError as bad:  # nested too deep for it
-        raise mistake((), f"cannot be used: {bad}") from bad
+class Unchecked(Exception):
+    """A value is not checked. `str()` says why, in a sentence whose subject is its parts."""
+
+
+class Validator:
+    """Checks values against a schema. Raises what `mistake` makes for one that cannot be used.
+
+    `mistake` gets the path within the schema, and the problem.
+    """
+
+    def __init__(self, schema: Any, mistake: Mistake) -> None:
+        _check_references(schema, mistake)
+        try:
+            validator = Draft202012Validator(
+                schema,
+                pattern_options=RegexOptions(_PATTERN_BYTES, _PATTERN_BYTES),
+                validate_formats=True,
+                offline=True,
+            )
+        except ValidationError as bad:
+            raise mistake(tuple(bad.instance_path), _explain(bad)) from bad
+        except ValueError as bad:  # nested too deep for it
+            raise mistake((), f"cannot be used: {bad}") from bad
+        self._cost = Cost.of(schema, mistake)
+        self._is_valid, self._validate = validator.is_valid, validator.validate
+
+    def error(self, value: Any) -> ValidationError | None:
+        """What is wrong with a value; None: it is valid. Raises Unchecked."""
+        if self._cost.is_measured and (problem := self._cost.refuses(value)):
+            raise Unchecked(problem)
+        try:
+            if self._is_valid(value):
+                return None
+            if not self._cost.can_explain(value):
+                raise Unchecked("do not fit, and are too many to say where")
+            self._validate(value)
+        except ValidationError as bad:
+            return bad
+        except ValueError as bad:  # not JSON, or nested too deep
+            raise Unchecked(f"cannot be checked: {bad}") from bad
+        return None
 
 
 def _check_references(schema: Any, mistake: Mistake) -> None:

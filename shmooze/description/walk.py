@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Keywords whose schemas apply to the same value: lists of them, single ones, objects of them.
 _SAME: dict[str, type | None] = {
@@ -26,10 +25,11 @@ _INSIDE |= {"unevaluatedProperties": None, "propertyNames": None, "items": None,
 _INSIDE |= {"unevaluatedItems": None, "prefixItems": list}
 #: The keyword whose schemas apply to nothing until one refers to them.
 _DEFINITIONS: dict[str, type | None] = {"$defs": dict, "definitions": dict}
+_APPLYING = {**_SAME, **_INSIDE}
+_ALL = {**_APPLYING, **_DEFINITIONS}
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """From a schema to one that it consists of."""
 
     keyword: str
@@ -50,13 +50,13 @@ class Step:
 
 def steps(schema: Any) -> Iterator[Step]:
     """The schemas that apply to a value, or to parts of it, because `schema` applies to it."""
-    return _steps(schema, {**_SAME, **_INSIDE})
+    return _steps(schema, _APPLYING)
 
 
 def everything(schema: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, Any]]:
     """Each schema within a schema, itself included, with its path."""
     yield path, schema
-    for step in _steps(schema, {**_SAME, **_INSIDE, **_DEFINITIONS}):
+    for step in _steps(schema, _ALL):
         yield from everything(step.schema, (*path, *step.path))
 
 
@@ -77,8 +77,10 @@ def target(root: Any, reference: str) -> Any:
 def _steps(schema: Any, keywords: dict[str, type | None]) -> Iterator[Step]:
     if not isinstance(schema, dict):
         return
-    for keyword, kind in keywords.items():
-        value = schema.get(keyword)
+    for keyword, value in schema.items():
+        if keyword not in keywords:
+            continue
+        kind = keywords[keyword]
         if kind is list and isinstance(value, list):
             yield from (Step(keyword, index, each) for index, each in enumerate(value))
         elif kind is dict and isinstance(value, dict):

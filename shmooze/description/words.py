@@ -41,11 +41,16 @@ _PLAIN_NAME = re.compile(r"[\w-]+")
 _NAME, _KNOWN = 60, 30
 
 
-def explain(error: Any, schema: Any, is_secret: Callable[[Sequence[str | int]], bool]) -> str:
-    """What is wrong, such as "argument `seconds`: must be at least 1, got 0".
+def explain(
+    error: Any,
+    args: dict[str, Any],
+    schema: Any,
+    is_secret: Callable[[Sequence[str | int]], bool],
+) -> str:
+    """What is wrong with args, such as "argument `seconds`: must be at least 1, got 0".
 
-    `error` is a ValidationError of jsonschema_rs, `schema` the one of the arguments. Values of
-    arguments that are secret are not shown.
+    `error` is a ValidationError of jsonschema_rs, `schema` the one of the args. Values of arguments
+    that are secret are not shown.
     """
     path, kind, name = list(error.instance_path), error.kind, error.kind.name
     if name == "required":
@@ -53,6 +58,10 @@ def explain(error: Any, schema: Any, is_secret: Callable[[Sequence[str | int]], 
     if name in ("additionalProperties", "unevaluatedProperties"):
         unknown = f"unknown argument {_quoted([*path, kind.unexpected[0]])}"
         return f"{unknown}; known: {_known(error, schema)}"
+    if name == "falseSchema" and error.schema_path[-1] == "additionalProperties":
+        # No name is known at all. The error has the value of the first one, and not its name.
+        first = next(iter(_at(path, args)))
+        return f"unknown argument {_quoted([*path, first])}; known: none"
     problem = _problem(error, is_secret(path))
     return f"argument {_quoted(path)}: {problem}" if path else f"the arguments {problem}"
 
@@ -153,6 +162,12 @@ def _types(types: Iterable[str]) -> str:
 def _count(limit: str, number: int, noun: str, value: Any) -> str:
     plural = noun if number == 1 else f"{noun}s"
     return f"must have {limit} {number} {plural}, got {len(value)}"
+
+
+def _at(path: Sequence[str | int], value: Any) -> Any:
+    for step in path:
+        value = value[step]
+    return value
 
 
 def _quoted(path: Sequence[str | int]) -> str:

@@ -32,6 +32,8 @@ class LaunchSpec:
     argv: Sequence[str]
     #: A short name for people, such as "countdown 3f2a91c0"; not necessarily unique.
     label: str
+    #: Whether its output is logged.
+    is_logged: bool = True
 
 
 class OutputLine(NamedTuple):

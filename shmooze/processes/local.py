@@ -90,7 +90,8 @@ class LocalLauncher:
         mark = self._service_mark | next(self._numbers)
         argv = [*spec.argv, *endpoint.arguments]
         try:
-            return LocalProcess(self._spawner, argv, mark, can_mark(), ProcessOutput(spec.label))
+            output = ProcessOutput(spec.label, spec.is_logged)
+            return LocalProcess(self._spawner, argv, mark, can_mark(), output)
         except OSError as bad:
             what = bad.filename if isinstance(bad.filename, str) else argv[0]
             raise ModuleError(f"cannot be started: {what}: {bad.strerror}") from bad

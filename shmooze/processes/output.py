@@ -18,7 +18,7 @@ log = logging.getLogger("shmooze.output")
 
 
 class ProcessOutput:
-    """Standard output and error of one child, logged under its `label`."""
+    """Standard output and error of one child, logged under its `label` if `is_logged`."""
 
     #: Lines of both that are kept.
     max_lines = 200
@@ -27,8 +27,8 @@ class ProcessOutput:
     #: Lines that are logged per second at most.
     max_log_rate = 1000
 
-    def __init__(self, label: str) -> None:
-        self._label = label
+    def __init__(self, label: str, is_logged: bool = True) -> None:
+        self._label, self._is_logged = label, is_logged
         self._lines: deque[str] = deque(maxlen=self.max_lines)
         self._errors: deque[str] = deque(maxlen=self.max_error_lines)
         self._second = 0
@@ -76,6 +76,8 @@ class ProcessOutput:
         self._keep(line, is_error=True)
 
     def _log(self, line: str) -> None:
+        if not self._is_logged:
+            return
         second = int(time.monotonic())
         if second != self._second:
             self._log_dropped()

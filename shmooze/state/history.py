@@ -156,8 +156,9 @@ class History:
 
     def _visibility(self) -> Visibility:
         kinds = list(self._broker.kinds())
-        hidden = frozenset(kind.TYPE_STRING for kind in kinds if not kind.show_args)
-        return Visibility(frozenset(kind.TYPE_STRING for kind in kinds) - hidden, hidden)
+        presented = [(kind, self._broker.items.describer.presentation(kind)) for kind in kinds]
+        described = {kind.TYPE_STRING: each for kind, each in presented if each is not None}
+        return Visibility.of(kinds, described)
 
     def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
         if cmd != "requeue":

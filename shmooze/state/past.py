@@ -20,9 +20,9 @@ _COLUMNS = "number, uid, type, outcome, args, by, added, key, ended, seconds, re
 
 #: The value of one key of args, as JSON; NULL where it is not there.
 #: Booleans have a case of their own, since json_extract makes them numbers.
-_VALUE_OF_KEY = """CASE WHEN json_valid(args) THEN CASE json_type(args, :path)
+_VALUE_OF_KEY = """CASE WHEN json_valid({args}) THEN CASE json_type({args}, :path)
   WHEN 'true' THEN 'true' WHEN 'false' THEN 'false'
-  WHEN 'null' THEN 'null' ELSE json_quote(json_extract(args, :path)) END END"""
+  WHEN 'null' THEN 'null' ELSE json_quote(json_extract({args}, :path)) END END"""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Filter:
                 conditions.append(f'"{column}" = :{column}')
                 parameters[column] = wanted
         if self.text:
-            shown, types = self.visibility.where()
+            args, types = self.visibility.args()
             matches = []
             for number, text in enumerate(_in_cases(self.text)):
                 in_json = msgspec.json.encode(text).decode()[1:-1]
                 parameters |= {f"t{number}": _pattern(text), f"j{number}": _pattern(in_json)}
                 matches.append(
                     rf"reason LIKE :t{number} ESCAPE '\'"
-                    rf" OR ({shown} AND args LIKE :j{number} ESCAPE '\')"
+                    rf" OR ({args}) LIKE :j{number} ESCAPE '\'"
                 )
             conditions.append(f"({' OR '.join(matches)})")
             parameters |= types
@@ -93,7 +93,7 @@ def find(
     report = _decoded(row[-1])
     known = report if isinstance(report, dict) else {}
     return {
-        **{key: value for key, value in known.items() if key != "args"},
+        **{key: value for key, value in known.items() if key not in ("args", "label")},
         **_item(row, visibility),
     }
 
@@ -125,8 +125,8 @@ def counts(
     where, parameters = wanted.where()
     value = "json_quote(type)"
     if key is not None:
-        shown, types = wanted.visibility.where()
-        value, where = _VALUE_OF_KEY, f"{where} AND {shown}"
+        args, types = wanted.visibility.args()
+        value, where = _VALUE_OF_KEY.format(args=f"({args})"), f"{where} AND ({args}) IS NOT NULL"
         parameters |= {**types, "path": f'$."{key}"'}
     rows = connection.execute(
         f"SELECT {value} AS value, COUNT(*) AS times, SUM(seconds), MAX(ended) AS last"
@@ -148,8 +148,7 @@ def counts(
 def _item(row: tuple[Any, ...], visibility: Visibility) -> dict[str, Any]:
     number, uid, type, outcome, args, by, added, key, ended, seconds, reason, report = row
     item = {"number": number, "uid": uid, "type": type, "state": outcome}
-    if visibility.includes(type, report):
-        item["args"] = _decoded(args)
+    item |= visibility.view(type, _decoded(args), report)
     if key is not None:
         item["key"] = key
     return {

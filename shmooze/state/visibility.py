@@ -1,45 +1,66 @@
-"""Whose args clients may see: a type hides those of its items by `show_args`."""
+"""Whose args clients may see: a type hides those of its items, or the secrets among them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-#: Whether the report of an item has its args, as it does if its type showed them when it ended.
-_REPORT_SHOWS = (
-    "CASE WHEN json_valid(report) THEN json_type(report, '$.args') IS NOT NULL ELSE 0 END"
-)
+from shmooze.broker.views import shown_of
+from shmooze.modules.kind import Kind
+from shmooze.modules.presentation import Presentation
 
 
 @dataclass(frozen=True)
 class Visibility:
     """The types on offer that show the args of their items, and those that hide them.
 
-    For an item of any other type, it counts whether it showed them when it ended.
+    Types with a description show some of them. In searches and counts, and for items of types that
+    are not on offer, it counts what an item showed when it ended.
     """
 
     shown: frozenset[str]
     hidden: frozenset[str] = frozenset()
+    described: Mapping[str, Presentation] = field(default_factory=dict)
 
-    def includes(self, type: str, report: str | None) -> bool:
-        """Whether clients may see the args of an item with this report, which is JSON."""
-        if type in self.shown or type in self.hidden:
-            return type in self.shown
+    @classmethod
+    def of(cls, kinds: Iterable[type[Kind]], described: Mapping[str, Presentation]) -> Visibility:
+        """The visibility that these types ask for."""
+        kinds = list(kinds)
+        hidden = frozenset(kind.TYPE_STRING for kind in kinds if not kind.show_args)
+        shown = frozenset(kind.TYPE_STRING for kind in kinds) - hidden - described.keys()
+        return cls(shown, hidden, described)
+
+    def view(self, type: str, args: Any, report: str | None) -> dict[str, Any]:
+        """What clients see of the args of an item with this report: {"args"?, "label"?}.
+
+        `report` is JSON.
+        """
+        if type in self.shown:
+            return {"args": args}
+        if type in self.hidden:
+            return {}
+        if type in self.described and isinstance(args, dict):
+            return shown_of(self.described[type].view(args))
         try:
-            return report is not None and "args" in msgspec.json.decode(report, type=dict)
+            known = msgspec.json.decode(report or "{}", type=dict)
         except msgspec.DecodeError:  # changed by hand
-            return False
+            return {}
+        return {key: known[key] for key in ("args", "label") if key in known}
 
-    def where(self) -> tuple[str, dict[str, Any]]:
-        """The same as a condition in SQL, and its parameters."""
+    def args(self) -> tuple[str, dict[str, Any]]:
+        """The args of an item that are searched and counted, as an expression in SQL that is NULL
+        where there are none, and its parameters.
+        """
         shown = {f"shown{number}": type for number, type in enumerate(self.shown)}
         hidden = {f"hidden{number}": type for number, type in enumerate(self.hidden)}
-        condition = (
-            f"(type IN ({_marks(shown)}) OR (type NOT IN ({_marks(hidden)}) AND {_REPORT_SHOWS}))"
+        expression = (
+            f"CASE WHEN type IN ({_marks(shown)}) THEN args WHEN type IN ({_marks(hidden)})"
+            " THEN NULL WHEN json_valid(report) THEN json_extract(report, '$.args') END"
         )
-        return condition, {**shown, **hidden}
+        return expression, {**shown, **hidden}
 
 
 def _marks(parameters: dict[str, Any]) -> str:
