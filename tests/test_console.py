@@ -243,9 +243,9 @@ MISTYPED = [
     ("seconds = 30", "Enter arguments as seconds=30"),
     ("seconds=1 seconds=2", "seconds is given twice"),
     ("seconds=12345678901234567890", "too large"),
-    ("seconds=-1", "seconds must be a number above 0, not -1"),
-    ("seconds=soon", "seconds must be a number above 0, not 'soon'"),
-    ('{"seconds": -1}', "seconds must be a number above 0, not -1"),
+    ("seconds=-1", "must be more than 0, got -1"),
+    ("seconds=soon", "expected `float`, got `str`"),
+    ('{"seconds": -1}', "must be more than 0, got -1"),
 ]
 
 

@@ -511,14 +511,14 @@ def test_programming_error_is_printed_with_a_traceback(parent: Parent) -> None:
 
 
 def test_refused_init_is_reported_once_in_each_place(new_site: Site) -> None:
-    words = "seconds must be a number above 0, not -1"
-    with pytest.raises(Refusal, match=f"^countdown refused `init`: {words}$"):
-        new_site.ask("queue", "add", type="countdown", args={"seconds": -1})
-    (ended,) = wait_until(lambda: new_site.ask("queue", "gone"), "it is gone")
+    words = "no job 'nix' in the settings; known: hello, fail, forever"
+    with pytest.raises(Refusal, match=f"^job refused `init`: {words}$"):
+        new_site.ask("pool", "add", type="job", args={"name": "nix"})
+    (ended,) = wait_until(lambda: new_site.ask("pool", "gone"), "it is gone")
     (line,) = ended["stderr_tail"]
-    assert line.startswith("refused `init` (countdown.py, line ")
+    assert line.startswith("refused `init` (job.py, line ")
     assert line.endswith(f"): {words}")
-    assert "Traceback" not in new_site.log("queue")
+    assert "Traceback" not in new_site.log("pool")
 
 
 # how it starts

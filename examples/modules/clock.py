@@ -1,36 +1,29 @@
 """A background that shows the time, updated once a second while nothing else plays."""
 
-import threading
 import time
 
-from shmooze.modules import JSONParentPoller
+from shmooze.modules import Worker
 
 
-class Clock(JSONParentPoller):
-    def cmd_init(self, format="%H:%M:%S"):
+class Clock(Worker):
+    """A clock."""
+
+    parameters = {"time": "title"}
+
+    def cmd_init(self, format: str = "%H:%M:%S"):
+        """Take the format.
+
+        Args:
+            format: Which parts of the time to show, as for `date`.
+        """
         self.format = format
-        self.playing = threading.Event()
-        threading.Thread(target=self.tick, daemon=True).start()
 
-    def cmd_play(self):
-        self.playing.set()
-
-    def cmd_suspend(self):
-        self.playing.clear()
-
-    def cmd_rm(self):
-        pass
-
-    def tick(self):
+    def work(self):
         while True:
-            self.playing.wait()
+            self.wait_while_paused()
             self.set_parameters({"time": time.strftime(self.format)})
-            time.sleep(1 - time.time() % 1)
-
-    commands = {"init": cmd_init, "play": cmd_play, "suspend": cmd_suspend, "rm": cmd_rm}
+            self.sleep(1 - time.time() % 1)
 
 
 if __name__ == "__main__":
-    clock = Clock()
-    while True:
-        clock.handle_one_command()
+    Clock().run()

@@ -5,64 +5,57 @@ So clients cannot run programs of their own choice.
 """
 
 import collections
-import signal
 import subprocess
-import threading
 
 from shmooze import settings
-from shmooze.modules import JSONParentPoller
+from shmooze.modules import Player
 
 LAST_LINES = 20
 
 
-class Job(JSONParentPoller):
-    process = None
+class Job(Player):
+    """A job.
 
-    def cmd_init(self, name):
+    It runs a command that the operator has listed in the settings, and stays when it is done.
+    """
+
+    label = "{name}"
+    parameters = {"name": "title", "status": "status", "output": "log", "exit_status": int}
+    options = {"stderr": subprocess.STDOUT}
+
+    def cmd_init(self, name: str):
+        """Prepare the job.
+
+        Args:
+            name: The name of the command, one of `app_jobs` in the settings.
+        """
         jobs = settings.get("app_jobs", {})
         if name not in jobs:
             raise ValueError(f"no job {name!r} in the settings; known: {', '.join(jobs)}")
-        self.name = name
         self.argv = jobs[name]
+        self.lines = collections.deque(maxlen=LAST_LINES)
         self.set_parameters({"name": name, "status": "waiting"})
 
-    def cmd_play(self):
-        if self.process is None:
-            self.set_parameters({"status": "running"})  # first, since it may finish immediately
-            self.process = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            )
-            threading.Thread(target=self.follow, daemon=True).start()
-        elif self.process.poll() is None:
-            self.set_parameters({"status": "running"})
-            self.process.send_signal(signal.SIGCONT)
+    def start(self):
+        self.set_parameters({"status": "running"})  # first, since it may finish immediately
+        super().start()
 
-    def cmd_suspend(self):
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGSTOP)
-            self.set_parameters({"status": "stopped"})
+    def pause(self):
+        super().pause()
+        self.set_parameters({"status": "stopped"})
 
-    def cmd_rm(self):
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()  # the pool ends whatever is left
+    def resume(self):
+        self.set_parameters({"status": "running"})
+        super().resume()
 
-    def follow(self):
-        """Show the output as it arrives, then the exit status. The module stays in the pool."""
-        lines = collections.deque(maxlen=LAST_LINES)
-        for line in self.process.stdout:
-            lines.append(line.rstrip("\n"))
-            self.set_parameters({"output": list(lines)})
-        self.set_parameters({"status": "done", "exit_status": self.process.wait()})
+    def line(self, text):
+        self.lines.append(text)
+        self.set_parameters({"output": list(self.lines)})
 
-    commands = {"init": cmd_init, "play": cmd_play, "suspend": cmd_suspend, "rm": cmd_rm}
+    def ended(self, status):
+        self.set_parameters({"status": "done", "exit_status": status})
+        self.stay()  # in the pool, for people to see
 
 
 if __name__ == "__main__":
-    job = Job()
-    while True:
-        job.handle_one_command()
+    Job().run()

@@ -72,16 +72,16 @@ def _parameters(module: Any) -> dict[str, Any]:
     parameters = getattr(module, "parameters", {})
     if not isinstance(parameters, dict):
         raise TypeError("`parameters` must be a dict of names, each with a hint or a schema")
-    return {name: _parameter(each, module) for name, each in parameters.items()}
+    return {name: _parameter(each) for name, each in parameters.items()}
 
 
-def _parameter(said: Any, module: Any) -> dict[str, Any]:
+def _parameter(said: Any) -> dict[str, Any]:
     """The schema of a parameter, which is declared as that, as a role, or as a hint."""
     if isinstance(said, dict):
         return said
     if isinstance(said, str):
         return {"role": said}
-    return hints.schema_of(said, vars(sys.modules[module.__module__]))
+    return hints.schema_of(said, {})
 
 
 def _command(function: Callable[..., Any]) -> dict[str, Any]:

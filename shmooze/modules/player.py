@@ -47,6 +47,27 @@ class Player(Worker):
     #: The program, as soon as it is started.
     process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the program has been started and has not ended."""
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        """Start the program."""
+        if not self.argv:
+            raise CommandError(f"{type(self).__name__} needs `argv`, the program to run")
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        options: Any = {**pipes, **self.options, "start_new_session": True}
+        self._tail: collections.deque[str] = collections.deque(maxlen=self.last_lines)
+        try:
+            self.process = subprocess.Popen(list(self.argv), **options)
+        except OSError as bad:
+            raise CommandError(f"cannot start `{self.argv[0]}`: {bad.strerror}") from bad
+        except ValueError as bad:
+            words = "an argument contains a null character"
+            raise CommandError(f"cannot start `{self.argv[0]}`: {words}") from bad
+        atexit.register(self.send_signal, signal.SIGKILL)  # it never outlives the module
+
     def pause(self) -> None:
         """Pause the program. Override this if it has a better way than a signal."""
         self.send_signal(signal.SIGSTOP)
@@ -73,20 +94,21 @@ class Player(Worker):
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the program and its children. Nothing happens if it does not run."""
-        if self.process is not None and self.process.poll() is None:
+        if self.is_running:
             self._send_to_group(number)
 
     def cmd_play(self) -> None:
         """Start the program, or let it go on."""
         if self.process is None:
-            self._start()
+            self.start()
             super().cmd_play()
-        else:
+        elif self.is_running:
             self.resume()
 
     def cmd_suspend(self) -> None:
         """Pause the program."""
-        self.pause()
+        if self.is_running:
+            self.pause()
 
     def cmd_rm(self) -> None:
         """End the program."""
@@ -113,21 +135,6 @@ class Player(Worker):
             reader.join(self.patience)  # a daemon of the program may keep its output open
         if self._order != END:
             self.ended(status)
-
-    def _start(self) -> None:
-        if not self.argv:
-            raise CommandError(f"{type(self).__name__} needs `argv`, the program to run")
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        options: Any = {**pipes, **self.options, "start_new_session": True}
-        self._tail: collections.deque[str] = collections.deque(maxlen=self.last_lines)
-        try:
-            self.process = subprocess.Popen(list(self.argv), **options)
-        except OSError as bad:
-            raise CommandError(f"cannot start `{self.argv[0]}`: {bad.strerror}") from bad
-        except ValueError as bad:
-            words = "an argument contains a null character"
-            raise CommandError(f"cannot start `{self.argv[0]}`: {words}") from bad
-        atexit.register(self.send_signal, signal.SIGKILL)  # it never outlives the module
 
     def _send_to_group(self, number: int) -> None:
         assert self.process is not None
