@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -163,6 +164,25 @@ def test_class_that_says_nothing_is_described_by_its_arguments_alone() -> None:
 def test_wrong_attribute_is_named(attributes: dict[str, Any], words: str) -> None:
     with pytest.raises(TypeError, match=words.replace("{", r"\{")):
         describe(type("Wrong", (JSONParentPoller,), attributes))
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "parameters"),
+    [
+        ("clock", ["format"], ["time"]),
+        ("countdown", ["seconds"], ["left", "total", "progress"]),
+        ("job", ["name"], ["name", "status", "output", "exit_status"]),
+    ],
+)
+def test_example_describes_its_arguments_and_parameters(
+    name: str, args: list[str], parameters: list[str]
+) -> None:
+    names = runpy.run_path(str(ROOT / "examples" / "modules" / f"{name}.py"))
+    described = describe(names[name.title()])
+    assert described["title"]
+    assert list(described["args"]["properties"]) == args
+    assert all("description" in each for each in described["args"]["properties"].values())
+    assert list(described["parameters"]) == parameters
 
 
 PROGRAM = """
