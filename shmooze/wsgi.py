@@ -206,6 +206,8 @@ class Gateway:
         scheme = request.get_header("Authorization", "").partition(" ")[0]
         if self.app.tokens is not None and scheme.lower() != "bearer":
             response.set_header("Shmooze-Logout", "logout")  # by the cookie of the login form
+            allowed = request.environ[HOLDER].scopes.allowed
+            response.set_header("Shmooze-Scopes", " ".join(sorted(allowed)))
         return packet.encode(self.settings.public_settings)
 
     def _serve_file(self, path: str) -> bottle.HTTPResponse:

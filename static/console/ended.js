@@ -19,10 +19,10 @@ export class EndedModules {
     const added = this.known ? gone.filter((record) => !this.known.has(keyOf(record))) : [];
     this.known = new Set(gone.map(keyOf));
     const unexpected = added.filter(({ reason }) => !EXPECTED.test(reason)).slice(-3);
-    if (unexpected.length) announce(unexpected.map(({ type, reason }) => `${type} ${reason}`).join("; "));
+    if (unexpected.length) announce(unexpected.map((record) => `${nameOf(record)} ${record.reason}`).join("; "));
     write(this.element.querySelector(".count"), String(gone.length));
     const latest = this.gone[0];
-    write(this.element.querySelector(".latest"), latest ? `${latest.type} ${latest.reason}` : "");
+    write(this.element.querySelector(".latest"), latest ? `${nameOf(latest)} ${latest.reason}` : "");
     this.element.hidden = !latest;
     this.build();
   }
@@ -32,23 +32,27 @@ export class EndedModules {
   }
 }
 
+const nameOf = ({ type, label }) => label || type;
 const keyOf = (record) => `${record.uid} ${record.seconds} ${record.reason}`;
 
-function itemOf({ uid, type, reason, state_at_end, ended, seconds, ladder, stderr_tail = [] }) {
+function itemOf({ uid, type, label, reason, state_at_end, ended, seconds, ladder, stderr_tail = [] }) {
   const item = make("li", "ended-module");
   const code = make("code", "uid", uid.slice(0, 8));
   code.title = uid;
   const signal = ladder ? `, ended with ${ladder}` : "";
   const time = make("time", "hint", new Date(ended).toLocaleString());
   time.dateTime = ended;
-  item.append(make("span", "type", type), " ", code, " ", time, make("p", "reason", reason),
+  item.append(...headingOf(type, label), " ", code, " ", time, make("p", "reason", reason),
     make("p", "hint", `Last state: ${state_at_end}, ran for ${seconds.toFixed(1)} s${signal}`));
   if (stderr_tail.length) {
     const tail = make("pre", "output", stderr_tail.join("\n"));
     tail.tabIndex = 0;
-    tail.ariaLabel = `Last lines of standard error of ${type}`;
+    tail.ariaLabel = `Last lines of standard error of ${label || type}`;
     tail.role = "group";
     item.append(tail);
   }
   return item;
 }
+
+/** The label, if there is one, and the type. */
+const headingOf = (type, label) => [...label ? [make("span", "title", label), " "] : [], make("span", "type", type)];

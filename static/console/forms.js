@@ -1,100 +1,53 @@
 /** Forms that send a command with arguments, and remember the arguments used last. */
 
+import { parseArguments } from "./arguments.js";
 import { announce, copy, toJSON, write } from "./dom.js";
+import { Fields } from "./fields.js";
+import { remember, remembered } from "./memory.js";
+import { TextBox } from "./textbox.js";
 
-const MAX_REMEMBERED = 8; // arguments per command
 const MAX_ANSWER = 100000; // characters shown
+/** What a service says of an argument: its path, such as `colours[2].red`, and what is wrong with it. */
+const OF_ARGUMENT = /argument `([^`]+)`:? (.*)$/s;
 let count = 0;
 
-/** A reviver for JSON.parse that rejects integers that would be rounded. */
-function rejectInexact(name, value) {
-  if (Number.isInteger(value) && !Number.isSafeInteger(value))
-    throw new Error(`${name || "The number"} is too large to be sent exactly.`);
-  return value;
-}
-
-/** Parse typed arguments: a JSON object, or key=value pairs as for shmz. Throws an Error to show to the user. */
-export function parseArguments(text) {
-  text = text.trim();
-  if (!/^[{[]/.test(text)) return parsePairs(text);
-  let args;
-  try {
-    args = JSON.parse(text, rejectInexact);
-  } catch (error) {
-    throw new Error(`The arguments are not valid JSON: ${error.message}`);
-  }
-  if (Array.isArray(args)) throw new Error('The arguments must be a JSON object such as {"seconds": 30}.');
-  return args;
-}
-
-const KEY = "[\\p{L}_][\\p{L}\\p{N}_.-]*";
-/** A key and its value: quoted, or everything up to the next key. */
-const PAIR = new RegExp(`(${KEY})=('[^']*'|"(?:[^"\\\\]|\\\\.)*"|.*?)(?=\\s+${KEY}=|\\s*$)\\s*`, "suy");
-
-/** Parse key=value pairs separated by spaces. Only a value that contains another `key=` needs quotes. */
-function parsePairs(text) {
-  const args = new Map();
-  PAIR.lastIndex = 0;
-  for (let found; PAIR.lastIndex < text.length; args.set(found[1], jsonOrText(found[2]))) {
-    found = PAIR.exec(text);
-    if (!found) throw new Error('Enter arguments as seconds=30, or as a JSON object such as {"seconds": 30}.');
-    if (args.has(found[1])) throw new Error(`${found[1]} is given twice.`);
-  }
-  return Object.fromEntries(args);
-}
-
-function jsonOrText(text) {
-  const [, quoted] = text.match(/^'([^']*)'$/) || []; // as in a shell
-  try {
-    return JSON.parse(quoted ?? text, rejectInexact);
-  } catch (error) {
-    if (error.name !== "SyntaxError") throw error;
-    return quoted ?? text;
-  }
-}
-
-/** The arguments used last with a command, most recent first. Empty if the browser stores nothing. */
-function remembered(key) {
-  try {
-    return JSON.parse(localStorage.getItem(`shmooze ${BASE_URL} ${key}`)) || [];
-  } catch {
-    return [];
-  }
-}
-
-function remember(key, text) {
-  const texts = [text, ...remembered(key).filter((each) => each !== text)].slice(0, MAX_REMEMBERED);
-  try {
-    localStorage.setItem(`shmooze ${BASE_URL} ${key}`, JSON.stringify(texts));
-  } catch {
-    // private browsing or a full disk
-  }
-}
-
 /**
- * A form made from the template `type-form` (a type is chosen from a list) or `command-form` (a command is typed).
- * `send(name, args)` returns a promise. A command form shows its value as the answer.
+ * A form made from the template `type-form` (a type is chosen from a list), `command-form` (a command is typed)
+ * or `tell-form` (the command is fixed).
+ *
+ * Arguments that are described have a field each; for others there is a box for text. `send(name, args)`
+ * returns a promise. A form with a place for it shows its value as the answer.
  */
 export class Form {
-  /** `caption` is the text of the button, `label` the form's accessible name, `scope` the key of what it remembers. */
-  constructor(id, caption, label, scope, send) {
+  /**
+   * `caption` is the text of the button, `label` the form's accessible name, `scope` the key of what it remembers.
+   * `describe(name)` returns {title, description, args}, without `args` if the arguments are not described.
+   */
+  constructor(id, caption, label, scope, send, describe = () => ({})) {
     const number = count++;
     this.scope = scope;
     this.send = send;
+    this.describe = describe;
     this.element = copy(id);
     this.element.ariaLabel = label;
     this.choice = this.element.elements.choice;
-    this.args = this.element.elements.args;
+    this.box = new TextBox(this.element.elements.args);
+    this.about = this.element.querySelector(".about");
     this.problem = this.element.querySelector(".problem");
     this.answer = this.element.querySelector(".answer");
+    this.fields = null; // the Fields of the chosen name, if its arguments are described
+    this.made = new Map(); // by name: its Fields, and the schema they were made from, as JSON
     this.element.querySelector("button").textContent = caption;
     this.problem.id = `problem-${number}`;
-    this.args.setAttribute("aria-describedby", this.problem.id);
+    this.box.input.setAttribute("aria-describedby", this.problem.id);
     for (const list of this.element.querySelectorAll("datalist")) {
       list.id = `${list.className}-${number}`;
-      this[list.className].setAttribute("list", list.id);
+      this.element.elements[list.className].setAttribute("list", list.id);
     }
-    this.choice.addEventListener("change", () => this.recall());
+    this.choice.addEventListener("change", () => {
+      this.refresh();
+      this.box.recall(this.key);
+    });
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit();
@@ -103,7 +56,8 @@ export class Form {
 
   /** Set the types to choose from, or the commands to suggest. */
   setNames(names) {
-    const options = names.map((name) => new Option(name, name)); // the text alone would lose whitespace
+    const titleOf = (name) => (!this.choice.list && this.describe(name).title) || name;
+    const options = names.map((name) => new Option(titleOf(name), name)); // the text alone would lose whitespace
     if (this.choice.list) this.choice.list.replaceChildren(...options);
     else {
       const chosen = this.choice.value;
@@ -111,24 +65,42 @@ export class Form {
       if (names.includes(chosen)) this.choice.value = chosen;
       this.element.hidden = names.length === 0;
     }
-    if (!this.args.value) this.recall();
+    this.refresh();
+    if (!this.box.input.value) this.box.recall(this.key);
   }
 
   get key() {
     return `${this.scope} ${this.choice.value}`;
   }
 
-  /** Fill in the arguments used last, unless the user has typed something else. */
-  recall() {
-    const texts = this.suggest();
-    if (!this.args.value || this.args.value === this.filled) this.args.value = texts[0] || "";
-    this.filled = this.args.value;
+  /** Show the fields, or the box, for the chosen name as it is described now. What was entered stays. */
+  refresh() {
+    const { args, description = "" } = this.describe(this.choice.value), old = this.fields;
+    if (this.about) write(this.about, description);
+    this.fields = args ? this.fieldsFor(this.choice.value, args) : null;
+    if (this.fields === old) return;
+    const focused = old?.focused;
+    old?.element.remove();
+    this.box.label.hidden = Boolean(args);
+    if (args) this.box.label.before(this.fields.element);
+    if (focused) this.fields?.focus(focused);
   }
 
-  suggest() {
-    const texts = remembered(this.key);
-    this.args.list.replaceChildren(...texts.filter(Boolean).map((text) => new Option(text, text)));
-    return texts;
+  fieldsFor(name, args) {
+    const schema = toJSON(args), old = this.made.get(name);
+    if (old?.schema === schema) return old.fields;
+    const fields = new Fields(args);
+    fields.write(old ? old.fields.readChanges() : this.recallArguments());
+    this.made.set(name, { schema, fields });
+    return fields;
+  }
+
+  recallArguments() {
+    try {
+      return parseArguments(remembered(this.key)[0] || "");
+    } catch {
+      return {};
+    }
   }
 
   show(answer) {
@@ -138,29 +110,23 @@ export class Form {
   }
 
   async submit() {
+    const { key, fields } = this;
     write(this.problem, "");
-    this.args.ariaInvalid = "false";
-    let args;
     try {
-      args = parseArguments(this.args.value);
-    } catch (error) {
-      write(this.problem, error.message);
-      this.args.ariaInvalid = "true";
-      this.args.focus();
-      return;
-    }
-    const { key } = this, text = this.args.value.trim();
-    try {
+      const { args, text } = (fields || this.box).readAll();
+      if (!args) return; // the fields show what is wrong
       const answer = await this.send(this.choice.value, args);
       if (this.answer) this.show(toJSON(answer, 2) ?? "null");
-      remember(key, text);
-      if (key === this.key) {
-        this.filled = text;
-        this.suggest();
-      }
-    } catch (error) {
+      if (fields) {
+        remember(key, text);
+        fields.forgetSecrets();
+      } else this.box.remember(key, text, key === this.key);
+    } catch ({ message }) {
       if (this.answer) write(this.answer, "");
-      write(this.problem, error.message);
+      const [, path, problem] = message.match(OF_ARGUMENT) || [];
+      const field = path && fields?.isShown && fields.showProblem(path, problem);
+      if (field) field.focus();
+      else write(this.problem, message);
     }
   }
 }

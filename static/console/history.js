@@ -86,9 +86,9 @@ export class History {
 }
 
 /** Show an item in its element. What is known of its end may change until its last process is gone. */
-function fill(element, { type, args, state, ended, by, seconds, reason }) {
+function fill(element, { type, label, args, state, ended, by, seconds, reason }) {
   const part = (name) => element.querySelector("." + name);
-  const title = titleOf({ type, args });
+  const title = titleOf({ type, label, args });
   element.dataset.outcome = state;
   write(part("title"), title);
   write(part("type"), title === type ? "" : type);

@@ -8,8 +8,8 @@
  */
 
 import { byId } from "./dom.js";
-import { offerLogout } from "./logout.js";
 import { Service } from "./service.js";
+import { showSession } from "./session.js";
 
 const TICK = 250; // ms
 const MAX_UNVERIFIED = 2; // services polled at a time that may not answer: each occupies a connection of the browser
@@ -36,7 +36,7 @@ shmooze_ready.then(({ name, ports }) => {
   if (name) document.title = name;
   byId("no-services").hidden = !ports || Object.keys(endpoints).length > 0;
   byId("ports-not-public").hidden = Boolean(ports);
-  offerLogout().catch(() => {}); // unreachable again: show no button
+  showSession().catch(() => {}); // unreachable again: show no button
   tick();
   setInterval(tick, TICK);
   document.addEventListener("visibilitychange", tick);

@@ -1,4 +1,9 @@
-/** One parameter of a module, displayed by its kind: progress bar, number with a plot, link, image or text. */
+/**
+ * One parameter of a module, displayed by its kind: progress bar, number with a plot, link, image, text and so on.
+ *
+ * The kind follows from the `role` of its schema, where there is one, from its name and from its value. A value that
+ * does not fit the role is displayed like any other.
+ */
 
 import { make, toJSON, write } from "./dom.js";
 import { Plot } from "./plot.js";
@@ -26,23 +31,43 @@ export function readable(value) {
   return text.length > MAX_CHARS ? `${text.slice(0, MAX_CHARS)}… ${text.length - MAX_CHARS} more characters` : text;
 }
 
-/** The kind of a value: a key of KINDS. */
-function kindOf(name, value) {
-  if (isNumber(value)) return name === "progress" && value >= 0 && value <= 1 ? "progress" : "number";
+/** The last lines of a text or list. */
+function tail(value) {
+  const lines = (Array.isArray(value) ? value : value.split("\n")).slice(-MAX_LINES);
+  return lines.join("\n").slice(-MAX_CHARS);
+}
+
+/** Seconds as 0:12 or 1:02:03. */
+export function clockTime(seconds) {
+  const whole = Math.floor(Math.abs(Number(seconds))), two = (value) => String(value).padStart(2, "0");
+  const hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
+  const text = hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+  return seconds < 0 && whole ? `-${text}` : text;
+}
+
+const isText = (value) => typeof value === "string" || (Array.isArray(value) && value.every((line) => typeof line === "string"));
+
+/** The kind of a value with a role: a key of KINDS. */
+function kindOf(role, value) {
+  if (role === "time" && isNumber(value)) return "time";
+  if (role === "status" && typeof value !== "object") return "status";
+  if (isNumber(value)) return role === "progress" && value >= 0 && value <= 1 ? "progress" : "number";
+  if (role === "log" && isText(value)) return "log";
   if (typeof value !== "string") return "text";
+  if (role === "title") return "title";
   if (/^data:image\//i.test(value)) return "image";
-  const allowsPath = name === "image" || name === "url"; // without a host
+  const allowsPath = role === "image" || role === "url"; // without a host
   if (!(allowsPath ? /^(https?:\/|\.{0,2})\/\S+$/i : /^https?:\/\/\S+$/i).test(value)) return "text";
   if (!URL.canParse(value, document.baseURI)) return "text";
-  return name === "image" ? "image" : "link";
+  return role === "image" ? "image" : "link";
 }
 
 /** Each function fills a `dd` and returns a function that shows a value in it. */
 const KINDS = {
-  progress(element) {
+  progress(element, name) {
     const bar = make("progress", ""), text = make("span", "");
     bar.max = 1;
-    bar.ariaLabel = "progress";
+    bar.ariaLabel = name;
     element.replaceChildren(bar, text);
     return (value) => {
       bar.value = value;
@@ -50,11 +75,12 @@ const KINDS = {
     };
   },
 
-  number(element, name) {
-    const text = make("span", ""), plot = new Plot(name, number);
+  number(element, name, unit) {
+    const readable = (value) => unit ? `${number(value)} ${unit}` : number(value);
+    const text = make("span", ""), plot = new Plot(name, readable);
     element.replaceChildren(text, plot.element);
     return (value) => {
-      write(text, number(value));
+      write(text, readable(value));
       plot.add(Number(value));
       plot.draw();
     };
@@ -84,36 +110,67 @@ const KINDS = {
     element.replaceChildren();
     return (value) => write(element, readable(value));
   },
+
+  title(element) {
+    element.replaceChildren();
+    return (value) => write(element, readable(value));
+  },
+
+  time(element) {
+    element.replaceChildren();
+    return (value) => write(element, clockTime(value));
+  },
+
+  status(element) {
+    const badge = make("span", "badge");
+    element.replaceChildren(badge);
+    return (value) => write(badge, readable(value));
+  },
+
+  /** The style keeps it scrolled to the end. */
+  log(element) {
+    const lines = make("div", "");
+    element.replaceChildren(lines);
+    return (value) => write(lines, tail(value));
+  },
 };
+
+const WIDE = new Set(["progress", "image", "link", "log", "title"]);
+const ROLES_BY_NAME = new Set(["progress", "image", "url"]); // names that are a role, too
 
 export class Parameter {
   #kind = null;
   #value;
   #show;
 
-  constructor(name) {
-    this.name = name;
+  /** `schema` describes its values: {title, description, unit, role}, each optional. */
+  constructor(name, { title, description, unit, role } = {}) {
+    this.label = title || name;
+    this.unit = unit;
+    this.role = role || (ROLES_BY_NAME.has(name) ? name : undefined);
     this.element = make("div", "");
     this.valueElement = make("dd", "");
-    this.element.append(make("dt", "", name), this.valueElement);
+    const term = make("dt", "", this.label);
+    term.title = description || "";
+    this.element.append(term, this.valueElement);
   }
 
   show(value) {
     const same = value === this.#value;
     if (same && this.#kind !== "number") return; // a plot continues in time
     this.#value = value;
-    const kind = same ? this.#kind : kindOf(this.name, value);
+    const kind = same ? this.#kind : kindOf(this.role, value);
     if (kind !== this.#kind) {
       this.#kind = this.element.dataset.kind = kind;
-      this.#show = KINDS[kind](this.valueElement, this.name);
+      this.#show = KINDS[kind](this.valueElement, this.label, this.unit);
     }
     this.#show(value);
     if (same) return;
     const { textContent } = this.valueElement;
     const long = kind === "text" && (textContent.length > SHORT || textContent.includes("\n"));
-    this.element.classList.toggle("long", long || kind === "progress" || kind === "image" || kind === "link");
+    this.element.classList.toggle("long", long || WIDE.has(kind));
     // What scrolls must be reachable by keyboard, too.
-    if (long) this.valueElement.tabIndex = 0;
+    if (long || kind === "log") this.valueElement.tabIndex = 0;
     else if (document.activeElement !== this.valueElement) this.valueElement.removeAttribute("tabindex");
   }
 }

@@ -58,7 +58,7 @@ export class Roster {
     this.rows.splice(place, 0, row);
     this.reorder(old);
     const wanted = this.wanted = this.rows.slice(0, Math.max(place, before) + 1).map((each) => each.uid);
-    const announcement = `${row.type} is now ${place + 1} of ${old.length}`;
+    const announcement = `${row.title} is now ${place + 1} of ${old.length}`;
     row.element.dataset.moving = "";
     this.list.ariaBusy = "true";
     // One after the other: requests may overtake each other.
@@ -127,6 +127,11 @@ export class Roster {
   /** Whether rows have just moved up: a click may be meant for the row that was there before. */
   get hasJustShifted() {
     return performance.now() - this.shifted < SHIFT_TIME;
+  }
+
+  /** Show what the types describe now. */
+  redescribe() {
+    for (const row of this.rows) row.redescribe();
   }
 
   close() {

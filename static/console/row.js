@@ -1,5 +1,6 @@
-/** One module in a list: its type and state, parameters, resource usage, and controls. */
+/** One module in a list: its label, type and state, parameters, resource usage, and controls. */
 
+import { Commands } from "./commands.js";
 import { arrange, copy, write } from "./dom.js";
 import { Form } from "./forms.js";
 import { isVisible, paint, unwatch, watch } from "./painter.js";
@@ -19,11 +20,13 @@ export class Row {
   /**
    * `actions` is {name: function(row)}, each with a button. `ask(cmd, args, now)` sends a command to the
    * service and returns a promise. `tell` is the name of the command that reaches this module.
+   * `describe(type)` returns the description of a type, {} if there is none.
    */
-  constructor(uid, { actions, ask, tell }) {
+  constructor(uid, { actions, ask, tell, describe = () => ({}) }) {
     this.uid = uid;
     this.ask = ask;
     this.tell = tell;
+    this.describe = describe;
     this.element = copy("module");
     this.parameters = new Map();
     this.buttons = new Map();
@@ -53,19 +56,48 @@ export class Row {
   /** Show this state of the module, in one of the next frames. */
   update(module) {
     if (module === this.module) return;
-    const { type } = this;
+    const { type, title } = this;
     this.module = module;
     this.type = module.type;
-    if (type === this.type) return paint(this);
-    // A new row gets its texts at once, so that its size hardly changes later.
+    this.title = module.label || module.type;
+    if (type !== this.type || title !== this.title) this.showTitle(); // at once, so that its size hardly changes later
+    if (type !== this.type) this.showCommands();
+    paint(this);
+  }
+
+  showTitle() {
+    write(this.part("title"), this.module.label || "");
     write(this.part("type"), this.type);
-    const name = `${this.type} ${this.part("uid").textContent}`;
+    this.name = `${this.title} ${this.part("uid").textContent}`;
     for (const [action, button] of this.buttons) {
       button.title = LABELS[action];
-      button.ariaLabel = `${LABELS[action]} ${name}`;
+      button.ariaLabel = `${LABELS[action]} ${this.name}`;
     }
-    this.part("more").firstElementChild.ariaLabel = `Commands and output of ${name}`;
+    this.part("more").firstElementChild.ariaLabel = `Commands and output of ${this.name}`;
+  }
+
+  /** Buttons for the commands that its type describes. */
+  showCommands() {
+    const { commands = {} } = this.describe(this.type);
+    if (!this.commands && !Object.keys(commands).length) return;
+    if (!this.commands) {
+      this.commands = new Commands(this.name, `tell ${this.type}`, (cmd, args) => this.send(cmd, args));
+      this.part("more").before(this.commands.element);
+    }
+    this.commands.show(commands);
+  }
+
+  /** Show what its type describes now. */
+  redescribe() {
+    if (!this.module) return;
+    this.parameters.clear(); // they are made anew
+    this.showCommands();
     paint(this);
+  }
+
+  /** Send a command to this module. */
+  send(cmd, args) {
+    return this.ask(this.tell, { uid: this.uid, cmd, args }, true);
   }
 
   /** Show the usage of its processes: CPU in percent of one core, memory in bytes. */
@@ -76,20 +108,23 @@ export class Row {
   }
 
   show() {
-    const { state, parameters } = this.module;
+    const { state, parameters } = this.module, described = this.describe(this.type).parameters || {};
+    const order = new Map(Object.keys(described).map((name, place) => [name, place]));
+    const place = (name) => order.get(name) ?? order.size;
+    const inOrder = (a, b) => place(a) - place(b) || progressFirst(a, b);
     write(this.part("state"), state);
     this.element.dataset.state = state;
     const all = Object.keys(parameters);
-    const names = all.length > MAX_PARAMETERS ? all.sort(progressFirst).slice(0, MAX_PARAMETERS) : all;
+    const names = all.length > MAX_PARAMETERS ? all.sort(inOrder).slice(0, MAX_PARAMETERS) : all;
     const wanted = new Set(names);
     let changed = false;
     for (const name of this.parameters.keys()) if (!wanted.has(name)) changed = this.parameters.delete(name);
     for (const name of names) {
-      if (!this.parameters.has(name)) changed = this.parameters.set(name, new Parameter(name));
+      if (!this.parameters.has(name)) changed = this.parameters.set(name, new Parameter(name, described[name]));
       this.parameters.get(name).show(parameters[name]);
     }
     if (changed)
-      arrange(this.part("parameters"), names.sort(progressFirst).map((name) => this.parameters.get(name).element));
+      arrange(this.part("parameters"), names.sort(inOrder).map((name) => this.parameters.get(name).element));
     const hidden = all.length - names.length;
     write(this.part("not-shown"), hidden ? `and ${hidden} more parameters` : "");
     this.showUsage();
@@ -121,9 +156,8 @@ export class Row {
   }
 
   addForm() {
-    const tell = (cmd, args) => this.ask(this.tell, { uid: this.uid, cmd, args }, true);
-    const label = `Tell ${this.type} ${this.part("uid").textContent}`;
-    const form = new Form("command-form", "Tell", label, `tell ${this.type}`, tell);
+    const send = (cmd, args) => this.send(cmd, args);
+    const form = new Form("command-form", "Tell", `Tell ${this.name}`, `tell ${this.type}`, send);
     this.part("tail").before(form.element);
     return form;
   }
@@ -145,6 +179,7 @@ export class Row {
 
   close() {
     clearInterval(this.timer);
+    this.commands?.clear();
     unwatch(this);
   }
 }

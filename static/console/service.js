@@ -1,5 +1,7 @@
 /** One service: its kind and status, its modules, and the forms that send it commands. */
 
+import { Commands } from "./commands.js";
+import { Descriptions } from "./describe.js";
 import { announce, copy, write } from "./dom.js";
 import { EndedModules } from "./ended.js";
 import { Form } from "./forms.js";
@@ -9,6 +11,7 @@ import { Roster } from "./roster.js";
 const USAGE_INTERVAL = 2000; // ms between polls of a queue or pool for resource usage
 const OTHER_INTERVAL = 5000; // ms between polls of another service, only to see whether it answers
 const RETRY_DELAY = 500; // ms before a service that did not answer is polled again; two misses mean that it is down
+const DESCRIBE_WAIT = 1000; // ms that forms wait for descriptions before they appear without
 const ENDED_DELAY = 300; // ms between the event that modules ended and the request for how
 
 let count = 0;
@@ -18,6 +21,7 @@ export class Service {
     this.name = name;
     this.endpoint = endpoint;
     endpoint.exact = true;
+    endpoint.onAlive = (isNew) => isNew && this.kind && this.describe(); // it may have been restarted
     this.kind = null; // "queue", "pool" or "other"; null while unknown
     this.nextPoll = 0; // time; Infinity during a poll
     this.misses = 0; // polls without an answer, in a row
@@ -100,25 +104,48 @@ export class Service {
   /** Build the parts for a service of this kind in place of all earlier ones. */
   setKind(kind, reason) {
     this.kind = kind;
+    this.descriptions = new Descriptions((...words) => this.ask(...words));
     if (this.unsubscribe) this.unsubscribe();
     if (this.roster) this.roster.close();
     if (this.background) this.background.close();
-    this.unsubscribe = this.roster = this.background = this.ended = this.history = this.usage = null;
+    this.unsubscribe = this.roster = this.background = this.ended = this.history = this.usage = this.commands = null;
     [...this.element.children].slice(this.fixedParts).forEach((part) => part.remove());
     write(this.element.querySelector(".kind"), kind === "other" ? "" : kind);
     this.typeForms = [];
     if (kind !== "other") this.build(kind);
     this.addCommandBox(kind, reason);
-    if (!this.roster) return;
+    if (!this.roster) return this.describe();
     this.unsubscribe = this.endpoint.subscribe((state, gone) => this.show(state, gone));
     this.refresh();
   }
 
   /** Request what has no events and may be different after a restart. */
   refresh() {
+    const described = Promise.race([this.describe(), new Promise((resume) => setTimeout(resume, DESCRIBE_WAIT))]);
     for (const [form, cmd] of this.typeForms)
-      this.ask(cmd).then((types) => form.setNames(types), (error) => write(this.problem, error.message));
+      Promise.all([this.ask(cmd), described])
+        .then(([types]) => form.setNames(types), (error) => write(this.problem, error.message));
     this.loadEnded();
+  }
+
+  /** Ask for the descriptions again, and show them if they have changed. */
+  async describe() {
+    if (!await this.descriptions.refresh()) return;
+    for (const [form] of this.typeForms) form.refresh();
+    this.roster?.redescribe();
+    this.background?.redescribe();
+    if (this.kind === "other") this.showCommands();
+  }
+
+  /** Buttons for the commands of a service that is neither a queue nor a pool. */
+  showCommands() {
+    const { describe, ...commands } = this.descriptions.commands;
+    if (!this.commands && !Object.keys(commands).length) return;
+    if (!this.commands) {
+      this.commands = new Commands(this.name, this.name, (cmd, args) => this.ask(cmd, args, true));
+      this.element.querySelector(".command-box").before(this.commands.element);
+    }
+    this.commands.show(commands);
   }
 
   build(kind) {
@@ -127,21 +154,22 @@ export class Service {
       if (detail && this.roster.hasJustShifted) return;
       row.enable("remove", false);
       row.removed = true;
-      row.removed = await this.perform("rm", { uids: [row.uid] }, `${row.type} removed`);
+      row.removed = await this.perform("rm", { uids: [row.uid] }, `${row.title} removed`);
       row.enable("remove", !row.removed);
     };
     const step = (by) => (row) => this.roster.move(row, this.roster.rows.indexOf(row) + by);
-    const options = { ask, tell: "tell_module" };
+    const options = { ask, tell: "tell_module", describe: (type) => this.descriptions.type(type) };
     this.roster = kind === "queue"
       ? new Roster("roster", { ...options, actions: { up: step(-1), down: step(1), remove } },
         (uids, announcement) => this.perform("mv", { uids }, announcement))
       : new Roster("roster", { ...options, actions: { remove } });
-    const add = this.typeForm("Add", "add", "modules_available", (type) => `${type} added`);
+    const add = this.typeForm("Add", "add", "modules_available", (type) => `${type} added`, false);
     this.element.append(this.roster.element, add);
     if (kind === "queue") {
-      this.background = new Roster("background", { ask, tell: "tell_background", actions: {} });
+      const describe = (type) => this.descriptions.type(type, true);
+      this.background = new Roster("background", { ask, tell: "tell_background", actions: {}, describe });
       this.background.element.append(
-        this.typeForm("Set background", "set_bg", "backgrounds_available", (type) => `background set to ${type}`));
+        this.typeForm("Set background", "set_bg", "backgrounds_available", (type) => `background set to ${type}`, true));
       this.element.append(this.background.element);
     }
     this.ended = new EndedModules();
@@ -150,12 +178,13 @@ export class Service {
   }
 
   /** A form that starts a module of one of the types that the command `listCmd` lists. */
-  typeForm(caption, cmd, listCmd, announcement) {
+  typeForm(caption, cmd, listCmd, announcement, isBackground) {
     const send = async (type, args) => {
       await this.ask(cmd, { type, args }, true);
       announce(announcement(type));
     };
-    const form = new Form("type-form", caption, `${caption} in ${this.name}`, `${this.name} ${cmd}`, send);
+    const describe = (type) => this.descriptions.type(type, isBackground);
+    const form = new Form("type-form", caption, `${caption} in ${this.name}`, `${this.name} ${cmd}`, send, describe);
     form.element.hidden = true; // until its types are known
     this.typeForms.push([form, listCmd]);
     return form.element;

@@ -4,8 +4,9 @@
 const KEYS = ["label", "title", "name", "file", "filename", "path", "url", "uri"];
 const LIKE_A_FILE = /^(\w+:\/\/|~?\/|\.\.?\/)/;
 
-/** The title of an item: one of its args, or else its type. */
-export function titleOf({ type, args = {} }) {
+/** The title of an item: its label if its type describes one, one of its args, or else its type. */
+export function titleOf({ type, label, args = {} }) {
+  if (label) return label;
   const texts = Object.entries(args || {}).filter(([, value]) => typeof value === "string" && value.trim());
   const known = new Map(texts);
   const key = KEYS.find((each) => known.has(each));

@@ -1,11 +1,13 @@
-/** The "Log out" button, shown only to users who logged in with the form (and so have a cookie). */
+/** What the user's token allows, and the "Log out" button of users who logged in with the form. */
 
 import { announce, byId } from "./dom.js";
 
-export async function offerLogout() {
+/** Show only what the token allows, by the rules for `data-scopes` in index.css, and offer to log out. */
+export async function showSession() {
   const { origin } = location; // the page's own URL may contain a password, which fetch rejects
   const settings = await fetch(new URL(`${BASE_URL}/settings.json`, origin), { cache: "no-store" });
-  const path = settings.headers.get("Shmooze-Logout");
+  const scopes = settings.headers.get("Shmooze-Scopes"), path = settings.headers.get("Shmooze-Logout");
+  if (scopes !== null) document.documentElement.dataset.scopes = scopes; // else everything is allowed, or unknown
   if (!path) return;
   const button = byId("logout");
   button.hidden = false;
