@@ -255,7 +255,7 @@ def test_last_arguments_are_remembered_after_a_reload(site: Site, first_page: Pa
     expect(form.get_by_label("Arguments")).to_have_value('{"my": "own"}')
 
 
-def test_read_only_token_gets_a_clear_error(
+def test_read_only_token_sees_no_controls_that_it_may_not_use_and_gets_a_clear_error(
     make_site: Callable[..., Site], browser: Browser
 ) -> None:
     site = make_site(services=("wsgi", "queue"), programs=EXAMPLES)
@@ -269,8 +269,18 @@ def test_read_only_token_gets_a_clear_error(
     page.goto(site.url)
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Log in").click()
-    form = submit(page, "queue", "Add", "countdown", "{}")
+    service(page, "queue").get_by_text("Send any command").click()
+    form = service(page, "queue").get_by_role("form", name="Send to queue")
+    form.get_by_label("Command").fill("add")
+    form.get_by_label("Arguments").fill("type=countdown")
+    form.get_by_role("button").click()
     expect(form.get_by_role("alert")).to_have_text("add: this token may only read")
+    form.get_by_label("Command").fill("queue")
+    form.get_by_label("Arguments").fill("")
+    form.get_by_role("button").click()
+    expect(form.locator(".answer")).to_have_text("[]")
+    for kind in ("Add in queue", "Set background in queue"):
+        expect(page.get_by_role("form", name=kind)).to_be_hidden()
     context.close()
 
 

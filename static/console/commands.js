@@ -3,6 +3,7 @@
 import { announce, arrange, copy, make, toJSON, write } from "./dom.js";
 import { Form } from "./forms.js";
 import { readable } from "./parameter.js";
+import { isDescribed } from "./schema.js";
 
 const SHOWN = 12e3; // ms that an answer is shown
 const MAX_ANSWER = 120; // characters shown of an answer
@@ -39,8 +40,8 @@ export class Commands {
   }
 
   takesArguments(name) {
-    const { properties = {}, additionalProperties } = this.described[name].args || {};
-    return Object.keys(properties).length > 0 || Boolean(additionalProperties);
+    const { args } = this.described[name];
+    return !isDescribed(args) || Object.keys(args.properties || {}).length > 0 || Boolean(args.additionalProperties);
   }
 
   newButton(name) {

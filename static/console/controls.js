@@ -10,7 +10,7 @@ import { make, toJSON } from "./dom.js";
 import { flatten } from "./schema.js";
 
 const INPUT_TYPES = {
-  email: "email", "idn-email": "email", uri: "url", iri: "url", date: "date", time: "time", "date-time": "datetime-local",
+  email: "email", "idn-email": "email", uri: "url", iri: "url", date: "date", "date-time": "datetime-local",
 };
 
 function textControl(tag, type = "text") {
@@ -46,12 +46,32 @@ function localTime(text) {
   return isNaN(time) ? "" : new Date(time - time.getTimezoneOffset() * 60e3).toISOString().slice(0, 19);
 }
 
+/** The browser's offset from UTC, as in "20:15:30+01:00". */
+function localOffset() {
+  const minutes = -new Date().getTimezoneOffset(), two = (value) => String(Math.floor(value)).padStart(2, "0");
+  return `${minutes < 0 ? "-" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
+}
+
 export const KINDS = {
+  /** A time of day. It keeps the offset from UTC of the value it was filled with. */
+  time(options) {
+    const element = textControl("input", "time");
+    let offset = localOffset();
+    element.step = 1;
+    return {
+      element,
+      read: readText(element, options, (text) => `${text}${text.length === 5 ? ":00" : ""}${offset}`),
+      write: (value) => {
+        [, element.value, offset] = value.match(/^(\d\d:\d\d:\d\d)(?:\.\d+)?(.*)$/);
+      },
+    };
+  },
+
   text(options) {
     const { flat, isRequired } = options;
     const type = INPUT_TYPES[flat.format] || "text", element = textControl("input", type);
     const isInstant = type === "datetime-local";
-    if (type === "time" || isInstant) element.step = 1;
+    if (isInstant) element.step = 1;
     const parse = isInstant ? (text) => new Date(text).toISOString().replace(".000Z", "Z") : (text) => text;
     const read = readText(element, options, parse);
     const mayBeEmpty = type === "text" && !flat.nullable && (isRequired || "default" in flat);

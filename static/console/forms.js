@@ -4,6 +4,7 @@ import { parseArguments } from "./arguments.js";
 import { announce, copy, toJSON, write } from "./dom.js";
 import { Fields } from "./fields.js";
 import { remember, remembered } from "./memory.js";
+import { isDescribed } from "./schema.js";
 import { TextBox } from "./textbox.js";
 
 const MAX_ANSWER = 100000; // characters shown
@@ -77,12 +78,12 @@ export class Form {
   refresh() {
     const { args, description = "" } = this.describe(this.choice.value), old = this.fields;
     if (this.about) write(this.about, description);
-    this.fields = args ? this.fieldsFor(this.choice.value, args) : null;
+    this.fields = isDescribed(args) ? this.fieldsFor(this.choice.value, args) : null;
     if (this.fields === old) return;
     const focused = old?.focused;
     old?.element.remove();
-    this.box.label.hidden = Boolean(args);
-    if (args) this.box.label.before(this.fields.element);
+    this.box.label.hidden = Boolean(this.fields);
+    if (this.fields) this.box.label.before(this.fields.element);
     if (focused) this.fields?.focus(focused);
   }
 

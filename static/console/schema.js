@@ -61,6 +61,7 @@ export function kindOf(flat, root, depth) {
   if (choices) return "choice";
   if (type === "boolean") return flat.nullable ? "choice" : "switch";
   if (type === "string" && !writeOnly && isLong(flat)) return "long";
+  if (type === "string" && !writeOnly && format === "time") return "time";
   if (type === "string") return writeOnly || format === "password" ? "secret" : "text";
   if (type === "integer" || type === "number") return writeOnly ? "secret" : "number";
   if (type === "array") return kindOfList(flat, root);
@@ -80,6 +81,9 @@ function kindOfList({ items, uniqueItems, prefixItems, default: value = [] }, ro
   if (item.type === "integer" || item.type === "number") return "lines";
   return item.type === "string" && !toJSON(value).includes("\\n") ? "lines" : "json";
 }
+
+/** Whether the arguments of an object are described, if only by saying that there are none. */
+export const isDescribed = (args) => isObject(args) && Boolean(args.properties || args.additionalProperties === false);
 
 /** Whether a value of this schema, or a part of it, must not be stored. */
 export function isSecret(flat, root) {

@@ -69,6 +69,11 @@ export class Service {
     }
   }
 
+  /** Whether its kind is known and it answered the last poll. */
+  get isAlive() {
+    return this.kind && !this.misses;
+  }
+
   /** Whether it is known to be a queue or pool and answered the last poll. */
   get isVerified() {
     return this.roster && !this.misses;
@@ -180,7 +185,12 @@ export class Service {
   /** A form that starts a module of one of the types that the command `listCmd` lists. */
   typeForm(caption, cmd, listCmd, announcement, isBackground) {
     const send = async (type, args) => {
-      await this.ask(cmd, { type, args }, true);
+      try {
+        await this.ask(cmd, { type, args }, true);
+      } catch (error) {
+        this.describe(); // perhaps the description has changed
+        throw error;
+      }
       announce(announcement(type));
     };
     const describe = (type) => this.descriptions.type(type, isBackground);
