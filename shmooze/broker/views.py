@@ -77,8 +77,9 @@ def explain(module: Module) -> str:
 
 
 def exit_report(module: Module) -> dict[str, Any]:
-    """What `gone` shows: {"uid", "type", "args"?, "label"?, "by", "added", "state_at_end",
-    "reason", "exit_status" or "signal", "ladder", "ended", "seconds", "stderr_tail"}.
+    """What `gone` shows: {"uid", "type", "args"?, "label"?, "by", "added", "state",
+    "state_at_end", "reason", "exit_status" or "signal", "ladder", "ended", "seconds",
+    "stderr_tail"}.
     """
     assert module.exit is not None
     return {

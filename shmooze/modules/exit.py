@@ -159,6 +159,7 @@ class ExitRecord:
                 else {"signal": signal_name(-self.status)}
             )
         return {
+            "state": self.outcome.value,
             "state_at_end": self.state,
             "reason": self.reason,
             **how,
