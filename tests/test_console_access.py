@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -70,36 +70,53 @@ def open_all(page: Page, site: Site) -> None:
     expect(form.get_by_role("alert")).to_be_visible()
 
 
+@pytest.fixture(scope="module")
+def opened_page(busy_site: Site, browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport=SCREENS["desktop"])
+    open_all(page, busy_site)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def page(opened_page: Page) -> Page:
+    """The console with all its details open, on a desktop. Tests may choose screen and media."""
+    opened_page.set_viewport_size(SCREENS["desktop"])  # type: ignore[arg-type]
+    opened_page.emulate_media(media="null", color_scheme="null")
+    return opened_page
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS)
-def test_axe_finds_no_violations(
-    busy_site: Site, browser: Browser, screen: str, theme: str
-) -> None:
-    context = browser.new_context(viewport=SCREENS[screen], color_scheme=theme)
-    page = context.new_page()
-    open_all(page, busy_site)
+def test_axe_finds_no_violations(page: Page, screen: str, theme: Any) -> None:
+    page.set_viewport_size(SCREENS[screen])  # type: ignore[arg-type]
+    page.emulate_media(color_scheme=theme)
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
-    context.close()
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-def test_page_does_not_scroll_horizontally(busy_site: Site, browser: Browser, screen: str) -> None:
-    context = browser.new_context(viewport=SCREENS[screen])
-    page = context.new_page()
-    open_all(page, busy_site)
+def test_page_does_not_scroll_horizontally(page: Page, screen: str) -> None:
+    page.set_viewport_size(SCREENS[screen])  # type: ignore[arg-type]
     assert page.evaluate("document.documentElement.scrollWidth") == SCREENS[screen]["width"]
+
+
+def test_focus_outlines_of_buttons_are_not_clipped(page: Page) -> None:
+    assert clipped_outlines(page) == []
+
+
+def test_focus_outlines_of_buttons_are_not_clipped_on_a_phone(
+    busy_site: Site, browser: Browser
+) -> None:
+    context = browser.new_context(viewport=SCREENS["phone"], has_touch=True)
+    page = context.new_page()
+    open_all(page, busy_site)
+    assert clipped_outlines(page) == []
     context.close()
 
 
-@pytest.mark.parametrize("screen", SCREENS)
-def test_focus_outlines_of_buttons_are_not_clipped(
-    busy_site: Site, browser: Browser, screen: str
-) -> None:
-    context = browser.new_context(viewport=SCREENS[screen], has_touch=screen == "phone")
-    page = context.new_page()
-    open_all(page, busy_site)
-    clipped = page.locator(".module").evaluate_all(
+def clipped_outlines(page: Page) -> list[str]:
+    return page.locator(".module").evaluate_all(
         """rows => rows.flatMap((row) => {
             const room = row.getBoundingClientRect();
             return [...row.querySelectorAll("button, summary")].filter((each) => {
@@ -109,12 +126,9 @@ def test_focus_outlines_of_buttons_are_not_clipped(
             }).map((each) => each.outerHTML);
         })"""
     )
-    assert clipped == []
-    context.close()
 
 
-def test_printed_page_is_complete_and_has_no_controls(busy_site: Site, page: Page) -> None:
-    open_all(page, busy_site)
+def test_printed_page_is_complete_and_has_no_controls(page: Page) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     row = rows(page).first
     assert row.evaluate("row => getComputedStyle(row).contentVisibility") == "visible"
@@ -125,8 +139,7 @@ def test_printed_page_is_complete_and_has_no_controls(busy_site: Site, page: Pag
     assert page.locator(".service").first.evaluate(colour) == "rgb(255, 255, 255)"
 
 
-def test_every_control_is_reachable_with_the_tab_key(busy_site: Site, page: Page) -> None:
-    open_all(page, busy_site)
+def test_every_control_is_reachable_with_the_tab_key(page: Page) -> None:
     page.evaluate("document.activeElement.blur(); document.body.focus()")
     wanted = page.locator(
         ":is(button, input, select, summary, a[href], [tabindex='0']):visible"
