@@ -223,6 +223,28 @@ def test_full_disk_refuses_commands_and_ends_are_written_later(
     until(lambda: service.rows("history", "uid") == [uid], "its end is written")
 
 
+def test_item_whose_process_started_is_not_refused_when_the_disk_is_full_by_then(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WriteBehind, "backoff", Backoff(0.01, 0.01))
+    writer = service.file._writer
+    commit = writer._commit
+
+    def fail_at_a_place(jobs: Any) -> None:
+        if any(sql.startswith("UPDATE") for job in jobs for sql, _ in job.writes):
+            raise sqlite3.OperationalError("database or disk is full")
+        commit(jobs)
+
+    writer._commit = fail_at_a_place
+    uid = service.broker.add("plain")["uid"]
+    assert service.uids == [uid]
+    assert service.rows("items", "place") == ["arriving"]
+    service.crash()
+    service.start()
+    until(lambda: service.uids == [uid], "it comes back")
+    until(lambda: service.rows("items", "place") == ["order"], "its place is written")
+
+
 def test_pool_is_kept_as_well(tmp_path: Path) -> None:
     service = Service(tmp_path / "state", lambda: Pool([Plain, Lazy]))
     uids = [service.broker.add(type)["uid"] for type in ("plain", "lazy")]

@@ -66,7 +66,7 @@ class Keeper(Protocol):
 
     def keep_place(self, module: Module, place: Place, instead_of: Module | None = None) -> None:
         """The place of an item that has started; for a background, with the removal of the old
-        one. Raises CommandError.
+        one. May raise CommandError: then the item must not come back either.
         """
 
     def keep_order(self, uids: Sequence[str]) -> None:

@@ -117,7 +117,13 @@ class Store:
         if place is Place.BACKGROUND:
             # One whose process was killed a moment ago is still kept.
             writes += self._table.end_background(module.uid, clock.time())
-        self._commit(writes, undo)
+        try:
+            self._commit(writes, undo)
+        except StateError:
+            if place is not Place.ORDER:
+                raise
+            # The item is kept, and comes back after a crash: to refuse it would be wrong.
+            self._behind.add(writes)
         self._written[module.uid] = (True, 0, 0, None, None)
 
     def keep_order(self, uids: Sequence[str]) -> None:

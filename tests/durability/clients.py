@@ -12,10 +12,20 @@ from durability.target import Connection, NoAnswer, Target
 
 
 class Clients:
-    """Threads that send commands, and note in a ledger what was answered."""
+    """Threads that send commands, and note in a ledger what was answered.
 
-    def __init__(self, target: Target, ledger: Ledger, count: int, source: random.Random) -> None:
-        self._target, self._ledger = target, ledger
+    A command may be refused with the words of `refusal`, if there are any.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        ledger: Ledger,
+        count: int,
+        source: random.Random,
+        refusal: str = "",
+    ) -> None:
+        self._target, self._ledger, self._refusal = target, ledger, refusal
         seeds = [source.random() for _ in range(count)]
         self._threads = [
             threading.Thread(target=self._work, args=[random.Random(seed), number == 0])
@@ -53,13 +63,18 @@ class Clients:
             else:
                 remove(connection, item)
         except Refusal as refusal:
-            self.surprises.append(str(refusal))
+            if not self._refusal or self._refusal not in str(refusal):
+                self.surprises.append(str(refusal))
 
     def _move(self, connection: Connection, item: Item) -> None:
         ledger = self._ledger
         assert item.uid is not None
         ledger.perhaps_in_front = item.uid
-        connection.ask("mv", uids=[item.uid])
+        try:
+            connection.ask("mv", uids=[item.uid])
+        except Refusal:
+            ledger.perhaps_in_front = None
+            raise
         ledger.front = [item.uid, *(uid for uid in ledger.front if uid != item.uid)]
         ledger.perhaps_in_front = None
 
@@ -67,7 +82,11 @@ class Clients:
 def add(connection: Connection, item: Item, is_short: bool) -> None:
     """Add an item. After a kill it is asked for again, with the same key."""
     args = {"number": item.number, "short": is_short}
-    result = connection.ask("add", type="item", args=args, key=f"item {item.number}")
+    try:
+        result = connection.ask("add", type="item", args=args, key=f"item {item.number}")
+    except Refusal:
+        item.added = Said.REFUSED
+        raise
     if item.uid is not None and item.uid != result["uid"]:
         raise Refusal(f"item {item.number} was {item.uid}, and is now {result['uid']}")
     item.uid, item.added = result["uid"], Said.ANSWERED
@@ -75,6 +94,11 @@ def add(connection: Connection, item: Item, is_short: bool) -> None:
 
 def remove(connection: Connection, item: Item) -> None:
     """Remove an item."""
-    item.removed = Said.ASKED
-    connection.ask("rm", uids=[item.uid])
+    before, item.removed = item.removed, Said.ASKED
+    try:
+        connection.ask("rm", uids=[item.uid])
+    except Refusal:
+        # Another client may be removing it as well, and be answered or not.
+        item.removed = Said.REFUSED if before in (Said.NOTHING, Said.REFUSED) else before
+        raise
     item.removed = Said.ANSWERED

@@ -17,6 +17,7 @@ class Findings:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     in_two_states: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     out_of_order: list[str] = field(default_factory=list)
 
     @property
@@ -34,7 +35,7 @@ def compare(
 ) -> Findings:
     """Compare what clients were told with a roster (in its order) and a history.
 
-    Both are of {"uid", "args"}; args have the "number" of the item.
+    Both are of {"uid", "args", "state"}; args have the "number" of the item.
     """
     found = Findings()
     living, ended = list(living), list(ended)
@@ -62,6 +63,12 @@ def compare(
             found.lost.append(f"item {item.number} ({item.uid}) was added")
         if item.removed is Said.ANSWERED and item.uid in alive:
             found.lost.append(f"item {item.number} ({item.uid}) was removed, and is there again")
+    alive_numbers = set(alive.values())
+    failed = {item["uid"] for item in ended if item["state"] == "failed"}
+    there = {number for uid, number in gone.items() if uid not in failed} | alive_numbers
+    for item in ledger.items:
+        if item.added is Said.REFUSED and item.number in there:
+            found.refused.append(f"item {item.number} was not to be added, and is there")
     _compare_order(ledger, [item["uid"] for item in living], found)
     return found
 

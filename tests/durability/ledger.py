@@ -16,6 +16,8 @@ class Said(Enum):
     #: The service was killed before it answered: it may have been carried out or not.
     ASKED = "asked"
     ANSWERED = "answered"
+    #: It could not be kept, so it must not have been carried out.
+    REFUSED = "refused"
 
 
 @dataclass
@@ -51,7 +53,7 @@ class Ledger:
         with self._lock:
             some = source.sample(self.items, min(20, len(self.items)))
         return next(
-            (each for each in some if each.uid and each.removed is Said.NOTHING),
+            (each for each in some if each.uid and each.removed in (Said.NOTHING, Said.REFUSED)),
             None,
         )
 
@@ -59,6 +61,12 @@ class Ledger:
     def unanswered(self) -> list[Item]:
         """Items of which it is not known whether they were added."""
         return [item for item in self.items if item.added is Said.ASKED]
+
+    @property
+    def refused(self) -> int:
+        """Commands that could not be kept."""
+        refused = Said.REFUSED
+        return sum((i.added is refused) + (i.removed is refused) for i in self.items)
 
     def take_front(self, order: list[str]) -> None:
         """Take the front of a roster for what it is, once it was compared."""

@@ -27,9 +27,12 @@ class NoAnswer(Exception):
 class Target:
     """The queue, its clients' connections, and its end."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, state_folder: Path | None = None, **settings: Any) -> None:
         types = {"item": {"process": CHILD, "spawn": "lazy", "lookahead": 0, **LIMITS}}
-        state = {"state_path": str(folder / "state.db"), "history_rows": 1_000_000}
+        state = {
+            "state_path": str((state_folder or folder) / "state.db"),
+            "history_rows": 1_000_000,
+        }
         section = {"queue": {"modules": types, "max_modules": 100_000}}
         self.site = Site(folder, ("queue",), {**state, **section, **settings})
         del self.site.settings["log_database_path"]
