@@ -97,6 +97,7 @@ Ended = Annotated[
         args=ARGS,
         by=BY,
         added=TIME,
+        state={"enum": ["done", "failed", "removed", "lost"], "description": "How it ended."},
         state_at_end={"type": "string", "description": "What it was doing, such as `playing`."},
         reason=REASON,
         exit_status={"type": "integer"},
