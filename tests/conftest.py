@@ -49,7 +49,7 @@ if find_spec("playwright") is None:  # as where the fast tests run
 #: A test that uses one of these starts applications, browsers or programs, so it is slow. Other
 #: tests that do so bear the mark themselves, and so do those that wait for seconds to pass.
 SLOW_FIXTURES = {"make_site", "make_shared_site", "_examples", "browser"}
-SLOW_FIXTURES |= {"shmz_process", "shmz_on_terminal"}
+SLOW_FIXTURES |= {"shmz_on_terminal"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before those of a mark are chosen

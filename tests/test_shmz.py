@@ -16,8 +16,10 @@ import sys
 import termios
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -155,10 +157,26 @@ def run_shmz(*words: str, stdin: bytes = b"", **variables: str) -> Ended:
 shmz_main: Callable[[], int] = runpy.run_path(str(SHMZ))["main"]
 
 
-def call_shmz(*words: str, **variables: str) -> Ended:
-    """What `run_shmz` does, within this process; nothing is in the standard input."""
+@contextmanager
+def standard_input(stdin: bytes) -> Iterator[None]:
+    """These bytes are what can be read from descriptor 0."""
+    before = os.dup(0)
+    with TemporaryFile() as file:
+        file.write(stdin)
+        file.seek(0)
+        os.dup2(file.fileno(), 0)
+    try:
+        yield
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+
+
+def call_shmz(*words: str, stdin: bytes = b"", **variables: str) -> Ended:
+    """What `run_shmz` does, within this process."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
     with (
+        standard_input(stdin),
         mock.patch.dict(os.environ, environ(**variables), clear=True),
         mock.patch.multiple(
             sys,
@@ -179,16 +197,6 @@ def shmz(peer: Peer) -> Run:
 
     def run(*words: str, **keywords: Any) -> Ended:
         return call_shmz(*words, **{"SHMZ_ENDPOINT": f"{peer.base}queue", **keywords})
-
-    return run
-
-
-@pytest.fixture
-def shmz_process(peer: Peer) -> Run:
-    """Run shmz with its output piped, the peer's /queue being its endpoint."""
-
-    def run(*words: str, **keywords: Any) -> Ended:
-        return run_shmz(*words, **{"SHMZ_ENDPOINT": f"{peer.base}queue", **keywords})
 
     return run
 
@@ -418,15 +426,13 @@ def test_value_is_json_if_possible_and_text_otherwise(
 @pytest.mark.parametrize(
     "body", [b'{"cmd":"a", "args":{"x":1.10}}', b'{"cmd": "\xc3\xbc"}\n', b"3"]
 )
-def test_packet_from_standard_input_is_sent_unchanged(
-    shmz_process: Run, peer: Peer, body: bytes
-) -> None:
-    assert shmz_process("-", stdin=body).status == 0
+def test_packet_from_standard_input_is_sent_unchanged(shmz: Run, peer: Peer, body: bytes) -> None:
+    assert shmz("-", stdin=body).status == 0
     assert peer.requests[0].body == body
 
 
-def test_byte_order_mark_before_a_packet_is_removed(shmz_process: Run, peer: Peer) -> None:
-    assert shmz_process("-", stdin=b"\xef\xbb\xbf3").status == 0
+def test_byte_order_mark_before_a_packet_is_removed(shmz: Run, peer: Peer) -> None:
+    assert shmz("-", stdin=b"\xef\xbb\xbf3").status == 0
     assert peer.requests[0].body == b"3"
 
 
@@ -487,23 +493,23 @@ def test_path_with_non_ascii_characters_is_quoted(shmz: Run, peer: Peer) -> None
 
 
 @pytest.mark.parametrize("result", [None, 3, "grüße", [], ROSTER, {"uid": UID}])
-def test_piped_result_is_one_line_of_json(shmz_process: Run, peer: Peer, result: Any) -> None:
+def test_piped_result_is_one_line_of_json(shmz: Run, peer: Peer, result: Any) -> None:
     peer.reply = good(result)
-    ended = shmz_process("queue")
+    ended = shmz("queue")
     assert (ended.status, ended.err, ended.out.count("\n")) == (0, "", 1)
     assert json.loads(ended.out) == result
 
 
-def test_list_prints_all_packets_and_fails_if_one_fails(shmz_process: Run, peer: Peer) -> None:
+def test_list_prints_all_packets_and_fails_if_one_fails(shmz: Run, peer: Peer) -> None:
     peer.reply = [good(1), bad("unknown command 'x'"), good()]
-    ended = shmz_process("-", stdin=b'[{"cmd": "a"}, {"cmd": "x"}, {"cmd": "b"}]')
+    ended = shmz("-", stdin=b'[{"cmd": "a"}, {"cmd": "x"}, {"cmd": "b"}]')
     assert (ended.status, ended.err) == (1, "shmz: 2 of 3: unknown command 'x'\n")
     assert json.loads(ended.out) == peer.reply
 
 
-def test_list_without_failure_is_success(shmz_process: Run, peer: Peer) -> None:
+def test_list_without_failure_is_success(shmz: Run, peer: Peer) -> None:
     peer.reply = [good(1), good()]
-    assert shmz_process("-", stdin=b'[{"cmd": "a"}, {"cmd": "b"}]').status == 0
+    assert shmz("-", stdin=b'[{"cmd": "a"}, {"cmd": "b"}]').status == 0
 
 
 def test_version_is_that_of_the_package_and_needs_no_server() -> None:
@@ -671,11 +677,11 @@ def test_characters_that_the_locale_lacks_are_escaped(shmz_on_terminal: Run, pee
     [(200, 1), (400, 1), (404, 1), (405, 1), (413, 1), (415, 1), (502, 3), (504, 3)],
 )
 def test_failure_packet_is_one_line_and_the_status_tells_whose_fault_it_was(
-    shmz_process: Run, peer: Peer, http_status: int, status: int
+    shmz: Run, peer: Peer, http_status: int, status: int
 ) -> None:
     peer.status, peer.reply = http_status, bad("no such thing")
-    assert shmz_process("queue") == (status, "", "shmz: no such thing\n")
-    assert shmz_process("-", stdin=b"[{}]") == (status, "", "shmz: no such thing\n")
+    assert shmz("queue") == (status, "", "shmz: no such thing\n")
+    assert shmz("-", stdin=b"[{}]") == (status, "", "shmz: no such thing\n")
 
 
 @pytest.mark.parametrize(
@@ -706,10 +712,10 @@ def test_answer_that_is_not_a_packet_counts_as_no_answer(
 
 @pytest.mark.parametrize("reply", [good(), [], [good()], [good(), 3]], ids=json.dumps)
 def test_list_of_two_is_answered_by_two_packets_or_not_at_all(
-    shmz_process: Run, peer: Peer, reply: Any
+    shmz: Run, peer: Peer, reply: Any
 ) -> None:
     peer.reply = reply
-    assert shmz_process("-", stdin=b"[{}, {}]").status == 3
+    assert shmz("-", stdin=b"[{}, {}]").status == 3
 
 
 def test_missing_server_is_reported() -> None:
@@ -791,10 +797,8 @@ def test_wrong_usage_is_one_line_and_nothing_is_sent(
 @pytest.mark.parametrize(
     "body", [b"", b"queue", b"[NaN]", b"\xff", b'{"cmd": "queue"', b"[" * 100_000]
 )
-def test_standard_input_that_is_not_json_is_wrong_usage(
-    shmz_process: Run, peer: Peer, body: bytes
-) -> None:
-    ended = shmz_process("-", stdin=body)
+def test_standard_input_that_is_not_json_is_wrong_usage(shmz: Run, peer: Peer, body: bytes) -> None:
+    ended = shmz("-", stdin=body)
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert ended.err.startswith("shmz: standard input is not JSON: ")
     assert peer.requests == []
