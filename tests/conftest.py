@@ -208,13 +208,45 @@ def page(browser: Browser) -> Iterator[Page]:
     page.close()
 
 
+@pytest.fixture(scope="module")
+def _console_page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE * 1000)
+    yield page
+    page.close()
+
+
+#: What a user of the console may have left behind in the page.
+TIDY = """() => {
+    localStorage.clear();
+    scrollTo(0, 0);
+    document.activeElement.blur();
+    document.getElementById("announcer").textContent = "";
+    for (const form of document.forms) form.reset();
+    for (const details of document.querySelectorAll("details[open]")) details.open = false;
+}"""
+
+
 @pytest.fixture
-def first_page(page: Page, site: Site) -> Page:
-    """The console of the example application, which knows its queue and its pool."""
-    from console import form_of
+def first_page(request: pytest.FixtureRequest, _console_page: Page, site: Site) -> Iterator[Page]:
+    """The console of the example application, which knows its queue and its pool.
+
+    Tests of a file have it one after the other, tidied but not loaded again.
+    """
+    from console import form_of, rows
     from playwright.sync_api import expect
 
-    page.goto(site.url)
-    expect(form_of(page, "queue")).to_be_visible()
-    expect(form_of(page, "pool")).to_be_visible()
-    return page
+    page, failed = _console_page, request.session.testsfailed
+    if page.url == site.url:
+        page.mouse.move(0, 0)
+        page.evaluate(TIDY)
+    else:
+        page.goto(site.url)
+    for name in ("queue", "pool"):
+        expect(form_of(page, name)).to_be_visible()
+        expect(rows(page, name)).to_have_count(0)
+    expect(page.locator(".background .module")).to_have_count(0)
+    yield page
+    page.unroute_all(behavior="ignoreErrors")
+    if request.session.testsfailed > failed:
+        page.goto("about:blank")

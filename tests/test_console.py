@@ -235,14 +235,17 @@ def test_arguments_can_be_typed_as_for_shmz(page: Page, make_site: Callable[...,
     assert Client(site, "queue").uids() == [uid]
 
 
-#: Invalid arguments, and a part of the error.
+#: Arguments that the page rejects, and a part of the error. Neighbours have different ones.
 MISTYPED = [
-    ('{"seconds": soon}', "not valid JSON"),
-    ("[30]", "must be a JSON object"),
     ("30", "Enter arguments as seconds=30"),
+    ('{"seconds": soon}', "not valid JSON"),
     ("seconds = 30", "Enter arguments as seconds=30"),
+    ("[30]", "must be a JSON object"),
     ("seconds=1 seconds=2", "seconds is given twice"),
     ("seconds=12345678901234567890", "too large"),
+]
+#: The same for the module.
+REFUSED = [
     ("seconds=-1", "must be more than 0, got -1"),
     ("seconds=soon", "expected `float`, got `str`"),
     ('{"seconds": -1}', "must be more than 0, got -1"),
@@ -252,10 +255,11 @@ MISTYPED = [
 def test_invalid_arguments_show_an_error_until_valid_ones_are_sent(
     site: Site, first_page: Page
 ) -> None:
-    for count, (args, said) in enumerate(MISTYPED):
-        form = submit(first_page, "queue", "Add", "countdown", args)
-        expect(form.get_by_role("alert")).to_contain_text(said)
-        assert len(site.ask("queue", "queue")) == count
+    for count, mistakes in enumerate((MISTYPED, REFUSED)):
+        for args, said in mistakes:
+            form = submit(first_page, "queue", "Add", "countdown", args)
+            expect(form.get_by_role("alert")).to_contain_text(said)
+            assert len(site.ask("queue", "queue")) == count
         submit(first_page, "queue", "Add", "countdown", '{"seconds": 1000}')
         expect(rows(first_page)).to_have_count(count + 1)
         expect(form.get_by_role("alert")).to_be_hidden()
@@ -396,6 +400,26 @@ def test_page_without_services_says_why_at_the_top(
 # Tokens
 
 
+@pytest.fixture(scope="module")
+def guarded_site(make_shared_site: Callable[..., Site]) -> tuple[Site, TokenFile]:
+    """A gateway and the example queue with tokens."""
+    site = make_shared_site(services=("wsgi", "queue"), programs=EXAMPLES)
+    tokens = TokenFile(str(site.folder / "tokens.json"))
+    site.settings["tokens_path"] = str(tokens.path)
+    site.settings_file.write_text(json.dumps(site.settings))
+    tokens.add("another", "read")
+    return site.start(), tokens
+
+
+@pytest.fixture
+def guarded(guarded_site: tuple[Site, TokenFile]) -> Iterator[tuple[Site, str]]:
+    """That site with a token of ada's, which is the second part."""
+    site, tokens = guarded_site
+    yield site, tokens.add("ada", "control")
+    if "ada" in tokens.load():
+        tokens.revoke("ada")
+
+
 def test_user_can_log_in_and_add_a_module(page: Page, guarded: tuple[Site, str]) -> None:
     site, token = guarded
     page.goto(site.url)
@@ -429,13 +453,12 @@ def test_user_who_logged_out_needs_the_token_again(page: Page, guarded: tuple[Si
 
 
 def test_log_out_button_is_hidden_without_a_login(
-    page: Page, browser: Browser, guarded: tuple[Site, str], make_site: Callable[..., Site]
+    page: Page, browser: Browser, guarded: tuple[Site, str], well_site: Site
 ) -> None:
     site, token = guarded
     headers = {"Authorization": f"Bearer {token}"}  # as a proxy may add it
     context = browser.new_context(extra_http_headers=headers)
-    unguarded = make_site(services=("wsgi",)).start()
-    for each, url in ((context.new_page(), site.url), (page, unguarded.url)):
+    for each, url in ((context.new_page(), site.url), (page, well_site.url)):
         each.goto(url)
         each.wait_for_function(
             "() => performance.getEntriesByType('resource')"
@@ -463,7 +486,14 @@ def test_page_goes_to_the_login_form_when_its_token_is_revoked(
 #: A gateway and a pool of well-behaved modules.
 WELL_SITE: dict[str, Any] = {
     "services": ("wsgi", "pool"),
-    "settings": {"pool": {"modules": {"well": {"process": child("well")}}}},
+    "settings": {
+        "pool": {
+            "modules": {
+                "well": {"process": child("well")},
+                "setter": {"process": ["bash", str(CHILDREN / "setter.sh")]},
+            }
+        }
+    },
 }
 
 
@@ -547,7 +577,7 @@ def test_all_rows_are_updated_in_place_when_many_modules_change_at_once(
     well_site: Site, page: Page
 ) -> None:
     many = 60
-    well_site.direct("pool", many * [{"cmd": "add", "args": {"type": "well"}}])
+    well_site.direct("pool", many * [{"cmd": "add", "args": {"type": "setter"}}])
     page.goto(well_site.url)
     expect(rows(page, "pool")).to_have_count(many)
     page.evaluate("first = document.querySelectorAll('.module')[0]")
