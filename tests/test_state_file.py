@@ -31,7 +31,7 @@ from shmooze.state.pruning import Limits, prune, prune_forever
 from shmooze.state.tables import table
 
 ITEMS, HISTORY = table("queue", "items"), table("queue", "history")
-INSERT = f"INSERT INTO {ITEMS} (uid, args) VALUES (?, ?)"
+INSERT = f"INSERT INTO {ITEMS} (uid, place, args) VALUES (?, 'order', ?)"
 
 
 class Impatient(StateFile):
@@ -713,7 +713,7 @@ def test_an_export_is_imported_as_it_was(
 ) -> None:
     file = open_file()
     strange = '{"text": "\\u0000 ä\\ud83d\\ude00"}'
-    file.commit((f"INSERT INTO {ITEMS} (uid, args, position) VALUES ('a', ?, 1.5)", (strange,)))
+    file.commit((INSERT, ("a", strange)))
     file.commit((f"INSERT INTO {HISTORY} (number, uid, ended) VALUES (7, 'b', 1e9)", ()))
     status, exported = shmooze_state("export", str(path))  # while a service uses it
     assert status == 0
@@ -729,8 +729,8 @@ def test_an_export_is_imported_as_it_was(
 
 EXPORT = [
     {"format": "shmooze state", "version": 1},
-    {"service": "queue", "table": "items", "row": {"uid": "a"}},
-    {"service": "queue", "table": "items", "row": {"uid": "b"}},
+    {"service": "queue", "table": "items", "row": {"uid": "a", "place": "order"}},
+    {"service": "queue", "table": "items", "row": {"uid": "b", "place": "order"}},
     {"rows": 2, "complete": True},
 ]
 
@@ -785,12 +785,39 @@ def test_what_can_be_read_of_a_damaged_file_is_exported(
     status, exported = shmooze_state("export", str(path))
     assert status == 1
     *lines, end, complaint = exported.splitlines()
-    assert json.loads(end) == {"rows": len(lines) - 1, "complete": False}
-    assert complaint.endswith("is damaged, not all of it can be read")
+    end = json.loads(end)
+    assert (end["rows"], end["complete"]) == (len(lines) - 1, False)
+    assert complaint.endswith(f"is damaged: not all of {', '.join(end['damaged'])} can be read")
     copy = tmp_path / "copy.db"
-    given = "\n".join([*lines, end])
+    given = "\n".join([*lines, json.dumps(end)])
     assert shmooze_state("import", str(copy), given=given)[0] == 0
     make_state(copy, "pool")
+
+
+def test_no_row_of_a_file_that_was_cut_inside_a_page_is_read_by_half(
+    path: Path, shmooze_state: Any
+) -> None:
+    make_state(path)
+    whole = shmooze_state("export", str(path))[1].splitlines()
+    os.truncate(path, path.stat().st_size - 2000)
+    status, exported = shmooze_state("export", str(path))
+    *lines, end, _complaint = exported.splitlines()
+    assert status == 1
+    assert json.loads(end)["damaged"] == ["queue_items"]
+    assert set(lines) <= set(whole)
+    assert len(lines) > 1
+
+
+def test_a_row_that_no_service_has_written_is_damage(
+    path: Path, open_file: Any, shmooze_state: Any
+) -> None:
+    file = open_file()
+    file.commit(insert("a"), (f"INSERT INTO {ITEMS} (uid, args) VALUES ('b', '{{}}')", ()))
+    damaged = "damaged: table queue_items has 1 rows that no service has written"
+    assert damaged in shmooze_state("check", str(path))[1]
+    status, exported = shmooze_state("export", str(path))
+    assert status == 1
+    assert [json.loads(line)["row"]["uid"] for line in exported.splitlines()[1:-2]] == ["a"]
 
 
 def test_import_and_prune_need_the_file_for_themselves(

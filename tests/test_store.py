@@ -16,10 +16,12 @@ from support import PATIENCE
 
 from shmooze.broker.broker import Broker
 from shmooze.broker.keeper import KeepsNothing
-from shmooze.errors import CommandError
+from shmooze.broker.roster import Place
+from shmooze.errors import CommandError, SettingsError
 from shmooze.pool import Pool
 from shmooze.queue import Queue
 from shmooze.runtime.backoff import Backoff
+from shmooze.state import tables
 from shmooze.state.file import StateFile
 from shmooze.state.pruning import DAY, Limits
 from shmooze.state.store import Store
@@ -252,6 +254,19 @@ def test_pool_is_kept_as_well(tmp_path: Path) -> None:
     service.start()
     assert service.uids == uids
     service.broker.stop()
+
+
+def test_file_with_a_row_that_no_service_has_written_is_refused_in_one_line(
+    service: Service,
+) -> None:
+    service.broker.add("lazy")
+    service.file.commit(("UPDATE queue_items SET place = NULL", ()))
+    with pytest.raises(SettingsError, match=r"the file is damaged: run `python -m shmooze\.state"):
+        service.store.load()
+
+
+def test_places_of_the_file_are_those_of_items() -> None:
+    assert {*tables.PLACES, Place.NOWHERE.value} == {place.value for place in Place}
 
 
 def test_idle_store_writes_nothing(service: Service) -> None:

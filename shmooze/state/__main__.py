@@ -18,6 +18,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import Any
 
 from shmooze import settings
 from shmooze.errors import SettingsError
@@ -26,7 +27,7 @@ from shmooze.runtime.inherited import open_missing_streams
 from shmooze.runtime.printable import printable
 from shmooze.state import checking, tables
 from shmooze.state.connection import connect, create, in_transaction, make_folder
-from shmooze.state.export import export, read_in
+from shmooze.state.export import export, read_in, whole_pages
 from shmooze.state.lock import UseLock
 from shmooze.state.problems import FileProblem, problem_of
 from shmooze.state.pruning import Limits, prune_now
@@ -73,15 +74,16 @@ def _check(path: str, arguments: argparse.Namespace) -> int:
 
 
 def _export(path: str, arguments: argparse.Namespace) -> int:
-    complete = False
-    with _reading(path) as connection:
+    _require(path)
+    entry: dict[str, Any] = {}
+    with whole_pages(path) as readable, _reading(readable) as connection:
         for entry in export(connection):
             sys.stdout.write(json.dumps(entry) + "\n")
-            complete = entry.get("complete", False)
         sys.stdout.flush()
-    if not complete:
-        sys.stderr.write(f"shmooze: state file {path}: is damaged, not all of it can be read\n")
-    return 0 if complete else 1
+    if damaged := entry.get("damaged"):
+        words = f"is damaged: not all of {', '.join(damaged)} can be read"
+        sys.stderr.write(printable(f"shmooze: state file {path}: {words}") + "\n")
+    return 1 if damaged else 0
 
 
 def _import(path: str, arguments: argparse.Namespace) -> int:

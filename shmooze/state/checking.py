@@ -34,6 +34,7 @@ def problems(connection: sqlite3.Connection) -> Iterator[str]:
             if line != "ok":
                 yield from str(line).splitlines()
         yield from _missing(connection)
+        yield from _impossible(connection)
     except sqlite3.DatabaseError as bad:
         yield str(bad)
 
@@ -48,3 +49,13 @@ def _missing(connection: sqlite3.Connection) -> Iterator[str]:
                 for column in tables.columns(model, name, kind):
                     if column not in found:
                         yield f"table {name}_{kind} has no column {column}"
+
+
+def _impossible(connection: sqlite3.Connection) -> Iterator[str]:
+    """Tables with rows that no service has written."""
+    for name in tables.services(connection):
+        for kind in tables.KINDS:
+            counting = f"SELECT count(*) FROM {tables.table(name, kind)}"
+            (count,) = connection.execute(f"{counting} WHERE {tables.impossible(kind)}").fetchone()
+            if count:
+                yield f"table {name}_{kind} has {count} rows that no service has written"

@@ -6,16 +6,19 @@
     {"rows": 12, "complete": true}
 
 The columns are those of the tables, and JSON in them is text, as it is there. The last line tells
-an export that was cut short from a whole one. A damaged file is exported as far as it can be read;
-then `complete` is false.
+an export that was cut short from a whole one. A damaged file is exported as far as it can be read.
+Then `complete` is false, and `damaged` has the tables of which rows may be missing.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
 
@@ -40,7 +43,8 @@ def export(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
             for row in _rows(connection, name, kind, unreadable):
                 rows += 1
                 yield {"service": name, "table": kind, "row": row}
-    yield {"rows": rows, "complete": not unreadable}
+    end = {"rows": rows, "complete": not unreadable}
+    yield {**end, "damaged": unreadable} if unreadable else end
 
 
 def _services(connection: sqlite3.Connection, unreadable: list[str]) -> list[str]:
@@ -56,20 +60,54 @@ def _rows(
     connection: sqlite3.Connection, name: str, kind: str, unreadable: list[str]
 ) -> Iterator[dict[str, Any]]:
     """The rows of a table; if it is damaged, those before and those behind that place."""
-    select = f"SELECT rowid, * FROM {tables.table(name, kind)} ORDER BY rowid"
+    source = tables.table(name, kind)
+    select = f"SELECT rowid, * FROM {source} WHERE NOT ({tables.impossible(kind)}) ORDER BY rowid"
+    wrong = f"SELECT 1 FROM {source} WHERE {tables.impossible(kind)}"
     last = None
+    with suppress(sqlite3.DatabaseError):  # which is raised again below
+        if connection.execute(wrong).fetchone() is not None:
+            unreadable.append(f"{name}_{kind}")
     try:
         columns = tables.columns(connection, name, kind)
         for rowid, *values in connection.execute(select):
             last = rowid
             yield dict(zip(columns, values))
     except sqlite3.DatabaseError:
-        unreadable.append(f"{name}_{kind}")
+        if f"{name}_{kind}" not in unreadable:
+            unreadable.append(f"{name}_{kind}")
         with suppress(sqlite3.DatabaseError):
             for rowid, *values in connection.execute(f"{select} DESC"):
                 if last is not None and rowid <= last:
                     break
                 yield dict(zip(columns, values))
+
+
+@contextmanager
+def whole_pages(path: str) -> Iterator[str]:
+    """The file, or a copy without its last page if that was cut short: SQLite would take what is
+    missing of it for zeros, and so read rows by half.
+    """
+    size, page = os.path.getsize(path), _page_size(path)
+    if size % page == 0:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = os.path.join(folder, "state.db")
+        shutil.copyfile(path, copy)
+        os.truncate(copy, size - size % page)
+        with suppress(FileNotFoundError):
+            shutil.copyfile(f"{path}-wal", f"{copy}-wal")
+        yield copy
+
+
+def _page_size(path: str) -> int:
+    """The size of a page in bytes, from the header of the file; 1 if there is no such header."""
+    with open(path, "rb") as file:
+        header = file.read(18)
+    if len(header) < 18:
+        return 1
+    size = int.from_bytes(header[16:], "big")
+    return 65536 if size == 1 else max(size, 1)
 
 
 def read_in(connection: sqlite3.Connection, lines: Iterable[bytes]) -> int:

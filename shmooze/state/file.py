@@ -138,6 +138,10 @@ class StateFile:
             raise StateError(f"the state cannot be read: {problem}") from bad
         return result
 
+    def damaged(self) -> SettingsError:
+        """The error for a file with rows that no service has written."""
+        return self._wrong(advice(self.path, "the file is damaged"))
+
     def close(self) -> None:
         """Write what waits, and close the file. May be called twice.
 

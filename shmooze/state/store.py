@@ -63,7 +63,10 @@ class Store:
     # What there was.
 
     def load(self) -> Kept:
-        kept, self._positions = self._file.read(self._table.load)
+        try:
+            kept, self._positions = self._file.read(self._table.load)
+        except ValueError as bad:  # a row that cannot be an item
+            raise self._file.damaged() from bad
         self._first = min(self._positions.values(), default=0.0)
         self._last = max(self._positions.values(), default=0.0)
         for item in kept.items:

@@ -15,6 +15,8 @@ from shmooze.errors import SettingsError
 APPLICATION_ID = 0x73686D7A
 #: The kinds of tables that each service has.
 KINDS = ("items", "history", "gone", "life")
+#: The places of items, as broker.roster.Place has them.
+PLACES = ("order", "background", "arriving", "reserved")
 #: The table of all services that have tables in the file.
 SERVICES = "shmooze_services"
 
@@ -77,6 +79,11 @@ def services(connection: sqlite3.Connection) -> list[str]:
     """The services that have tables in the file."""
     rows = connection.execute(f"SELECT name FROM {SERVICES} ORDER BY name")
     return [name for (name,) in rows]
+
+
+def impossible(kind: str) -> str:
+    """The condition for rows that no service has written."""
+    return f"uid IS NULL OR ifnull(place, '') NOT IN {PLACES}" if kind == "items" else "0"
 
 
 def columns(connection: sqlite3.Connection, name: str, kind: str) -> list[str]:

@@ -35,13 +35,17 @@ class Target:
         }
         section = {"queue": {"modules": types, "max_modules": 100_000}}
         self.site = Site(folder, ("queue",), {**state, **section, **settings})
+        self.site.environ["PYTHONFAULTHANDLER"] = "1"
         del self.site.settings["log_database_path"]
         self.site.settings_file.write_text(json.dumps(self.site.settings))
 
     def start(self) -> None:
         """Start the queue; returns when it answers."""
-        self.site.start("queue")
-        wait_until(self._answers, "the queue answers", LONG)
+        try:
+            self.site.start("queue")
+            wait_until(self._answers, "the queue answers", LONG)
+        except AssertionError as late:
+            raise AssertionError(f"{late}:\n{self._state_of_service()}") from late
 
     def kill(self, source: random.Random) -> str:
         """Kill it, or its guardian, or both; returns who was killed when nothing of it is left."""
@@ -89,6 +93,13 @@ class Target:
     def connect(self) -> Connection:
         """A connection of one client."""
         return Connection(self.site.ports["queue"])
+
+    def _state_of_service(self) -> str:
+        """The end of its log, and where it is, which ends it."""
+        for pid in self.site.survivors():
+            os.kill(pid, signal.SIGABRT)  # which Python's fault handler reports
+        wait_until(lambda: not self.site.survivors(), "all have ended", LONG)
+        return self.site.log("queue")[-5000:]
 
     def _answers(self) -> bool:
         try:
