@@ -14,6 +14,7 @@ from typing import Any
 
 from support import ROOT
 
+from bench import describing as describing
 from bench import gate, report
 from bench import keeping as keeping
 from bench import lives as lives
