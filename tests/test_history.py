@@ -180,6 +180,16 @@ def test_hidden_args_are_neither_shown_nor_searched_nor_counted(box: Jukebox) ->
     assert box("history", count="type")[0]["count"] == 1
 
 
+def test_items_whose_args_lack_the_key_are_not_counted(box: Jukebox) -> None:
+    box.end("a", {"title": "Kiev"})
+    box.end("b", {"title": None})
+    box.end("c", {"name": "Kiev"})
+    assert {each["value"]: each["count"] for each in box("history", count="args.title")} == {
+        "Kiev": 1,
+        None: 1,
+    }
+
+
 def test_args_of_a_type_that_is_not_on_offer_are_shown_if_they_were_when_it_ended(
     box: Jukebox,
 ) -> None:

@@ -20,7 +20,8 @@ _COLUMNS = "number, uid, type, outcome, args, by, added, key, ended, seconds, re
 
 #: The value of one key of args, as JSON; NULL where it is not there.
 #: Booleans have a case of their own, since json_extract makes them numbers.
-_VALUE_OF_KEY = """CASE WHEN json_valid({args}) THEN CASE json_type({args}, :path)
+_VALUE_OF_KEY = """CASE WHEN json_valid({args}) AND json_type({args}, :path) IS NOT NULL
+  THEN CASE json_type({args}, :path)
   WHEN 'true' THEN 'true' WHEN 'false' THEN 'false'
   WHEN 'null' THEN 'null' ELSE json_quote(json_extract({args}, :path)) END END"""
 
