@@ -14,7 +14,7 @@ from support import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: Folders that nothing of the core needs.
-OPTIONAL = ("state",)
+OPTIONAL = ("description", "state")
 #: What must work without them.
 CONTRACT = ("test_policy", "test_reconcile", "test_roster", "test_keeping", "test_queue")
 
