@@ -17,6 +17,7 @@ from shmooze.pool import Pool
 class Job(Module):
     TYPE_STRING = "job"
     process = [sys.executable, str(Path(__file__).parent / "modules" / "job.py")]
+    describe = True
 
 
 if __name__ == "__main__":

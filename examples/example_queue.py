@@ -19,6 +19,7 @@ HERE = Path(__file__).parent / "modules"
 class Countdown(Module):
     TYPE_STRING = "countdown"
     process = [sys.executable, str(HERE / "countdown.py")]
+    describe = True
     restart = "on-failure"  # it goes on where it was
 
 
@@ -31,6 +32,7 @@ class Ticker(Module):
 class Clock(Module):
     TYPE_STRING = "clock"
     process = [sys.executable, str(HERE / "clock.py")]
+    describe = True
 
 
 if __name__ == "__main__":
