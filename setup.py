@@ -36,7 +36,7 @@ setup(
     packages=[*find_packages(include=["shmooze", "shmooze.*"]), "shmooze.static"],
     package_dir={"shmooze.static": "static"},
     package_data={
-        "shmooze": ["default_settings.json", "py.typed"],
+        "shmooze": ["default_settings.json", "gateway/docs/*", "py.typed"],
         "shmooze.static": ["*", "console/*"],
     },
     scripts=["scripts/shmz", "scripts/shmz-watch"],

@@ -430,6 +430,7 @@ def test_the_page_loads_only_files_of_the_gateway(
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert b"<title>&lt;b&gt;</title>" in body
     assert b"//" not in body
+    assert b"http" not in site.get("/app/docs/page.js")[2]
     for file in ("swagger-ui-bundle.js", "swagger-ui.css", "page.js", "page.css"):
         assert f'"docs/{file}"'.encode() in body
         assert site.get(f"/app/docs/{file}")[0] == 200

@@ -61,7 +61,7 @@ SECONDS = {"type": "number", "description": "Seconds from its start to its end."
 REASON = {"type": "string", "description": "A sentence without its subject."}
 
 #: What `add` and `set_bg` return.
-Added = Annotated[dict[str, str], object_of("The new module.", uid=TEXT)]
+Added = Annotated[dict[str, Any], object_of("The new module.", uid=TEXT)]
 
 #: A module, as in views.show.
 Shown = Annotated[

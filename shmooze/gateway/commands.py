@@ -23,6 +23,7 @@ class ServiceSchemas:
         self._name, self._service, self._schemas = name, service, schemas
         if not service.commands:
             raise BadSchema("has no commands")
+        self._references: dict[str, dict[str, str]] = {}
         #: Commands that change nothing come first, so that the first one is safe to try.
         self._commands = dict(sorted(service.commands.items(), key=lambda item: item[1].changes))
 
@@ -42,6 +43,7 @@ class ServiceSchemas:
             if each.result is not UNSET:
                 titled = {"title": cmd, **each.result} if isinstance(each.result, dict) else {}
                 results.append(self._embed(titled, cmd, "result"))
+                self._references[cmd]["result"] = results[-1]["$ref"]
         if others := [cmd for cmd, each in self._commands.items() if each.result is UNSET]:
             names = ", ".join(f"`{cmd}`" for cmd in others)
             results.append({"description": f"Any value: the result of {names}."})
@@ -53,6 +55,18 @@ class ServiceSchemas:
         failure = {"$ref": "#/components/schemas/Failure"}
         answers = [self._schemas.add(success, self._name, "success"), failure]
         return self._schemas.add({"oneOf": answers}, self._name, "answer")
+
+    def summaries(self) -> dict[str, Any]:
+        """By command: what it does, and references to its schema and that of its result."""
+        return {
+            cmd: {
+                "summary": _summary(each.description),
+                "description": each.description.partition("\n\n")[2],
+                "changes": each.changes,
+                **self._references[cmd],
+            }
+            for cmd, each in self._commands.items()
+        }
 
     def table_of_commands(self) -> str:
         """All commands with the first sentences of their descriptions, in Markdown."""
@@ -87,12 +101,15 @@ class ServiceSchemas:
         if command.result is not UNSET:
             said += f"\n\nReturns `{self._name}.{cmd}.result`."
         packet = {
+            "title": cmd,
             "type": "object",
             "description": said.strip(),
             "properties": properties,
             "required": ["cmd", "args"] if command.args.get("required") else ["cmd"],
         }
-        return self._schemas.add(packet, self._name, cmd)
+        reference = self._schemas.add(packet, self._name, cmd)
+        self._references[cmd] = {"schema": reference["$ref"]}
+        return reference
 
     def _args_of(self, cmd: str, command: Command) -> dict[str, Any]:
         adding = getattr(self._service, _ADDING.get(cmd, ""), {})

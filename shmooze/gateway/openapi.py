@@ -79,7 +79,7 @@ def document(
         "openapi": OPENAPI,
         "info": {"title": title, "version": __version__, "description": introduction},
         # Relative to this document, since a proxy may map paths.
-        "servers": [{"url": ".", "description": "this application"}],
+        "servers": [{"url": "."}],
         "tags": tags,
         "paths": paths,
         "components": {"schemas": schemas.by_name, "responses": responses},
@@ -109,6 +109,7 @@ def _paths_of(
         "summary": f"Send commands to {name}",
         "description": own.table_of_commands(),
         "tags": [name],
+        "x-commands": own.summaries(),
         "requestBody": {
             "required": True,
             "content": {

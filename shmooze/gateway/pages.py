@@ -15,8 +15,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import bottle
-from bottle import HTTPResponse, request
+from bottle import HTTPResponse, html_escape, request
 
 from shmooze.access.gate import HOLDER
 from shmooze.gateway.openapi import document
@@ -31,47 +30,9 @@ _PACKAGE, _FOLDER = "flask_swagger_ui", "dist"
 #: The files of the viewer that the page needs.
 _VIEWER = ("swagger-ui-bundle.js", "swagger-ui.css")
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{name}}</title>
-<link rel="stylesheet" href="docs/swagger-ui.css">
-<link rel="stylesheet" href="docs/page.css">
-<link rel="icon" href="data:,">
-<div id="viewer"></div>
-<script src="docs/swagger-ui-bundle.js"></script>
-<script src="docs/page.js"></script>
-</html>
-"""
-
-_SCRIPT = """"use strict";
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
-dark.addEventListener("change", follow);
-follow();
-SwaggerUIBundle({
-    url: "openapi.json",
-    dom_id: "#viewer",
-    deepLinking: true,
-    tryItOutEnabled: true,
-    supportedSubmitMethods: ["post"], // events do not end
-    defaultModelsExpandDepth: 0,
-    displayRequestDuration: true,
-    validatorUrl: null, // it would send the document to another site
-});
-"""
-
-_STYLE = """body { margin: 0; }
-.swagger-ui .markdown table { display: block; overflow-x: auto; }
-.swagger-ui .info { margin: 30px 0; }
-.swagger-ui .response-col_links { display: none; }
-"""
-
-_OWN_FILES = {
-    "page.js": (_SCRIPT.encode(), "text/javascript; charset=utf-8"),
-    "page.css": (_STYLE.encode(), "text/css; charset=utf-8"),
-}
+#: Our own files of the page.
+_OWN = Path(__file__).with_name("docs")
+_OWN_FILES = ("page.css", "page.js")
 
 #: What the page may load. The viewer has styles in its elements, and pictures in its stylesheet.
 _POLICY = (
@@ -98,11 +59,7 @@ class Pages:
             return self._show_page()
         if path == "docs/":
             return HTTPResponse(status=307, headers={"Location": "../docs"})
-        file = path.removeprefix("docs/")
-        if file in _OWN_FILES:
-            return _cached(*_OWN_FILES[file])
-        folder = viewer_folder() if file in _VIEWER else None
-        return StaticFiles(str(folder)).answer(file, request.environ) if folder else None
+        return self._serve_file(path.removeprefix("docs/"))
 
     def _show_document(self, headers: Mapping[str, str]) -> HTTPResponse:
         scopes = request.environ[HOLDER].scopes
@@ -117,10 +74,14 @@ class Pages:
     def _show_page(self) -> HTTPResponse:
         if viewer_folder() is None:
             raise Refused(404, "docs needs a package: pip install 'shmooze[docs]'")
-        page = _PAGE.replace("{{name}}", bottle.html_escape(self._title))
+        page = (_OWN / "page.html").read_text().replace("{{name}}", html_escape(self._title))
         answer = _cached(page.encode(), "text/html; charset=utf-8")
         answer.set_header("Content-Security-Policy", _POLICY)
         return answer
+
+    def _serve_file(self, file: str) -> HTTPResponse | None:
+        folder = _OWN if file in _OWN_FILES else viewer_folder() if file in _VIEWER else None
+        return StaticFiles(str(folder)).answer(file, request.environ) if folder else None
 
 
 def viewer_folder() -> Path | None:
