@@ -6,14 +6,17 @@ Most tests make a form or row in the page by itself. All share one application a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from chromium import needs_chromium
+from conftest import EXAMPLES
+from console import form_of, rows, service
 from playwright.sync_api import Browser, Locator, Page, expect
-from support import PATIENCE, Site
+from support import PATIENCE, Site, child
 
 pytestmark = needs_chromium
 
@@ -517,3 +520,102 @@ def test_row_shows_a_changed_description(page: Page) -> None:
     page.evaluate("new_one => { description = new_one; row.redescribe(); }", described)
     expect(row.locator("dd")).to_have_text("3 Hz")
     expect(row.locator(".buttons button")).to_have_text(["stop"])
+
+
+# With a real queue
+
+FILM = {
+    "title": "Film",
+    "label": "{title}, {minutes} min",
+    "args": schema(
+        "title",
+        title={"type": "string", "pattern": "^[A-Z]", "title": "Title"},
+        minutes={"type": "integer", "minimum": 1, "default": 90, "unit": "min"},
+        pin={"type": "string", "writeOnly": True},
+    ),
+    "commands": {"echo": {"args": schema("text", text={"type": "string", "maxLength": 5})}},
+    "parameters": {"args": {"title": "Arguments"}},
+}
+
+
+@pytest.fixture(scope="module")
+def cinema(make_shared_site: Callable[..., Site]) -> Site:
+    """An application with a queue of films, which are described, and others, which are not."""
+    types = {
+        "film": {"process": child("well"), "schema": FILM},
+        "other": {"process": child("well")},
+    }
+    settings = {"state_path": "$HERE/state.db", "queue": {"modules": types, "backgrounds": types}}
+    site = make_shared_site(
+        services=("wsgi", "queue", "vol"), settings=settings, programs={"vol": EXAMPLES["vol"]}
+    )
+    return site.start()
+
+
+def test_described_item_is_added_told_and_shown_by_its_label(
+    cinema: Site, browser: Browser
+) -> None:
+    page = browser.new_page()
+    page.goto(cinema.url)
+    queue = service(page, "queue")
+    form = form_of(page, "queue")
+    form.get_by_label("Title").fill("metropolis")
+    form.get_by_label("pin").fill("hush")
+    form.get_by_role("button").click()
+    expect(form.get_by_label("Title")).to_be_focused()
+    expect(form.locator(".error").first).to_contain_text("metropolis")
+    form.get_by_label("Title").fill("Metropolis")
+    form.get_by_role("button").click()
+    row = rows(page)
+    expect(row.locator(".title")).to_have_text("Metropolis, 90 min")
+    expect(row.locator(".type")).to_have_text("film")
+    expect(row.get_by_text('"minutes":90')).to_be_visible()
+    row.get_by_role("button", name="echo…").click()
+    row.get_by_label("text").fill("far too long")
+    row.get_by_role("button", name="echo", exact=True).click()
+    expect(row.get_by_label("text")).to_be_focused()
+    expect(row.locator(".error")).to_have_text("must have at most 5 characters, got 12")
+    row.get_by_label("text").fill("hello")
+    row.get_by_role("button", name="echo", exact=True).click()
+    expect(row.locator(".result")).to_have_text('echo: {"text":"hello"}')
+    queue.get_by_text("History", exact=True).click()
+    row.get_by_role("button", name="Remove Metropolis, 90 min").click()
+    expect(queue.locator(".ended .latest")).to_have_text(
+        re.compile("^Metropolis, 90 min was removed")
+    )
+    expect(queue.locator(".history-item .title")).to_have_text(re.compile("^Metropolis"))
+    expect(queue.locator(".history-item .type")).to_have_text("film")
+    form.get_by_label("Type").select_option("other")
+    expect(form.get_by_label("Arguments")).to_be_visible()
+    background = form_of(page, "queue", "Set background")
+    background.get_by_label("Title").fill("Nosferatu")
+    background.get_by_role("button").click()
+    expect(queue.locator(".background .module .title")).to_have_text("Nosferatu, 90 min")
+    page.close()
+
+
+def test_forms_follow_a_description_that_changes_with_a_restart(
+    cinema: Site, browser: Browser
+) -> None:
+    page = browser.new_page()
+    page.goto(cinema.url)
+    form_of(page, "queue").get_by_label("Title").fill("Metropolis")
+    FILM["args"]["properties"]["title"]["title"] = "Name"
+    cinema.settings_file.write_text(json.dumps(cinema.settings))
+    cinema.stop("queue")
+    cinema.start("queue")
+    expect(form_of(page, "queue").get_by_label("Name")).to_have_value("Metropolis")
+    page.close()
+
+
+def test_commands_of_other_services_have_forms(cinema: Site, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(cinema.url)
+    vol = service(page, "vol")
+    vol.get_by_role("button", name="set_vol…").click()
+    vol.get_by_role("spinbutton", name="vol").fill("7")
+    vol.get_by_role("button", name="set_vol", exact=True).click()
+    expect(vol.locator(".result")).to_have_text("set_vol: done")
+    vol.get_by_role("button", name="get_vol").click()
+    expect(vol.locator(".result")).to_have_text("get_vol: 7")
+    page.close()

@@ -9,11 +9,14 @@ const SHOWN = 12e3; // ms that an answer is shown
 const MAX_ANSWER = 120; // characters shown of an answer
 
 export class Commands {
-  /** `send(cmd, args)` returns a promise of the answer; `scope` is the key of the arguments that are remembered. */
+  /**
+   * `label` names what gets the commands; `send(cmd, args)` returns a promise of the answer; `scope` is the key of the
+   * arguments that are remembered.
+   */
   constructor(label, scope, send) {
     Object.assign(this, { label, scope, send });
     this.element = copy("commands");
-    this.element.ariaLabel = label;
+    this.element.ariaLabel = `Commands of ${label}`;
     this.result = this.element.querySelector(".result");
     this.buttons = this.element.querySelector(".buttons");
     this.described = {};
