@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from shmooze.client.endpoint import Endpoint
 from shmooze.client.errors import InvalidArgument, UnknownItem, Unreachable, WaitTimeout
 from shmooze.client.events import EventStream
 from shmooze.client.state import find
 
-if TYPE_CHECKING:
-    from shmooze.client.service import TypedService
-
 Shown = dict[str, Any]
+
+
+class Home(Protocol):
+    """What an item needs of its service."""
+
+    name: str
+    endpoint: Endpoint
+
+    def batch(self, *packets: dict[str, Any]) -> list[dict[str, Any]]: ...
+
+    def command(
+        self, cmd: str, args: Mapping[str, Any] | None = None, /, **keywords: Any
+    ) -> Any: ...
 
 
 class End(NamedTuple):
@@ -27,7 +38,7 @@ class Item:
     """An item, which need not live any more. Threads can share it."""
 
     def __init__(
-        self, service: TypedService, uid: str, type: str | None = None, is_background: bool = False
+        self, service: Home, uid: str, type: str | None = None, is_background: bool = False
     ) -> None:
         if not isinstance(uid, str):
             raise InvalidArgument(f"a uid is text, not {uid!r}")
@@ -120,8 +131,8 @@ class Item:
         return ItemChanges(self, EventStream(self.service.endpoint, deadline=deadline))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Item) and (self.service.url, self.uid) == (
-            other.service.url,
+        return isinstance(other, Item) and (self.service.endpoint.url, self.uid) == (
+            other.service.endpoint.url,
             other.uid,
         )
 
