@@ -47,6 +47,8 @@ def main(argv: list[str]) -> int:
             _write(options.file, text)
     except ShmoozeError as refused:
         return _fail(str(refused), status=1)
+    except RecursionError:
+        return _fail("the descriptions are nested too deeply", status=1)
     except OSError as error:
         return _fail(f"cannot write {options.file!r}: {error.strerror}", status=1)
     return 0

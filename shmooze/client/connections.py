@@ -12,7 +12,7 @@ import string
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import NamedTuple, Protocol
@@ -93,8 +93,9 @@ class Connections:
             idle, self._idle = self._idle, []
         for _, connection in idle:
             connection.close()
-        for reader in list(self.readers):
-            reader.close()
+        with suppress(KeyError):  # there are no more
+            while True:
+                self.readers.pop().close()
 
     def __del__(self) -> None:
         if hasattr(self, "readers"):  # it has been made completely

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from contextlib import closing, suppress
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote
 
@@ -48,14 +49,14 @@ class Endpoint:
         if last_id is not None:
             headers["Last-Event-ID"] = last_id
         stream = self._open(headers, timeout)
-        if stream.response.status == 404 and self._is_at_url():
-            stream.close()
-            stream = self._open(headers, timeout)
         response = stream.response
         if response.status == 200 and response.headers.get_content_type() == EVENT_STREAM:
             return stream
-        with closing(stream):
-            answer = _decode(response.read())
+        answer: Any = None
+        with closing(stream), suppress(OSError, HTTPException):
+            answer = _decode(response.read() if response.status != 200 else b"")
+        if response.status == 404 and self._is_at_url():
+            return self.open_events(last_id, timeout)
         if response.status == 200 or not _is_packet(answer):
             raise self._unexpected(response.status, "a stream of events")
         raise self._refusal(Reply(response.status, response.headers, b""), answer)

@@ -15,6 +15,7 @@ from shmooze.client.connections import Stream
 from shmooze.client.endpoint import Endpoint
 from shmooze.client.errors import WaitTimeout
 from shmooze.client.state import State, apply
+from shmooze.errors import ServiceTimeout
 
 #: Bytes that are read at once.
 _PIECE = 1 << 16
@@ -132,7 +133,7 @@ class EventStream(Iterator[dict[str, Any]]):
         self._check_deadline(broken)
         if not self._has_begun:
             raise broken
-        is_silent = isinstance(broken, TimeoutError)
+        is_silent = isinstance(broken, TimeoutError) and not isinstance(broken, ServiceTimeout)
         reason = f"no data for {self.silence:g} s" if is_silent else str(broken)
         self.lost = reason or "closed by the server"
         pause, self._pause = self._pause, min(2 * self._pause, self.longest_pause)

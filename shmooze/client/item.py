@@ -10,6 +10,7 @@ from shmooze.client.endpoint import Endpoint
 from shmooze.client.errors import InvalidArgument, UnknownItem, Unreachable, WaitTimeout
 from shmooze.client.events import EventStream
 from shmooze.client.state import find
+from shmooze.errors import ServiceTimeout
 
 Shown = dict[str, Any]
 
@@ -215,7 +216,7 @@ class ItemChanges(Iterator[Shown]):
             self._events.sleep(pause)
             try:
                 end = self._item.look_for_end()
-            except Unreachable:
+            except (Unreachable, ServiceTimeout):
                 self._events.start_over()  # with a snapshot, after which it is asked again
                 return None
             if end.report is None or end.is_final:
