@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,13 +64,18 @@ def floor(name: str) -> int:
     return next(number for number, names in enumerate(FLOORS) if name in names)
 
 
+@cache
+def parsed(name: str) -> ast.Module:
+    return ast.parse(ALL_MODULES[name].read_text(), str(ALL_MODULES[name]))
+
+
+@cache
 def imports(name: str) -> set[str]:
     """What a module imports, wherever in its code, as full names of modules.
 
     In `shmooze.modules`, which exists to import late, only what is imported with it counts.
     """
-    file = ALL_MODULES[name]
-    tree = ast.parse(file.read_text(), str(file))
+    file, tree = ALL_MODULES[name], parsed(name)
     nodes = _run_at_import(tree.body) if name == "shmooze.modules" else ast.walk(tree)
     found = set()
     for node in nodes:
@@ -98,7 +104,9 @@ def _imported_from(node: ast.ImportFrom, importer: str, file: Path) -> set[str]:
     return submodules or {source}
 
 
-OURS = {name: imports(name) & set(ALL_MODULES) for name in ALL_MODULES}
+def ours(name: str) -> set[str]:
+    """What it imports of the package."""
+    return imports(name) & set(ALL_MODULES)
 
 
 def test_every_file_has_one_floor() -> None:
@@ -107,27 +115,29 @@ def test_every_file_has_one_floor() -> None:
 
 def test_imports_of_the_package_are_found() -> None:
     """The other tests would hold for a house without stairs too."""
-    assert {"shmooze.settings", "shmooze.web.limits"} <= OURS["shmooze.wsgi"]
-    assert {"shmooze.broker.broker", "shmooze.modules.module"} <= OURS["shmooze.queue"]
-    assert "shmooze.errors" in OURS["shmooze.lib.packet"]
+    assert {"shmooze.settings", "shmooze.web.limits"} <= ours("shmooze.wsgi")
+    assert {"shmooze.broker.broker", "shmooze.modules.module"} <= ours("shmooze.queue")
+    assert "shmooze.errors" in ours("shmooze.lib.packet")
 
 
 @pytest.mark.parametrize("name", ALL_MODULES)
 def test_imports_never_go_up(name: str) -> None:
-    upwards = {other for other in OURS[name] if floor(other) > floor(name)}
+    upwards = {other for other in ours(name) if floor(other) > floor(name)}
     assert not upwards, f"{name} is on floor {floor(name)}"
 
 
 def test_imports_make_no_circle() -> None:
-    assert len(list(graphlib.TopologicalSorter(OURS).static_order())) == len(ALL_MODULES)
+    assert len(
+        list(graphlib.TopologicalSorter({name: ours(name) for name in ALL_MODULES}).static_order())
+    ) == len(ALL_MODULES)
 
 
 def test_programs_know_nothing_of_each_other() -> None:
-    assert not [name for name in PROGRAMS if OURS[name] & PROGRAMS]
+    assert not [name for name in PROGRAMS if ours(name) & PROGRAMS]
 
 
 def test_gateway_knows_services_and_no_modules() -> None:
-    assert OURS["shmooze.wsgi"] <= GATEWAY
+    assert ours("shmooze.wsgi") <= GATEWAY
 
 
 #: What may deal with processes of the operating system: their own package, the programs that are
@@ -143,7 +153,7 @@ OTHERS = sorted(name for name in ALL_MODULES if not name.startswith(KNOW_PROCESS
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_only_the_contract_of_processes_is_used_outside_their_package(name: str) -> None:
-    used = {each for each in OURS[name] if each.startswith("shmooze.processes")}
+    used = {each for each in ours(name) if each.startswith("shmooze.processes")}
     launchers = {"shmooze.processes.local"} if name == CHOOSES_LAUNCHERS else set()
     assert used <= {"shmooze.processes.contract"} | launchers
     assert not imports(name) & PROCESS_LIBRARIES
@@ -183,7 +193,7 @@ def _use(node: ast.AST) -> Iterator[str]:
 def test_ground_floor_stands_on_the_standard_library(name: str) -> None:
     foreign = {other for other in imports(name) if other.split(".")[0] != "shmooze"}
     assert {other.split(".")[0] for other in foreign} <= sys.stdlib_module_names
-    assert OURS[name] <= FLOORS[0]
+    assert ours(name) <= FLOORS[0]
 
 
 #: What some child processes load.
