@@ -14,8 +14,8 @@ from typing import Any
 
 from support import ROOT
 
+from bench import cost, gate, report
 from bench import describing as describing
-from bench import gate, report
 from bench import keeping as keeping
 from bench import lives as lives
 from bench import load as load
@@ -59,7 +59,7 @@ def arguments() -> argparse.Namespace:
         help="measure nothing; show the results in this file, or of several files combined",
     )
     parser.add_argument(
-        "--state", action="store_true", help="give our side a state file in every row"
+        "--state", action="store_true", help="compare with the same without a state file instead"
     )
     parser.add_argument("--list", action="store_true", help="list the rows and exit")
     chosen = parser.parse_args()
@@ -132,12 +132,12 @@ def measure(chosen: argparse.Namespace) -> Bench:
     allow_files()
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        bench = Bench(Lab(Path(folder), chosen.quick, chosen.state), chosen.repeats)
-        for row in filter(is_chosen, TABLE):
+        bench = Bench(Lab(Path(folder), chosen.quick), chosen.repeats)
+        for row in filter(is_chosen, cost.TABLE if chosen.state else TABLE):
             bench.measure(row)
         if chosen.quick and not chosen.save:
             bench.measure_again([result for result, _ in gate.regressions(bench.results)])
-        for growth in filter(is_chosen, GROWTHS):
+        for growth in filter(is_chosen, () if chosen.state else GROWTHS):
             bench.grow(growth)
     return bench
 

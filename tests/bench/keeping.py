@@ -17,7 +17,7 @@ from support import is_listening, wait_until
 from bench.lab import Asker, Lab, Site, add_many, child, process_of
 from bench.lives import ms
 from bench.load import wrk
-from bench.row import HIGHER, LOWER, Skip, row
+from bench.row import HIGHER, LOWER, row
 
 #: Items added or inserted for one measurement.
 COUNT = 300
@@ -101,8 +101,6 @@ def keep_one_after_the_other(lab: Lab) -> Iterator[tuple[float, float]]:
     unit="ms",
 )
 def keeping_adds(lab: Lab) -> Iterator[tuple[float, float]]:
-    if lab.state:
-        raise Skip("it compares with a queue that has no state file")
     with (
         kept(lab) as site,
         kept(lab, state=False) as forgetful,

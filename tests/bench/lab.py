@@ -58,14 +58,13 @@ class OldSite(Site):
 
 
 class Lab:
-    """Makes what the rows measure. `quick` takes less time and is less precise.
+    """Makes what the rows measure. `quick` takes less time and is less precise."""
 
-    With `state` our applications all have a state file.
-    """
+    #: Whether our applications have a state file if a row does not say so.
+    state = False
 
-    def __init__(self, folder: Path, quick: bool = False, state: bool = False) -> None:
-        self.folder = folder
-        self.quick, self.state = quick, state
+    def __init__(self, folder: Path, quick: bool = False) -> None:
+        self.folder, self.quick = folder, quick
         #: Seconds of load for each measurement by `wrk`.
         self.seconds = 0.5 if quick else 2.0
 
