@@ -346,7 +346,6 @@ def test_describe_has_all_types_and_one(queue: Queue) -> None:
     assert song["parameters"] == SONG["parameters"]
     words = "unknown module type 'x'; known: song, lazy, hidden, plain"
     assert ask(queue, "describe", type="x") == words
-    assert "describe" in queue.read_cmds
 
 
 def test_service_without_descriptions_describes_its_types_as_unknown(clock: FakeClock) -> None:
