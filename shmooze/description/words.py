@@ -52,6 +52,7 @@ def explain(
     `error` is a ValidationError of jsonschema_rs, `schema` the one of the args. Values of arguments
     that are secret are not shown.
     """
+    error = _relevant(error)
     path, kind, name = list(error.instance_path), error.kind, error.kind.name
     if name == "required":
         return f"argument {_quoted([*path, kind.property])} is missing"
@@ -63,7 +64,7 @@ def explain(
         first = next(iter(_at(path, args)))
         return f"unknown argument {_quoted([*path, first])}; known: none"
     problem = _problem(error, is_secret(path))
-    return f"argument {_quoted(path)}: {problem}" if path else f"the arguments {problem}"
+    return f"argument {_quoted(path)}: {problem}" if path else f"arguments: {problem}"
 
 
 def problem_of(error: Any, with_place: bool = True) -> str:
@@ -83,9 +84,11 @@ def _problem(error: Any, is_secret: bool) -> str:
     if name == "enum":
         return f"must be one of {_listed(map(shown, kind.options))}{got}"
     if name in ("anyOf", "oneOf"):
-        return _problem_of_choice(error, is_secret)
+        return _problem_of_choice(error, got)
     if name == "propertyNames":
         return f"has a name that is not allowed: {_problem(kind.error, is_secret)}"
+    if name in ("additionalProperties", "unevaluatedProperties"):
+        return f"has the unknown key {_quoted(kind.unexpected[:1])}"
     words = _BY_KEYWORD.get(name)
     if words is None:
         return f"is not allowed by `{name}` in the description of the type"
@@ -119,29 +122,39 @@ _BY_KEYWORD: dict[str, Callable[[Any, Any], str]] = {
 }
 
 
-def _problem_of_choice(error: Any, is_secret: bool) -> str:
+def _problem_of_choice(error: Any, got: str) -> str:
     """What is wrong with a value of which one of several schemas must hold."""
     if type(error.kind).__name__ == "OneOfMultipleValid":
-        return "fits more than one of the forms that the description of the type allows"
-    firsts = [errors[0] for errors in error.kind.context if errors]
-    here = list(error.instance_path)
-    of_type = [each for each in firsts if _is_type_at(each, here)]
-    if len(of_type) == len(firsts):
-        types = [each for error in of_type for each in error.kind.types]
+        return "fits more than one of the forms that are allowed"
+    firsts, here = _first_errors(error), list(error.instance_path)
+    if firsts and all(_is_about("type", each, here) for each in firsts):
+        types = [each for error in firsts for each in error.kind.types]
         return f"expected `{_types(dict.fromkeys(types))}`, got `{type_of(error.instance)}`"
-    others = [each for each in firsts if each not in of_type]
-    if len(others) == 1 and list(others[0].instance_path) == here:
-        only = others[0]
-        if only.kind.name == "required":
-            return f"{_quoted([only.kind.property])} is missing"
-        if only.kind.name in ("additionalProperties", "unevaluatedProperties"):
-            return f"has the unknown key {_quoted(only.kind.unexpected[:1])}"
-        return _problem(only, is_secret)
-    return "fits none of the forms that the description of the type allows"
+    if firsts and all(_is_about("const", each, here) for each in firsts):
+        return f"must be one of {_listed(shown(each.kind.expected_value) for each in firsts)}{got}"
+    return "fits none of the forms that are allowed"
 
 
-def _is_type_at(error: Any, path: list[str | int]) -> bool:
-    return error.kind.name == "type" and list(error.instance_path) == path
+def _relevant(error: Any) -> Any:
+    """The error itself; if all but one of several schemas are for values of other types, the error
+    of that one.
+    """
+    while error.kind.name in ("anyOf", "oneOf"):
+        here = list(error.instance_path)
+        others = [each for each in _first_errors(error) if not _is_about("type", each, here)]
+        if len(others) != 1:
+            break
+        error = others[0]
+    return error
+
+
+def _first_errors(error: Any) -> list[Any]:
+    """What is wrong according to each of several schemas."""
+    return [errors[0] for errors in getattr(error.kind, "context", ()) if errors]
+
+
+def _is_about(keyword: str, error: Any, path: list[str | int]) -> bool:
+    return error.kind.name == keyword and list(error.instance_path) == path
 
 
 def type_of(value: Any) -> str:
