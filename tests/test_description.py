@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support import ROOT
 
+from shmooze.broker.catalog import types_from_settings
 from shmooze.errors import CommandError, SettingsError
+from shmooze.queue import Queue
+from shmooze.runtime.jsonsafe import MAX_DEPTH
+from shmooze.settings import Settings, use
 
 pytest.importorskip("jsonschema_rs")
 
-from shmooze.description.cost import MAX_WORK, Cost
+from shmooze.description.cost import MAX_PATTERNS, MAX_PER_PLACE, MAX_WORK, Cost
+from shmooze.description.described_type import UNDESCRIBED
 from shmooze.description.description import MAX_BYTES, Description
 from shmooze.description.label import MAX_LABEL
 
@@ -393,3 +401,45 @@ def test_description_is_plain_json_afterwards() -> None:
 def test_arguments_may_be_refused_as_a_whole() -> None:
     schema = {"minProperties": 1, **of_x()}
     assert refusal(schema) == "add: arguments: must have at least 1 key, got 0"
+
+
+# The page on descriptions.
+
+PAGE = (ROOT / "docs" / "descriptions.md").read_text()
+
+
+def test_examples_of_the_page_work_as_pasted(tmp_path: Path) -> None:
+    (settings,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    (console,) = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+    use(Settings(tmp_path / "settings.json", json.loads(settings)))
+    try:
+        queue = Queue(types_from_settings("queue", "modules"))
+    finally:
+        use(None)
+    queue.attach_descriptions()
+    told = re.findall(r"\$ shmz add countdown (\w+)=(\w+)\nshmz: (.*)", console)
+    assert len(told) == 2
+    for name, value, words in told:
+        args = {name: int(value) if value.isdigit() else value}
+        query = {"cmd": "add", "args": {"type": "countdown", "args": args}}
+        assert queue.single_command(query)["error"] == words
+    description = queue.single_command({"cmd": "describe", "args": {"type": "countdown"}})["result"]
+    assert description["parameters"]["left"]["role"] == "time"
+
+
+def test_class_of_the_page_works_as_pasted() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(f"from shmooze.modules import Module\n{code}", names)
+    queue = Queue([names["Countdown"]])
+    queue.attach_descriptions()
+    assert queue.items.describer.prepare("add", names["Countdown"], {}) == {"seconds": 30}
+
+
+def test_page_quotes_the_line_of_a_mistake_and_the_limits() -> None:
+    mistaken = of_x(minimum="x")
+    problem = mistake({"args": mistaken}).partition(" ")[2]
+    assert f"{problem}; {UNDESCRIBED}" in PAGE
+    assert f"{MAX_BYTES >> 10} KiB of JSON, {MAX_DEPTH} levels" in PAGE
+    assert f"{MAX_PATTERNS}, of 128 KiB each" in PAGE
+    assert f"| {MAX_PER_PLACE}. Nested" in PAGE
