@@ -284,6 +284,9 @@ class Lender:
         """Start the application if it does not run, and reset it afterwards."""
         if self._site is None:
             self._site = self._make().start()
+            for name in self._site.ports:
+                with suppress(Refusal):  # the gateway is not a service
+                    self._site.ask(name, "describe")  # waits until its programs have been asked
             self._processes = len(self._site.survivors())
         yield self._site
         try:
