@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from chromium import needs_chromium
@@ -19,6 +20,12 @@ pytestmark = [
     needs_chromium,
     pytest.mark.skipif(viewer_folder() is None, reason="the viewer is not installed"),
 ]
+
+
+MOVIE: dict[str, Any] = {
+    "process": ["true"],
+    "schema": {"args": {"properties": {"title": {"type": "string"}}, "required": ["title"]}},
+}
 
 
 def operation(page: Page, service: str, cmd: str) -> Locator:
@@ -55,8 +62,8 @@ def test_it_works_below_a_prefix_for_those_who_have_logged_in(
     page: Page, make_site: Callable[..., Site]
 ) -> None:
     site = make_site(
-        services=("wsgi", "vol"),
-        settings={"wsgi_prefix": "/app/"},
+        services=("wsgi", "vol", "queue"),
+        settings={"wsgi_prefix": "/app/", "queue": {"modules": {"movie": MOVIE}}},
         programs={"vol": EXAMPLES["vol"]},
     )
     tokens = TokenFile(str(site.folder / "tokens.json"))
@@ -64,6 +71,10 @@ def test_it_works_below_a_prefix_for_those_who_have_logged_in(
     site.settings["tokens_path"] = str(tokens.path)
     site.settings_file.write_text(json.dumps(site.settings))
     site.start()
+    made = http(f"{site.url}openapi.json", headers={"Authorization": f"Bearer {token}"}).json
+    validate(made)
+    args = made["components"]["schemas"]["queue.movie.args"]
+    assert args == {**MOVIE["schema"]["args"], "type": "object", "additionalProperties": False}
     page.goto(f"{site.url}docs")
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Log in").click()

@@ -83,13 +83,14 @@ class ServiceSchemas:
             args = example_of({**each.args, "type": "object"})
             types = getattr(self._service, _ADDING.get(cmd, ""), {})
             if not types:
-                examples[cmd] = _example(cmd, args, each.description)
+                examples[cmd] = _example(cmd, cmd, args, each.description)
             for type, module in types.items():
                 given = {**args, "type": type}
                 if module.args is not UNSET:
                     given["args"] = example_of({**module.args, "type": "object"})
                 said = module.title or module.description or each.description
-                examples[f"{cmd} {type}"] = _example(cmd, given, said)
+                name = f"{cmd} {type}"
+                examples[name] = _example(name, cmd, given, said)
         return examples
 
     def _variant(self, cmd: str, command: Command) -> dict[str, Any]:
@@ -165,6 +166,7 @@ class ServiceSchemas:
         args["properties"] = {**args.get("properties", {}), **properties}
         told = [each for each in properties if "const" in properties[each]]
         args["required"] = list(dict.fromkeys([*args.get("required", []), *told, *required]))
+        args["title"] = " ".join(name[1:])
         if description:
             args["description"] = description
         return reference
@@ -186,9 +188,9 @@ def _one_of(variants: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
     }
 
 
-def _example(cmd: str, args: Any, description: str) -> dict[str, Any]:
+def _example(name: str, cmd: str, args: Any, description: str) -> dict[str, Any]:
     value = {"cmd": cmd, "args": args} if args else {"cmd": cmd}
-    return {"summary": cmd, "description": _summary(description), "value": value}
+    return {"summary": name, "description": _summary(description), "value": value}
 
 
 def _summary(description: str) -> str:

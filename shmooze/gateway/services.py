@@ -20,7 +20,7 @@ from shmooze.web.client import Client
 from shmooze.web.reply import BrokenReply
 
 #: Seconds for the answer of a service.
-TIMEOUT = 5.0
+TIMEOUT = 10.0
 #: Bytes that it may have.
 MAX_DESCRIPTION = 1 << 20
 

@@ -55,6 +55,7 @@ async function show() {
     const response = await fetch("openapi.json");
     const openapi = await response.json();
     if (!response.ok) throw new Error(openapi.error);
+    document.getElementById("viewer").className = "";
     SwaggerUIBundle({
         spec: byCommand(openapi),
         dom_id: "#viewer",
@@ -71,7 +72,7 @@ async function show() {
 follow(matchMedia("(prefers-color-scheme: dark)"));
 show().catch((problem) => {
     const viewer = document.getElementById("viewer");
-    viewer.className = "problem";
+    viewer.className = "message";
     viewer.setAttribute("role", "alert");
     viewer.textContent = `openapi.json cannot be shown: ${problem.message}`;
 });
