@@ -53,6 +53,15 @@ class Usage(NamedTuple):
     processes: int
 
 
+class Remaining(NamedTuple):
+    """A process that still runs."""
+
+    #: For people, such as "pid 812 (sleep 1000)".
+    text: str
+    #: Whether it has left the session of the process that started it.
+    is_daemon: bool
+
+
 class Process(Protocol):
     """A started process, together with everything that it starts itself."""
 
@@ -94,6 +103,9 @@ class Process(Protocol):
 
     def usage(self) -> Usage:
         """Measure its current usage. Raises CommandError if this is not possible."""
+
+    def remaining(self) -> list[Remaining]:
+        """Find what still runs: the process itself and everything that it started."""
 
     def when_exited(self, call: Callable[[], None]) -> None:
         """Run `call` in a new greenlet once the process itself has exited, even if it already has.

@@ -8,17 +8,18 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 import gevent
 from gevent.event import Event
 
 from shmooze.processes import strays, usage
 from shmooze.processes.capabilities import CAN_TRACK_TREES
-from shmooze.processes.contract import OutputLine, Usage
+from shmooze.processes.contract import OutputLine, Remaining, Usage
 from shmooze.processes.group import Group
 from shmooze.processes.output import ProcessOutput
 from shmooze.processes.peer import belongs_to, has_unread
-from shmooze.processes.proc import Member, explain_survival
+from shmooze.processes.proc import Member, command_line, explain_survival
 from shmooze.processes.spawn import Spawner
 from shmooze.processes.tree import ProcessSnapshot, find_processes
 from shmooze.runtime.patience import Patience
@@ -107,6 +108,14 @@ class LocalProcess:
     def tree(self) -> list[int]:
         """Return the pids of the child and of everything it started, as far as they are known."""
         return [member.pid for member in self._members()]
+
+    def remaining(self) -> list[Remaining]:
+        found = []
+        for pid in self.tree():
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                is_daemon = os.getsid(pid) != self.pid
+                found.append(Remaining(f"pid {pid} ({command_line(pid)})", is_daemon))
+        return found
 
     def when_exited(self, call: Callable[[], None]) -> None:
         self._exited.rawlink(lambda _: gevent.spawn(call))

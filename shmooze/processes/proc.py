@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from gevent.socket import wait_read
 
 from shmooze.runtime.fd_reader import close_now
+from shmooze.runtime.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,16 @@ def shows_our_processes() -> bool:
         return os.readlink("/proc/self") == str(os.getpid())
     except OSError:
         return False
+
+
+def command_line(pid: int) -> str:
+    """Return the program and the arguments of a process for people, as far as /proc tells."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(4096).rstrip(b"\0").split(b"\0")
+    except OSError:
+        return "unknown"
+    return printable(b" ".join(words).decode(errors="backslashreplace"))
 
 
 def explain_survival(pid: int) -> str:
