@@ -24,6 +24,10 @@ class Refusal(Exception):
     """A program has not printed a description. `str()` says why, in a sentence without subject."""
 
 
+class NoDescription(Refusal):
+    """It has printed something else. Programs that do not know `--describe` hardly do."""
+
+
 class Fingerprint(NamedTuple):
     """What tells one state of a file from another."""
 
@@ -96,7 +100,7 @@ class Asking:
         if self._is_stopped:
             raise Refusal("was stopped with the service")
         if self._size > MAX_BYTES:
-            raise Refusal(f"printed more than {MAX_BYTES} bytes")
+            raise NoDescription(f"printed more than {MAX_BYTES} bytes")
         if not is_over or status is None:
             seconds = f"{self._kind.connect_timeout:g} s"
             raise Refusal(f"did not end within {seconds}{self._last_words(process)}")
@@ -109,7 +113,7 @@ class Asking:
         try:
             return jsonsafe.decode(text.encode())
         except PacketError as bad:
-            raise Refusal(f"printed no JSON: {bad}{self._last_words(process)}") from bad
+            raise NoDescription(f"printed no JSON: {bad}{self._last_words(process)}") from bad
 
     def _last_words(self, process: Process) -> str:
         lines = [line.strip() for line in process.errors if line.strip()][-self.last_words :]

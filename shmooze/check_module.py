@@ -1,0 +1,164 @@
+"""`python -m shmooze.check_module`: check that a module's program keeps to the protocol.
+
+    python -m shmooze.check_module [OPTION]... PROGRAM [ARGUMENT]...
+
+It plays the parent of the program, starts it a dozen times, tries everything that the protocol asks
+of a module, and prints a table of what was expected and what came. The exit status is 0 if nothing
+has failed, 1 if something has, and 2 if it could not be checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+from typing import Any, NoReturn
+
+import gevent
+
+from shmooze.conformance.catalog import CHECKS
+from shmooze.conformance.checker import check, open_launcher
+from shmooze.conformance.options import Options
+from shmooze.errors import ShmoozeError
+from shmooze.runtime import inherited
+from shmooze.runtime.program import ending_signals
+
+_EPILOG = """The environment variable SHMOOZE_CHECK is 1 for the program, so that it can leave out
+what a check must not do. Times are in seconds; those that are keys of a module type mean the same
+there."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = _parser()
+    arguments = vars(parser.parse_args(argv))
+    as_json = arguments.pop("json")
+    if arguments["argv"][:1] == ["--"]:
+        del arguments["argv"][0]
+    options = Options(**arguments)
+    if not options.argv:
+        parser.error("PROGRAM is missing")
+    if shutil.which(options.argv[0]) is None:
+        parser.error(f"there is no program {options.argv[0]!r}")
+    if unknown := options.skip - CHECKS.keys():
+        parser.error(f"--skip: no check {sorted(unknown)[0]!r}; known: {', '.join(CHECKS)}")
+    os.environ["SHMOOZE_CHECK"] = "1"  # the module inherits it
+    launcher = open_launcher(_exit_unguarded)
+    inherited.reset_dispositions()
+    checking = gevent.spawn(check, launcher, options)
+    for number in ending_signals():
+        gevent.signal_handler(number, _interrupt, checking)
+    inherited.unblock_all()
+    try:
+        report = checking.get()
+    except ShmoozeError as bad:
+        sys.stderr.write(f"check_module: {bad}\n")
+        return 2
+    if isinstance(report, gevent.GreenletExit):
+        sys.stderr.write("check_module: interrupted; nothing is left of the module\n")
+        return 128 + signal.SIGINT
+    sys.stdout.write(f"{json.dumps(report.as_dict(), indent=2)}\n" if as_json else report.as_text())
+    return 0 if report.is_ok else 1
+
+
+def _interrupt(checking: gevent.Greenlet) -> None:
+    if not checking.dead and not getattr(checking, "is_interrupted", False):
+        checking.is_interrupted = True  # a second signal must not interrupt the cleaning up
+        checking.kill(block=False)
+
+
+def _exit_unguarded() -> NoReturn:
+    os._exit(1)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as bad:
+        raise argparse.ArgumentTypeError(f"not JSON: {bad}") from bad
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError('must be an object such as {"seconds": 3}')
+    return value
+
+
+def _object_in_file(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return _object(file.read())
+    except (OSError, UnicodeDecodeError) as bad:
+        raise argparse.ArgumentTypeError(f"cannot read {path}: {bad}") from bad
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, not {text!r}")
+    return seconds
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(filter(None, text.replace(",", " ").split()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m shmooze.check_module",
+        description="Check that a module's program keeps to the protocol.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument(
+        "--args",
+        type=_object,
+        metavar="JSON",
+        help="args of `init` with which it works (default: from its description, or none)",
+    )
+    parser.add_argument(
+        "--schema",
+        type=_object_in_file,
+        metavar="FILE",
+        help="its description, if the settings have it; else it is asked with `--describe`",
+    )
+    parser.add_argument(
+        "--describe",
+        action="store_true",
+        dest="must_describe",
+        help="it must have a description",
+    )
+    parser.add_argument(
+        "--skip",
+        type=_names,
+        default=frozenset(),
+        metavar="CHECK,…",
+        help="checks to leave out, by their names in the table",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    for name, text in (
+        ("connect_timeout", "to connect"),
+        ("command_timeout", "to answer a command"),
+        ("natural_death_timeout", "from `rm` to its end"),
+        ("sigterm_timeout", "from SIGTERM to SIGKILL, for one that does not end"),
+        ("quiet", "to watch it before `init`"),
+        ("watch", "to let it play"),
+        ("time_limit", "for everything"),
+    ):
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=_seconds,
+            default=getattr(Options, name),
+            metavar="S",
+            help=f"{text} (default {getattr(Options, name):g})",
+        )
+    parser.add_argument(
+        "argv", nargs=argparse.REMAINDER, metavar="PROGRAM [ARGUMENT]...", help="the module"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    inherited.open_missing_streams()
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Conformance: whether a module's program keeps to the protocol, see `shmooze.check_module`."""

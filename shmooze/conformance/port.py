@@ -1,0 +1,174 @@
+"""The two ports to which a module connects, and what comes through them.
+
+The parent's side is written anew here, on plain sockets. That of a service tolerates what a module
+should not do, and hides it: an early update, a second connection, a line without an end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+import gevent
+from gevent import socket
+from gevent.event import Event
+
+from shmooze.errors import PacketError
+from shmooze.modules.channel.stream import Stream
+from shmooze.runtime import jsonsafe
+from shmooze.runtime.patience import Patience
+
+_GOOD = b'{"success":true,"result":null}\n'
+
+
+class Port:
+    """One of the two ports, and what came through it. The first connection counts."""
+
+    #: Lines that wait to be taken: of a module that sends more nothing more is read.
+    max_lines = 10_000
+
+    def __init__(self, host: str, is_full: bool = False) -> None:
+        self._listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self._listener.bind((host, 0))
+        self._listener.listen(0 if is_full else 8)
+        self.number = int(self._listener.getsockname()[1])
+        self._filler = socket.create_connection((host, self.number)) if is_full else None
+        self._greenlets: list[gevent.Greenlet] = []
+        self._connections: list[Any] = []
+        self.connected, self.ended, self._arrived = Event(), Event(), Event()
+        self._unsent, self._has_unsent = b"", Event()
+        self._is_ending = self._is_closed = False
+        #: Complete lines, each without its end, that nobody has taken yet.
+        self.lines: deque[bytes] = deque()
+        #: The beginning of a line whose end has not come.
+        self.tail = b""
+        #: Bytes that have come altogether.
+        self.bytes = 0
+        if not is_full:
+            self.accept()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a connection to it cannot be made for now."""
+        return self._filler is not None
+
+    @property
+    def connections(self) -> int:
+        """How many times the module has connected."""
+        return len(self._connections)
+
+    def accept(self) -> None:
+        """Accept connections. A port that was full has room from now on."""
+        if self._filler is not None:
+            ours, _ = self._listener.accept()
+            ours.close()
+            self._filler.close()
+            self._filler = None
+        self._greenlets.append(gevent.spawn(self._accept))
+
+    def write(self, data: bytes) -> None:
+        """Send as fast as the module reads. Does not wait."""
+        self._unsent += data
+        self._has_unsent.set()
+
+    def next_line(self, patience: Patience) -> bytes | None:
+        """The next line; None if none comes in time, or before the end."""
+        while not self.lines and not self.ended.is_set():
+            self._arrived.clear()
+            if not patience.wait(self._arrived):
+                return None
+        return self.lines.popleft() if self.lines else None
+
+    def end_writing(self) -> None:
+        """Let the module read an end of file after all that was sent."""
+        self._is_ending = True
+        self._has_unsent.set()
+
+    def wait_end(self, timeout: float) -> bool:
+        """Wait until the module has hung up, and all is read. Returns whether that is so."""
+        return not self._is_closed and self.ended.wait(timeout) is True
+
+    def close(self) -> None:
+        """Hang up."""
+        self._is_closed = True
+        gevent.killall(self._greenlets)
+        for each in (*self._connections, self._listener, self._filler):
+            if each is not None:
+                each.close()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._connections.append(connection)
+            if self.connections == 1:
+                self._greenlets.append(gevent.spawn(self._read, connection))
+                self._greenlets.append(gevent.spawn(self._write, connection))
+                self.connected.set()
+
+    def _write(self, connection: Any) -> None:
+        with suppress(OSError):  # the end is noticed by reading
+            while self._unsent or not self._is_ending:
+                self._has_unsent.wait()
+                self._has_unsent.clear()
+                data, self._unsent = self._unsent, b""
+                connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+
+    def _read(self, connection: Any) -> None:
+        with suppress(OSError):
+            while data := connection.recv(1 << 16):
+                self.bytes += len(data)
+                *lines, self.tail = (self.tail + data).split(b"\n")
+                for line in lines:
+                    self.lines.append(line)
+                    self.on_line(line)
+                self._arrived.set()
+                if len(self.tail) > Stream.max_line or len(self.lines) > self.max_lines:
+                    break
+        self.ended.set()
+        self._arrived.set()
+
+    def on_line(self, line: bytes) -> None:
+        """A line has come."""
+
+
+class UpdatePort(Port):
+    """Keeps updates, and acknowledges each."""
+
+    #: Updates that are kept: more are acknowledged only.
+    max_updates = 10_000
+    #: Bytes of acknowledgements that wait for a module which does not read them.
+    max_unsent = 1 << 16
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        #: Updates that have come, undecoded.
+        self.updates: list[bytes] = []
+        #: Whether it has said `rm`; what it has said with `fail`; the last state that it has saved.
+        self.says_rm = False
+        self.failure: str | None = None
+        self.saved: list[Any] = []
+        self.spoke = Event()
+
+    def on_line(self, line: bytes) -> None:
+        self.lines.clear()
+        if len(self.updates) < self.max_updates:
+            self.updates.append(line)
+        if len(self._unsent) < self.max_unsent:
+            self.write(_GOOD)
+        with suppress(PacketError):
+            self._note(jsonsafe.decode(line))
+
+    def _note(self, update: Any) -> None:
+        cmd = update.get("cmd") if isinstance(update, dict) else None
+        args = update.get("args") if cmd else None
+        if cmd == "rm":
+            self.says_rm = True
+        elif isinstance(args, dict) and cmd == "fail" and isinstance(args.get("text"), str):
+            self.failure = args["text"]
+        elif isinstance(args, dict) and cmd == "save" and "state" in args:
+            self.saved = [args["state"]]
+        if self.says_rm or self.failure is not None:
+            self.spoke.set()
