@@ -25,7 +25,7 @@ class Countdown(Module):
 
 class Ticker(Module):
     TYPE_STRING = "ticker"
-    process = ["bash", str(HERE / "ticker.sh")]
+    process = ["sh", str(HERE / "ticker.sh")]
     restart = "on-failure"
 
 
