@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from chromium import needs_chromium
-from conftest import EXAMPLES
+from conftest import EXAMPLES, JOBS
 from playwright.sync_api import Page
-from support import Site, wait_for_log
+from support import Site, wait_for_log, wait_until
 
 pytestmark = needs_chromium
 
@@ -76,16 +78,28 @@ def evil() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture
-def site(new_site: Site) -> Site:
-    """An application in whose log nothing stands yet."""
-    return new_site
+@pytest.fixture(scope="module")
+def site(make_shared_site: Callable[..., Site]) -> Site:
+    """The example application, which the tests that must not harm it share."""
+    return make_shared_site(settings={"app_jobs": JOBS}, programs=EXAMPLES).start()
 
 
-def assert_unharmed(site: Site) -> None:
+@contextmanager
+def unharmed(site: Site) -> Iterator[None]:
+    """Fail if anything is added, or any command is logged, meanwhile."""
+    begin, end = str(uuid.uuid4()), str(uuid.uuid4())
+    site.ask("queue", "mv", uids=[begin])
+    yield
     assert site.ask("queue", "queue") == []
-    site.ask("queue", "mv", uids=["the last thing logged"])
-    assert [row[2]["cmd"] for row in wait_for_log(site.folder / "log.db")] == ["mv"]
+    site.ask("queue", "mv", uids=[end])
+
+    def moved() -> list[list[str]]:
+        rows = [row[2] for row in wait_for_log(site.folder / "log.db")]
+        return [row["args"]["uids"] if row["cmd"] == "mv" else [row["cmd"]] for row in rows]
+
+    wait_until(lambda: [end] in moved(), "the last command is logged")
+    logged = moved()
+    assert logged[logged.index([begin]) :] == [[begin], [end]]
 
 
 @pytest.mark.parametrize("place", ["gateway", "service"])
@@ -94,11 +108,11 @@ def test_a_page_of_another_site_commands_nothing_and_reads_nothing(
 ) -> None:
     gateway, service = f"{site.url}queue", f"http://127.0.0.1:{site.ports['queue']}/"
     page.goto(evil)
-    outcome = page.evaluate("attack", gateway if place == "gateway" else service)
+    with unharmed(site):
+        outcome = page.evaluate("attack", gateway if place == "gateway" else service)
     assert outcome["a fetch"] == "TypeError: Failed to fetch"
     assert outcome["a fetch with cookies"] == "TypeError: Failed to fetch"
     assert outcome["reading"] == "TypeError: Failed to fetch"
-    assert_unharmed(site)
 
 
 @pytest.mark.parametrize("place", ["wsgi", "queue"])
@@ -108,13 +122,13 @@ def test_a_name_that_is_made_to_lead_here_leads_nowhere(page: Page, site: Site, 
     assert answer is not None
     assert answer.status == 403
     path = "/queue" if place == "wsgi" else "/"
-    status = page.evaluate(
-        """(path) => fetch(path, {method: "POST", headers: {"Content-Type": "application/json"},
-            body: '{"cmd": "add", "args": {"type": "countdown"}}'}).then((r) => r.status)""",
-        path,
-    )
+    with unharmed(site):
+        status = page.evaluate(
+            """(path) => fetch(path, {method: "POST", headers: {"Content-Type": "application/json"},
+                body: '{"cmd": "add", "args": {"type": "countdown"}}'}).then((r) => r.status)""",
+            path,
+        )
     assert status == 403
-    assert_unharmed(site)
 
 
 def test_a_page_of_another_site_cannot_put_ours_into_a_frame(
