@@ -357,23 +357,27 @@ def test_service_that_refuses_requests_is_shown_as_refused_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    ("wsgi_prefix", "static_prefix", "address"),
+    ("wsgi_prefix", "static_prefix", "addresses"),
     [
-        ("/app/", "/static/", "/"),
-        ("/app/", "/static/", "/app/"),
-        ("/app/", "/app/files/", "/app/files/index.html"),
-        ("/", "/files/", "/files/index.html"),
+        ("/app/", "/static/", ["/", "/app/"]),
+        ("/app/", "/app/files/", ["/app/files/index.html"]),
+        ("/", "/files/", ["/files/index.html"]),
     ],
 )
 def test_page_works_with_other_prefixes(
-    page: Page, make_site: Callable[..., Site], wsgi_prefix: str, static_prefix: str, address: str
+    page: Page,
+    make_site: Callable[..., Site],
+    wsgi_prefix: str,
+    static_prefix: str,
+    addresses: list[str],
 ) -> None:
     settings = {"wsgi_prefix": wsgi_prefix, "static_prefix": static_prefix}
     site = make_site(settings=settings, services=("wsgi", "queue"), programs=EXAMPLES).start()
-    page.goto(f"http://127.0.0.1:{site.ports['wsgi']}{address}")
-    expect(service(page, "queue").get_by_role("status")).to_have_text("Alive")
-    assert page.evaluate("BASE_URL") == wsgi_prefix.rstrip("/")
-    assert page.evaluate("endpoints.queue.url") == f"{wsgi_prefix}queue"
+    for address in addresses:
+        page.goto(f"http://127.0.0.1:{site.ports['wsgi']}{address}")
+        expect(service(page, "queue").get_by_role("status")).to_have_text("Alive")
+        assert page.evaluate("BASE_URL") == wsgi_prefix.rstrip("/")
+        assert page.evaluate("endpoints.queue.url") == f"{wsgi_prefix}queue"
 
 
 @pytest.mark.parametrize(

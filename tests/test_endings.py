@@ -203,12 +203,18 @@ def pool(make_site: Callable[..., Site], request: pytest.FixtureRequest) -> Endi
     return make_pool(make_site, AS_ORDINARY_USER)
 
 
-@pytest.mark.parametrize("kind", REFUSED)
-def test_refused_add_says_why_and_leaves_nothing(make_site: Callable[..., Site], kind: str) -> None:
+@pytest.fixture(scope="module")
+def refusing_pool(make_shared_site: Callable[..., Site]) -> Endings:
     settings = {"pool": {"modules": kinds(connect_timeout=0.5)}}
-    pool = Endings(make_site(services=("pool",), settings=settings).start())
+    return Endings(make_shared_site(services=("pool",), settings=settings).start())
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_refused_add_says_why_and_leaves_nothing(refusing_pool: Endings, kind: str) -> None:
+    pool = refusing_pool
     with pytest.raises(Refusal, match=REFUSED[kind].replace("(", r"\(")):
         pool.site.ask("pool", "add", type=kind)
+    assert pool.recorded(kind)
     assert pool.survivors() == []
     assert pool.site.ask("pool", "pool") == []
 
@@ -415,13 +421,13 @@ class Hanging:
         """Let a module hang in `cmd`. Returns its uid."""
         self.waiting = threading.Thread(target=self._hang, args=[cmd])
         self.waiting.start()
-        heard = self.site.folder / "times-hung"
+        heard = self.site.folder / f"times-hung-{cmd}"
         wait_until(lambda: f"{cmd} " in _read(heard), "it hangs")
         return next(each["uid"] for each in self.client("queue") if each["type"] == "moody")
 
     def _hang(self, cmd: str) -> None:
         try:
-            uid = self.client.add("moody", name="hung", hangs=[cmd])
+            uid = self.client.add("moody", name=f"hung-{cmd}", hangs=[cmd])
             if cmd == "suspend":
                 self.client("mv", uids=[self.client.add("well")])
             elif cmd.startswith("do_"):
@@ -435,9 +441,15 @@ def _read(file: Path) -> str:
     return file.read_text() if file.exists() else ""
 
 
+@pytest.fixture(scope="module")
+def shared_hanging(make_shared_site: Callable[..., Site]) -> Hanging:
+    return Hanging(make_shared_site)
+
+
 @pytest.fixture
-def hanging(make_site: Callable[..., Site]) -> Hanging:
-    return Hanging(make_site)
+def hanging(shared_hanging: Hanging) -> Iterator[Hanging]:
+    yield shared_hanging
+    shared_hanging.client.clear()
 
 
 #: Commands in which a module may hang, and the outcome for the waiting client on removal.
@@ -461,7 +473,10 @@ def test_rm_does_not_wait_for_a_command_that_hangs(hanging: Hanging, cmd: str) -
 
 
 @pytest.mark.parametrize("cmd", HANGS)
-def test_stop_does_not_wait_for_a_command_that_hangs(hanging: Hanging, cmd: str) -> None:
+def test_stop_does_not_wait_for_a_command_that_hangs(
+    make_site: Callable[..., Site], cmd: str
+) -> None:
+    hanging = Hanging(make_site)
     hanging.hang(cmd)
     process = hanging.site.processes.pop("queue")
     process.terminate()

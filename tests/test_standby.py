@@ -15,9 +15,13 @@ from support import Client, Refusal, Site, child, parent_of, suspend, wait_until
 Make = Callable[..., Client]
 
 
-@pytest.fixture(params=["queue", "pool"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param
+#: What queue and pool could do in different ways; test_interleavings has the rest of both.
+in_both = pytest.mark.parametrize("kind", ["queue", "pool"])
+
+
+@pytest.fixture
+def kind() -> str:
+    return "queue"
 
 
 @pytest.fixture
@@ -52,6 +56,7 @@ def children(client: Client) -> set[int]:
     return {pid for pid, parent in parents.items() if parent == service}
 
 
+@in_both
 def test_an_added_module_is_one_that_was_started_before(make: Make) -> None:
     client = make()
     wait_for_two(client)
@@ -191,6 +196,7 @@ def test_a_program_that_cannot_start_is_tried_again_ever_more_rarely(make: Make)
     wait_until(lambda: not children(client), "nothing is left of the attempts")
 
 
+@in_both
 def test_they_count_among_the_modules_that_there_may_be(make: Make) -> None:
     client = make(max_modules=3)
     wait_for_two(client)
@@ -203,6 +209,7 @@ def test_they_count_among_the_modules_that_there_may_be(make: Make) -> None:
     assert len(client.roster()) == 1
 
 
+@in_both
 def test_all_of_them_end_with_the_service(make: Make) -> None:
     client = make()
     wait_for_two(client)
