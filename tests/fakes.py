@@ -17,7 +17,7 @@ from gevent.event import Event
 
 from shmooze.broker.admission import Admission
 from shmooze.broker.broker import Broker
-from shmooze.broker.keeper import Kept, KeptItem
+from shmooze.broker.keeper import Kept, KeptItem, Loss
 from shmooze.broker.roster import Place
 from shmooze.errors import CommandError, ModuleError
 from shmooze.modules import Module
@@ -323,6 +323,8 @@ class FakeLauncher:
 class MemoryKeeper:
     """A keeper that survives its broker. What it keeps, it keeps when a test lets it."""
 
+    is_instant = False
+
     def __init__(self, items: Iterable[KeptItem] = (), was_stopped: bool = True) -> None:
         self.items = {item.uid: item for item in items}
         #: In order, as far as items have a place in it.
@@ -351,7 +353,7 @@ class MemoryKeeper:
         others = [each for each in self.items.values() if each.uid not in self.order]
         return Kept([replace(each) for each in [*ordered, *others]], self.gone, self.was_stopped)
 
-    def begin(self, lost: Mapping[str, str]) -> None:
+    def begin(self, lost: Mapping[str, Loss]) -> None:
         self.was_stopped = False
         for item in self.items.values():
             if item.place is Place.ARRIVING:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -282,21 +281,13 @@ def test_item_is_shown_while_it_lives_and_after_its_end(box: Jukebox) -> None:
     assert ended["reason"] == "ended by itself"
 
 
-def test_item_whose_end_is_just_being_written_is_found(
-    box: Jukebox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commit = box.file.commit
-    with closing(sqlite3.connect(box.file.path)) as other:
-
-        def commit_unlocked(*writes: Any) -> int:
-            other.rollback()
-            return commit(*writes)
-
-        other.execute("BEGIN IMMEDIATE")
-        monkeypatch.setattr(box.file, "commit", box.file.submit)
-        box.end("a")  # waits for the lock
-        monkeypatch.setattr(box.file, "commit", commit_unlocked)
-        assert box("item", uid="a")["state"] == "done"
+def test_item_whose_end_is_not_written_yet_is_ending(box: Jukebox) -> None:
+    columns, marks = "uid, place, type, args, added, by", "?, 'order', ?, '{\"n\": 1}', 0.0, 'ada'"
+    for uid, type in (("a", "plain"), ("b", "secret")):
+        box.file.commit((f"INSERT INTO queue_items ({columns}) VALUES ({marks})", (uid, type)))
+    ending = {"state": "ending", "by": "ada", "added": "1970-01-01T00:00:00.000Z"}
+    assert box("item", uid="a") == {"uid": "a", "type": "plain", "args": {"n": 1}, **ending}
+    assert box("item", uid="b") == {"uid": "b", "type": "secret", **ending}
 
 
 def test_unknown_uid_is_an_error(box: Jukebox) -> None:

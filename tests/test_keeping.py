@@ -590,10 +590,52 @@ def test_hold_and_release_name_unknown_uids_and_change_nothing(service: Service)
     assert service.states[-1] == "waiting"
 
 
-def test_only_what_waits_can_be_held(service: Service) -> None:
-    playing, *_, last = (service.add("lazy") for _ in range(4))
-    with pytest.raises(CommandError, match="is playing; only an item that waits"):
-        service.broker.hold([last, playing])
+def test_item_with_a_process_is_suspended_while_it_is_held(service: Service) -> None:
+    first, second = service.add(), service.add()
+    service.broker.hold([first])
+    assert service.states == ["suspended", "playing"]
+    assert service.broker.show_roster()[0]["held"] == "held by a client"
+    service.broker.hold([second])
+    assert service.states == ["suspended", "suspended"]
+    service.broker.release([first, second])
+    assert service.states == ["playing", "suspended"]
+    assert "held" not in service.broker.show_roster()[0]
+
+
+def test_held_item_of_a_pool_is_suspended_too(pool: Service) -> None:
+    first, second = pool.add(), pool.add()
+    pool.broker.hold([first])
+    assert pool.states == ["suspended", "playing"]
+    pool.broker.release([first])
+    assert pool.states == ["playing", "playing"]
+    pool.broker.hold([second])
+    pool.broker.rm([second])
+    assert pool.uids == [first]
+
+
+def test_item_with_a_process_stays_held_after_a_restart_of_it_or_of_the_service(
+    service: Service,
+) -> None:
+    uid = service.add("again")
+    service.broker.hold([uid])
+    service.launcher.processes[0].exit(1)
+    service.clock.advance(LONG)
+    assert service.states == ["suspended"]
+    assert service.launcher.processes[-1].heard == ["init"]
+    service.crash()
+    service.start()
+    assert service.states == ["held"]
+    service.broker.release([uid])
+    service.clock.advance(1)
+    assert service.states == ["playing"]
+
+
+def test_item_that_is_starting_cannot_be_held(service: Service) -> None:
+    first, *others, last = (service.add("lazy") for _ in range(5))
+    hold_start(service)
+    service.broker.rm([first])
+    with pytest.raises(CommandError, match=r"is starting\. Nothing was changed"):
+        service.broker.hold([last, others[1]])
     assert service.states[-1] == "waiting"
 
 

@@ -70,6 +70,7 @@ def test_eager_module_without_a_process_need_not_wait_for_its_turn(roster: Roste
 
 def test_held_module_is_passed_over(roster: Roster) -> None:
     held, waiting = put(roster, Lazy, State.HELD), [put(roster, Lazy, State.WAITING) for _ in "abc"]
+    held.held = "by a test"
     policy = FirstPlays([Lazy])
     assert list(policy.due(roster)) == waiting[:2]
     playing = put(roster, Plain, State.SUSPENDED)

@@ -21,6 +21,7 @@ from shmooze.broker.describer import is_described
 from shmooze.broker.events import EventHub
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.items import Items
+from shmooze.broker.keeper import Loss
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.policy import Policy
 from shmooze.broker.reconcile import Reconciler
@@ -79,7 +80,7 @@ class Broker(Commands, Service):
             self.roster, self._policy, lambda module: self.items.keeper.keep_attempt(module)
         )
         #: Why items of an earlier life do not come back, by uid.
-        self._lost: dict[str, str] = {}
+        self._lost: dict[str, Loss] = {}
         #: All changes to the items, each kept before it is carried out.
         self.items = Items(
             str(self.name), self.roster, self._factory, self._policy, self._reconciler

@@ -30,8 +30,6 @@ Result = TypeVar("Result")
 
 #: Why an item is held that a client has held.
 HELD = "held by a client"
-#: States of an item that cannot be held any more.
-UNDER_WAY = READY | {State.WAITING, State.STARTING}
 #: Places of modules that are items.
 _ITEMS = (Place.ARRIVING, Place.RESERVED, Place.ORDER, Place.BACKGROUND)
 
@@ -107,41 +105,46 @@ class Items:
         self._wait_for_change(keep, carry_out, self._one_by_one)
 
     def hold(self, uids: list[str]) -> None:
-        """Give these no process until they are released. Raises CommandError."""
-        for module in (modules := self._known("hold", uids)):
-            if module.state is not State.HELD and not self._can_be_held(module):
-                state = module.state.shown if module.state is not State.WAITING else "starting"
-                raise CommandError(
-                    f"hold: {module.uid!r} is {state}; only an item that waits for a process can"
-                    " be held. Nothing was changed"
-                )
-        waiting = [module for module in modules if module.state is not State.HELD]
+        """Keep these from playing until they are released; those that wait get no process either.
+        Returns once the right ones play. Raises CommandError.
+        """
+        modules = self._known("hold", uids)
+        for module in modules:
+            if module.held is None and not self._can_be_held(module):
+                raise CommandError(f"hold: {module.uid!r} is starting. Nothing was changed")
+        new = [module for module in modules if module.held is None]
 
-        def carry_out() -> None:
-            for module in waiting:
+        def carry_out() -> list[Module]:
+            for module in new:
                 if self._can_be_held(module):
                     module.hold(HELD)
-            if late := [module for module in waiting if module.state in UNDER_WAY]:
+                    self._roster.change(module)
+            if late := [each for each in new if each.held is None and each.state not in ENDED]:
                 self.keeper.keep_held(late, None)
                 words = ", ".join(repr(module.uid) for module in late)
                 raise CommandError(f"hold: {words} has been started meanwhile")
+            return new
 
-        self._kept(lambda: self.keeper.keep_held(waiting, HELD), carry_out, self._at_once)
+        self._wait_for_change(lambda: self.keeper.keep_held(new, HELD), carry_out, self._at_once)
 
     def release(self, uids: list[str]) -> None:
-        """Let items have a process that are held; others are ignored. Raises CommandError."""
+        """Let items play, and have a process, that are held; others are ignored. Returns once the
+        right ones play. Raises CommandError.
+        """
         for module in (modules := self._known("release", uids)):
             if module.is_missing:
                 raise CommandError(f"release: {module.uid!r}: {module.held}. Nothing was changed")
-        held = [module for module in modules if module.state is State.HELD]
+        held = [module for module in modules if module.held is not None]
 
-        def carry_out() -> None:
+        def carry_out() -> list[Module]:
             for module in held:
-                if module.state is State.HELD:
+                if module.held is not None:
                     module.attempts = 0
                     module.release()
+                    self._roster.change(module)
+            return held
 
-        self._kept(lambda: self.keeper.keep_held(held, None), carry_out, self._at_once)
+        self._wait_for_change(lambda: self.keeper.keep_held(held, None), carry_out, self._at_once)
 
     def named(self, uids: Iterable[str]) -> list[Module]:
         """The modules with these uids, of two lives both."""
@@ -160,8 +163,7 @@ class Items:
                 module.cancel()
 
     def _add(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
-        held = len(self._roster.in_state(State.HELD))
-        if self._policy.is_due(kind, len(self._roster.order) - held):
+        if self._policy.is_due(kind, len(self._roster.order) - len(self._roster.held)):
             module = self._factory.new_started(kind, args, Place.ARRIVING, key, self.keeper)
             with self._failing(module):
                 self.keeper.keep_place(module, Place.ORDER)
@@ -228,8 +230,7 @@ class Items:
             except CommandError as refusal:  # as a value, since what a greenlet raises is printed
                 return refusal
 
-        is_instant = isinstance(self.keeper, KeepsNothing)
-        done = change() if is_instant else gevent.spawn(change).get()
+        done = change() if self.keeper.is_instant else gevent.spawn(change).get()
         if isinstance(done, CommandError):
             raise done
         return done
@@ -265,7 +266,8 @@ class Items:
         return module.exit is not None and not module.exit.cause.is_removal
 
     def _can_be_held(self, module: Module) -> bool:
-        return module.state is State.WAITING and not self._reconciler.is_starting(module)
+        is_waiting = module.state is State.WAITING and not self._reconciler.is_starting(module)
+        return is_waiting or module.state in READY
 
     def _is_item(self, module: Module) -> bool:
         return module.state not in ENDED and self._roster.place_of(module) in _ITEMS

@@ -49,16 +49,29 @@ class Kept:
     was_stopped: bool = True
 
 
+@dataclass(frozen=True)
+class Loss:
+    """Why an item of an earlier life does not come back."""
+
+    #: A sentence without its subject.
+    reason: str
+    #: Whether the command that added it was answered; if not, its key is free again.
+    was_answered: bool = True
+
+
 class Keeper(Protocol):
     """Keeps the items of one queue or pool. Methods that may refuse raise CommandError."""
+
+    #: Whether no method waits for anything.
+    is_instant: bool
 
     def load(self) -> Kept:
         """What there is from an earlier life."""
 
-    def begin(self, lost: Mapping[str, str]) -> None:
+    def begin(self, lost: Mapping[str, Loss]) -> None:
         """The service has its port: if it does not say `close`, it has crashed.
 
-        `lost` are items of the earlier life that do not come back, by uid, and why.
+        `lost` are items of the earlier life that do not come back, by uid.
         """
 
     def keep_new(self, module: Module, place: Place) -> None:
@@ -106,10 +119,12 @@ class Keeper(Protocol):
 class KeepsNothing:
     """The keeper of a service that forgets everything when it ends."""
 
+    is_instant = True
+
     def load(self) -> Kept:
         return Kept()
 
-    def begin(self, lost: Mapping[str, str]) -> None:
+    def begin(self, lost: Mapping[str, Loss]) -> None:
         pass
 
     def keep_new(self, module: Module, place: Place) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from shmooze.broker.roster import Roster
 from shmooze.modules.kind import EAGER, Kind
-from shmooze.modules.lifecycle import READY, State
+from shmooze.modules.lifecycle import READY
 from shmooze.modules.module import Module
 
 
@@ -43,16 +43,16 @@ class FirstPlays:
 
     def choose(self, roster: Roster) -> Collection[Module]:
         for module in roster.order:
-            if module.state in READY:  # one that is being started is passed over
+            if _can_play(module):  # one that is being started is passed over
                 return (module,)
         background = roster.background
-        return (background,) if background is not None and background.state in READY else ()
+        return (background,) if background is not None and _can_play(background) else ()
 
     def due(self, roster: Roster) -> Iterable[Module]:
         lazy = roster.waiting_for_turn
         if not lazy:
             return
-        unheld = (module for module in roster.order if module.state is not State.HELD)
+        unheld = (module for module in roster.order if module.held is None)
         for index, module in enumerate(islice(unheld, self._lookahead + 1)):
             if module in lazy and index <= module.lookahead:
                 yield module
@@ -61,8 +61,12 @@ class FirstPlays:
         return kind.spawn == EAGER or index <= kind.lookahead
 
 
+def _can_play(module: Module) -> bool:
+    return module.state in READY and module.held is None
+
+
 class AllPlay:
-    """Of a pool: everybody plays."""
+    """Of a pool: everybody plays who is not held."""
 
     capacity = None
 

@@ -116,7 +116,7 @@ class Reconciler:
     def _candidates(self) -> Iterator[Module]:
         """The modules that may need an action: all of those, and few others."""
         chosen = self.chosen()
-        if chosen is not self._roster.ready:
+        if chosen is not self._roster.ready or self._roster.held:
             yield from [m for m in self._roster.in_state(State.PLAYING) if m not in chosen]
         suspended = self._roster.in_state(State.SUSPENDED)
         few, many = sorted((chosen, suspended), key=len)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 
 from shmooze.broker.factory import ModuleFactory
-from shmooze.broker.keeper import Kept, KeptItem
+from shmooze.broker.keeper import Kept, KeptItem, Loss
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.roster import Place, Roster
 from shmooze.modules.kind import DROP, HOLD
@@ -22,11 +22,14 @@ log = logging.getLogger(__name__)
 #: Starts of an item during which the service may die before the item is held.
 MAX_ATTEMPTS = 3
 #: Why an item is lost whose command was not answered.
-UNANSWERED = "was still starting when the service ended, and its command was never answered"
+UNANSWERED = Loss(
+    "was still starting when the service ended, and its command was never answered",
+    was_answered=False,
+)
 #: Why an item is lost that a damaged or imported file has beside another background.
-REPLACED = "was not the only background in the state file"
+REPLACED = Loss("was not the only background in the state file")
 #: Why an item is lost whose type is not to be started again.
-DROPPED = "was dropped after a crash of the service, as its type says"
+DROPPED = Loss("was dropped after a crash of the service, as its type says")
 #: Why an item is held whose type says so.
 HELD_AFTER_CRASH = "had a process when the service crashed; its type says that it is held then"
 
@@ -37,12 +40,12 @@ def restore(
     roster: Roster,
     factory: ModuleFactory,
     launchers: Launchers,
-) -> dict[str, str]:
+) -> dict[str, Loss]:
     """Give the items their places in `roster`. Returns why each other one is lost, by uid.
 
     `types` are the types on offer by place.
     """
-    lost: dict[str, str] = {}
+    lost: dict[str, Loss] = {}
     missing: dict[str, type[Module]] = {}
     with without_gc():  # which would look at all modules again and again
         for item in kept.items:

@@ -83,14 +83,17 @@ class Roster:
         self._in_state: dict[State, dict[Module, None]] = {state: {} for state in State}
         self._arriving: dict[Module, None] = {}
         self._ready: dict[Module, None] = {}
+        self._held: dict[Module, None] = {}
         self._dismissed: dict[Module, None] = {}
         self._waiting: dict[bool, dict[Module, None]] = {False: {}, True: {}}
         self._by_uid: dict[str, Module] = {}
         #: Every module that is not gone, the older of two lives first.
         self.everyone = self._places.keys()
-        #: Those of the order that answer commands. Always the same view, so that it can be told
-        #: from any other choice at no cost.
+        #: Those of the order that answer commands and are not held. Always the same view, so that
+        #: it can be told from any other choice at no cost.
         self.ready = self._ready.keys()
+        #: Those with a place that are held.
+        self.held = self._held.keys()
         #: Those that answer commands, have lost their place, and have not begun to end.
         self.dismissed = self._dismissed.keys()
 
@@ -144,7 +147,8 @@ class Roster:
     def change(
         self, module: Module, place: Place | None = None, instead_of: Module | None = None
     ) -> None:
-        """Take note of a module's present state, and give it a place if one is named.
+        """Take note of a module's present state and whether it is held, and give it a place if one
+        is named.
 
         A new place in the order is the last one. With `instead_of` it is that of another module,
         which has none afterwards. A module that is ending gets no new place, and one that is gone
@@ -162,8 +166,10 @@ class Roster:
         else:
             is_moved = False
         self._places.setdefault(module, Place.NOWHERE)
+        was_held = module in self._held
         is_in_new_state = self._states.get(module) is not module.state
         self._index(module)
+        is_in_new_state |= was_held is not (module in self._held)
         if (what := _CHANGES[is_moved, is_in_new_state]) is not None:
             self.version += 1
             self.tell(module, what)
@@ -229,7 +235,9 @@ class Roster:
             self._in_state[state][module] = None
             self._states[module] = state
         is_ready = state in READY
-        _set(self._ready, module, is_ready and place is Place.ORDER)
+        is_held = module.held is not None
+        _set(self._held, module, is_held and place in _LASTING)
+        _set(self._ready, module, is_ready and place is Place.ORDER and not is_held)
         _set(self._dismissed, module, is_ready and place is Place.NOWHERE)
         is_waiting = state is State.WAITING and place in _LASTING
         is_for_turn = module.spawn == LAZY and not module.has_begun

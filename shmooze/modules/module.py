@@ -168,21 +168,22 @@ class Module(Status):
         return successor
 
     def hold(self, reason: str) -> None:
-        """Give it no process until it is released. It must be waiting."""
+        """Keep it from playing until it is released, or without a process. Tell the roster."""
         self.held = reason
-        self._move_to(State.HELD)
+        if self.state is State.WAITING:
+            self._move_to(State.HELD)
 
     def release(self) -> None:
-        """Undo `hold`."""
+        """Undo `hold`. Tell the roster."""
         self.held = None
-        self._move_to(State.WAITING)
+        if self.state is State.HELD:
+            self._move_to(State.WAITING)
 
     # Orders.
 
     def play(self) -> None:
         """Tell it to play. Raises ModuleError if it does not obey."""
-        # It counts as playing as soon as the command may have reached it, so that no other module
-        # is told to play meanwhile.
+        # It counts as playing as soon as the command may have reached it: no other one is to play.
         self._move_to(State.PLAYING)
         self._requests.order("play", self.command_timeout)
 

@@ -58,6 +58,7 @@ class Status(Kind):
     def inherit(self, earlier: Status) -> None:
         """Go on where an earlier life of the same item has ended."""
         self.args, self.origin, self.has_begun = earlier.args, earlier.origin, earlier.has_begun
+        self.held = earlier.held
         self.restarts, self._saved = earlier.restarts, SavedState(earlier._saved)
         self.presentation = earlier.presentation
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from sqlite3 import Connection
 from typing import Any
 
 from shmooze.access.caller import caller_has_left
@@ -76,12 +77,9 @@ class History:
         """
         if (living := self._living().get(uid)) is not None:
             return show(living, True)
-        if (ended := self._find(uid)) is None:
-            self._file.commit()  # its end may be about to be written
-            ended = self._find(uid)
-        if ended is None:
+        if (known := self._find(uid)) is None:
             raise CommandError(f"no item with uid {uid!r} in {self._broker.name} or its history")
-        return ended
+        return known
 
     def requeue(self, uids: Uids) -> list[str]:
         """Add ended items again, with the same types and args. Returns the new uids in order.
@@ -131,8 +129,16 @@ class History:
         self._file.commit(*((sql, (uid,)) for uid in uids))
 
     def _find(self, uid: str) -> dict[str, Any] | None:
-        visibility = self._visibility()
-        return self._file.read(lambda db: past.find(db, self._table, uid, visibility))
+        """An item that has no place any more, perhaps since a moment ago."""
+        visibility, items = self._visibility(), table(str(self._broker.name), "items")
+
+        def find(db: Connection) -> dict[str, Any] | None:
+            # First where it leaves, then where it goes.
+            return past.find_ending(db, items, uid, visibility) or past.find(
+                db, self._table, uid, visibility
+            )
+
+        return self._file.read(find)
 
     def _types_of(self, uids: list[str]) -> dict[str, str]:
         return self._file.read(lambda db: past.types(db, self._table, uids))

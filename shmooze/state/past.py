@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from shmooze.modules.lifecycle import State
 from shmooze.runtime import clock
 from shmooze.state.visibility import Visibility
 
@@ -97,6 +98,21 @@ def find(
         **{key: value for key, value in known.items() if key not in ("args", "label")},
         **_item(row, visibility),
     }
+
+
+def find_ending(
+    connection: sqlite3.Connection, items: str, uid: str, visibility: Visibility
+) -> dict[str, Any] | None:
+    """One of the items, which has no place any more, and whose end is not written yet; or None."""
+    row = connection.execute(
+        f"SELECT type, args, by, added FROM {items} WHERE uid = ?", (uid,)
+    ).fetchone()
+    if row is None:
+        return None
+    type, args, by, added = row
+    shown = {"args": _decoded(args)} if visibility.includes(type, None) else {}
+    ending = {"uid": uid, "type": type, "state": State.ENDING.shown}
+    return {**ending, **shown, "by": by, "added": _moment(added)}
 
 
 def types(connection: sqlite3.Connection, table: str, uids: Iterable[str]) -> dict[str, str]:

@@ -14,8 +14,7 @@ from typing import Any
 
 import gevent
 
-from shmooze.broker.keeper import Kept
-from shmooze.broker.restoring import UNANSWERED
+from shmooze.broker.keeper import Kept, Loss
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.views import exit_report
 from shmooze.errors import StateError
@@ -38,6 +37,7 @@ _PENDING = (Place.ARRIVING, Place.RESERVED)
 class Store:
     """The keeper of the service `name`. It prunes the history to its limits meanwhile."""
 
+    is_instant = False
     #: Keys of refused commands that may wait for the disk.
     max_forgotten = 10_000
 
@@ -78,7 +78,7 @@ class Store:
         }
         return kept
 
-    def begin(self, lost: Mapping[str, str]) -> None:
+    def begin(self, lost: Mapping[str, Loss]) -> None:
         for uid, written in self._written.items():
             module = self._roster.find(uid)
             if module is not None and not module.is_missing and facts_of(module) != written:
@@ -87,11 +87,11 @@ class Store:
         writes = [*self._table.set_stopped(False)]
         for uid, position in self._arrived.items():
             writes += self._table.arrive(uid, position)
-        for uid, reason in lost.items():
-            log.warning("%s: item %s %s", self._name, uid, reason)
+        for uid, loss in lost.items():
+            log.warning("%s: item %s %s", self._name, uid, loss.reason)
             self._forget(uid)
-            writes += self._table.end(uid, Outcome.LOST, clock.time(), 0.0, reason)
-            if reason == UNANSWERED:
+            writes += self._table.end(uid, Outcome.LOST, clock.time(), 0.0, loss.reason)
+            if not loss.was_answered:
                 writes += self._table.forget_key_of(uid)
         try:
             self._file.commit(*writes)
@@ -143,6 +143,10 @@ class Store:
             chain.from_iterable(self._table.hold(uid, reason) for uid, _ in held),
             chain.from_iterable(self._table.hold(uid, before) for uid, before in held),
         )
+        for uid, _ in held:
+            if (written := self._written.get(uid)) is not None:
+                begun, restarts, _, _, saved = written
+                self._written[uid] = (begun, restarts, 0, reason, saved)
 
     def keep_removed(self, uids: Collection[str], living: Mapping[str, Module]) -> None:
         undo = [
