@@ -59,7 +59,7 @@ class EventHub:
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
-        roster.listen(self._on_change)
+        roster.listen(self._on_change, ~Change.SAVED)  # which watchers do not see
         #: Tells this life of the program from others: their numbers mean nothing here.
         self._instance = secrets.token_hex(4)
         self._number = 0
@@ -83,7 +83,7 @@ class EventHub:
         self._next = Event()
 
     def _on_change(self, uid: str, what: Change) -> None:
-        if self._awake and what is not Change.SAVED:  # which watchers do not see
+        if self._awake:
             self._touched[uid] = None
             self._order_touched |= Change.PLACE in what
             self._publish_later()

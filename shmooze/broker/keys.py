@@ -26,7 +26,7 @@ class Keys:
         self._pending: dict[str, AsyncResult[str]] = {}
         self._uids: dict[str, str] = {}
         self._keys: dict[str, str] = {}
-        roster.listen(self._on_change)
+        roster.listen(self._on_change, Change.PLACE)
 
     def once(self, key: str | None, add: Callable[[], str]) -> str:
         """The uid that `add` returns, or has returned for the same key. Raises CommandError.
@@ -64,9 +64,7 @@ class Keys:
         finally:
             del self._pending[key]
 
-    def _on_change(self, uid: str, what: Change) -> None:
-        if Change.PLACE not in what:
-            return
+    def _on_change(self, uid: str, _what: Change) -> None:
         module = self._roster.find(uid)
         if module is None or self._roster.place_of(module) is Place.ARRIVING:
             if (key := self._keys.pop(uid, None)) is not None:

@@ -56,7 +56,7 @@ class Reconciler:
         self._is_awake = False
         self._progress = Event()
         self._starts_modules = True
-        roster.listen(self._on_change)
+        roster.listen(lambda uid, what: self._wake(), _RELEVANT)
 
     def stop_starting(self) -> None:
         """Start no modules that wait: the service ends, or is still starting itself."""
@@ -83,10 +83,6 @@ class Reconciler:
             self._choice = self._policy.choose(self._roster)
             self._chosen_at = self._roster.version
         return self._choice
-
-    def _on_change(self, _uid: str, what: Change) -> None:
-        if what & _RELEVANT:
-            self._wake()
 
     def _wake(self) -> None:
         if not self._is_awake:

@@ -74,7 +74,9 @@ class Roster:
     def __init__(self) -> None:
         #: Counts changes of places and states: while it stays, so does all that follows from them.
         self.version = 0
-        self._listeners: list[Listener] = []
+        self._listeners: list[tuple[Change, Listener]] = []
+        #: Those who hear of a change, by its value: to compare flags takes longer than to look up.
+        self._hearing: dict[int, list[Listener]] = {}
         self._order: list[Module] = []
         self._background: Module | None = None
         self._places: dict[Module, Place] = {}
@@ -140,9 +142,10 @@ class Roster:
 
     # Changing.
 
-    def listen(self, listener: Listener) -> None:
-        """Tell `listener` of each change from now on."""
-        self._listeners.append(listener)
+    def listen(self, listener: Listener, changes: Change = ~Change(0)) -> None:
+        """Tell `listener` of each change from now on that is one of `changes`."""
+        self._listeners.append((changes, listener))
+        self._hearing.clear()
 
     def change(
         self, module: Module, place: Place | None = None, instead_of: Module | None = None
@@ -190,7 +193,11 @@ class Roster:
 
     def tell(self, module: Module, what: Change) -> None:
         """Tell the listeners what of a module has changed, of which the roster keeps nothing."""
-        for listener in self._listeners:
+        hearing = self._hearing.get(what.value)
+        if hearing is None:
+            hearing = [listener for changes, listener in self._listeners if changes & what]
+            self._hearing[what.value] = hearing
+        for listener in hearing:
             try:
                 listener(module.uid, what)
             except Exception:  # a bug of one must not keep the others from hearing

@@ -61,7 +61,7 @@ class Standby:
     def start(self) -> None:
         """Begin to keep them."""
         if self._kinds:
-            self._roster.listen(self._on_change)
+            self._roster.listen(self._on_change, Change.PLACE | Change.STATE)
             gevent.spawn(self._keep)
 
     def stop(self) -> None:

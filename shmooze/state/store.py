@@ -83,7 +83,7 @@ class Store:
             module = self._roster.find(uid)
             if module is not None and not module.is_missing and facts_of(module) != written:
                 self._behind.add_change(uid)
-        self._roster.listen(self._on_change)
+        self._roster.listen(self._on_change, _KEPT)
         writes = [*self._table.set_stopped(False)]
         for uid, position in self._arrived.items():
             writes += self._table.arrive(uid, position)
@@ -241,7 +241,7 @@ class Store:
     # Changes of items that live.
 
     def _on_change(self, uid: str, what: Change) -> None:
-        if not what & _KEPT or (written := self._written.get(uid)) is None:
+        if (written := self._written.get(uid)) is None:
             return
         module = self._find(uid)
         if module is None or module.is_missing:
