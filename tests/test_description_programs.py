@@ -79,6 +79,10 @@ class Asked(Fake):
     spawn = "lazy"
 
 
+class Eager(Asked):
+    spawn = "eager"
+
+
 @pytest.fixture
 def launcher() -> Launcher:
     return Launcher()
@@ -158,6 +162,29 @@ def test_type_that_somebody_waits_for_is_asked_next(clock: FakeClock, launcher: 
     add(queue, "19", name="x")
     launcher.asked[0].answer()
     assert launcher.asked[Programs.max_asked].argv == ["19", "--describe"]
+
+
+def test_command_to_a_module_that_is_known_does_not_wait(
+    clock: FakeClock, launcher: Launcher, program: Path
+) -> None:
+    queue = opened(Queue([Eager]), launcher)
+    launcher.asked[0].answer()
+    uid = add(queue, name="x").get()["result"]["uid"]
+    program.write_text("22")
+    clock.advance(2)
+    adding = add(queue, name="y")
+    telling = gevent.spawn(queue.tell_module, uid, "seek")
+    run_until_idle()
+    assert telling.get(block=False) == "do_seek"
+    assert not adding.ready()
+    launcher.asked[1].answer()
+
+
+def test_timeout_may_be_a_property_of_the_modules(clock: FakeClock, launcher: Launcher) -> None:
+    own = {"TYPE_STRING": "asked", "connect_timeout": property(lambda module: 1.0)}
+    queue = opened(Queue([type("Own", (Asked,), own)]), launcher)
+    launcher.asked[0].answer()
+    assert "unknown argument `any`" in add(queue, any=1).get()["error"]
 
 
 def test_others_do_not_wait(clock: FakeClock, launcher: Launcher) -> None:

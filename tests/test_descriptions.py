@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fakes import Fake, FakeClock, FakeLauncher, MemoryKeeper, open_with, run_until_idle
+from support import in_fresh_interpreter
 
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import by_type, types_from_settings
@@ -52,7 +53,7 @@ class LazySong(Song):
 
 class HiddenSong(Song):
     TYPE_STRING = "hidden"
-    show_args = False
+    show_args = property(lambda module: False)
 
 
 class Plain(Fake):
@@ -346,6 +347,16 @@ def test_describe_has_all_types_and_one(queue: Queue) -> None:
     assert song["parameters"] == SONG["parameters"]
     words = "unknown module type 'x'; known: song, lazy, hidden, plain"
     assert ask(queue, "describe", type="x") == words
+
+
+def test_service_without_descriptions_loads_nothing_for_them() -> None:
+    code = (
+        "import sys; from shmooze.modules import Module; from shmooze.queue import Queue\n"
+        "class Plain(Module): TYPE_STRING, process = 'plain', ['true']\n"
+        "Queue([Plain]).single_command({'cmd': 'describe'})\n"
+        "print(*(name for name in sys.modules if 'jsonschema' in name or '.description' in name))"
+    )
+    assert in_fresh_interpreter(code).split() == []
 
 
 def test_service_without_descriptions_describes_its_types_as_unknown(clock: FakeClock) -> None:

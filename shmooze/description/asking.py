@@ -57,6 +57,9 @@ class Asking:
 
     def __init__(self, kind: type[Kind], launcher: Launcher) -> None:
         self._kind, self._launcher = kind, launcher
+        own = kind.connect_timeout
+        # In a class it may be a property, which only its modules have a value of.
+        self._timeout = own if isinstance(own, (int, float)) else Kind.connect_timeout
         self._printed: list[str] = []
         self._size = 0
         #: Set once there is nothing more to wait for.
@@ -75,7 +78,7 @@ class Asking:
         try:
             process.on_output(self._take)
             process.when_exited(self._done.set)
-            is_over = Patience(self._kind.connect_timeout).wait(self._done)
+            is_over = Patience(self._timeout).wait(self._done)
         finally:
             status = process.exit_status
             process.end(self._kind.start_patience)
@@ -102,7 +105,7 @@ class Asking:
         if self._size > MAX_BYTES:
             raise NoDescription(f"printed more than {MAX_BYTES} bytes")
         if not is_over or status is None:
-            seconds = f"{self._kind.connect_timeout:g} s"
+            seconds = f"{self._timeout:g} s"
             raise Refusal(f"did not end within {seconds}{self._last_words(process)}")
         if status:
             raise Refusal(f"{describe_exit(status)}{self._last_words(process)}")

@@ -23,8 +23,10 @@ MAX_PER_PLACE = 1000
 MIN_LEVELS = 3
 #: Times that schemas may apply to all places of a value together.
 MAX_WORK = 1_000_000
-#: The same, so that it is said where a value does not fit one of several schemas: that takes long.
-MAX_EXPLAINED = 20_000
+#: Parts of a value for which it is said what does not fit: they are copied for that.
+MAX_EXPLAINED = 200_000
+#: The same, times the number of schemas, where one of several must fit: then there are many copies.
+MAX_EXPLAINED_CHOICES = 20_000
 #: Steps in which the work is found out.
 _MAX_STEPS = 50_000
 #: Times that are not worth counting the parts of a value.
@@ -69,7 +71,7 @@ class Cost:
 
     def refuses(self, value: Any) -> str | None:
         """Why a value is not checked; None: it is."""
-        parts, levels = measure(value)
+        parts, levels = measure(value, MAX_WORK // self.per_place)
         if levels > self.levels:
             return f"are nested over {self.levels} levels deep"
         if parts * self.per_place > MAX_WORK:
@@ -78,13 +80,17 @@ class Cost:
 
     def can_explain(self, value: Any) -> bool:
         """Whether it may be said where a value does not fit."""
-        return not self.has_choices or measure(value)[0] * self.per_place <= MAX_EXPLAINED
+        choices = MAX_EXPLAINED_CHOICES // self.per_place
+        most = choices if self.has_choices else MAX_EXPLAINED
+        return measure(value, most)[0] <= most
 
 
-def measure(value: Any) -> tuple[int, int]:
-    """How many parts a value has, and how many levels, no more than are possible in JSON here."""
+def measure(value: Any, most: int) -> tuple[int, int]:
+    """How many parts a value has, and how many levels. Stops at `most` parts, or at more levels
+    than JSON may have here.
+    """
     parts, levels, level = 1, 0, [value]
-    while level and levels <= MAX_DEPTH:
+    while level and parts <= most and levels <= MAX_DEPTH:
         inside = [each for each in level if isinstance(each, (dict, list, tuple))]
         level = [
             part for each in inside for part in (each.values() if isinstance(each, dict) else each)

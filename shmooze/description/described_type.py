@@ -35,7 +35,7 @@ class DescribedType:
         return self.description.document if self.description is not None else {}
 
     def view(self, args: dict[str, Any]) -> View:
-        if self.description is None or not self.kind.show_args:
+        if self.description is None:
             return View(None)
         return View(self.description.hide(args), self.description.label(args))
 

@@ -88,7 +88,9 @@ class TypeDescriber:
         return described.prepare(cmd, args) if described is not None else args
 
     def prepare_command(self, module: Module, cmd: str, args: dict[str, Any]) -> dict[str, Any]:
-        described = self._current(type(module))
+        described = self._types.get(type(module))
+        if described is not None and described.description is None:
+            self._current(type(module))
         return described.prepare_command(cmd, args) if described is not None else args
 
     def descriptions(self, kinds: Iterable[type[Kind]]) -> list[dict[str, Any]]:

@@ -86,7 +86,9 @@ class Programs:
         """Ask a program next, if it has not answered or is not the same any more."""
         answered = self._answered[described]
         now = clock.now()
-        if answered.is_set() and now >= self._next_look[described] and not self._is_closed:
+        if self._is_closed:
+            return
+        if answered.is_set() and now >= self._next_look[described]:
             self._next_look[described] = now + self.interval
             if fingerprint(described.kind.process) != self._asked[described]:
                 answered.clear()

@@ -82,7 +82,7 @@ class Status(Kind):
     @property
     def view(self) -> View:
         """What clients see of its args. The same object as long as that stays the same."""
-        if self.presentation is None:
+        if self.presentation is None or not self.show_args:
             return View(self.args if self.show_args else None)
         args, version, view = self._view or (None, None, None)
         if view is None or args is not self.args or version is not self.presentation.version:
