@@ -126,7 +126,7 @@ def test_an_answer_is_a_success_with_the_result_of_a_command_or_a_failure() -> N
     answer = resolve(made, response["content"]["application/json"]["schema"]["oneOf"][0])
     success, failure = (resolve(made, each) for each in answer["oneOf"])
     results = [resolve(made, each) for each in success["properties"]["result"]["anyOf"]]
-    assert {"title": "get_vol", "type": "integer"} in results
+    assert {"title": "vol.get_vol.result", "type": "integer"} in results
     assert failure["properties"]["success"] == {"const": False}
 
 
@@ -231,11 +231,13 @@ def test_references_within_a_schema_lead_to_the_same_place_in_the_document() -> 
         "properties": {
             "$ref": {"type": "string"},
             "again": {"$ref": "#"},
+            "defined": {"$ref": "#/$defs/a%20b"},
             "first": {"$ref": "#/properties/list/prefixItems/0"},
             "list": {"prefixItems": [{"type": "integer"}]},
             "a/b": {"$ref": "#/properties/a~1b/not", "not": True},
         },
         "default": {"$ref": "is data here"},
+        "$defs": {"a b": {"type": "array", "items": {}}},
     }
     service = msgspec.convert({"commands": {"go": {"args": schema}}}, Service)
     made = valid("t", {"x": service})
@@ -245,7 +247,25 @@ def test_references_within_a_schema_lead_to_the_same_place_in_the_document() -> 
     assert resolve(made, args["properties"]["again"]) == args
     assert resolve(made, args["properties"]["first"]) == {"type": "integer"}
     assert args["properties"]["a/b"]["$ref"].endswith("/properties/a~1b/not")
+    assert resolve(made, args["properties"]["defined"]) == {"type": "array", "items": {}}
+    assert args["properties"]["defined"]["$ref"] == "#/components/schemas/x.go.args.a_b"
+    assert "$defs" not in args  # which some generators take for a property
     assert "default" not in args  # many tools would take it for a reference
+
+
+def test_an_object_that_may_have_any_properties_says_so() -> None:
+    objects = {
+        "plain": {"type": "object", "description": "Any."},
+        "known": {"type": "object", "properties": {}},
+        "combined": {"allOf": [{"type": "object"}], "unevaluatedProperties": False},
+    }
+    schema = {"type": "object", "properties": objects}
+    made = document(
+        "t", {"x": msgspec.convert({"commands": {"go": {"args": schema}}}, Service)}, False
+    )
+    properties = made["components"]["schemas"]["x.go.args"]["properties"]
+    assert properties.pop("plain") == {**objects.pop("plain"), "additionalProperties": True}
+    assert properties == objects
 
 
 # The gateway, which asks services of bytes.
@@ -354,6 +374,18 @@ def test_a_service_with_no_usable_answer_is_left_out_with_a_note(
         "- `hangs-up` gave no answer that can be used: the connection was closed",
         "- `down` is not running",
     ]
+
+
+def test_what_a_service_says_anew_is_in_the_document(site: Site, opened: ExitStack) -> None:
+    said = [{"commands": {"first": {}}}, {"commands": {"second": {}}}]
+    site.answers = {"vol": lambda body: answer(said[0])(body)}
+    site.start(opened)
+    _, headers, before = site.get("/openapi.json")
+    assert site.get("/openapi.json")[2] == before
+    said.pop(0)
+    status, _, after = site.get("/openapi.json", if_none_match=headers["ETag"])
+    assert (status, b'"vol.first"' in before, b'"vol.first"' in after) == (200, True, False)
+    assert b'"vol.second"' in after
 
 
 def test_a_client_that_knows_the_document_does_not_get_it_again(

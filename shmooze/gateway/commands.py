@@ -41,8 +41,7 @@ class ServiceSchemas:
         results = []
         for cmd, each in self._commands.items():
             if each.result is not UNSET:
-                titled = {"title": cmd, **each.result} if isinstance(each.result, dict) else {}
-                results.append(self._embed(titled, cmd, "result"))
+                results.append(self._embed(each.result, cmd, "result"))
                 self._references[cmd]["result"] = results[-1]["$ref"]
         if others := [cmd for cmd, each in self._commands.items() if each.result is UNSET]:
             names = ", ".join(f"`{cmd}`" for cmd in others)
@@ -102,7 +101,6 @@ class ServiceSchemas:
         if command.result is not UNSET:
             said += f"\n\nReturns `{self._name}.{cmd}.result`."
         packet = {
-            "title": cmd,
             "type": "object",
             "description": said.strip(),
             "properties": properties,
@@ -166,7 +164,6 @@ class ServiceSchemas:
         args["properties"] = {**args.get("properties", {}), **properties}
         told = [each for each in properties if "const" in properties[each]]
         args["required"] = list(dict.fromkeys([*args.get("required", []), *told, *required]))
-        args["title"] = " ".join(name[1:])
         if description:
             args["description"] = description
         return reference

@@ -1,6 +1,6 @@
 """The pages of the gateway that describe the application.
 
-    openapi.json    its OpenAPI document, made anew for each request
+    openapi.json    its OpenAPI document, for which the services are asked each time
     docs            a page that shows it, with a viewer from the package flask-swagger-ui
     docs/{file}     the files of that page
 
@@ -19,7 +19,7 @@ from bottle import HTTPResponse, html_escape, request
 
 from shmooze.access.gate import HOLDER
 from shmooze.gateway.openapi import document
-from shmooze.gateway.services import ask_all
+from shmooze.gateway.services import Service, ask_all
 from shmooze.lib import packet
 from shmooze.settings import Settings
 from shmooze.web.answers import Refused
@@ -47,6 +47,8 @@ class Pages:
     def __init__(self, source: Settings, host: str, uses_tokens: bool) -> None:
         self._source, self._host, self._uses_tokens = source, host, uses_tokens
         self._title = str(source.get("name", "shmooze"))
+        #: What the services said last, and the document that was made of it.
+        self._last: tuple[dict[str, Service | str], bytes] = ({}, b"")
 
     def answer(self, path: str, headers: Callable[[], Mapping[str, str]]) -> HTTPResponse | None:
         """The answer to the current request; None if there is no such page.
@@ -67,14 +69,17 @@ class Pages:
             name: port for name, port in self._source.services.items() if scopes.allow_service(name)
         }
         services = ask_all(self._host, ports, headers)
-        body = packet.encode(document(self._title, services, self._uses_tokens))
+        said, body = self._last
+        if said != services or not body:
+            body = packet.encode(document(self._title, services, self._uses_tokens))
+            self._last = (services, body)
         # It depends on the token, so it is for nobody else.
         return _cached(body, "application/json", "private, no-cache")
 
     def _show_page(self) -> HTTPResponse:
         if viewer_folder() is None:
             raise Refused(404, "docs needs a package: pip install 'shmooze[docs]'")
-        page = (_OWN / "page.html").read_text().replace("{{name}}", html_escape(self._title))
+        page = (_OWN / "page.html").read_text("utf-8").replace("{{name}}", html_escape(self._title))
         answer = _cached(page.encode(), "text/html; charset=utf-8")
         answer.set_header("Content-Security-Policy", _POLICY)
         return answer
