@@ -45,17 +45,17 @@ def main(argv: list[str] | None = None) -> int:
     if unknown := options.skip - CHECKS.keys():
         parser.error(f"--skip: no check {sorted(unknown)[0]!r}; known: {', '.join(CHECKS)}")
     os.environ["SHMOOZE_CHECK"] = "1"  # the module inherits it
-    launcher = open_launcher(_exit_unguarded)
+    try:
+        launcher = open_launcher(_exit_unguarded)
+    except ShmoozeError as bad:
+        sys.stderr.write(f"check_module: {bad}\n")
+        return 2
     inherited.reset_dispositions()
     checking = gevent.spawn(check, launcher, options)
     for number in ending_signals():
         gevent.signal_handler(number, _interrupt, checking)
     inherited.unblock_all()
-    try:
-        report = checking.get()
-    except ShmoozeError as bad:
-        sys.stderr.write(f"check_module: {bad}\n")
-        return 2
+    report = checking.get()
     if isinstance(report, gevent.GreenletExit):
         sys.stderr.write("check_module: interrupted; nothing is left of the module\n")
         return 128 + signal.SIGINT
@@ -108,6 +108,7 @@ def _names(text: str) -> frozenset[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m shmooze.check_module",
+        usage="%(prog)s [OPTION]... PROGRAM [ARGUMENT]...",
         description="Check that a module's program keeps to the protocol.",
         epilog=_EPILOG,
     )

@@ -16,10 +16,10 @@ import pytest
 from support import CHILDREN, PATIENCE, ROOT, is_alive, wait_until
 
 from shmooze.conformance import wording
-from shmooze.conformance.catalog import CHECKS
-from shmooze.conformance.life import SCENARIOS
+from shmooze.conformance.catalog import CHECKS, TIME_LIMIT
 from shmooze.conformance.options import Options
 from shmooze.conformance.report import Report
+from shmooze.conformance.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ FAULTS = {
     "exits at an unknown command": {"unknown-command"},
     "answers with text": {"packets"},
     "answers with half a packet": {"packets"},
-    "gives up": {"goes-on"},
+    "gives up": {"no-failure"},
     "answers twice": {"one-answer"},
     "refuses to suspend": {"suspend"},
     "takes what arrives together for one command": {"one-write"},
@@ -62,6 +62,19 @@ FAULTS = {
     "describes itself with a schema that is not one": {"description"},
     "prints half a description": {"description"},
 }
+#: Options with which a module without a fault fails.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "too little time": {"time_limit": 0.5},
+    "args that do not fit the description": {
+        "args": {"seconds": "x"},
+        "schema": {"args": {"properties": {"seconds": {"type": "integer"}}}},
+    },
+    "a description that must be there": {
+        "must_describe": True,
+        "skip": sorted(CHECKS.keys() - {"rm", "description"}),
+    },
+}
+
 #: The examples, with args that they accept.
 MODULES = ROOT / "examples" / "modules"
 PYTHON = [sys.executable, "-S"]  # without packages, which takes half as long to start
@@ -104,28 +117,31 @@ def results(report: Results, result: str) -> dict[str, str]:
 
 
 def _far_from(checks: set[str]) -> list[str]:
-    """Checks that need lives of their own, and have nothing to do with these: to start fewer.
+    """Checks that need more processes, and have nothing to do with these.
 
     With none, nothing is left out.
     """
-    near = {name for each in SCENARIOS[:2] for name in each.names} | {
-        "description",
-        "leaves",
-        "updates",
-    }
+    near = {*SCENARIOS[0].names, "leaves", "updates"}
     near |= {name for each in SCENARIOS for name in each.names if checks & set(each.names)}
+    if "packets" in checks:
+        near |= {"unknown-command"}
+    described = {each for each in CHECKS if each.startswith("descri")}
+    if checks & (described | {"missing-argument"}):
+        near |= described
     return sorted(CHECKS.keys() - near - checks) if checks else []
 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
     """A report for each fault of children/broken.py."""
-    times = {"command_timeout": 2.0, "natural_death_timeout": 1.0, "connect_timeout": 4.0}
-    times |= {"quiet": 0.3, "watch": 0.2, "sigterm_timeout": 0.5}
+    times = {"command_timeout": 3.0, "natural_death_timeout": 2.0, "connect_timeout": 8.0}
+    times |= {"quiet": 1.0, "watch": 0.2, "sigterm_timeout": 0.5}
     wanted = {
         fault: {"argv": [*BROKEN, fault], "skip": _far_from(fails), **times}
         for fault, fails in FAULTS.items()
     }
+    sound = [*BROKEN, "none"]
+    wanted |= {name: {"argv": sound, **times, **options} for name, options in OPTIONS.items()}
     return check_all(wanted, tmp_path_factory.mktemp("broken"))
 
 
@@ -137,14 +153,49 @@ def test_a_fault_fails_the_checks_that_it_concerns_and_no_others(
     assert reports[fault]["ok"] == (not FAULTS[fault])
 
 
-def test_every_check_but_one_is_failed_by_some_fault() -> None:
+@pytest.mark.parametrize(
+    ("name", "failed"),
+    [
+        ("too little time", {"time-limit": "the checks that are skipped for that reason"}),
+        (
+            "args that do not fit the description",
+            {
+                "described-args": "init: argument `seconds`: expected `int`, got `str`",
+                "init": "a failure: 'argument `seconds`: expected `int`'",
+            },
+        ),
+        (
+            "a description that must be there",
+            {"description": "`--describe`: it exited with status 2"},
+        ),
+    ],
+)
+def test_options_that_a_module_cannot_meet_are_a_failure(
+    reports: Reports, name: str, failed: dict[str, str]
+) -> None:
+    got = results(reports[name], "FAILED")
+    assert got.keys() == failed.keys()
+    assert all(got[check].startswith(words) for check, words in failed.items())
+
+
+def test_a_program_that_cannot_be_started_is_a_failure(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/no/such/interpreter\n")
+    program.chmod(0o700)
+    report = check_all({"x": {"argv": [str(program)]}}, tmp_path)["x"]
+    words = f"cannot be started: {program}: No such file or directory"
+    assert results(report, "FAILED") == {"connects": words}
+
+
+def test_every_check_but_a_few_is_failed_by_some_fault() -> None:
     never = {"init", "play", "resume", "twice", "split-command", "wrong-type", "described-args"}
     assert set().union(*FAULTS.values()) == CHECKS.keys() - never
 
 
 def test_every_check_is_made_or_says_why_not(reports: Reports) -> None:
     for report in reports.values():
-        assert [each["check"] for each in report["checks"]] == list(CHECKS)
+        made = [each["check"] for each in report["checks"] if each["check"] != TIME_LIMIT]
+        assert made == list(CHECKS)
         assert all(each["got"] for each in report["checks"] if each["result"] != "ok")
 
 
@@ -167,7 +218,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Reports:
     for name, text in SHOWN.items():
         (folder / name).write_text(text)
     wanted = {
-        name: {"argv": [INTERPRETERS[name], str(folder / name)], "skip": _far_from({"rm"})}
+        name: {
+            "argv": [INTERPRETERS[name], str(folder / name)],
+            "skip": _far_from({"unknown-command"}),
+        }
         for name in SHOWN
     }
     return check_all(wanted, folder)
@@ -309,7 +363,6 @@ def test_texts_for_users_are_accepted(error: str) -> None:
         "'<' not supported between instances of 'str' and 'int'",
         "TypeError: seconds.toFixed is not a function",
         "Cannot read properties of undefined (reading 'length')",
-        "internal error; see the output of the module",
         "module.sh: line 3: seconds: unbound variable",
     ],
 )

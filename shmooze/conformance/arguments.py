@@ -31,11 +31,11 @@ def _scenario(
         packet = session.answer_to(check, "init", args)
         if packet["success"]:
             if must_refuse:
-                session.miss(check, f"`init` without `{name}` is accepted")
+                session.record_failure(check, f"`init` without `{name}` is accepted")
             elif name is not None:
                 session.report.note(check, f"it accepts `{name}`: {args[name]!r}")
             session.report.ok(check)
-            session.dismiss()
+            session.remove_child()
             return
         if session.check_refusal(check, packet) and name and name not in packet["error"]:
             session.report.note(check, f"`{name}` is not named in: {packet['error']}")

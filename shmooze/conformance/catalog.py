@@ -45,7 +45,7 @@ CHECKS = {
         "accepts `play` while playing, and `suspend` while suspended",
         "Do nothing, and answer as before. Services do not send a command twice on purpose.",
     ),
-    "goes-on": Check(
+    "no-failure": Check(
         "does not say `fail`",
         "It says itself that it cannot continue: pass --args with which it can, or provide what "
         "it lacks.",

@@ -1,4 +1,4 @@
-"""The checker: makes all checks of one module's program, one start of it after the other."""
+"""The checker: makes all checks of one module's program, one process after the other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import gevent
 
 from shmooze.broker.launchers import Launchers
-from shmooze.conformance import arguments, described, life, updates
+from shmooze.conformance import arguments, described, scenarios, updates
 from shmooze.conformance.catalog import CHECKS, TIME_LIMIT
 from shmooze.conformance.options import Options
 from shmooze.conformance.report import Report
@@ -62,7 +62,7 @@ def _check(session: Session) -> None:
     description = described.find(session.launcher, session.options, report)
     if description is not None:
         described.prepare_args(description, session)
-    for scenario in life.SCENARIOS:
+    for scenario in scenarios.SCENARIOS:
         session.run(scenario)
         if report.has_failed("connects") or report.has_failed("init"):
             return

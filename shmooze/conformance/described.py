@@ -31,6 +31,8 @@ _decode_update = msgspec.json.Decoder(Update).decode
 def find(launcher: Launcher, options: Options, report: Report) -> Description | None:
     """The description in the options, or else what the program prints; None: there is none."""
     reason = "there is no description"
+    if not any(report.wants(name) for name in _CHECKS):
+        return None
     try:
         document = options.schema or _ask(launcher, options)
         if document is not None:
@@ -116,23 +118,23 @@ def _try_commands(description: Description, session: Session) -> None:
             session.report.ok(check)
             _check_result(name, command, packet.get("result"), session)
         elif packet.get("error") == unknown.replace(UNKNOWN[3:], name):
-            session.miss(check, f"`{name}`: {packet.get('error')}")
+            session.record_failure(check, f"`{name}`: {packet.get('error')}")
         elif fault := wording.fault_of(packet.get("error")):
-            session.miss(check, f"`{name}`: {fault}")
+            session.record_failure(check, f"`{name}`: {fault}")
         else:
             session.report.note(check, f"`{name}` was refused: {packet.get('error')}")
-    session.dismiss()
+    session.remove_child()
 
 
 def _check_result(name: str, command: dict[str, Any], result: Any, session: Session) -> None:
     if "result" not in command:
         return
     if problem := _problem_of(command["result"], result):
-        session.miss("described-commands", f"the result of `{name}`: {problem}")
+        session.record_failure("described-commands", f"the result of `{name}`: {problem}")
 
 
 def check_parameters(description: Description, session: Session) -> None:
-    """Judge the parameters that the module has set in all its lives."""
+    """Judge the parameters that all processes of the module have set."""
     check = "described-parameters"
     schemas: dict[str, Any] = description.document.get("parameters", {})
     if not schemas:

@@ -13,7 +13,7 @@ from shmooze.conformance import wording
 from shmooze.conformance.child import Child
 from shmooze.conformance.options import Options
 from shmooze.conformance.report import Report
-from shmooze.errors import PacketError
+from shmooze.errors import ModuleError, PacketError
 from shmooze.modules.channel.stream import Stream
 from shmooze.processes.contract import Launcher
 from shmooze.runtime import jsonsafe
@@ -60,7 +60,7 @@ class Session:
         self.child: Child
 
     def run(self, scenario: Scenario) -> None:
-        """Start a child, play a scenario with it, and end it.
+        """Start a child, run a scenario with it, and end it.
 
         Checks of the scenario that are not made are skipped.
         """
@@ -76,6 +76,9 @@ class Session:
                     self._check_leaving()
                 finally:
                     self._review()
+        except ModuleError as bad:
+            self.report.failed("connects", str(bad))
+            reason = "because `connects` failed"
         except Broken as broken:
             reason = f"because `{broken}` failed"
         for name in scenario.names:
@@ -94,7 +97,7 @@ class Session:
         self.connect()
         self.ask("init", "init", self.args)
 
-    def dismiss(self) -> None:
+    def remove_child(self) -> None:
         """End the child as a service does, without a check."""
         self.child.send({"cmd": "rm"})
         self.child.commands.next_line(Patience(self.options.natural_death_timeout))
@@ -103,10 +106,10 @@ class Session:
 
     def fail(self, name: str, got: str) -> None:
         """Report a failure after which this session cannot go on. Raises Broken."""
-        self.miss(name, got)
+        self.record_failure(name, got)
         raise Broken(name)
 
-    def miss(self, name: str, got: str) -> None:
+    def record_failure(self, name: str, got: str) -> None:
         """Report a failure."""
         self.report.failed(name, got, self.child.errors)
 
@@ -119,7 +122,7 @@ class Session:
 
     def answer_to(self, name: str, cmd: str, args: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send a command, and return the packet that answers it."""
-        self.leave_if_done()
+        self.check_still_here()
         self.child.send({"cmd": cmd} if args is None else {"cmd": cmd, "args": args})
         packet = self.next_answer(name, cmd)
         self.expect_no_more(f"to `{cmd}`")
@@ -135,7 +138,7 @@ class Session:
             if self.child.commands.tail:
                 self.fail("packets", f"the answer to `{cmd}` does not end with \\n")
             if self.child.updates.spoke.is_set():
-                self.leave_if_done()
+                self.check_still_here()
             if self.child.commands.ended.is_set():
                 self.child.wait_exit(_LINGER * 10)
                 how = self.child.describe_exit()
@@ -150,13 +153,15 @@ class Session:
         gevent.sleep(_LINGER)
         if self.child.commands.lines:
             extra = self.child.commands.lines[0]
-            self.miss("one-answer", f"one more line after the answer {what}: {_shown(extra)}")
+            self.record_failure(
+                "one-answer", f"one more line after the answer {what}: {_shown(extra)}"
+            )
             self.child.commands.lines.clear()
 
-    def leave_if_done(self) -> None:
+    def check_still_here(self) -> None:
         """Raise Left if the module is done, and Broken if it gave up."""
         if failure := self.child.updates.failure:
-            self.fail("goes-on", f"it said: {failure}")
+            self.fail("no-failure", f"it said: {failure}")
         if self.child.has_left:
             raise Left
 
@@ -165,7 +170,7 @@ class Session:
         if self.child.wait_exit(timeout):
             self.report.ok(name)
             return True
-        self.miss(name, f"it was still running after {timeout:g} s")
+        self.record_failure(name, f"it was still running after {timeout:.2g} s")
         return False
 
     def expect_clean_exit(self, name: str, timeout: float) -> None:
@@ -175,14 +180,14 @@ class Session:
         if self.child.status == 0:
             self.report.ok("exit-status")
         else:
-            self.miss("exit-status", f"it {self.child.describe_exit()}")
+            self.record_failure("exit-status", f"it {self.child.describe_exit()}")
         self.expect_nothing_left()
 
     def expect_nothing_left(self, daemons_only: bool = False) -> None:
         """Report processes that outlive the program."""
         left = self.child.remaining()
         if found := [each.text for each in left if each.is_daemon or not daemons_only]:
-            self.miss("nothing-left", ", ".join(found))
+            self.record_failure("nothing-left", ", ".join(found))
             return
         self.report.ok("nothing-left")
         if left:
@@ -191,10 +196,14 @@ class Session:
 
     def check_refusal(self, name: str, packet: dict[str, Any]) -> bool:
         """Judge a failure packet. Returns whether it is good."""
-        if fault := wording.fault_of(packet.get("error")):
-            self.miss(name, fault)
+        error = packet.get("error")
+        if fault := wording.fault_of(error):
+            self.record_failure(name, fault)
             return False
         self.report.ok(name)
+        if wording.hides_mistake(error):
+            self.report.note(name, f"the failure does not say what is wrong: {error}")
+            return False
         return True
 
     def _check_leaving(self) -> None:
@@ -214,17 +223,19 @@ class Session:
         return result
 
     def _review(self) -> None:
-        """Judge what can be seen of a whole life, and keep what it has sent."""
+        """Judge what can only be seen at the end, and keep what it has sent."""
         child = self.child
         for port, name in ((child.commands, "command"), (child.updates, "update")):
             if port.connections > 1:
-                self.miss("connects-once", f"{port.connections} connections to the {name} port")
+                self.record_failure(
+                    "connects-once", f"{port.connections} connections to the {name} port"
+                )
         if child.commands.connections and child.updates.connections:
             self.report.ok("connects-once")
         if child.commands.bytes:
             self.report.ok("one-answer")
         if child.status is not None and child.updates.wait_end(_LINGER * 20) and child.updates.tail:
-            self.miss("updates", f"a line without an end: {_shown(child.updates.tail)}")
+            self.record_failure("updates", f"a line without an end: {_shown(child.updates.tail)}")
         self.updates += child.updates.updates
         self.saved = child.updates.saved or self.saved
 

@@ -16,7 +16,7 @@ _decode = msgspec.json.Decoder(Update).decode
 
 
 def check(session: Session) -> None:
-    """Judge all updates of all lives."""
+    """Judge the updates of all processes."""
     report, options = session.report, session.options
     parameters, saved = Parameters(options.max_parameters_bytes), SavedState()
     saved.open()

@@ -7,7 +7,7 @@ import re
 #: What Python, JavaScript and shells say when a program makes a mistake.
 _MACHINE_WORDS = re.compile(
     r"""
-    Traceback | Exception\b | \b[A-Z]\w*Error\b | __\w+__ | \binternal\ error
+    Traceback | Exception\b | \b[A-Z]\w*Error\b | __\w+__
     | positional\ argument | keyword\ argument | missing\ \d+\ required
     | 'NoneType' | 'str'\ object | 'dict'\ object | object\ is\ not | not\ callable | unhashable
     | not\ supported\ between | unsupported\ operand | could\ not\ convert | invalid\ literal\ for
@@ -19,6 +19,15 @@ _MACHINE_WORDS = re.compile(
     """,
     re.VERBOSE,
 )
+
+
+#: What the kits answer if the program has made a mistake, instead of the words above.
+_INTERNAL = "internal error"
+
+
+def hides_mistake(error: object) -> bool:
+    """Whether the text of a failure packet hides a mistake of the program."""
+    return isinstance(error, str) and _INTERNAL in error
 
 
 def fault_of(error: object) -> str | None:

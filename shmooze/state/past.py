@@ -110,7 +110,7 @@ def find_ending(
     if row is None:
         return None
     type, args, by, added = row
-    shown = {"args": _decoded(args)} if visibility.includes(type, None) else {}
+    shown = visibility.view(type, _decoded(args), None)
     ending = {"uid": uid, "type": type, "state": State.ENDING.shown}
     return {**ending, **shown, "by": by, "added": _moment(added)}
 

@@ -1,4 +1,4 @@
-"""The lives that are tried: what a service does with a module, and what may befall both."""
+"""The scenarios: what a service does with a module, and how either of them may end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGE = 200_000
 _MAX_WATCH, _RETRY = 2.0, 4.0
 
 
-def _whole_life(session: Session) -> None:
+def _full_session(session: Session) -> None:
     """From the start to `rm`, as in a queue."""
     began = time.monotonic()
     session.connect()
@@ -32,8 +32,8 @@ def _whole_life(session: Session) -> None:
             session.report.ok("twice")
         else:
             session.report.note("twice", f"`{cmd}` was refused: {packet.get('error')}")
-    session.leave_if_done()
-    session.report.ok("goes-on")
+    session.check_still_here()
+    session.report.ok("no-failure")
     began = time.monotonic()
     patience = session.options.natural_death_timeout
     session.child.send({"cmd": "rm"})
@@ -49,17 +49,19 @@ def _expect_nothing_before_init(session: Session) -> None:
     if child.status is not None:
         session.fail("waits-for-init", f"it {child.describe_exit()}")
     if child.updates.updates:
-        session.miss(
+        session.record_failure(
             "waits-for-init", f"the update {child.updates.updates[0].decode(errors='replace')}"
         )
     if child.commands.bytes:
-        session.miss("waits-for-init", f"{child.commands.bytes} bytes on the command stream")
+        session.record_failure(
+            "waits-for-init", f"{child.commands.bytes} bytes on the command stream"
+        )
         child.commands.lines.clear()
     session.report.ok("waits-for-init")
 
 
-def _commands(session: Session) -> None:
-    """What no module knows, and however commands arrive."""
+def _special_commands(session: Session) -> None:
+    """Commands that it does not know, that arrive together, in pieces, or are large."""
     session.begin()
     packet = session.answer_to("unknown-command", UNKNOWN)
     if packet["success"]:
@@ -71,7 +73,7 @@ def _commands(session: Session) -> None:
     _expect_answers(session, "split-command", 1)
     session.child.send({"cmd": UNKNOWN, "args": {"text": "x" * _LARGE}})
     _expect_answers(session, "large-command", 1)
-    session.dismiss()
+    session.remove_child()
 
 
 def _expect_answers(session: Session, name: str, count: int) -> None:
@@ -81,14 +83,14 @@ def _expect_answers(session: Session, name: str, count: int) -> None:
     session.report.ok(name)
 
 
-def _order(session: Session) -> None:
+def _commands_in_order(session: Session) -> None:
     """Commands that differ in their answers, in one write."""
     for name in ("unknown-command", "one-write", "suspend"):
         if session.report.has_failed(name):
             raise Broken(name)
     session.begin()
     session.ask("play", "play")
-    session.leave_if_done()
+    session.check_still_here()
     session.child.send({"cmd": "suspend"}, {"cmd": UNKNOWN})
     answers = [
         session.next_answer("answers-in-order", cmd)["success"] for cmd in ("suspend", UNKNOWN)
@@ -97,12 +99,12 @@ def _order(session: Session) -> None:
         session.report.ok("answers-in-order")
     else:
         words = " and ".join("a success" if each else "a failure" for each in answers)
-        session.miss("answers-in-order", f"{words} to `suspend` and an unknown command")
-    session.dismiss()
+        session.record_failure("answers-in-order", f"{words} to `suspend` and an unknown command")
+    session.remove_child()
 
 
-def _short_life(session: Session) -> None:
-    """Restored if it has saved, and removed before it has played."""
+def _restore_and_remove(session: Session) -> None:
+    """Restore it if it has saved, and remove it before it has played."""
     session.connect()
     if session.saved:
         session.ask("restore", "restore", {"state": session.saved[0]})
@@ -118,8 +120,8 @@ def _short_life(session: Session) -> None:
     session.expect_clean_exit("rm-before-play", session.options.natural_death_timeout)
 
 
-def _no_life(session: Session) -> None:
-    """Hung up on before `init`; before that the order in which it connects is found out.
+def _hang_up_before_init(session: Session) -> None:
+    """Hang up before `init`. Before that, find out in which order it connects.
 
     The command port has no room at first, so a connection to it takes its time. Who connects there
     first gets to the update port only afterwards.
@@ -127,7 +129,9 @@ def _no_life(session: Session) -> None:
     if session.child.commands.is_full:
         gevent.sleep(min(_MAX_WATCH, 0.3 + 2 * session.connect_seconds))
         if session.child.updates.connected.is_set():
-            session.miss("connect-order", "it connected to the update port first, or did not wait")
+            session.record_failure(
+                "connect-order", "it connected to the update port first, or did not wait"
+            )
         session.child.commands.accept()
     session.connect(session.options.connect_timeout + _RETRY)
     session.report.ok("connect-order")
@@ -136,20 +140,20 @@ def _no_life(session: Session) -> None:
     session.expect_nothing_left(daemons_only=True)
 
 
-def _lose_parent_playing(session: Session) -> None:
+def _hang_up_while_playing(session: Session) -> None:
     session.begin()
     session.ask("play", "play")
-    session.leave_if_done()
+    session.check_still_here()
     session.child.hang_up()
     session.expect_exit("hang-up-playing", session.options.natural_death_timeout)
     session.expect_nothing_left(daemons_only=True)
 
 
-def _lose_parent_suspended(session: Session) -> None:
+def _hang_up_while_suspended(session: Session) -> None:
     session.begin()
     session.ask("play", "play")
     session.ask("suspend", "suspend")
-    session.leave_if_done()
+    session.check_still_here()
     session.child.hang_up(dies=True)
     session.expect_exit("hang-up-suspended", session.options.natural_death_timeout)
     session.expect_nothing_left(daemons_only=True)
@@ -157,17 +161,17 @@ def _lose_parent_suspended(session: Session) -> None:
 
 SCENARIOS = (
     Scenario(
-        _whole_life,
+        _full_session,
         (
             *("connects", "waits-for-init", "init", "play", "suspend", "resume", "twice"),
-            *("goes-on", "rm"),
+            *("no-failure", "rm"),
             *("connects-once", "one-answer", "packets", "exit-status", "nothing-left"),
         ),
     ),
-    Scenario(_commands, ("unknown-command", "one-write", "split-command", "large-command")),
-    Scenario(_order, ("answers-in-order",)),
-    Scenario(_short_life, ("restore", "rm-before-play")),
-    Scenario(_no_life, ("connect-order", "hang-up-before-init"), is_full=True),
-    Scenario(_lose_parent_playing, ("hang-up-playing",)),
-    Scenario(_lose_parent_suspended, ("hang-up-suspended",)),
+    Scenario(_special_commands, ("unknown-command", "one-write", "split-command", "large-command")),
+    Scenario(_commands_in_order, ("answers-in-order",)),
+    Scenario(_restore_and_remove, ("restore", "rm-before-play")),
+    Scenario(_hang_up_before_init, ("connect-order", "hang-up-before-init"), is_full=True),
+    Scenario(_hang_up_while_playing, ("hang-up-playing",)),
+    Scenario(_hang_up_while_suspended, ("hang-up-suspended",)),
 )
