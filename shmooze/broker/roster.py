@@ -49,6 +49,8 @@ class Change(enum.Flag):
     SAVED = enum.auto()
 
 
+#: Whatever may change.
+ANY = ~Change(0)
 #: What has changed, by whether a module was moved and whether its state is new. Looked up, since to
 #: combine flags takes longer than the rest of a change.
 _CHANGES = {
@@ -142,7 +144,7 @@ class Roster:
 
     # Changing.
 
-    def listen(self, listener: Listener, changes: Change = ~Change(0)) -> None:
+    def listen(self, listener: Listener, changes: Change = ANY) -> None:
         """Tell `listener` of each change from now on that is one of `changes`."""
         self._listeners.append((changes, listener))
         self._hearing.clear()
