@@ -17,12 +17,10 @@ from setuptools import find_packages, setup
 
 version = re.search(r'__version__ = "(.+)"', (here / "shmooze/__init__.py").read_text())[1]
 
-# For module types with `schema` or `describe`.
-DESCRIPTIONS = ["jsonschema-rs>=0.40"]
 # The viewer of the gateway's page `docs`: of this package only the files of Swagger UI are used.
 DOCS = ["flask-swagger-ui>=5.20"]
 # For the fast part of the tests.
-TEST = [*DESCRIPTIONS, "hypothesis", "jsonschema", "pytest", "pytest-timeout", "pytest-xdist>=3.7"]
+TEST = ["hypothesis", "jsonschema", "pytest", "pytest-timeout", "pytest-xdist>=3.7"]
 
 setup(
     name="shmooze",
@@ -45,11 +43,11 @@ setup(
         "bottle>=0.13",
         "gevent>=24.10",
         "httptools>=0.6.4",
+        "jsonschema-rs>=0.40",
         "msgspec>=0.19",
         "psutil>=5.9",
     ],
     extras_require={
-        "descriptions": DESCRIPTIONS,
         "docs": DOCS,
         "supervisor": ["supervisor>=4.2.5"],
         "test": TEST,

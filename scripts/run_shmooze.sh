@@ -13,7 +13,7 @@ set -euo pipefail
 settings=$(realpath -m "${1:-$(dirname "$0")/../examples/settings.json}")
 conf=$(realpath -m "${2:-$(dirname "$0")/../supervisord.conf}")
 cd "$(dirname "$0")/.."
-scripts/venv supervisor
+scripts/venv supervisor,docs
 export PATH="$PWD/.venv/bin:$PATH" SHMOOZE_SETTINGS=$settings
 
 # Check settings, tokens and ports before anything starts.

@@ -11,17 +11,14 @@ import pytest
 from support import ROOT
 
 from shmooze.broker.catalog import types_from_settings
-from shmooze.errors import CommandError, SettingsError
-from shmooze.queue import Queue
-from shmooze.runtime.jsonsafe import MAX_DEPTH
-from shmooze.settings import Settings, use
-
-pytest.importorskip("jsonschema_rs")
-
 from shmooze.description.cost import MAX_PATTERNS, MAX_PER_PLACE, MAX_WORK, Cost
 from shmooze.description.described_type import UNDESCRIBED
 from shmooze.description.description import MAX_BYTES, Description
 from shmooze.description.label import MAX_LABEL
+from shmooze.errors import CommandError, SettingsError
+from shmooze.queue import Queue
+from shmooze.runtime.jsonsafe import MAX_DEPTH
+from shmooze.settings import Settings, use
 
 TIME = pytest.mark.timeout(20)
 

@@ -9,13 +9,9 @@ from typing import Any
 
 import gevent
 import pytest
-from fakes import FakeClock, FakeLauncher, open_with, run_until_idle
+from fakes import Fake, FakeClock, FakeLauncher, open_with, run_until_idle
 from gevent.event import Event
 from support import Refusal, Site, child, wait_until
-
-pytest.importorskip("jsonschema_rs")
-
-from fakes import Fake
 
 from shmooze.description.programs import Programs
 from shmooze.processes.contract import Endpoint, LaunchSpec, OutputLine

@@ -19,8 +19,6 @@ from shmooze.pool import Pool
 from shmooze.queue import Queue
 from shmooze.settings import Settings, use
 
-pytest.importorskip("jsonschema_rs")
-
 SONG: dict[str, Any] = {
     "title": "Song",
     "label": "{name}, {seconds} s",

@@ -101,7 +101,7 @@ class Broker(Commands, Service):
         log.warning("%s: keeps nothing, since it is neither a Queue nor a Pool", self.name)
 
     def attach_descriptions(self) -> None:
-        """Let items be checked against the descriptions of their types. Raises SettingsError."""
+        """Let items be checked against the descriptions of their types."""
         log.warning("%s: checks no args, since it is neither a Queue nor a Pool", self.name)
 
     def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:

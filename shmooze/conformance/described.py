@@ -44,10 +44,6 @@ def find(launcher: Launcher, options: Options, report: Report) -> Description | 
     except (ModuleError, SettingsError) as bad:
         report.failed("description", str(bad))
         reason = "because `description` failed"
-    except ImportError as bad:
-        reason = f"this needs jsonschema-rs: pip install 'shmooze[descriptions]' ({bad})"
-        if options.must_describe:
-            report.failed("description", reason)
     for name in _CHECKS:
         if not report.has(name):
             report.skipped(name, reason)
