@@ -13,19 +13,19 @@ from support import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-#: Folders that nothing of the core needs.
+#: Folders that nothing of the core needs, nor any of them another.
 OPTIONAL = ("description", "state")
 #: What must work without them.
 CONTRACT = ("test_policy", "test_reconcile", "test_roster", "test_keeping", "test_queue")
 
 
-@pytest.mark.parametrize("folder", OPTIONAL)
-def test_queue_and_pool_work_without_it(folder: str, tmp_path: Path) -> None:
+def test_queue_and_pool_work_without_them(tmp_path: Path) -> None:
     skipped = shutil.ignore_patterns("__pycache__", "site*", "bench")
     for part in ("shmooze", "tests", "examples", "static"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=skipped)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.rmtree(tmp_path / "shmooze" / folder)
+    for folder in OPTIONAL:
+        shutil.rmtree(tmp_path / "shmooze" / folder)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"),
@@ -38,3 +38,9 @@ def test_queue_and_pool_work_without_it(folder: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout
+
+
+@pytest.mark.parametrize("folder", OPTIONAL)
+def test_none_of_them_needs_another(folder: str) -> None:
+    text = "".join(file.read_text() for file in (ROOT / "shmooze" / folder).rglob("*.py"))
+    assert not [other for other in OPTIONAL if other != folder and f"shmooze.{other}" in text]

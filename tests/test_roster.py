@@ -81,7 +81,7 @@ def test_listener_gets_the_uid_and_what_has_changed(roster: Roster) -> None:
 def test_listener_hears_only_of_the_changes_that_it_wants(roster: Roster) -> None:
     places, saves = list[Change](), list[Change]()
     roster.listen(lambda uid, what: places.append(what), Change.PLACE)
-    a = placed(roster, "a")
+    (a,) = placed(roster, "a")
     roster.tell(a, Change.SAVED)
     roster.listen(lambda uid, what: saves.append(what), Change.SAVED)
     roster.tell(a, Change.SAVED)
