@@ -118,8 +118,8 @@ def main() -> int:
             subprocess.run(["umount", str(Path(name) / "state")], check=True)
     if chosen.rq:
         with tempfile.TemporaryDirectory() as name:
-            accepted, lost = rq.run(Path(name), chosen.rounds, chosen.clients, source)
-        print(f"RQ: {accepted} jobs accepted, {lost} of them lost")
+            accepted, lost, doubled = rq.run(Path(name), chosen.rounds, chosen.clients, source)
+        print(f"RQ: {accepted} jobs accepted, {lost} of them lost, {doubled} there twice")
     return 1 if faults else 0
 
 

@@ -1,5 +1,6 @@
 """The same for RQ with redis, both with their default settings: jobs that were accepted, and are
-known no more after a SIGKILL.
+known no more after a SIGKILL; and those that are there twice, since a client that got no answer has
+sent them again.
 
 It has a virtual environment of its own, and needs the program `redis-server`.
 """
@@ -12,24 +13,29 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from support import free_ports, is_listening, wait_until
 
-#: Enqueues jobs until redis is gone, and prints the id of each that was accepted.
+#: Enqueues jobs until redis is gone. Prints the id of each that was accepted, and the name of the
+#: one that got no answer, after a question mark. With a third argument, enqueues that one only.
 CLIENT = """
 import sys
+from itertools import count
 from redis import Redis
 from rq import Queue
-queue = Queue(connection=Redis(port=int(sys.argv[1])))
-try:
-    while True:
-        print(queue.enqueue("time.sleep", 0.001, result_ttl=-1).id, flush=True)
-except Exception:
-    pass
+port, name, *again = sys.argv[1:]
+queue = Queue(connection=Redis(port=int(port)))
+for number in again or count():
+    job = f"{name} {number}"
+    try:
+        print(queue.enqueue("time.sleep", 0.001, result_ttl=-1, description=job).id, flush=True)
+    except Exception:
+        print("?", number, flush=True)
+        break
 """
 
 #: Prints the ids, of those on its standard input, of which redis knows nothing.
@@ -43,6 +49,20 @@ for line in sys.stdin:
         print(line.strip())
 """
 
+#: Prints how many jobs are there more than once.
+COUNT = """
+import sys
+from collections import Counter
+from redis import Redis
+redis = Redis(port=int(sys.argv[1]))
+names = Counter(
+    redis.hget(key, "description")
+    for key in redis.scan_iter("rq:job:*", 1000)
+    if redis.type(key) == b"hash"
+)
+print(sum(count > 1 for count in names.values()))
+"""
+
 
 class Rq:
     """A redis server, one worker, and clients, each a process."""
@@ -53,6 +73,7 @@ class Rq:
         (self._port,) = free_ports(1)
         self._python = folder / "venv" / "bin" / "python"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._rounds = 0
 
     def install(self) -> None:
         """Install RQ."""
@@ -71,31 +92,41 @@ class Rq:
                 [str(self._python), "-m", "rq.cli", "worker", "-u", url]
             )
 
-    def round(self, clients: int, source: random.Random) -> tuple[str, list[str]]:
-        """Load it and kill it; returns who was killed, and the ids of accepted jobs."""
-        crowd = [
-            subprocess.Popen(
-                [self._python, "-c", CLIENT, str(self._port)], stdout=subprocess.PIPE, text=True
-            )
-            for _ in range(clients)
-        ]
-        outputs: list[str] = []
-        threads = [
-            threading.Thread(target=lambda c=client: outputs.extend(c.communicate()[0].split()))
-            for client in crowd
-        ]
-        for thread in threads:
-            thread.start()
-        time.sleep(1 + source.uniform(0.02, 0.5))  # the moment of the kill is what is random
+    def round(self, clients: int, source: random.Random) -> list[str]:
+        """Load it, kill it and start it again. What got no answer is sent again.
+
+        Returns the ids of accepted jobs.
+        """
+        self._rounds += 1
+        names = [f"{self._rounds} {number}" for number in range(clients)]
+        crowd = [self._client(name) for name in names]
+        firsts = [client.stdout.readline() for client in crowd if client.stdout]
+        time.sleep(source.uniform(0.02, 0.5))  # the moment of the kill is what is random
         victim = source.choice(["redis", "worker", "both"])
         for name in ("redis", "worker") if victim == "both" else (victim,):
             self._kill(name)
         if victim == "worker":
             for client in crowd:
                 client.terminate()
-        for thread in threads:
-            thread.join()
-        return victim, outputs
+        with ThreadPoolExecutor(clients) as pool:
+            rest = pool.map(lambda client: client.communicate()[0], crowd)
+        printed = [(first + more).splitlines() for first, more in zip(firsts, rest)]
+        self.start()
+        ids = [line for lines in printed for line in lines if not line.startswith("?")]
+        for name, lines in zip(names, printed):
+            if lines and lines[-1].startswith("?"):
+                again = self._client(name, lines[-1].split()[1])
+                ids += again.communicate()[0].split()
+        return ids
+
+    def _client(self, *arguments: str) -> subprocess.Popen[str]:
+        argv = [self._python, "-c", CLIENT, str(self._port), *arguments]
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+    def doubled(self) -> int:
+        """How many jobs are there more than once."""
+        argv = [self._python, "-c", COUNT, str(self._port)]
+        return int(subprocess.run(argv, capture_output=True, check=True).stdout)
 
     def missing(self, ids: list[str]) -> list[str]:
         """Those of these jobs that redis does not know."""
@@ -127,25 +158,25 @@ class Rq:
         process.wait()
 
 
-def run(folder: Path, rounds: int, clients: int, source: random.Random) -> tuple[int, int]:
-    """Kill RQ in as many rounds; returns how many jobs it accepted, and how many it has lost."""
+def run(folder: Path, rounds: int, clients: int, source: random.Random) -> tuple[int, int, int]:
+    """Kill RQ in as many rounds. Returns how many jobs it accepted, has lost, and has twice."""
     rq = Rq(folder)
     if rq.server is None:
         raise SystemExit("scripts/durability: --rq needs redis-server")
     rq.install()
     accepted, lost = [], set[str]()
     try:
+        rq.start()
         for number in range(rounds):
-            rq.start()
-            _, ids = rq.round(clients, source)
+            ids = rq.round(clients, source)
             accepted += ids
-            rq.start()
             lost.update(rq.missing(ids))
             if (number + 1) % 10 == 0:
                 print(
                     f"rq: {number + 1} rounds, {len(accepted)} accepted, {len(lost)} lost",
                     file=sys.stderr,
                 )
+        doubled = rq.doubled()
     finally:
         rq.close()
-    return len(accepted), len(lost)
+    return len(accepted), len(lost), doubled
