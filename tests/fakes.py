@@ -406,6 +406,9 @@ class MemoryKeeper:
     def keep_end(self, module: Module, outcome: Outcome) -> None:
         self._end(module.uid, outcome)
 
+    def keep_failed(self, module: Module) -> None:
+        self._end(module.uid, Outcome.FAILED)
+
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         self.gone.append(report)
 

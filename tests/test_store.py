@@ -247,6 +247,16 @@ def test_item_whose_process_started_is_not_refused_when_the_disk_is_full_by_then
     until(lambda: service.rows("items", "place") == ["order"], "its place is written")
 
 
+def test_item_whose_add_was_refused_does_not_come_back_whenever_the_service_dies(
+    service: Service,
+) -> None:
+    service.launcher.fault = "no such program"
+    with pytest.raises(CommandError, match="no such program"):
+        service.broker.add("plain", key="k")
+    assert service.rows("items", "uid") == []  # the moment of the answer
+    assert service.rows("history", "outcome, key") == [("failed", None)]
+
+
 def test_pool_is_kept_as_well(tmp_path: Path) -> None:
     service = Service(tmp_path / "state", lambda: Pool([Plain, Lazy]))
     uids = [service.broker.add(type)["uid"] for type in ("plain", "lazy")]

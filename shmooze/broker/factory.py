@@ -126,7 +126,10 @@ class ModuleFactory:
             except Stale:
                 module = self._instead_of(module, place)
                 self._bring_up(module, args)
-        except BaseException:
+        except Exception:
+            keeper.keep_failed(module)
+            raise
+        except BaseException:  # whoever wanted it has given it up
             keeper.keep_end(module, Outcome.FAILED)
             raise
         return module

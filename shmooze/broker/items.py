@@ -255,8 +255,8 @@ class Items:
             assert module.exit is not None
             self.keeper.keep_end(module, module.exit.outcome)
         if module.failed:
-            self.keeper.keep_end(module, Outcome.FAILED)
             self.dismiss(self.named({module.uid}))  # a successor that waits to be started
+            self.keeper.keep_failed(module)
             raise CommandError(explain(module))
 
     def _ended_before_its_place(self, module: Module) -> bool:

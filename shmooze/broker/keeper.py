@@ -103,6 +103,11 @@ class Keeper(Protocol):
         once and never fails.
         """
 
+    def keep_failed(self, module: Module) -> None:
+        """The command that added an item is about to be refused: the item must not come back, and
+        its key is free. Waits, and never refuses.
+        """
+
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         """A module is gone, see views.exit_report. Returns at once."""
 
@@ -146,6 +151,9 @@ class KeepsNothing:
         pass
 
     def keep_end(self, module: Module, outcome: Outcome) -> None:
+        pass
+
+    def keep_failed(self, module: Module) -> None:
         pass
 
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:

@@ -176,9 +176,19 @@ class Store:
             _, restarts, _, held, saved = written
             self._written[module.uid] = (True, restarts, module.attempts, held, saved)
 
+    def keep_failed(self, module: Module) -> None:
+        writes = [*self._end(module, Outcome.FAILED), *self._table.forget_key_of(module.uid)]
+        try:
+            self._file.commit(*writes)
+        except StateError:
+            self._behind.add(writes)
+
     # What is kept without anybody waiting.
 
     def keep_end(self, module: Module, outcome: Outcome) -> None:
+        self._behind.add(self._end(module, outcome))
+
+    def _end(self, module: Module, outcome: Outcome) -> Iterable[Write]:
         self._forget(module.uid)
         record = module.exit
         if record is not None and module.state is State.GONE:
@@ -186,7 +196,7 @@ class Store:
         else:
             ended, seconds, report = clock.time(), clock.now() - module.born, None
         reason = module.reason or module.removal
-        self._behind.add(self._table.end(module.uid, outcome, ended, seconds, reason, report))
+        return self._table.end(module.uid, outcome, ended, seconds, reason, report)
 
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         self._behind.add_report(self._table.report(module, report))
