@@ -82,13 +82,17 @@ class Status(Kind):
     @property
     def view(self) -> View:
         """What clients see of its args. The same object as long as that stays the same."""
+        presentation = self.presentation
+        version = self.show_args if presentation is None else presentation.version
+        known = self._view
+        if known is None or known[0] is not self.args or known[1] is not version:
+            self._view = known = self.args, version, self._new_view()
+        return known[2]
+
+    def _new_view(self) -> View:
         if self.presentation is None or not self.show_args:
             return View(self.args if self.show_args else None)
-        args, version, view = self._view or (None, None, None)
-        if view is None or args is not self.args or version is not self.presentation.version:
-            view = self.presentation.view(self.args)
-            self._view = self.args, self.presentation.version, view
-        return view
+        return self.presentation.view(self.args)
 
     def loggable(self, command: dict[str, Any]) -> dict[str, Any]:
         """A command to its child as the command log may have it."""
