@@ -20,7 +20,14 @@ version = re.search(r'__version__ = "(.+)"', (here / "shmooze/__init__.py").read
 # The viewer of the gateway's page `docs`: of this package only the files of Swagger UI are used.
 DOCS = ["flask-swagger-ui>=5.20"]
 # For the fast part of the tests.
-TEST = ["hypothesis", "jsonschema", "pytest", "pytest-timeout", "pytest-xdist>=3.7"]
+TEST = [
+    "hypothesis",
+    "jsonschema",
+    "openapi-spec-validator",
+    "pytest",
+    "pytest-timeout",
+    "pytest-xdist>=3.7",
+]
 
 setup(
     name="shmooze",
@@ -58,7 +65,6 @@ setup(
             "build",
             "matplotlib",
             "mypy",
-            "openapi-spec-validator",
             "playwright",
             "ruff",
             "setuptools",

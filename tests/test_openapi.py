@@ -196,16 +196,16 @@ def test_with_tokens_every_operation_needs_one() -> None:
 @pytest.mark.parametrize(
     ("schema", "problem"),
     [
-        ({"type": "text"}, "type has an unsuitable value"),
-        ({"properties": {"x": 5}}, "properties.x is not a schema"),
-        ({"properties": []}, "properties is not an object of schemas"),
-        ({"anyOf": []}, "anyOf is not a list of schemas"),
-        ({"items": {"required": "x"}}, "items.required has an unsuitable value"),
+        ({"type": "text"}, "type is not valid in JSON Schema"),
+        ({"properties": {"x": 5}}, "properties.x is not valid in JSON Schema"),
+        ({"properties": []}, "properties is not valid in JSON Schema"),
+        ({"anyOf": []}, "anyOf is not valid in JSON Schema"),
+        ({"items": {"required": "x"}}, "items.required is not valid in JSON Schema"),
         (
             {"properties": {"x": {"minLength": -1}}},
-            "properties.x.minLength has an unsuitable value",
+            "properties.x.minLength is not valid in JSON Schema",
         ),
-        ({"multipleOf": 0}, "multipleOf has an unsuitable value"),
+        ({"multipleOf": 0}, "multipleOf is not valid in JSON Schema"),
         ({"$ref": "https://example.org/x"}, "$ref does not refer to a part of the same schema"),
         ({"$ref": "#anchor"}, "$ref does not refer to a part of the same schema"),
         ({"$ref": "#/$defs/x"}, "$ref refers to #/$defs/x, where there is no schema"),

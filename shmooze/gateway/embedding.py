@@ -1,7 +1,7 @@
 """Embedding: JSON Schemas of services as parts of a document, their references included.
 
-Services may send anything, so a schema is checked as far as viewers rely on it, and nothing in it
-can make a viewer load something from elsewhere.
+Services may send anything, so a schema is checked first, and nothing in it can make a viewer load
+something from elsewhere.
 """
 
 from __future__ import annotations
@@ -10,15 +10,27 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from shmooze.gateway.keywords import (
-    DEFINING,
-    LEFT_OUT,
-    NAMED,
-    ONE,
-    PLAIN,
-    SOME,
-    VALUES,
-    WITH_SCHEMAS,
+import jsonschema_rs
+
+#: Keywords whose value is a schema; a list of schemas; an object of schemas.
+_ONE = frozenset(
+    (
+        *("additionalProperties", "contains", "contentSchema", "else", "if", "items", "not"),
+        *("propertyNames", "then", "unevaluatedItems", "unevaluatedProperties"),
+    )
+)
+_SOME = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
+_NAMED = frozenset(("$defs", "definitions", "dependentSchemas", "patternProperties", "properties"))
+#: Keywords of definitions; and those of an object that says nothing of its properties.
+_DEFINING = ("$defs", "definitions")
+_PLAIN = frozenset(("type", "title", "description", "default", "examples", "writeOnly"))
+_WITH_SCHEMAS = frozenset(("$ref",)) | _ONE | _SOME | _NAMED
+#: Keywords that would change what references mean, and those that OpenAPI has its own rules for.
+_LEFT_OUT = frozenset(
+    (
+        *("$anchor", "$dynamicAnchor", "$dynamicRef", "$id", "$schema", "$vocabulary"),
+        *("discriminator", "example", "externalDocs", "xml"),
+    )
 )
 
 #: A definition at the top of a schema: its keyword and its name.
@@ -44,11 +56,12 @@ class Embedding:
     """
 
     def __init__(self, root: Any, pointer: str, definitions: Mapping[Definition, str]) -> None:
+        _check(root)
         self._root, self._pointer, self._definitions = root, pointer, definitions
 
     def whole(self) -> Any:
         """The schema, without its definitions."""
-        return self._opened(self._root, "", DEFINING)
+        return self._opened(self._root, "", _DEFINING)
 
     def definition(self, definition: Definition) -> Any:
         """One of its definitions."""
@@ -62,44 +75,36 @@ class Embedding:
         have none.
         """
         copied = self._copy(schema, place, left_out)
-        if isinstance(copied, dict) and copied.get("type") == "object" and copied.keys() <= PLAIN:
+        if isinstance(copied, dict) and copied.get("type") == "object" and copied.keys() <= _PLAIN:
             copied["additionalProperties"] = True
         return copied
 
     def _copy(self, schema: Any, place: str, left_out: Collection[str] = ()) -> Any:
         if isinstance(schema, bool):
             return schema
-        if not isinstance(schema, dict):
-            raise BadSchema(f"{place or 'it'} is not a schema")
         return {
             keyword: self._value(keyword, value, f"{place}.{keyword}" if place else keyword)
             for keyword, value in schema.items()
-            if keyword not in LEFT_OUT
+            if keyword not in _LEFT_OUT
             and keyword not in left_out
-            and (keyword in WITH_SCHEMAS or not has_reference(value))
+            and (keyword in _WITH_SCHEMAS or not has_reference(value))
         }
 
     def _value(self, keyword: str, value: Any, place: str) -> Any:
         if keyword == "$ref":
             return self._reference(value, place)
-        if keyword in ONE:
+        if keyword in _ONE:
             copy = self._opened if keyword == "items" else self._copy
             return copy(value, place)
-        if keyword in SOME:
-            if not isinstance(value, list) or not value:
-                raise BadSchema(f"{place} is not a list of schemas")
+        if keyword in _SOME:
             return [self._copy(each, f"{place}[{n}]") for n, each in enumerate(value)]
-        if keyword in NAMED:
-            if not isinstance(value, dict):
-                raise BadSchema(f"{place} is not an object of schemas")
+        if keyword in _NAMED:
             copy = self._opened if keyword == "properties" else self._copy
             return {name: copy(each, f"{place}.{name}") for name, each in value.items()}
-        if keyword in VALUES and not VALUES[keyword](value):
-            raise BadSchema(f"{place} has an unsuitable value")
         return value
 
-    def _reference(self, target: Any, place: str) -> str:
-        if not isinstance(target, str) or not (target == "#" or target.startswith("#/")):
+    def _reference(self, target: str, place: str) -> str:
+        if not (target == "#" or target.startswith("#/")):
             raise BadSchema(f"{place} does not refer to a part of the same schema")
         if schema_at(self._root, target) is None:
             raise BadSchema(f"{place} refers to {target}, where there is no schema")
@@ -110,9 +115,20 @@ class Embedding:
         return self._pointer + target[1:]
 
 
+def _check(schema: Any) -> None:
+    """Raise BadSchema unless this is a JSON Schema of 2020-12, whatever it says of itself."""
+    if isinstance(schema, dict):
+        schema = {keyword: value for keyword, value in schema.items() if keyword != "$schema"}
+    try:
+        jsonschema_rs.meta.validate(schema)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as bad:
+        place = ".".join(map(str, getattr(bad, "instance_path", ())))
+        raise BadSchema(f"{place or 'it'} is not valid in JSON Schema") from bad
+
+
 def definitions_of(schema: Any) -> Iterator[Definition]:
     """The definitions at the top of a schema."""
-    for keyword in DEFINING:
+    for keyword in _DEFINING:
         defined = schema.get(keyword) if isinstance(schema, dict) else None
         if isinstance(defined, dict):
             yield from ((keyword, name) for name in defined)
@@ -127,9 +143,9 @@ def schema_at(root: Any, target: str) -> dict[str, Any] | bool | None:
         if not isinstance(found, dict) or keyword not in found:
             return None
         found = found[keyword]
-        if keyword in ONE:
+        if keyword in _ONE:
             continue
-        if not names or keyword not in SOME | NAMED:
+        if not names or keyword not in _SOME | _NAMED:
             return None
         name = names.pop(0)
         if isinstance(found, list):
