@@ -221,9 +221,10 @@ def test_a_child_loads_no_gevent_bottle_or_msgspec(statement: str) -> None:
 
 
 #: What a program does not load unless it uses it: other launchers, command lines, mistakes in
-#: settings, clients of TLS, restarted workers, a state file.
+#: settings, clients of TLS, restarted workers, a state file, descriptions.
 UNUSED = {"importlib.metadata", "argparse", "difflib", "csv", "zipfile", "shmooze.runtime.workers"}
-UNUSED |= {"shmooze.state.file", "shmooze.runtime.native_thread"}
+UNUSED |= {"shmooze.state.file", "shmooze.runtime.native_thread", "shmooze.lib.describe"}
+UNUSED |= {"shmooze.gateway.pages"}
 
 
 @pytest.mark.parametrize(

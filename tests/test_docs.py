@@ -74,7 +74,8 @@ def test_it_works_below_a_prefix_for_those_who_have_logged_in(
     made = http(f"{site.url}openapi.json", headers={"Authorization": f"Bearer {token}"}).json
     validate(made)
     args = made["components"]["schemas"]["queue.movie.args"]
-    assert args == {**MOVIE["schema"]["args"], "type": "object", "additionalProperties": False}
+    assert args["properties"] == MOVIE["schema"]["args"]["properties"]
+    assert args["additionalProperties"] is False
     page.goto(f"{site.url}docs")
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Log in").click()
