@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from playwright.sync_api import Locator, Page, expect
 from support import Site
 
@@ -29,10 +31,18 @@ def form_of(page: Page, name: str, button: str = "Add") -> Locator:
 
 
 def submit(page: Page, name: str, button: str, type: str, args: str) -> Locator:
-    """Fill in and submit a form of a service, and return the form."""
+    """Fill in and submit a form of a service, and return the form.
+
+    `args` are for the box of a type that does not describe its arguments, or a JSON object of
+    values for the fields of one that does.
+    """
     form = form_of(page, name, button)
     form.get_by_label("Type").select_option(type)
-    form.get_by_label("Arguments").fill(args)
+    if form.locator(".fields").count():
+        for field, value in json.loads(args).items():
+            form.get_by_label(field).fill(str(value))
+    else:
+        form.get_by_label("Arguments").fill(args)
     form.get_by_role("button", name=button).click()
     return form
 

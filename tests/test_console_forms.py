@@ -123,7 +123,7 @@ EVERY_KIND = {
         "name",
         name={"type": "string", "title": "Name", "description": "As on the sleeve."},
         seconds={"type": "integer", "minimum": 5, "maximum": 90, "multipleOf": 10, "unit": "s"},
-        big={"type": "integer"},
+        big={"type": "integer", "minimum": -(2**63), "maximum": 2**65},
         speed={"type": "number", "exclusiveMinimum": 0},
         mood={"enum": ["calm", 3, "wild"]},
         mode={"oneOf": [{"const": 1, "title": "Slow"}, {"const": 2, "title": "Fast"}]},

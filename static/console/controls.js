@@ -103,7 +103,9 @@ export const KINDS = {
 
   number(options) {
     const { flat } = options, element = textControl("input", "number"), isInteger = flat.type === "integer";
-    const { multipleOf: step = isInteger ? 1 : 0, minimum, maximum, exclusiveMinimum, exclusiveMaximum } = flat;
+    const limits = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"];
+    const [minimum, maximum, exclusiveMinimum, exclusiveMaximum] = limits.map((key) => key in flat ? Number(flat[key]) : undefined);
+    const { multipleOf: step = isInteger ? 1 : 0 } = flat;
     element.step = step || "any";
     // A browser counts the steps from `min`, and a schema from 0.
     const round = (limit, by) => step ? Number((by(Number((limit / step).toPrecision(12))) * step).toPrecision(12)) : limit;

@@ -32,7 +32,7 @@ export class Descriptions {
   }
 
   get commands() {
-    return asObject(this.#known.commands);
+    return Object.fromEntries(Object.entries(asObject(this.#known.commands)).filter(([, each]) => asObject(each) === each));
   }
 
   /** The description of a type: of those that `add` takes, or of backgrounds. {} if there is none. */

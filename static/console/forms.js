@@ -57,8 +57,7 @@ export class Form {
 
   /** Set the types to choose from, or the commands to suggest. */
   setNames(names) {
-    const titleOf = (name) => (!this.choice.list && this.describe(name).title) || name;
-    const options = names.map((name) => new Option(titleOf(name), name)); // the text alone would lose whitespace
+    const options = names.map((name) => new Option(name, name)); // the text alone would lose whitespace
     if (this.choice.list) this.choice.list.replaceChildren(...options);
     else {
       const chosen = this.choice.value;
@@ -78,6 +77,7 @@ export class Form {
   refresh() {
     const { args, description = "" } = this.describe(this.choice.value), old = this.fields;
     if (this.about) write(this.about, description);
+    for (const option of this.choice.options || []) option.text = this.describe(option.value).title || option.value;
     this.fields = isDescribed(args) ? this.fieldsFor(this.choice.value, args) : null;
     if (this.fields === old) return;
     const focused = old?.focused;
@@ -90,7 +90,12 @@ export class Form {
   fieldsFor(name, args) {
     const schema = toJSON(args), old = this.made.get(name);
     if (old?.schema === schema) return old.fields;
-    const fields = new Fields(args);
+    let fields;
+    try {
+      fields = new Fields(args);
+    } catch {
+      return null; // a service of another kind may answer `describe` with what is no schema
+    }
     fields.write(old ? old.fields.readChanges() : this.recallArguments());
     this.made.set(name, { schema, fields });
     return fields;

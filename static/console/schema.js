@@ -25,13 +25,16 @@ function referred(reference, root) {
  * A schema with its references and lone alternatives replaced by what they stand for. `nullable` says
  * whether null is allowed besides; `choices` lists the values allowed, as [value, text], if they are few.
  */
-export function flatten(schema, root, depth = 0) {
-  if (!isObject(schema) || depth > 20) return {};
+export function flatten(schema, root, path = []) {
+  if (!isObject(schema) || path.includes(schema.$ref)) return {}; // `path`: the references followed so far
   const { $ref, anyOf, oneOf, allOf, ...own } = schema;
   let flat = own;
-  if (typeof $ref === "string") flat = { ...flatten(referred($ref, root), root, depth + 1), ...own };
-  if (allOf?.length === 1) flat = { ...flatten(allOf[0], root, depth + 1), ...flat };
-  const alternatives = (anyOf || oneOf)?.map((each) => flatten(each, root, depth + 1));
+  if (typeof $ref === "string") {
+    path = [...path, $ref];
+    flat = { ...flatten(referred($ref, root), root, path), ...own };
+  }
+  if (allOf?.length === 1) flat = { ...flatten(allOf[0], root, path), ...flat };
+  const alternatives = (anyOf || oneOf)?.map((each) => flatten(each, root, path));
   if (alternatives) {
     const others = alternatives.filter(({ type }) => type !== "null");
     const nullable = others.length < alternatives.length;

@@ -13,8 +13,8 @@ export class TextBox {
   /** Fill in the arguments used last, unless the user has typed something else. */
   recall(key) {
     const texts = this.suggest(key);
-    if (!this.input.value || this.input.value === this.filled) this.input.value = texts[0] || "";
-    this.filled = this.input.value;
+    if (this.input.value && this.input.value !== this.filled) return;
+    this.filled = this.input.value = texts[0] || "";
   }
 
   suggest(key) {
