@@ -42,6 +42,8 @@ ROSTER: list[dict[str, Any]] = [
 #: What shmz asks to find out which uid is meant.
 _QUESTIONS: list[dict[str, Any]] = [{"cmd": cmd} for cmd in ("queue", "pool", "bg", "gone")]
 LOOK_UP = json.dumps(_QUESTIONS).encode()
+#: How it begins to ask for the type or the parameters of an item.
+FIND_ITEM = b'[{"cmd": "queue"'
 LOOK_UP_ENDED = json.dumps([*_QUESTIONS, {"cmd": "history", "args": {"limit": 1000}}]).encode()
 
 
@@ -62,7 +64,8 @@ class Request(NamedTuple):
 class Peer(ThreadingHTTPServer):
     """A server that gives every request the same answer and remembers the requests.
 
-    But what shmz asks before it sends a uid is answered by `known`, and not remembered.
+    But what shmz asks before it sends a uid is answered by `known`, and `describe` by `described`.
+    Neither is remembered.
     """
 
     daemon_threads = False
@@ -75,6 +78,8 @@ class Peer(ThreadingHTTPServer):
         self.status = 200
         self.reply: Any = good()
         self.known: Any = [bad("unknown command"), good(ROSTER), bad("unknown command"), good([])]
+        #: Answers to `describe` by type; that of the service itself is that of None.
+        self.described: dict[str | None, Any] = {}
         self.look_ups = 0
         #: Set when a request is here; no request is answered unless `may_answer` is set.
         self.asked = threading.Event()
@@ -94,14 +99,20 @@ class PeerHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         is_look_up = body in (LOOK_UP, LOOK_UP_ENDED)
+        question = json.loads(body) if body.startswith(b'{"cmd": "describe"') else None
         if is_look_up:
             self.server.look_ups += 1
-        else:
+        elif question is None and not body.startswith(FIND_ITEM):
             self.server.requests.append(Request(self.path, self.headers["Content-Type"], body))
         self.server.asked.set()
         if not self.server.may_answer.wait(PATIENCE):
             return
         reply = self.server.known if is_look_up else self.server.reply
+        if body.startswith(FIND_ITEM) and not is_look_up:
+            reply = self.server.known[:3]
+        elif question:
+            described = self.server.described.get(question.get("args", {}).get("type"))
+            reply = bad("unknown command 'describe'") if described is None else good(described)
         reply = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(reply)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import runpy
 import shutil
 import signal
 import subprocess
@@ -15,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 from unicodedata import bidirectional, category
 
@@ -27,12 +25,17 @@ from support import CHILDREN, PATIENCE, ROOT, Client, Lender, Site, child, wait_
 from terminal import Picture
 from test_access import Guarded
 
+from shmooze.shmz.cells import width
+from shmooze.shmz.service import Service
+from shmooze.shmz.watch.changes import describe_changes
+from shmooze.shmz.watch.events import Event
+from shmooze.shmz.watch.follow import follow
+from shmooze.shmz.watch.live import Live, apply_event
+from shmooze.shmz.watch.screen import draw_bar, render
+
 pytestmark = pytest.mark.slow
 
 SHMZ = ROOT / "scripts" / "shmz"
-shmz = sys.modules["shmz"] = ModuleType("shmz")
-vars(shmz).update(runpy.run_path(str(SHMZ)))
-shmz_watch = SimpleNamespace(**runpy.run_path(f"{SHMZ}-watch"))
 
 URL_HINT = "is the URL right? See SHMZ_ENDPOINT and -e"
 KINDS = {"well": {"process": child("well")}, "flood": {"process": child("flood")}}
@@ -390,12 +393,12 @@ def test_json_lines_add_up_to_the_answers_of_commands(
     piped = pipe(f"{site.url}queue", "--json")
 
     def state() -> Any:
-        live = shmz_watch.Live("")
+        live = Live("")
         for line in list(piped.lines):
             heard = json.loads(line)
             assert set(heard) == {"event", "id", "data"}
-            event = shmz_watch.Event(heard["event"], heard["id"], json.dumps(heard["data"]))
-            live = shmz_watch.apply_event(live, event)
+            event = Event(heard["event"], heard["id"], json.dumps(heard["data"]))
+            live = apply_event(live, event)
         return {"modules": live.modules, "background": live.background}
 
     def agree() -> None:
@@ -521,15 +524,7 @@ def test_token_is_sent(make_site: Callable[..., Site], tmp_path: Path) -> None:
         assert piped.end() == (0, "")
 
 
-# The two files
-
-
-@pytest.fixture
-def copied(tmp_path: Path) -> Path:
-    """A folder with copies of both files."""
-    for name in ("shmz", "shmz-watch"):
-        shutil.copy(SHMZ.with_name(name), tmp_path)
-    return tmp_path
+# The two programs
 
 
 def run_file(file: Path, *words: str) -> tuple[int, str, str]:
@@ -540,34 +535,28 @@ def run_file(file: Path, *words: str) -> tuple[int, str, str]:
     return ended.returncode, ended.stdout, ended.stderr
 
 
-def test_shmz_without_shmz_watch_reports_the_missing_file(copied: Path) -> None:
-    (copied / "shmz-watch").unlink()
-    line = f"watch needs the file shmz-watch, which is not in {str(copied)!r}"
-    assert run_file(copied / "shmz", "watch") == (2, "", f"shmz: {line}\n")
-    assert run_file(copied / "shmz", "--help")[0] == 0
+@pytest.mark.parametrize("name", ["shmz", "shmz-watch"])
+def test_without_the_package_one_line_says_what_is_missing(tmp_path: Path, name: str) -> None:
+    shutil.copy(SHMZ.with_name(name), tmp_path)
+    ended = subprocess.run(
+        [sys.executable, "-S", tmp_path / name], capture_output=True, env=environ(), text=True
+    )
+    line = f"{name}: the package shmooze is not installed: pip install shmooze\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", line)
 
 
-def test_shmz_watch_without_shmz_reports_the_missing_file(copied: Path) -> None:
-    (copied / "shmz").unlink()
-    line = f"shmz-watch needs a file that does not exist: {str(copied / 'shmz')!r}"
-    assert run_file(copied / "shmz-watch") == (2, "", f"shmz: {line}\n")
-
-
-def test_both_files_work_through_links_and_leave_no_files_behind(
-    copied: Path,
-) -> None:
-    (copied / "bin").mkdir()
+def test_both_programs_work_through_links_from_a_checkout(tmp_path: Path) -> None:
     for name in ("shmz", "shmz-watch"):
-        (copied / "bin" / name).symlink_to(copied / name)
+        (tmp_path / name).symlink_to(SHMZ.with_name(name))
     url = "http://127.0.0.1:1/pool/events"
     refused = f"shmz: no answer from {url}: Connection refused; {URL_HINT}\n"
-    for folder in (copied, copied / "bin"):
+    for folder in (SHMZ.parent, tmp_path):
         for file, *words in (["shmz", "watch"], ["shmz-watch"]):
             asked = [*words, "-e", "http://127.0.0.1:1/queue", "pool"]
             assert run_file(folder / file, *asked) == (3, "", refused)
             assert run_file(folder / file, *words, "a", "b")[0] == 2
             assert run_file(folder / file, *words, "--help")[1].startswith("usage: shmz ")
-    assert {file.name for file in copied.rglob("*")} == {"shmz", "shmz-watch", "bin"}
+    assert {file.name for file in tmp_path.rglob("*")} == {"shmz", "shmz-watch"}
 
 
 def test_shmz_watch_run_directly_has_the_same_exit_status(strange: Callable[..., Strange]) -> None:
@@ -693,8 +682,8 @@ def test_invalid_event_counts_as_a_lost_connection(
 
 def test_silent_server_counts_as_lost(strange: Callable[..., Strange]) -> None:
     server = strange(b":\n\n" + SNAPSHOT)
-    service = shmz.Service(f"{server.url}events", 0.3)
-    updates = shmz_watch.follow(service, server.url)
+    service = Service(f"{server.url}events", 0.3)
+    updates = follow(service, server.url)
     lost = next(live.lost for _, live in updates if live.lost)
     assert lost == "no data for 0.3 s"
     next(updates)
@@ -740,7 +729,7 @@ def test_server_that_closes_before_its_first_event_is_asked_again(
     [(0, 0), (0.29, 29), (0.57, 57), (0.999, 99), (0.9999999, 99), (1, 100)],
 )
 def test_percentage_is_rounded_down(progress: float, percent: int) -> None:
-    assert shmz_watch.draw_bar(progress, 10).endswith(f" {percent:3}%")
+    assert draw_bar(progress, 10).endswith(f" {percent:3}%")
 
 
 # Pictures of anything
@@ -761,11 +750,11 @@ MODULES = st.fixed_dictionaries(
     }
 )
 LIVES = st.builds(
-    shmz_watch.Live,
+    Live,
     url=TEXTS,
     modules=st.lists(MODULES, max_size=12),
     background=st.none() | MODULES,
-    gone=st.lists(st.fixed_dictionaries({"uid": TEXTS, "type": TEXTS, "reason": TEXTS})),
+    gone=st.lists(st.fixed_dictionaries({"uid": TEXTS, "heading": TEXTS, "reason": TEXTS})),
     lost=st.none() | TEXTS,
     has_begun=st.just(True),
 )
@@ -786,14 +775,14 @@ def is_plain(lines: Iterable[str]) -> bool:
 def test_table_fits_any_terminal_and_has_no_control_characters(
     live: Any, columns: int, height: int
 ) -> None:
-    lines = shmz_watch.render(live, columns, height)
+    lines = render(live, columns, height)
     assert 1 <= len(lines) <= height
     assert is_plain(lines)
-    assert max(map(shmz.width, lines)) <= columns
+    assert max(map(width, lines)) <= columns
 
 
 @settings(deadline=None, max_examples=30)
 @given(before=LIVES, after=LIVES)
 def test_lines_never_contain_control_characters(before: Any, after: Any) -> None:
-    assert is_plain(shmz_watch.describe_changes(before, after))
-    assert shmz_watch.describe_changes(after, after) == []
+    assert is_plain(describe_changes(before, after))
+    assert describe_changes(after, after) == []

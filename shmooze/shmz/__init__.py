@@ -1,0 +1,1 @@
+"""shmz: the command line of shmooze. It needs only the standard library."""

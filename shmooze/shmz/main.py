@@ -1,0 +1,144 @@
+"""The command line of shmz: options, the command, the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import shutil
+import sys
+from typing import Any, NoReturn
+
+from shmooze import __version__
+from shmooze.shmz.ending import Status, Stop
+from shmooze.shmz.endpoint import find_token, find_url
+from shmooze.shmz.json_text import read_input
+from shmooze.shmz.output import print_error, show, show_json
+from shmooze.shmz.report import report
+from shmooze.shmz.service import Service
+from shmooze.shmz.uids import complete_uids
+from shmooze.shmz.usage import HELP
+from shmooze.shmz.values import convert_pairs
+from shmooze.shmz.words import SHORTHANDS, packet_from_words, split_service
+
+
+class Parser(argparse.ArgumentParser):
+    """The options. HELP is written by hand; an error is reported in one line."""
+
+    def __init__(self) -> None:
+        super().__init__(add_help=False, allow_abbrev=False)
+        self.add_argument("-h", "--help", action="store_true")
+        self.add_argument("--version", action="store_true")
+        self.add_argument("-e", dest="endpoint")
+        self.add_argument("--json", action="store_true")
+        self.add_argument("--token-file")
+        self.add_argument("--timeout", type=self.seconds)
+        self.add_argument("words", nargs="*")
+
+    @staticmethod
+    def seconds(text: str) -> float:
+        if not 0 < float(text) <= 86400:
+            raise ValueError("not a number of seconds up to one day")
+        return float(text)
+
+    def error(self, message: str) -> NoReturn:
+        raise Stop(Status.MISUSED, f"{message} (see shmz --help)")
+
+
+#: Commands that `shmz --help` explains completely.
+EXPLAINED = ("-", "bg", "completion", "history", "pool", "queue", "types", "watch")
+
+
+def run(argv: list[str]) -> Status:
+    if argv[:2] == ["completion", "query"]:
+        from shmooze.shmz.completion.query import answer_query
+
+        return answer_query(argv[2:])
+    options = Parser().parse_intermixed_args(argv)
+    if options.version and not options.help:
+        show(f"shmz {__version__}")
+        return Status.DONE
+    command, *words = options.words or [""]
+    is_explained = command in EXPLAINED or (command in SHORTHANDS and not words)
+    if options.help and (not command or is_explained):
+        show(HELP.rstrip())
+        return Status.DONE
+    if not command:
+        print(HELP.partition("\n")[0], file=sys.stderr)
+        return Status.MISUSED
+    if command == "completion":
+        from shmooze.shmz.completion.scripts import script_for
+
+        show(script_for(words).rstrip())
+        return Status.DONE
+    token = find_token(options.token_file)
+    if command == "watch":
+        from shmooze.shmz.watch.watch import watch
+
+        return watch(words, options, token)
+    beside, words = split_service(command, words)
+    service = Service(find_url(options.endpoint, command, beside), options.timeout or 60, token)
+    as_json = options.json or not os.isatty(1)
+    if options.help:
+        return explain(service, command, words, options.json)
+    if command == "types" and not words:
+        return list_types(service, options.endpoint is not None or beside is not None, as_json)
+    if command != "-":
+        answer = send_words(service, command, words)
+    elif words:
+        raise Stop(Status.MISUSED, "- takes no arguments: it reads the packet from standard input")
+    else:
+        answer = service.send(*read_input())
+    return report(answer, as_json)
+
+
+def send_words(service: Service, command: str, words: list[str]) -> Any:
+    """Send a command in words, and return the answer packet."""
+    packet, pairs = packet_from_words(command, words)
+    packet = complete_uids(service, packet)
+    if pairs:
+        from shmooze.shmz.described import args_schema
+
+        packet["args"]["args"] = convert_pairs(pairs, args_schema(service, packet))
+    return service.send(packet)
+
+
+def explain(service: Service, command: str, words: list[str], as_json: bool) -> Status:
+    from shmooze.shmz.types import help_for
+
+    text, described = help_for(service, command, words, shutil.get_terminal_size().columns)
+    if as_json:
+        show_json(described)
+    else:
+        show(text)
+    return Status.DONE
+
+
+def list_types(service: Service, only_this: bool, as_json: bool) -> Status:
+    from shmooze.shmz.types import all_types, format_types
+
+    types = all_types(service, only_this)
+    if as_json:
+        show_json(types)
+    else:
+        show(format_types(types, shutil.get_terminal_size().columns))
+    return Status.DONE
+
+
+def main() -> Status:
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:  # closed: a connection must not get its number
+            null = open(os.devnull, "w" if number else "r")  # noqa: SIM115
+            setattr(sys, name, null)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the locale lacks
+    try:
+        return run(sys.argv[1:])
+    except Stop as stop:
+        print_error(str(stop))
+        return stop.status
+    except RecursionError:
+        print_error("the answer is nested too deeply to be shown")
+        return Status.NO_ANSWER
+    except KeyboardInterrupt:
+        return Status.INTERRUPTED

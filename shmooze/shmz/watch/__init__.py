@@ -1,0 +1,1 @@
+"""`shmz watch`: a queue or pool, shown live."""

@@ -1,0 +1,90 @@
+"""The packet of a command, made from the words of a command line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from shmooze.shmz.ending import Status, Stop
+from shmooze.shmz.values import convert_pairs
+
+#: Shorthands for commands of a queue or a pool: the command's name in the protocol, the arguments
+#: that the first words stand for, and the argument for all other words. That is a dict of
+#: key=value pairs if it is "args" (possibly empty), and a list of at least one word otherwise.
+SHORTHANDS = {
+    "add": ("add", ["type"], "args"),
+    "set_bg": ("set_bg", ["type"], "args"),
+    "rm": ("rm", [], "uids"),
+    "mv": ("mv", [], "uids"),
+    "tell": ("tell_module", ["uid", "cmd"], "args"),
+    "tell_module": ("tell_module", ["uid", "cmd"], "args"),
+    "tell_background": ("tell_background", ["uid", "cmd"], "args"),
+    "ask": ("ask_module", ["uid"], "parameters"),
+    "ask_module": ("ask_module", ["uid"], "parameters"),
+    "ask_background": ("ask_background", ["uid"], "parameters"),
+    "output": ("output", ["uid"], "args"),
+    "item": ("item", ["uid"], "args"),
+    "requeue": ("requeue", [], "uids"),
+    "forget": ("forget", [], "uids"),
+}
+
+
+#: Arguments as they are given: name and text of each.
+Pairs = list[tuple[str, str]]
+
+
+def packet_from_words(command: str, words: list[str]) -> tuple[dict[str, Any], Pairs]:
+    """Make the packet of one command, from a shorthand or from key=value arguments.
+
+    Arguments for a module are returned beside it, unconverted: its description says how.
+    """
+    pairs: Pairs = []
+    if command in SHORTHANDS and words and "=" in words[0]:
+        command, args = SHORTHANDS[command][0], plain_values(split_pairs(words))
+    elif command in SHORTHANDS:
+        command, args, pairs = expand_shorthand(command, words)
+    elif command in ("queue", "pool", "bg") and not words:
+        args = {"parameters": True}  # every parameter of every type
+    else:
+        args = plain_values(split_pairs(words))
+    return ({"cmd": command, "args": args} if args else {"cmd": command}), pairs
+
+
+def expand_shorthand(shorthand: str, words: list[str]) -> tuple[str, dict[str, Any], Pairs]:
+    command, names, rest = SHORTHANDS[shorthand]
+    named, others = words[: len(names)], words[len(names) :]
+    needed = names if rest == "args" else [*names, rest]
+    if len(words) < len(needed) or any("=" in word for word in named):
+        raise Stop(Status.MISUSED, f"{shorthand} needs {' and '.join(needed)} (see shmz --help)")
+    args: dict[str, Any] = dict(zip(names, named))
+    if others and rest != "args":
+        args[rest] = others
+    return command, args, split_pairs(others) if rest == "args" else []
+
+
+def split_pairs(words: list[str]) -> Pairs:
+    pairs = []
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not (key and equals):
+            raise Stop(Status.MISUSED, f"expected key=value, not {word!r} (see shmz --help)")
+        pairs.append((key, text))
+    return pairs
+
+
+def plain_values(pairs: Pairs) -> dict[str, Any]:
+    """Return arguments of which nothing is known: JSON where possible, text otherwise."""
+    return convert_pairs(pairs, {})
+
+
+#: What may be the beginning of a uid, and not the name of a service.
+BEGINNING_OF_UID = re.compile(r"[0-9a-f][0-9a-f-]{3,}")
+
+
+def split_service(command: str, words: list[str]) -> tuple[str | None, list[str]]:
+    """Split off the service that the first word names, for commands that accept one there."""
+    if command not in ("history", "requeue", "types") or not words or "=" in words[0]:
+        return None, words
+    if command == "requeue" and BEGINNING_OF_UID.fullmatch(words[0]):
+        return None, words
+    return words[0], words[1:]
