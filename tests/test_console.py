@@ -253,7 +253,7 @@ def test_invalid_arguments_show_an_error_until_valid_ones_are_sent(
         form = submit(first_page, "queue", "Add", "ticker", args)
         expect(form.get_by_role("alert")).to_contain_text(said)
     assert site.ask("queue", "queue") == []
-    submit(first_page, "queue", "Add", "ticker", '{"seconds": 1000}')
+    submit(first_page, "queue", "Add", "ticker", "{}")
     expect(rows(first_page)).to_have_count(1)
     expect(form.get_by_role("alert")).to_be_hidden()
 
@@ -281,7 +281,9 @@ def test_markup_in_types_and_parameters_is_shown_as_text(
 
 def test_updates_keep_rows_focus_and_typed_text(site: Site, first_page: Page) -> None:
     add_countdowns(site, first_page, 2)
-    field = form_of(first_page, "queue").get_by_label("seconds")
+    form = form_of(first_page, "queue")
+    form.get_by_label("Type").select_option("countdown")
+    field = form.get_by_label("seconds")
     field.fill("77")
     row = rows(first_page).first.element_handle()
     left = rows(first_page).first.locator("div", has=first_page.get_by_text("left")).locator("dd")

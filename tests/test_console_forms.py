@@ -362,8 +362,7 @@ def test_descriptions_are_shown_as_text(page: Page) -> None:
     assert form.locator("img").count() == 0
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
 def test_form_is_accessible_and_fits_the_screen(page: Page, theme: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=theme)

@@ -240,14 +240,14 @@ def test_any_command_can_be_sent_to_any_service(make_site: Callable[..., Site], 
 
 
 def test_last_arguments_are_remembered_after_a_reload(site: Site, first_page: Page) -> None:
-    for args in ('{"seconds": 1000}', '{"seconds": 2000}'):
+    for args in ("{ }", "{}"):
         submit(first_page, "queue", "Add", "ticker", args)
         options = service(first_page, "queue").locator("datalist option")
         expect(options.filter(has_text=args)).to_have_count(1)
     first_page.reload()
     form = form_of(first_page, "queue")
     form.get_by_label("Type").select_option("ticker")
-    expect(form.get_by_label("Arguments")).to_have_value('{"seconds": 2000}')
+    expect(form.get_by_label("Arguments")).to_have_value("{}")
     options = form.locator("datalist.args option")
     expect(options).to_have_count(2)
     form.get_by_label("Arguments").fill('{"my": "own"}')

@@ -46,6 +46,7 @@ export class Form {
       this.element.elements[list.className].setAttribute("list", list.id);
     }
     this.choice.addEventListener("change", () => {
+      write(this.problem, "");
       this.refresh();
       this.box.recall(this.key);
     });

@@ -40,7 +40,4 @@ shmooze_ready.then(({ name, ports }) => {
   tick();
   setInterval(tick, TICK);
   document.addEventListener("visibilitychange", tick);
-  addEventListener("focus", () => { // such as of a developer who has just changed a program in the editor
-    for (const service of services.values()) if (service.isAlive) service.describe();
-  });
 });

@@ -11,6 +11,7 @@ import { Roster } from "./roster.js";
 const USAGE_INTERVAL = 2000; // ms between polls of a queue or pool for resource usage
 const OTHER_INTERVAL = 5000; // ms between polls of another service, only to see whether it answers
 const RETRY_DELAY = 500; // ms before a service that did not answer is polled again; two misses mean that it is down
+const DESCRIBE_INTERVAL = 15000; // ms between requests for descriptions: a program may be changed, or answer late
 const DESCRIBE_WAIT = 1000; // ms that forms wait for descriptions before they appear without
 const ENDED_DELAY = 300; // ms between the event that modules ended and the request for how
 
@@ -67,11 +68,6 @@ export class Service {
       const delay = this.misses === 1 ? RETRY_DELAY : this.kind === "other" ? OTHER_INTERVAL : USAGE_INTERVAL;
       this.nextPoll = performance.now() + delay;
     }
-  }
-
-  /** Whether its kind is known and it answered the last poll. */
-  get isAlive() {
-    return this.kind && !this.misses;
   }
 
   /** Whether it is known to be a queue or pool and answered the last poll. */
@@ -135,6 +131,7 @@ export class Service {
 
   /** Ask for the descriptions again, and show them if they have changed. */
   async describe() {
+    this.described = performance.now();
     if (!await this.descriptions.refresh()) return;
     for (const [form] of this.typeForms) form.refresh();
     this.roster?.redescribe();
@@ -185,12 +182,7 @@ export class Service {
   /** A form that starts a module of one of the types that the command `listCmd` lists. */
   typeForm(caption, cmd, listCmd, announcement, isBackground) {
     const send = async (type, args) => {
-      try {
-        await this.ask(cmd, { type, args }, true);
-      } catch (error) {
-        this.describe(); // perhaps the description has changed
-        throw error;
-      }
+      await this.ask(cmd, { type, args }, true);
       announce(announcement(type));
     };
     const describe = (type) => this.descriptions.type(type, isBackground);
@@ -233,6 +225,7 @@ export class Service {
     const { outcomes: [{ value: usage }], refused } = await this.askAll("usage");
     if (refused) return this.countMiss(refused);
     this.misses = 0;
+    if (performance.now() - this.described > DESCRIBE_INTERVAL) this.describe();
     if (!this.roster || !usage) return;
     const { at, modules } = usage, before = this.usage;
     this.usage = usage;
