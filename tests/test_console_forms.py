@@ -582,7 +582,7 @@ def test_described_item_is_added_told_and_shown_by_its_label(
     expect(queue.locator(".ended .latest")).to_have_text(
         re.compile("^Metropolis, 90 min was removed")
     )
-    expect(queue.locator(".history-item .title")).to_have_text(re.compile("^Metropolis"))
+    expect(queue.locator(".history-item .title")).to_have_text("Metropolis, 90 min")
     expect(queue.locator(".history-item .type")).to_have_text("film")
     form.get_by_label("Type").select_option("other")
     expect(form.get_by_label("Arguments")).to_be_visible()
