@@ -17,7 +17,7 @@ from support import PATIENCE
 from test_shmz import OTHER_UID, SHMZ, UID, Ended, Peer, bad, call_shmz, environ, good
 
 from shmooze.shmz.completion.candidates import Line, candidates_for
-from shmooze.shmz.completion.query import split_line
+from shmooze.shmz.completion.query import format_candidate, split_line
 from shmooze.shmz.completion.scripts import SCRIPTS
 from shmooze.shmz.report import format_result
 from shmooze.shmz.types import format_types
@@ -224,6 +224,7 @@ def test_help_for_an_item_lists_its_commands(shmz: Run, described: Peer) -> None
 
 def test_help_for_a_command_of_any_service(shmz: Run) -> None:
     assert shmz("set_vol", "--help").out.endswith("arguments\n  vol  int, required\n")
+    assert shmz("ask", UID, "--help").err == "shmz: unknown command 'ask_module'\n"
     assert shmz("sing", "--help") == (1, "", "shmz: unknown command 'sing'\n")
 
 
@@ -325,6 +326,20 @@ def test_uids_are_completed_with_labels(described: Peer) -> None:
     with mock.patch.dict(os.environ, {"SHMZ_ENDPOINT": f"{described.base}queue"}):
         found = candidates_for(Line(["rm", ""]), PATIENCE)
     assert found == [(UID, "Assam, 180 s (tea), playing")]
+
+
+def test_candidates_are_quoted_for_bash_and_cannot_control_the_terminal(described: Peer) -> None:
+    types = {"$(date)": {}, "a\x1b": {}, "green tea": {}}
+    service = {None: {"modules": types}}
+    with (
+        mock.patch.dict(os.environ, {"SHMZ_ENDPOINT": f"{described.base}queue"}),
+        mock.patch.object(described, "described", service),
+    ):
+        found = candidates_for(Line(["add", ""]), PATIENCE)
+    assert found == [("$(date)", ""), ("green tea", "")]
+    assert format_candidate("$(date)", "", "bash") == "'$(date)'"
+    assert format_candidate("kind=a=b c", "About\n", "bash") == "kind='a=b c'\tAbout\\n"
+    assert format_candidate("green tea", "", "fish") == "green tea"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from shmooze.shmz.ending import Status, Stop
+from shmooze.shmz.endpoint import NAME_OF_SERVICE
 from shmooze.shmz.json_text import from_json
 from shmooze.shmz.service import Service
 from shmooze.shmz.uids import modules_in
@@ -73,7 +74,8 @@ def services_beside(service: Service) -> list[str]:
             settings = from_json(response.read()) if response.status == 200 else None
     except (Stop, ValueError):
         return []
-    return sorted(name for name in part(settings, "ports") if name != "wsgi")
+    names = part(settings, "ports")
+    return sorted(name for name in names if name != "wsgi" and NAME_OF_SERVICE.fullmatch(name))
 
 
 def text_of(described: Any, key: str) -> str:

@@ -9,6 +9,9 @@ from urllib.parse import quote, urljoin, urlsplit
 from shmooze.shmz.ending import Status, Stop
 from shmooze.shmz.usage import DEFAULT_ENDPOINT
 
+#: What is the name of a service, and not a URL.
+NAME_OF_SERVICE = re.compile(r"\w[\w.-]*")
+
 
 def find_token(file: str | None) -> str | None:
     """Return the token from the options or the environment, if any."""
@@ -37,7 +40,7 @@ def find_url(endpoint: str | None, command: str, beside: str | None = None) -> s
     url = DEFAULT_ENDPOINT
     for place in (os.environ.get("SHMZ_ENDPOINT") or None, endpoint, beside):
         if place is not None:
-            url = urljoin(url, quote(place)) if re.fullmatch(r"\w[\w.-]*", place) else place
+            url = urljoin(url, quote(place)) if NAME_OF_SERVICE.fullmatch(place) else place
             try:
                 parts = urlsplit(url)
                 good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0

@@ -36,6 +36,8 @@ LIMITS = {
 }
 #: Choices that are listed.
 MAX_CHOICES = 12
+#: Characters of a default in the line that shows the usage.
+MAX_DEFAULT = 30
 
 
 def guide_to(
@@ -43,14 +45,14 @@ def guide_to(
 ) -> str:
     """Explain a command, such as `shmz add countdown`, and the further `commands` of its items."""
     args = part(described, "args")
-    lines = [clip(f"usage: {command} {usage_of(args)}".rstrip(), max(columns, 200))]
+    lines = [f"usage: {printable(command)} {usage_of(args)}".rstrip()]
     for text in (text_of(described, "title"), text_of(described, "description")):
         lines += ["", *wrap(text, columns)] if text else []
     if label := text_of(described, "label"):
         lines += ["", *wrap(f"label: {label}", columns)]
     if rows := [explain(name, schema, args) for name, schema in properties_of(args).items()]:
         lines += ["", "arguments", *two_columns(rows, columns)]
-    if result := (first(part(described, "result"), part(described, "result"), "description")):
+    if result := text_of(described.get("result"), "description"):
         lines += ["", *wrap(f"result: {result}", columns)]
     if commands:
         lines += ["", "commands: shmz tell UID COMMAND", *list_commands(commands, columns)]
@@ -71,7 +73,7 @@ def usage_of(args: Schema) -> str:
     for name, schema in properties_of(args).items():
         default = first(schema, args, "default")
         shown = default is not None and not is_secret(schema, args)
-        word = f"{name}={as_word(default) if shown else ''}"
+        word = f"{name}={clip(as_word(default), MAX_DEFAULT) if shown else ''}"
         words.append(word if name in required else f"[{word}]")
     return printable(" ".join(words))
 

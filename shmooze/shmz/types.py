@@ -88,10 +88,10 @@ def help_for(service: Service, command: str, words: list[str], columns: int) -> 
         return guide_to(f"shmz {command} {words[0]}", described, columns, commands), described
     if name in ("tell_module", "tell_background"):
         return help_for_item(service, command, words, columns)
-    described = part(describe_or_stop(service), "commands", command)
+    described = part(describe_or_stop(service), "commands", name)
     if not described:
-        raise Stop(Status.REFUSED, f"unknown command {command!r}")
-    return guide_to(f"shmz {command}", described, columns), described
+        raise Stop(Status.REFUSED, f"unknown command {name!r}")
+    return guide_to(f"shmz {name}", described, columns), described
 
 
 def help_for_item(

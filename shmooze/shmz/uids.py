@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from shmooze.shmz.ending import Status, Stop
+from shmooze.shmz.headings import heading
 from shmooze.shmz.output import print_error
 from shmooze.shmz.report import is_history
 from shmooze.shmz.service import Service
@@ -71,7 +72,7 @@ def find_uid(text: str, present: list[dict[str, Any]], gone: list[dict[str, Any]
     line = f"there is no module with the uid {text!r}"
     for each in gone:
         if each["uid"].startswith(text):
-            line = f"{each.get('type')} {each['uid']} is gone: it {each.get('reason')}"
+            line = f"{heading(each)} {each['uid']} is gone: it {each.get('reason')}"
     if COMPLETE_UID.fullmatch(text):
         if not found:
             print_error(line)

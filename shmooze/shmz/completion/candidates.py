@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shmooze.runtime.printable import printable
 from shmooze.shmz.completion.asked import Asked
 from shmooze.shmz.described import first_line, part, text_of
 from shmooze.shmz.endpoint import find_token, find_url
@@ -56,7 +57,11 @@ class Line:
 def candidates_for(line: Line, timeout: float) -> Candidates:
     """Return what may stand in place of the last word. Raises Stop if a service does not answer."""
     found = all_candidates(line, timeout)
-    return [(value, about) for value, about in found if value.startswith(line.current)]
+    return [
+        (value, about)
+        for value, about in found
+        if value.startswith(line.current) and printable(value) == value
+    ]
 
 
 def all_candidates(line: Line, timeout: float) -> Candidates:

@@ -43,7 +43,7 @@ def split_line(line: str) -> list[str]:
 
 def format_candidate(value: str, about: str, shell: str) -> str:
     if shell == "bash":  # the others quote by themselves
-        name, equals, text = value.rpartition("=")
-        value = f"{name}{equals}{shlex.quote(text) if text else ''}"
+        parts = [shlex.quote(part) if part else "" for part in value.split("=", 1)]
+        value = "=".join(parts)
     about = printable(about)
     return f"{value}\t{about}" if about else value
