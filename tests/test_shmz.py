@@ -884,6 +884,10 @@ def test_a_person_can_use_queue_pool_and_their_own_service(
         return json.loads(ended.out)
 
     assert "countdown" in shmz("modules_available")
+    types = shmz("types")
+    assert set(types) == {"queue", "pool"}
+    assert types["queue"]["modules"]["countdown"]["title"]
+    assert set(types["queue"]["backgrounds"]) == {"clock"}
     first = shmz("add", "countdown", "seconds=1000")["uid"]
     second = shmz("add", "countdown", "seconds=1000")["uid"]
     shmz("mv", second[:8], first[:4])
@@ -915,7 +919,7 @@ def test_a_person_can_use_queue_pool_and_their_own_service(
     assert shmz("-e", "vol", "get_vol") == 3
 
     gone = run_shmz("-e", f"{site.url}queue", "rm", first[:8])
-    line = f"shmz: countdown {first} is gone: it was removed\n"
+    line = f"shmz: countdown, 1000 s (countdown) {first} is gone: it was removed\n"
     assert gone == (1, "", line)
     refused = run_shmz("-e", f"{site.url}queue", "add", "no_such_type")
     assert (refused.status, refused.out, refused.err.count("\n")) == (1, "", 1)
