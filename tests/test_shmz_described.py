@@ -19,6 +19,7 @@ from test_shmz import OTHER_UID, SHMZ, UID, Ended, Peer, bad, call_shmz, environ
 from shmooze.shmz.completion.candidates import Line, candidates_for
 from shmooze.shmz.completion.query import format_candidate, split_line
 from shmooze.shmz.completion.scripts import SCRIPTS
+from shmooze.shmz.ending import Status, Stop
 from shmooze.shmz.report import format_result
 from shmooze.shmz.types import format_types
 from shmooze.shmz.values import ask_secret, convert_pairs
@@ -240,6 +241,18 @@ def test_types_are_listed_with_their_arguments(shmz: Run) -> None:
         "queue: set_bg",
         "  clock",
     ]
+
+
+def test_service_that_is_not_running_is_named_and_the_others_are_listed(shmz: Run) -> None:
+    line = "service 'pool' is not running"
+    answers = [Stop(Status.NO_ANSWER, line), SERVICE]
+    with (
+        mock.patch("shmooze.shmz.types.services_beside", return_value=["pool", "queue"]),
+        mock.patch("shmooze.shmz.types.describe", side_effect=answers),
+    ):
+        ended = shmz("types")
+    assert (ended.status, ended.err) == (0, f"shmz: {line}\n")
+    assert list(json.loads(ended.out)) == ["queue"]
 
 
 def test_hostile_descriptions_cannot_control_the_terminal(shmz: Run, described: Peer) -> None:

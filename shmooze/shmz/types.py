@@ -20,6 +20,7 @@ from shmooze.shmz.ending import Status, Stop
 from shmooze.shmz.endpoint import find_url
 from shmooze.shmz.guide import guide_to, usage_of
 from shmooze.shmz.headings import heading
+from shmooze.shmz.output import print_error
 from shmooze.shmz.service import Service
 from shmooze.shmz.uids import complete_uids
 from shmooze.shmz.words import SHORTHANDS
@@ -39,10 +40,9 @@ def all_types(service: Service, only_this: bool) -> dict[str, Types]:
         other = Service(find_url(service.url, "types", name), service.timeout)
         other.headers = service.headers
         try:
-            described = describe(other)
-        except Stop:  # it is not running
-            continue
-        found[name] = described or {}
+            found[name] = describe(other) or {}
+        except Stop as stop:  # it is not running
+            print_error(str(stop))
     if not found:
         found = {service.url.rpartition("/")[2] or service.url: describe_or_stop(service)}
     lists = {name: {key: part(each, key) for key in LISTS} for name, each in found.items()}
