@@ -233,6 +233,12 @@ class Site:
             raise Refusal(answer["error"])
         return answer["result"]
 
+    def wait_for_descriptions(self) -> None:
+        """Wait until no service is still asking its programs to describe themselves."""
+        for name in self.ports:
+            with suppress(Refusal):  # the gateway is not a service
+                self.ask(name, "describe")
+
     def reset(self, processes: int) -> None:
         """Make it what it was at first: every service runs, without modules.
 
@@ -285,9 +291,7 @@ class Lender:
         """Start the application if it does not run, and reset it afterwards."""
         if self._site is None:
             self._site = self._make().start()
-            for name in self._site.ports:
-                with suppress(Refusal):  # the gateway is not a service
-                    self._site.ask(name, "describe")  # waits until its programs have been asked
+            self._site.wait_for_descriptions()
             self._processes = len(self._site.survivors())
         yield self._site
         try:

@@ -58,6 +58,7 @@ def test_run_shmooze_prints_its_url_serves_the_page_and_leaves_nothing_after_ctr
 def test_supervisorctl_stops_one_service_with_all_its_children(terminal: Terminal) -> None:
     site = terminal.site
     terminal.wait_running()
+    site.wait_for_descriptions()
     before = len(site.survivors())
     site.ask("pool", "add", type="job", args={"name": "sleep"})
     wait_until(lambda: len(site.survivors()) == before + 2, "the job runs")
