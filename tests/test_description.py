@@ -76,8 +76,11 @@ def of_x(**schema: Any) -> dict[str, Any]:
             "args.properties.x.$ref must stay inside",
         ),
         ({"args": of_x(**{"$ref": "other.json"})}, "args.properties.x.$ref must stay inside"),
+        ({"args": of_x(**{"$ref": "#/type/x"})}, "args.properties.x.$ref points to nothing"),
+        ({"args": of_x(enum=[1], **{"$ref": "#/properties/x/enum/y"})}, "x.$ref points to nothing"),
         ({"args": of_x(**{"$dynamicRef": "#x"})}, "args.properties.x.$dynamicRef is not supported"),
         ({"args": {"$schema": "http://json-schema.org/draft-07/schema#"}}, "args.$schema must be"),
+        ({"args": {"$schema": 5}}, "args.$schema must be"),
         (
             {"args": of_x(items={"$ref": "#/properties/x"}, allOf=[{"$ref": "#/properties/x"}])},
             "args refers to itself for the same value",

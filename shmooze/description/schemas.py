@@ -75,7 +75,7 @@ def _check_references(schema: Any, mistake: Mistake) -> None:
                 raise mistake((*path, keyword), "is not supported; use `$ref` and `$defs`")
         if path and "$id" in each:
             raise mistake((*path, "$id"), "is not supported inside a schema")
-        if each.get("$schema", DIALECT).rstrip("#") != DIALECT:
+        if str(each.get("$schema", DIALECT)).rstrip("#") != DIALECT:
             raise mistake((*path, "$schema"), f"must be {DIALECT}, not {shown(each['$schema'])}")
         if "$ref" in each:
             problem = _problem_of_reference(schema, each["$ref"])

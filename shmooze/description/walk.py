@@ -68,7 +68,12 @@ def target(root: Any, reference: str) -> Any:
     place = root
     for word in reference.removeprefix("#").split("/")[1:]:
         word = word.replace("~1", "/").replace("~0", "~")
-        place = place[int(word)] if isinstance(place, list) and word.isdigit() else place[word]
+        if isinstance(place, list) and word.isdecimal():
+            place = place[int(word)]
+        elif isinstance(place, dict):
+            place = place[word]
+        else:
+            raise LookupError(reference)
     if not isinstance(place, (dict, bool)):
         raise LookupError(reference)
     return place
