@@ -302,6 +302,19 @@ def test_secret_is_hidden_wherever_the_schema_marks_it(schema: dict[str, Any]) -
     assert '"ab"' not in str(bad.value)
 
 
+def test_unknown_arguments_are_hidden_where_others_are_secret() -> None:
+    description = described(args={"properties": {"name": {}, "pin": {"writeOnly": True}}})
+    assert description.hide({"name": "x", "old_pin": "1234"}) == {"name": "x"}
+    assert described(args=of_x()).hide({"y": 1}) == {"y": 1}
+
+
+def test_args_of_unknown_commands_are_hidden() -> None:
+    description = described(commands={"unlock": {}})
+    assert description.hide_command("unlock", {"pin": 1}) == {"pin": 1}
+    assert description.hide_command("unlok", {"pin": 1}) == {}
+    assert described().hide_command("unlok", {"pin": 1}) == {"pin": 1}
+
+
 def test_secrets_within_values_are_hidden_and_the_rest_is_not() -> None:
     entry = {"type": "object", "properties": {"s": SECRET, "t": {}}}
     description = described(args={"properties": {"list": {"items": entry}, "one": entry}})

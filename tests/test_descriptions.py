@@ -185,6 +185,8 @@ def test_secrets_reach_the_child_and_nobody_else(clock: FakeClock, launcher: Fak
     ask(queue, "tell_module", uid=uid, cmd="unlock", args={"pin": SECRET})
     ask(queue, "add", type="sing", args=args)
     ask(queue, "add", type="song", args={**args, "nam": 1})
+    ask(queue, "add", type="song", args={"name": "x", "pasword": SECRET})
+    ask(queue, "tell_module", uid=uid, cmd="unlok", args={"pin": SECRET})
     ask(queue, "tell_module", uid="nobody", cmd="unlock", args={"pin": SECRET})
     seen += [ask(queue, cmd) for cmd in ("queue", "bg", "describe")]
     clock.advance(1)

@@ -49,8 +49,14 @@ class Arguments:
         return args
 
     def hide(self, args: dict[str, Any]) -> dict[str, Any]:
-        """The arguments as clients may see them."""
-        return self._secrets.hide(args) if self._secrets is not None else args
+        """The arguments as clients may see them.
+
+        Where some are secret, unknown ones are hidden too: a name that is misspelt, or that the
+        description had before it was changed, may be that of a secret.
+        """
+        if self._secrets is None:
+            return args
+        return self._secrets.hide({name: args[name] for name in args if self.knows(name)})
 
     def knows(self, name: str) -> bool:
         """Whether there may be an argument of this name."""

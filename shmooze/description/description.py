@@ -88,9 +88,13 @@ class Description:
         return self.args.hide(args) if self.args is not None else args
 
     def hide_command(self, cmd: str, args: dict[str, Any]) -> dict[str, Any]:
-        """The same for a command of the type's own."""
-        arguments = (self.commands or {}).get(cmd)
-        return arguments.hide(args) if arguments is not None else args
+        """The same for a command of the type's own; none of an unknown one, which may be misspelt."""
+        if self.commands is None:
+            return args
+        arguments = self.commands.get(cmd)
+        if arguments is not None:
+            return arguments.hide(args)
+        return args if cmd in self.commands else {}
 
     def label(self, args: dict[str, Any]) -> str | None:
         """The label of an item with these args; None: the type has none."""
