@@ -602,6 +602,14 @@ def test_item_with_a_process_is_suspended_while_it_is_held(service: Service) -> 
     assert "held" not in service.broker.show_roster()[0]
 
 
+def test_held_background_does_not_let_an_item_start_before_its_turn(service: Service) -> None:
+    background = service.broker.set_bg("plain")["uid"]
+    service.broker.hold([background])
+    for _ in range(3):
+        service.add("lazy")
+    assert service.states == ["playing", "suspended", "waiting"]
+
+
 def test_held_item_of_a_pool_is_suspended_too(pool: Service) -> None:
     first, second = pool.add(), pool.add()
     pool.broker.hold([first])

@@ -74,14 +74,15 @@ class Commands(JSONCommandProcessor):
         self.items.remove(uids)
 
     def hold(self, uids: KnownUids) -> None:
-        """Give modules that wait for a process none until `release`. They keep their places.
+        """Keep modules from playing until `release`. They keep their places.
 
-        If one of them has a process already, none is held.
+        One that waits for a process gets none. One that has a process keeps it, suspended. If one
+        of them is just starting, none is held.
         """
         self.items.hold(uids)
 
     def release(self, uids: KnownUids) -> None:
-        """Let held modules start when it is their turn. Others are ignored."""
+        """Let held modules start and play when it is their turn. Others are ignored."""
         self.items.release(uids)
 
     def show_roster(self, parameters: Wanted = {}) -> list[Shown]:

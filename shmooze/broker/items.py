@@ -163,7 +163,8 @@ class Items:
                 module.cancel()
 
     def _add(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
-        if self._policy.is_due(kind, len(self._roster.order) - len(self._roster.held)):
+        held = len(self._roster.held) - (self._roster.background in self._roster.held)
+        if self._policy.is_due(kind, len(self._roster.order) - held):
             module = self._factory.new_started(kind, args, Place.ARRIVING, key, self.keeper)
             with self._failing(module):
                 self.keeper.keep_place(module, Place.ORDER)

@@ -96,7 +96,7 @@ class Roster:
         #: Those of the order that answer commands and are not held. Always the same view, so that
         #: it can be told from any other choice at no cost.
         self.ready = self._ready.keys()
-        #: Those with a place that are held.
+        #: Those of the order and the background that are held.
         self.held = self._held.keys()
         #: Those that answer commands, have lost their place, and have not begun to end.
         self.dismissed = self._dismissed.keys()
