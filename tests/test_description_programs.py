@@ -218,6 +218,48 @@ def test_program_is_asked_again_when_its_file_has_changed(
     assert item["label"] == "new"
 
 
+def test_program_that_has_changed_is_asked_while_the_worker_of_another_one_ends(
+    launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Programs, "max_asked", 1)
+    monkeypatch.setattr(Programs, "interval", 0.0)
+    files = [tmp_path / name for name in ("first", "second")]
+    for file in files:
+        file.touch()
+    kinds = [
+        type(file.name, (Asked,), {"TYPE_STRING": file.name, "process": ["fake", str(file)]})
+        for file in files
+    ]
+    queue = opened(Queue(kinds), launcher)
+    for number in range(2):
+        launcher.asked[number].answer({})
+    for file in files:
+        file.write_text("new")
+    asking = gevent.spawn(lambda: [queue.describe(each) for each in ("first", "second")])
+    run_until_idle()
+    launcher.asked[2].answer({})
+    assert [process.argv[1] for process in launcher.asked[2:]] == list(map(str, files))
+    launcher.asked[3].answer({})
+    assert asking.ready()
+
+
+def test_repeated_command_is_answered_though_the_description_has_changed(
+    clock: FakeClock, launcher: Launcher, program: Path
+) -> None:
+    queue = opened(Queue([Asked]), launcher)
+    launcher.asked[0].answer()
+    query = {"cmd": "add", "args": {"type": "asked", "args": {"name": "x"}, "key": "k"}}
+    first = gevent.spawn(queue.single_command, query)
+    run_until_idle()
+    program.write_text("22")
+    clock.advance(2)
+    again = gevent.spawn(queue.single_command, query)
+    other = add(queue, name="x")
+    launcher.asked[1].answer({"args": {}})
+    assert again.get() == first.get()
+    assert "unknown argument `name`" in other.get()["error"]
+
+
 def test_type_whose_program_has_failed_is_asked_again_when_that_has_changed(
     clock: FakeClock, launcher: Launcher, program: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

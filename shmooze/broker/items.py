@@ -65,13 +65,19 @@ class Items:
 
         Raises CommandError.
         """
-        args = self.describer.prepare("add", kind, args)
-        return self._keys.once(key, lambda: self._add(kind, args, key))
+
+        def add() -> str:
+            return self._add(kind, self.describer.prepare("add", kind, args), key)
+
+        return self._keys.once(key, add)
 
     def set_background(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
         """Replace the background, likewise."""
-        args = self.describer.prepare("set_bg", kind, args)
-        return self._keys.once(key, lambda: self._set_background(kind, args, key))
+
+        def add() -> str:
+            return self._set_background(kind, self.describer.prepare("set_bg", kind, args), key)
+
+        return self._keys.once(key, add)
 
     def remove(self, uids: list[str]) -> None:
         """Remove items; unknown uids are ignored. Returns once their end has begun, and the right

@@ -100,13 +100,14 @@ class Programs:
 
     def _work(self) -> None:
         while len(self._workers) < min(self.max_asked, len(self._waiting) + len(self._askings)):
-            worker = gevent.spawn(self._ask_all)
-            self._workers.add(worker)
-            worker.rawlink(self._workers.discard)
+            self._workers.add(gevent.spawn(self._ask_all))
 
     def _ask_all(self) -> None:
-        while self._waiting:
-            self._ask(self._waiting.popleft())
+        try:
+            while self._waiting:
+                self._ask(self._waiting.popleft())
+        finally:  # not later: whoever has a program to ask meanwhile would count on this worker
+            self._workers.discard(gevent.getcurrent())
 
     def _ask(self, described: DescribedType) -> None:
         kind = described.kind
