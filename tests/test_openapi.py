@@ -224,6 +224,28 @@ def test_a_service_with_a_bad_schema_is_left_out_with_a_note(
     assert note in made["info"]["description"]
 
 
+def test_schemas_that_allow_no_arguments_make_no_trouble() -> None:
+    none, wrong = {"additionalProperties": False}, {"required": 5}
+    commands = {
+        "go": {"args": {**none, **wrong}},
+        "add": {"args": none},
+        "odd": {"args": {"enum": [5]}},
+        "set_bg": {"args": {"default": 5}},
+    }
+    types = {"type": {"args": {"enum": [5]}}}
+    service = {"commands": commands, "modules": {"type": {"args": wrong}}, "backgrounds": types}
+    made = valid("t", {"box": msgspec.convert(service, Service)})
+    schema = made["components"]["schemas"]["box.go"]
+    assert schema["required"] == list(schema["properties"]) == ["cmd"]
+    examples = made["paths"]["/box"]["post"]["requestBody"]["content"]["application/json"]
+    assert [each["value"] for each in examples["examples"].values()] == [
+        {"cmd": "go"},
+        {"cmd": "add"},
+        {"cmd": "odd"},
+        {"cmd": "set_bg", "args": {"type": "type", "args": {}}},
+    ]
+
+
 def test_references_within_a_schema_lead_to_the_same_place_in_the_document() -> None:
     schema = {
         "$id": "https://example.org/schema",

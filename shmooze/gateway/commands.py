@@ -79,14 +79,14 @@ class ServiceSchemas:
         """A request for each command; for one that adds modules, one for each type."""
         examples = {}
         for cmd, each in self._commands.items():
-            args = example_of({**each.args, "type": "object"})
-            types = getattr(self._service, _ADDING.get(cmd, ""), {})
+            args = _example_args(each.args) if _takes_args(each) else {}
+            types = getattr(self._service, _ADDING.get(cmd, ""), {}) if _takes_args(each) else {}
             if not types:
                 examples[cmd] = _example(cmd, cmd, args, each.description)
             for type, module in types.items():
                 given = {**args, "type": type}
                 if module.args is not UNSET:
-                    given["args"] = example_of({**module.args, "type": "object"})
+                    given["args"] = _example_args(module.args)
                 said = module.title or module.description or each.description
                 name = f"{cmd} {type}"
                 examples[name] = _example(name, cmd, given, said)
@@ -95,7 +95,7 @@ class ServiceSchemas:
     def _variant(self, cmd: str, command: Command) -> dict[str, Any]:
         """A reference to the schema of a command with its arguments."""
         properties: dict[str, Any] = {"cmd": {"const": cmd}}
-        if command.args.get("properties") or command.args.get("additionalProperties", True):
+        if _takes_args(command):
             properties["args"] = self._args_of(cmd, command)
         said = command.description
         if command.result is not UNSET:
@@ -104,7 +104,7 @@ class ServiceSchemas:
             "type": "object",
             "description": said.strip(),
             "properties": properties,
-            "required": ["cmd", "args"] if command.args.get("required") else ["cmd"],
+            "required": [*properties] if command.args.get("required") else ["cmd"],
         }
         reference = self._schemas.add(packet, self._name, cmd)
         self._references[cmd] = {"schema": reference["$ref"]}
@@ -183,6 +183,17 @@ def _one_of(variants: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
         "oneOf": list(variants.values()),
         "discriminator": {"propertyName": name, "mapping": mapping},
     }
+
+
+def _takes_args(command: Command) -> bool:
+    """Whether there may be any arguments; otherwise its schema of them is not looked at."""
+    return bool(command.args.get("properties") or command.args.get("additionalProperties", True))
+
+
+def _example_args(schema: dict[str, Any]) -> dict[str, Any]:
+    """Arguments as an example, of a schema that was embedded."""
+    args = example_of({**schema, "type": "object"})
+    return args if isinstance(args, dict) else {}
 
 
 def _example(name: str, cmd: str, args: Any, description: str) -> dict[str, Any]:
