@@ -808,6 +808,20 @@ def test_no_row_of_a_file_that_was_cut_inside_a_page_is_read_by_half(
     assert len(lines) > 1
 
 
+@pytest.mark.parametrize("content", [b"x" * 100, b"SQLite format 3\0" + b"\x10\0" * 50, None])
+def test_a_file_without_a_whole_page_is_not_exported_as_an_empty_one(
+    path: Path, shmooze_state: Any, content: bytes | None
+) -> None:
+    if content is None:
+        make_state(path)
+        os.truncate(path, 1000)
+    else:
+        path.write_bytes(content)
+    status, said = shmooze_state("export", str(path))
+    assert status == 1
+    assert '"complete": true' not in said
+
+
 def test_a_row_that_no_service_has_written_is_damage(
     path: Path, open_file: Any, shmooze_state: Any
 ) -> None:

@@ -27,6 +27,8 @@ from shmooze.runtime.schema import shown
 from shmooze.state import tables
 
 FORMAT = "shmooze state"
+#: How each file of SQLite begins.
+_MAGIC = b"SQLite format 3\0"
 
 
 def export(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
@@ -88,7 +90,7 @@ def whole_pages(path: str) -> Iterator[str]:
     missing of it for zeros, and so read rows by half.
     """
     size, page = os.path.getsize(path), _page_size(path)
-    if size % page == 0:
+    if size % page == 0 or size < page:  # without its first page it would look like an empty one
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +106,7 @@ def _page_size(path: str) -> int:
     """The size of a page in bytes, from the header of the file; 1 if there is no such header."""
     with open(path, "rb") as file:
         header = file.read(18)
-    if len(header) < 18:
+    if len(header) < 18 or not header.startswith(_MAGIC):
         return 1
     size = int.from_bytes(header[16:], "big")
     return 65536 if size == 1 else max(size, 1)
