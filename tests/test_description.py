@@ -70,6 +70,10 @@ def of_x(**schema: Any) -> dict[str, Any]:
             {"args": of_x(minimum=2, default=1)},
             "args.properties.x.default must be at least 2, got 1",
         ),
+        (
+            {"args": of_x(anyOf=[{"type": "string"}], default=[0] * 30_000)},
+            "args.properties.x.default is not checked: its parts do not fit, and are too many",
+        ),
         ({"args": of_x(**{"$ref": "#/$defs/y"})}, "args.properties.x.$ref points to nothing"),
         (
             {"args": of_x(**{"$ref": "http://127.0.0.1/"})},
@@ -243,6 +247,17 @@ def test_defaults_are_filled_in_at_every_level_and_the_args_stay() -> None:
     first, second = description.prepare("add", {}), description.prepare("add", {})
     assert first == {"d": {"b": [1]}}
     assert first["d"]["b"] is not second["d"]["b"]
+
+
+def test_defaults_are_checked_by_schemas_that_are_referred_to_from_anywhere() -> None:
+    def schema(default: Any) -> dict[str, Any]:
+        point = {"type": "object", "properties": {"x": {"type": "integer"}}}
+        end = {"$ref": "#/properties/start", "default": default}
+        return {"properties": {"start": point, "end": end}}
+
+    assert described(args=schema({"x": 1})).prepare("add", {}) == {"end": {"x": 1}}
+    words = "args.properties.end.default `x`: expected `int`, got `str`"
+    assert mistake({"args": schema({"x": "1"})}) == words
 
 
 def test_defaults_in_branches_are_not_filled_in() -> None:

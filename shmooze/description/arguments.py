@@ -73,7 +73,8 @@ class Arguments:
 
 def _check_defaults(schema: dict[str, Any], defaults: Defaults, mistake: Mistake) -> None:
     """Raise what `mistake` makes for a default that its own schema does not allow."""
-    definitions = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
+    # Checked as an element of an array, so that what references lead to does not apply to it.
+    referred = {key: schema[key] for key in ("$defs", "definitions", "properties") if key in schema}
     for names in defaults.paths():
         place, each = list[str](), schema
         for name in names:
@@ -81,5 +82,9 @@ def _check_defaults(schema: dict[str, Any], defaults: Defaults, mistake: Mistake
         default = each["default"]
         if isinstance(default, dict):
             default = Defaults(each).fill_in(default)
-        if error := Validator({**definitions, **each}, mistake).error(default):
-            raise mistake((*place, "default"), problem_of(error))
+        try:
+            error = Validator({**referred, "items": each}, mistake).error([default])
+        except Unchecked as bad:
+            raise mistake((*place, "default"), f"is not checked: its parts {bad}") from bad
+        if error is not None:
+            raise mistake((*place, "default"), problem_of(error, 1))

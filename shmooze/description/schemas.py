@@ -105,4 +105,4 @@ def _explain(bad: ValidationError) -> str:
     if kind.name == "type":
         types = " or ".join(kind.types)
         return f"must be of the type {types}, not {shown(bad.instance)}"
-    return problem_of(bad, with_place=False)
+    return problem_of(bad, levels=None)

@@ -67,9 +67,12 @@ def explain(
     return f"argument {_quoted(path)}: {problem}" if path else f"arguments: {problem}"
 
 
-def problem_of(error: Any, with_place: bool = True) -> str:
-    """What is wrong with a value that has no name, such as "must be at least 1, got 0"."""
-    path = list(error.instance_path) if with_place else []
+def problem_of(error: Any, levels: int | None = 0) -> str:
+    """What is wrong with a value that has no name, such as "must be at least 1, got 0".
+
+    The place in it is named, without its first `levels`; None: it is not.
+    """
+    path = [] if levels is None else list(error.instance_path)[levels:]
     if error.kind.name == "required":
         return f"{_quoted([*path, error.kind.property])} is missing"
     problem = _problem(error, False)
