@@ -292,6 +292,13 @@ def test_watchers_get_the_labels_of_items_that_were_there_before(
     clock.advance(1)
     run_until_idle()
     assert b'"label":"new x"' in next(events) + next(events)
+    program.write_text("333")
+    clock.advance(2)
+    add(queue, name="z")
+    launcher.asked[2].answer(status=1)
+    clock.advance(1)
+    run_until_idle()
+    assert next(events).count(b'{"args":null,"label":null,') == 2
 
 
 def test_stopping_ends_programs_that_are_asked(clock: FakeClock, launcher: Launcher) -> None:

@@ -77,7 +77,8 @@ class Shown:
         if before is None or before.state != self.state:
             changes["state"] = self.state
         if before is None or _differ(before.view, self.view) or before.origin is not self.origin:
-            changes.update(self._origin())
+            old_keys = shown_of(before.view) if before is not None else {}
+            changes.update({**dict.fromkeys(old_keys), **self._origin()})
         if self.held != (before.held if before is not None else None):
             changes["held"] = self.held
         if self.restarts != (before.restarts if before is not None else 0):

@@ -88,7 +88,7 @@ class Description:
         return self.args.hide(args) if self.args is not None else args
 
     def hide_command(self, cmd: str, args: dict[str, Any]) -> dict[str, Any]:
-        """The same for a command of the type's own; none of an unknown one, which may be misspelt."""
+        """The same for a command of its own; none of an unknown one, which may be misspelt."""
         if self.commands is None:
             return args
         arguments = self.commands.get(cmd)
