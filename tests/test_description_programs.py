@@ -138,7 +138,7 @@ def test_command_does_not_wait_for_ever_behind_other_programs(
     kinds = [type(name, (Asked,), {"TYPE_STRING": name}) for name in map(str, range(20))]
     for kind in kinds:
         kind.connect_timeout = 1000.0
-    queue = opened(Queue(kinds), launcher)
+    queue = opened(Queue(kinds, kinds), launcher)
     assert len(launcher.asked) == Programs.max_asked
     adding = add(queue, "19", name="x")
     describing = gevent.spawn(queue.describe)
@@ -146,7 +146,7 @@ def test_command_does_not_wait_for_ever_behind_other_programs(
         clock.advance(0.5)
         run_until_idle()
     assert adding.get()["success"]
-    assert describing.get()["modules"]["19"] == {}
+    assert describing.get(block=False)["backgrounds"]["19"] == {}
 
 
 def test_type_that_somebody_waits_for_is_asked_next(clock: FakeClock, launcher: Launcher) -> None:

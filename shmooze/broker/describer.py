@@ -77,10 +77,11 @@ Types = Mapping[Place, Mapping[str, type[Kind]]]
 
 def describe_types(types: Types, describer: Describer) -> dict[str, Any]:
     """The descriptions of all types: {"modules": {NAME: {…}}, "backgrounds"?: {NAME: {…}}}."""
-    return {
-        _KEYS[place]: dict(zip(kinds, describer.descriptions(kinds.values())))
-        for place, kinds in types.items()
-    }
+    # All at once, since each call may wait.
+    known = iter(
+        describer.descriptions([kind for kinds in types.values() for kind in kinds.values()])
+    )
+    return {_KEYS[place]: {name: next(known) for name in kinds} for place, kinds in types.items()}
 
 
 def describe_type(types: Types, describer: Describer, name: str) -> dict[str, Any]:
