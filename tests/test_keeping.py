@@ -638,6 +638,32 @@ def test_item_with_a_process_stays_held_after_a_restart_of_it_or_of_the_service(
     assert service.states == ["playing"]
 
 
+def test_item_that_is_restarted_while_its_release_is_kept_is_released(service: Service) -> None:
+    uid = service.add("again")
+    service.broker.hold([uid])
+    service.keeper.may_go_on.clear()
+    releasing = service.call(service.broker.release, [uid])
+    service.launcher.processes[0].exit(1)
+    service.clock.advance(1)
+    service.keeper.may_go_on.set()
+    service.clock.advance(LONG)
+    assert releasing.get() is None
+    assert service.states == ["playing"]
+
+
+def test_hold_of_an_item_that_is_restarted_meanwhile_is_refused(service: Service) -> None:
+    uid = service.add("again")
+    service.keeper.may_go_on.clear()
+    holding = service.call(service.broker.hold, [uid])
+    service.launcher.processes[0].exit(1)
+    service.clock.advance(1)
+    service.keeper.may_go_on.set()
+    service.clock.advance(LONG)
+    assert "has been started meanwhile" in str(holding.get())
+    assert service.states == ["playing"]
+    assert service.keeper.items[uid].held is None
+
+
 def test_item_that_is_starting_cannot_be_held(service: Service) -> None:
     first, *others, last = (service.add("lazy") for _ in range(5))
     hold_start(service)

@@ -121,15 +121,16 @@ class Items:
         new = [module for module in modules if module.held is None]
 
         def carry_out() -> list[Module]:
-            for module in new:
+            present = self._present(new)
+            for module in present:
                 if self._can_be_held(module):
                     module.hold(HELD)
                     self._roster.change(module)
-            if late := [each for each in new if each.held is None and each.state not in ENDED]:
+            if late := [module for module in present if module.held is None]:
                 self.keeper.keep_held(late, None)
                 words = ", ".join(repr(module.uid) for module in late)
                 raise CommandError(f"hold: {words} has been started meanwhile")
-            return new
+            return present
 
         self._wait_for_change(lambda: self.keeper.keep_held(new, HELD), carry_out, self._at_once)
 
@@ -143,12 +144,13 @@ class Items:
         held = [module for module in modules if module.held is not None]
 
         def carry_out() -> list[Module]:
-            for module in held:
+            present = self._present(held)
+            for module in present:
                 if module.held is not None:
                     module.attempts = 0
                     module.release()
                     self._roster.change(module)
-            return held
+            return present
 
         self._wait_for_change(lambda: self.keeper.keep_held(held, None), carry_out, self._at_once)
 
@@ -278,6 +280,11 @@ class Items:
 
     def _is_item(self, module: Module) -> bool:
         return module.state not in ENDED and self._roster.place_of(module) in _ITEMS
+
+    def _present(self, modules: Iterable[Module]) -> list[Module]:
+        """Those that live, or their successors if they were restarted meanwhile."""
+        found = [self._roster.find(module.uid) for module in modules]
+        return [module for module in found if module is not None and module.state not in ENDED]
 
     def _known(self, command: str, uids: Iterable[str]) -> list[Module]:
         """The items with these uids. Raises CommandError that names those that there are not."""
