@@ -88,6 +88,19 @@ def test_schema_becomes_a_type(schema: Any, in_python: str, in_typescript: Any) 
         assert typescript.type_text(found) == in_typescript
 
 
+def test_members_hide_no_name_that_the_code_after_them_needs() -> None:
+    texts = {"type": "array", "items": {"type": "string"}}
+    commands = {name: {"args": fields({}), "result": texts} for name in ("list", "search")}
+    described = {"property": {"commands": commands}, "queue": {"commands": {}}}
+    text = python.write(read(described, python.RESERVED), "made")
+    exec(text, made := {"__name__": "made"})
+    assert isinstance(vars(made["Application"])["queue"], property)
+    assert [name for name in vars(made["PropertyService"]) if name.startswith(("list", "se"))] == [
+        "list_",
+        "search",
+    ]
+
+
 def test_shape_has_the_fields_of_all_parts_and_may_contain_itself() -> None:
     schema = {
         "allOf": [fields({"a": {"type": "string"}}, "a"), {"$ref": "#/$defs/more"}],

@@ -25,7 +25,7 @@ _OWN = """
 RESERVED = frozenset(_OWN.split())
 _BASIC = {"str": "str", "int": "int", "float": "float", "bool": "bool", "null": "None"}
 _BASIC |= {"any": "Any", "never": "NoReturn"}
-#: Field names that would hide a type from the fields that follow.
+#: Names of members that would hide a type from the annotations that follow.
 _HIDING = {"bool", "dict", "float", "int", "list", "str"}
 
 
@@ -227,7 +227,8 @@ def _service(service: ServiceClass) -> list[str]:
                 for form in _forms(item.name, item.args, item.class_name, ", *, key: str = ...")
             ]
             lines += _overloaded(method, forms, f"super().{method}")
-    names = Names(frozenset(dir(TypedService)) | {"name", "endpoint"} | set(keyword.kwlist))
+    taken = {*dir(TypedService), "name", "endpoint", *keyword.kwlist, *_HIDING}
+    names = Names(taken)
     for command in service.commands:
         lines += _method(command, names.of_attribute(command.name))
     return lines
@@ -259,7 +260,7 @@ def _client(application: Application) -> list[str]:
         "class Application(TypedClient):",
         '    """The services of the application, by name."""',
     ]
-    names = Names(frozenset(dir(TypedClient)) | set(keyword.kwlist))
+    names = Names({*dir(TypedClient), *keyword.kwlist, "property"})
     for service in application.services:
         lines += [
             "",
