@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc
 import enum
 import functools
+import json
 import sys
 import typing
 from typing import Annotated, Any, List, Literal, NewType, Optional, TypedDict, Union  # noqa: UP035
@@ -145,6 +146,26 @@ class Lamp(JSONParentPoller):
     ):
         return None
 
+    def do_unlock(
+        self,
+        pin: Annotated[Literal["x"] | None, {"writeOnly": True}] = None,
+        codes: Annotated[list[Literal["x"]], {"writeOnly": True}] = [],
+        by_name: Annotated[dict[str, Literal["x"]], {"writeOnly": True}] = {},
+        anything: Annotated[list, {"items": True}] = [],
+    ):
+        return anything
+
+    def do_count(
+        self,
+        whole: list[int | None] = [],
+        nested: list[dict[str, int]] = [],
+        either: int | list[int] | None = None,
+        real: float = 0.0,
+        both: int | float = 0,
+        **others: int,
+    ):
+        return [whole, nested, either, real, both, others]
+
     def do_broken(self, level: Annotated[int, {"minimum": "1"}]):
         return level
 
@@ -162,6 +183,8 @@ class Lamp(JSONParentPoller):
         "do_open": do_open,
         "do_point": do_point,
         "do_many": do_many,
+        "do_unlock": do_unlock,
+        "do_count": do_count,
         "do_broken": do_broken,
         "do_wrapped": do_wrapped,
         "do_builtin": max,
@@ -177,7 +200,8 @@ POINT_AT = {"x": 1, "near": []}
 REFUSALS = [
     ("init", {"level": "5"}, "argument `level`: expected `int`, got `str`"),
     ("init", {"level": True}, "argument `level`: expected `int`, got `bool`"),
-    ("init", {"level": 5.0}, "argument `level`: expected `int`, got `float`"),
+    ("init", {"level": 5.5}, "argument `level`: expected `int`, got `float`"),
+    ("init", {"level": 10.0}, "argument `level`: must be at most 9, got 10.0"),
     ("init", {"level": None}, "argument `level`: expected `int`, got `null`"),
     ("init", {"level": 0}, "argument `level`: must be at least 1, got 0"),
     ("init", {"level": 10}, "argument `level`: must be at most 9, got 10"),
@@ -204,6 +228,9 @@ REFUSALS = [
         {"point": POINT_AT, "secret": "y"},
         'point: argument `secret`: must be one of "x"',
     ),
+    ("do_unlock", {"pin": "y"}, 'unlock: argument `pin`: must be one of "x"'),
+    ("do_unlock", {"codes": ["y"]}, 'unlock: argument `codes[0]`: must be one of "x"'),
+    ("do_unlock", {"by_name": {"a": "y"}}, 'unlock: argument `by_name.a`: must be one of "x"'),
     ("do_many", {"text": "a"}, "many: argument `text`: must have at least 2 characters, got 1"),
     ("do_many", {"text": "abcd"}, "many: argument `text`: must have at most 3 characters, got 4"),
     ("do_many", {"items": []}, "many: argument `items`: must have at least 1 element, got 0"),
@@ -254,12 +281,20 @@ def test_function_is_not_called_with_arguments_that_do_not_fit(
         ("do_point", {"point": {"x": 1, "near": [], "more": 1}}, {"x": 1, "near": [], "more": 1}),
         ("do_many", {"either": [1], "ratio": 0.1}, None),
         ("do_wrapped", {"level": 3}, 3),
+        ("do_unlock", {"anything": [1, "a"]}, [1, "a"]),
     ],
 )
 def test_arguments_that_fit_are_passed_on_unchanged(
     lamp: Stage, cmd: str, args: dict, result: Any
 ) -> None:
     assert lamp.ask(cmd, **args) == result
+
+
+def test_integral_float_is_passed_on_as_an_integer_where_the_hint_wants_one(lamp: Stage) -> None:
+    args = {"whole": [5.0, None], "nested": [{"a": 2.0}], "either": [3.0], "others": 4.0}
+    result = lamp.ask("do_count", **args, real=1.0, both=2.0)
+    wanted = [[5, None], [{"a": 2}], [3], 1.0, 2.0, {"others": 4}]
+    assert json.dumps(result) == json.dumps(wanted)  # for Python 5 is 5.0
 
 
 def test_long_value_is_cut_in_the_message() -> None:

@@ -61,28 +61,56 @@ def check(function: Callable[..., Any], args: Any) -> str:
     return ""
 
 
-def fits(value: Any, schema: dict[str, Any]) -> bool:
+def convert(function: Callable[..., Any], args: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments that fit, with an integral float such as 5.0 as an integer where the hint
+    wants one. For JSON Schema, and so for the parent, that is an integer too.
+    """
+    signature = hints.signature(function)
+    if signature is None:
+        return args
+    return {name: _convert(value, signature.schema(name)) for name, value in args.items()}
+
+
+def _convert(value: Any, schema: Any) -> Any:
+    if not isinstance(schema, dict):
+        return value
+    if "anyOf" in schema:
+        return _convert(value, next(each for each in schema["anyOf"] if fits(value, each)))
+    if isinstance(value, float):
+        types = _list(schema.get("type", "number"))
+        return int(value) if "integer" in types and "number" not in types else value
+    if isinstance(value, list) and "items" in schema:
+        return [_convert(each, schema["items"]) for each in value]
+    if isinstance(value, dict):
+        properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+        return {name: _convert(each, properties.get(name, others)) for name, each in value.items()}
+    return value
+
+
+def fits(value: Any, schema: Any) -> bool:
     """Return True if a schema allows a value, as far as it is checked here."""
     return not _problem(value, schema, "")
 
 
-def _problem(value: Any, schema: dict[str, Any], path: str) -> str:
+def _problem(value: Any, schema: Any, path: str) -> str:
     """Describe the first thing that is wrong with a value; empty if nothing is."""
+    if not isinstance(schema, dict):
+        return ""  # true, which allows everything
     kind = _KINDS.get(type(value), "")
     if schema == {"type": kind}:
         return ""  # as for most arguments
     allowed = _list(schema.get("type", kind))
-    if not _is(kind, allowed):
+    if not _is(value, kind, allowed):
         return f"argument {_quote(path)}: {_expected(allowed, kind)}"
     own = _own_problem(value, kind, schema)
     if own:
         return f"argument {_quote(path)}: {own}"
     if "anyOf" in schema and not any(fits(value, each) for each in schema["anyOf"]):
-        return _problem_of_any(value, kind, schema["anyOf"], path)
+        forms = [_inner(schema, each) for each in schema["anyOf"]]
+        return _problem_of_any(value, kind, forms, path)
     if kind == "array" and "items" in schema:
-        return _first(
-            _problem(each, schema["items"], f"{path}[{index}]") for index, each in enumerate(value)
-        )
+        items = _inner(schema, schema["items"])
+        return _first(_problem(each, items, f"{path}[{index}]") for index, each in enumerate(value))
     return _problem_inside(value, schema, path) if kind == "object" else ""
 
 
@@ -114,17 +142,13 @@ def _problem_inside(value: dict[str, Any], schema: dict[str, Any], path: str) ->
         if properties.get(name, others) is False:
             known = ", ".join(map(_quote, properties)) or "none"
             return f"unknown argument {_quote(f'{path}.{name}')}; known: {known}"
-    inside = {name: properties.get(name, others) for name in value}
-    return _first(
-        _problem(value[name], each, f"{path}.{name}")
-        for name, each in inside.items()
-        if isinstance(each, dict)
-    )
+    inside = {name: _inner(schema, properties.get(name, others)) for name in value}
+    return _first(_problem(value[name], each, f"{path}.{name}") for name, each in inside.items())
 
 
 def _problem_of_any(value: Any, kind: str, schemas: Any, path: str) -> str:
     """Describe what is wrong with a value that fits none of several schemas."""
-    of_kind = [each for each in schemas if _is(kind, _list(each.get("type", kind)))]
+    of_kind = [each for each in schemas if _is(value, kind, _list(each.get("type", kind)))]
     if len(of_kind) == 1:
         return _problem(value, of_kind[0], path)
     if of_kind:
@@ -147,8 +171,16 @@ def _expected(types: list[str], kind: str) -> str:
     return f"expected `{words}`, got `{_WORDS.get(kind, kind)}`"
 
 
-def _is(kind: str, allowed: list[str]) -> bool:
+def _is(value: Any, kind: str, allowed: list[str]) -> bool:
+    if kind == "number" and "integer" in allowed:
+        return "number" in allowed or bool(value.is_integer())
     return kind in allowed or (kind == "integer" and "number" in allowed)
+
+
+def _inner(schema: dict[str, Any], inner: Any) -> Any:
+    """The schema of a part of a value: a part of a secret is a secret."""
+    is_secret = schema.get("writeOnly") and isinstance(inner, dict)
+    return {**inner, "writeOnly": True} if is_secret else inner
 
 
 def _list(types: Any) -> list[str]:

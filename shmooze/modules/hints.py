@@ -4,8 +4,9 @@ Loaded only for functions that have hints, in child processes: standard library 
 compatible with Python 3.8. Hints are recognised by their attributes, so `typing` is not loaded for
 modules that do without it.
 
-A hint describes the JSON value that the function gets; nothing is converted. What has no
-counterpart in JSON, or cannot be evaluated by this Python, is left open: its schema is empty.
+A hint describes the JSON value that the function gets; nothing is converted, except that 5.0 is 5
+for `int`. What has no counterpart in JSON, or cannot be evaluated by this Python, is left open: its
+schema is empty.
 """
 
 from __future__ import annotations

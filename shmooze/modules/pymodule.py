@@ -219,11 +219,15 @@ class JSONParentPoller:
             return packet.error(mistakes.unknown_command(cmd, self.commands))
         args = command.get("args", {})
         try:
-            wrong = _check_hints(function, args) if args and _has_hints(function) else ""
-            if wrong:
-                from shmooze.modules import mistakes
+            if args and isinstance(args, dict) and _has_hints(function):
+                from shmooze.modules import arguments
 
-                return packet.error(mistakes.refuse(cmd, wrong))
+                wrong = arguments.check(function, args)
+                if wrong:
+                    from shmooze.modules import mistakes
+
+                    return packet.error(mistakes.refuse(cmd, wrong))
+                args = arguments.convert(function, args)
             return packet.good(function(self, **args))
         except Exception as bad:
             from shmooze.modules import mistakes
@@ -248,12 +252,6 @@ def _has_hints(function: Callable[..., Any]) -> bool:
     except NameError:  # from Python 3.14 on, for names that only a type checker imports
         return False
     return bool(hinted) and (len(hinted) > 1 or "return" not in hinted)
-
-
-def _check_hints(function: Callable[..., Any], args: Any) -> str:
-    from shmooze.modules import arguments
-
-    return arguments.check(function, args)
 
 
 def _can_notify_threads(function: Callable[..., Any] | None) -> bool:
