@@ -134,6 +134,18 @@ def test_failed_move_is_undone_and_shows_the_error(site: Site, first_page: Page)
     expect_order(site, first_page, uids)
 
 
+def test_row_shows_whether_its_module_is_held_and_why(site: Site, first_page: Page) -> None:
+    first, _ = add_countdowns(site, first_page, 2)
+    state = rows(first_page).first.locator(".state")
+    expect(state).to_have_text("playing")
+    site.ask("queue", "hold", uids=[first])
+    expect(state).to_have_text("suspended, held")
+    expect(state).to_have_attribute("title", re.compile("."))
+    site.ask("queue", "release", uids=[first])
+    expect(state).to_have_text("playing")
+    expect(state).to_have_attribute("title", "")
+
+
 # Accidents that must not happen
 
 

@@ -285,6 +285,33 @@ def test_label_is_the_title_of_an_item_in_the_history() -> None:
     assert "Ceylon" not in row
 
 
+def test_item_that_is_held_says_so_whatever_its_state() -> None:
+    held = {**ITEM, "state": "suspended", "held": "by hand"}
+    waiting = {**held, "uid": OTHER_UID, "state": "held"}
+    lines = format_result([held, waiting], 120).splitlines()
+    assert "  suspended, held  " in lines[1]
+    assert "  held  " in lines[2]
+    assert "held, held" not in lines[2]
+
+
+def test_watch_shows_what_is_held_and_released() -> None:
+    def change(live: Live, **changes: Any) -> Live:
+        data = {"modules": {UID: changes}}
+        return apply_event(live, Event("change", "2", json.dumps(data)))
+
+    snapshot = {"modules": [{**ITEM, "state": "suspended"}], "background": None}
+    free = apply_event(Live("url"), Event("snapshot", "1", json.dumps(snapshot)))
+    held = change(free, held="by hand")
+    assert "  suspended, held  " in render(held, 100, 24)[1]
+    assert describe_changes(free, held) == [f"Assam, 180 s (tea) {UID} suspended, held"]
+    released = change(held, held=None)
+    assert "  suspended  " in render(released, 100, 24)[1]
+    assert describe_changes(held, released) == [f"Assam, 180 s (tea) {UID} suspended"]
+    snapshot = {"modules": [{**ITEM, "held": "by hand"}], "background": None}
+    again = apply_event(held, Event("snapshot", "3", json.dumps(snapshot)))
+    assert "  playing, held  " in render(again, 100, 24)[1]
+
+
 def test_watch_shows_labels() -> None:
     snapshot = {"modules": [ITEM], "background": None}
     live = apply_event(Live("url"), Event("snapshot", "1", json.dumps(snapshot)))

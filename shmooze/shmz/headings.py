@@ -1,4 +1,4 @@
-"""What people recognise an item by: its label and its type."""
+"""What people see of an item first: its label and type, and its state."""
 
 from __future__ import annotations
 
@@ -11,3 +11,10 @@ def heading(item: Mapping[str, Any]) -> str:
     label, kind = item.get("label"), item.get("type")
     kind = kind if isinstance(kind, str) else ""
     return f"{label} ({kind})" if isinstance(label, str) and label else kind
+
+
+def state_of(item: Mapping[str, Any]) -> Any:
+    """Return the state, with the fact that the item is held if the state does not say so."""
+    state = item.get("state")
+    is_held = item.get("held") is not None and isinstance(state, str) and state != "held"
+    return f"{state}, held" if is_held else state

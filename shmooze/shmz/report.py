@@ -11,7 +11,7 @@ from typing import Any
 from shmooze.runtime.printable import printable
 from shmooze.shmz.cells import align
 from shmooze.shmz.ending import Status
-from shmooze.shmz.headings import heading
+from shmooze.shmz.headings import heading, state_of
 from shmooze.shmz.output import print_error, show, show_json
 
 
@@ -52,7 +52,10 @@ def format_table(rows: list[dict[str, Any]], columns: int) -> list[str]:
 
 
 def with_heading(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row whose label, if there is one, stands before its type."""
+    """Return a row whose label, if there is one, stands before its type, and which shows early
+    whether it is held: the column with the reason may not fit.
+    """
+    row = {**row, "state": state_of(row)} if "state" in row else row
     if not ("type" in row and isinstance(row.get("label", 0), (str, type(None)))):
         return row
     return {key: heading(row) if key == "type" else row[key] for key in row if key != "label"}

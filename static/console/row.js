@@ -108,11 +108,12 @@ export class Row {
   }
 
   show() {
-    const { state, parameters } = this.module, described = this.describe(this.type).parameters || {};
+    const { state, held, parameters } = this.module, described = this.describe(this.type).parameters || {};
     const order = new Map(Object.keys(described).map((name, place) => [name, place]));
     const place = (name) => order.get(name) ?? order.size;
     const inOrder = (a, b) => place(a) - place(b) || progressFirst(a, b);
-    write(this.part("state"), state);
+    write(this.part("state"), held && state !== "held" ? `${state}, held` : state);
+    this.part("state").title = held || "";
     this.element.dataset.state = state;
     const all = Object.keys(parameters);
     const names = all.length > MAX_PARAMETERS ? all.sort(inOrder).slice(0, MAX_PARAMETERS) : all;

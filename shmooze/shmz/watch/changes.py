@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shmooze.runtime.printable import printable
-from shmooze.shmz.headings import heading
+from shmooze.shmz.headings import heading, state_of
 from shmooze.shmz.watch.live import Live
 from shmooze.shmz.watch.values import format_pair, truncate
 
@@ -47,7 +47,7 @@ def describe_changes(before: Live, after: Live) -> list[str]:
 
 
 def describe_change(old: dict[str, Any] | None, new: dict[str, Any]) -> list[str]:
-    parts = [] if old and old["state"] == new["state"] else [truncate(new["state"])]
+    parts = [] if old and state_of(old) == state_of(new) else [truncate(state_of(new))]
     before, after = old["parameters"] if old else {}, new["parameters"]
     values = {
         name: value

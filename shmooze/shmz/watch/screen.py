@@ -7,7 +7,7 @@ from typing import Any
 
 from shmooze.runtime.printable import printable
 from shmooze.shmz.cells import align, clip
-from shmooze.shmz.headings import heading
+from shmooze.shmz.headings import heading, state_of
 from shmooze.shmz.watch.changes import describe_loss
 from shmooze.shmz.watch.live import Live
 from shmooze.shmz.watch.values import format_pair, truncate
@@ -59,7 +59,7 @@ def format_modules(modules: list[dict[str, Any]], columns: int) -> list[str]:
         line = [
             f"{marker} {printable(truncate(module['uid'], columns))[:uid_size]}",
             clip(printable(truncate(heading(module), columns)), max(1, columns // 4)),
-            clip(printable(truncate(module["state"], columns)), 10),
+            clip(printable(truncate(state_of(module), columns)), 15),
             bar,
             summarize(parameters, columns),
         ]
