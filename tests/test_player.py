@@ -180,6 +180,14 @@ def test_lines_end_at_carriage_returns_and_are_cut(play: Callable[..., Stage]) -
     assert len(lines[2]) <= 1000
 
 
+@pytest.mark.parametrize("options", [{"bufsize": 0}, {"text": True}])
+def test_output_is_passed_on_whatever_the_options_of_the_pipes(
+    play: Callable[..., Stage], options: dict[str, Any]
+) -> None:
+    stage = play("echo heard", type("Odd", (Shell,), {"options": options}))
+    assert stage.parameters() == {"line": "heard"}
+
+
 def test_program_never_outlives_the_module(
     play: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:

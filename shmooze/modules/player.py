@@ -149,7 +149,7 @@ class Player(Worker):
             return
         rest = b""
         while True:
-            chunk = pipe.read1(_CHUNK)
+            chunk = os.read(pipe.fileno(), _CHUNK)  # whatever file object `options` make of it
             if not chunk:
                 break
             try:
