@@ -60,6 +60,7 @@ class Sam extends Module {
         every: { type: "number", default: 100 },
         loud: { type: "boolean", default: false },
         more: { default: null },
+        pin: { enum: ["x"], writeOnly: true },
       },
       required: ["name"],
     },
@@ -157,7 +158,7 @@ def test_a_module_of_each_kit_plays_and_pauses_and_takes_commands(
     client("mv", uids=[other])
     wait_until(lambda: not client.parameters(uid)["plays"], "it pauses")
     assert client.tell(uid, "add", count=2) == 2
-    assert client.tell(uid, "add", count=3) == 5
+    assert client.tell(uid, "add", count=3.0) == 5  # for JSON Schema an integer, too
     client.tell(uid, "forget")
     wait_until(lambda: not {"loud", "more"} & client.parameters(uid).keys(), "they are removed")
 
@@ -186,6 +187,13 @@ def test_wrong_arguments_are_refused_in_the_same_words_by_each_kit(
     ):
         with pytest.raises(Refusal, match=f"^{re.escape(words)}$"):
             client.tell(uid, command, **args)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["node"], indirect=True)
+def test_refusal_of_a_secret_does_not_show_it(client: Client, kind: str) -> None:
+    with pytest.raises(Refusal, match=r'argument `pin`: must be one of "x"$'):
+        client.add(kind, name="x", pin="1234")
 
 
 @pytest.mark.slow

@@ -152,19 +152,19 @@ function check(args, schema) {
 const TYPES = { integer: "int", number: "float", string: "str", boolean: "bool" };
 
 /** What is wrong with a value, by the part of JSON Schema that modules need most. */
-function mismatch(value, { type, enum: choices, minimum, maximum, exclusiveMinimum }) {
+function mismatch(value, { type, enum: choices, minimum, maximum, exclusiveMinimum, writeOnly }) {
   const actual = value === null ? "null" : Array.isArray(value) ? "array" : Number.isInteger(value) ? "integer" : typeof value;
   const allowed = [type ?? actual].flat();
   if (!allowed.includes(actual) && !(actual === "integer" && allowed.includes("number"))) {
     return `expected \`${allowed.map((each) => TYPES[each] ?? each).join(" | ")}\`, got \`${TYPES[actual] ?? actual}\``;
   }
-  const shown = JSON.stringify(value);
+  const shown = JSON.stringify(value), got = writeOnly ? "" : `, got ${shown}`; // a secret is not shown
   if (choices && !choices.some((each) => JSON.stringify(each) === shown)) {
-    return `must be one of ${choices.map((each) => JSON.stringify(each)).join(", ")}, got ${shown}`;
+    return `must be one of ${choices.map((each) => JSON.stringify(each)).join(", ")}${got}`;
   }
-  if (value < minimum) return `must be at least ${minimum}, got ${shown}`;
-  if (value > maximum) return `must be at most ${maximum}, got ${shown}`;
-  if (value <= exclusiveMinimum) return `must be more than ${exclusiveMinimum}, got ${shown}`;
+  if (value < minimum) return `must be at least ${minimum}${got}`;
+  if (value > maximum) return `must be at most ${maximum}${got}`;
+  if (value <= exclusiveMinimum) return `must be more than ${exclusiveMinimum}${got}`;
   return undefined;
 }
 

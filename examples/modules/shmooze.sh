@@ -220,6 +220,7 @@ _read_arguments() { # turn an object on standard input into assignments, as DECL
                     match(rest, /^[-+.0-9a-zA-Z]+/); text = substr(rest, 1, RLENGTH); rest = substr(rest, RLENGTH + 1)
                     got = text == "null" ? "null" : text ~ /^[tf]/ ? "bool" : text ~ /[.eE]/ ? "float" : "int"
                 }
+                if (got == "float" && type[name] == "int" && text ~ /^-?[0-9]+\.0+$/) { got = "int"; sub(/\..*/, "", text) }
                 if (!(name in type)) finish("unknown argument `" name "`; known: " known)
                 if (type[name] != got && type[name] != "json" && !(type[name] == "float" && got == "int"))
                     finish("argument `" name "`: expected `" type[name] "`, got `" got "`")
