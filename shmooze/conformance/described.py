@@ -1,6 +1,6 @@
 """The description of a module: read as a service reads it, and compared with what the module does.
 
-`shmooze.description` needs a library of its own. Without it these checks are skipped.
+`shmooze.description`, which takes long to import, is loaded only if these checks are made.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _mistake(path: str, problem: str) -> SettingsError:
 def _ask(launcher: Launcher, options: Options) -> Any:
     """What the program prints for `--describe`; None if it does not know that.
 
-    Raises ModuleError if it prints something else, and ImportError.
+    Raises ModuleError if it prints something else.
     """
     from shmooze.description.asking import Asking, NoDescription, Refusal
 
