@@ -297,6 +297,17 @@ def test_integral_float_is_passed_on_as_an_integer_where_the_hint_wants_one(lamp
     assert json.dumps(result) == json.dumps(wanted)  # for Python 5 is 5.0
 
 
+def test_refusal_is_one_line_whatever_the_client_names(
+    lamp: Stage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert lamp.ask("init", **{"a\nb": 1}) == "unknown argument `a b`; known: `level`, `name`"
+    assert lamp.ask("do_open", anything=1, **{"a\rb": "x"}) == (
+        "open: argument `a b`: expected `int`, got `str`"
+    )
+    assert lamp.ask("do_x\ny").startswith("unknown command `x y`; known: `set`, ")
+    assert len(capfd.readouterr().err.splitlines()) == 2
+
+
 def test_long_value_is_cut_in_the_message() -> None:
     said = arguments.check(Lamp.do_set, {"level": 1, "colour": "x" * 100_000})
     assert said.endswith(f'got "{"x" * 56}...')

@@ -51,6 +51,7 @@ def answer_to(cmd: str, function: Callable[..., Any], args: Any, bad: Exception)
 
 def refuse(cmd: str, wrong: str) -> str:
     """Return the error text for the sender of wrong arguments. Report them to the operator."""
+    wrong = _in_one_line(wrong)  # clients choose the names of arguments
     sys.stderr.write(f"refused `{cmd}`: {wrong}\n")
     return _name_command(cmd) + wrong
 
@@ -63,7 +64,7 @@ def unknown_command(cmd: Any, known: Iterable[str]) -> str:
     """Return the error text for the sender of a command that the module does not have."""
     if isinstance(cmd, str) and cmd.startswith("do_"):
         cmd, known = cmd[3:], [each[3:] for each in known if each.startswith("do_")]
-    return f"unknown command `{cmd}`; known: {_quote(known)}"
+    return _in_one_line(f"unknown command `{cmd}`; known: {_quote(known)}")
 
 
 def explain(bad: BaseException) -> str:
@@ -94,6 +95,10 @@ def _check_arguments(function: Callable[..., Any], args: Any) -> str:
     if unknown:
         wrong.append(f"unknown {_name(unknown)}; known: {_quote(accepted)}")
     return ", ".join(wrong)
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _name(arguments: list[str]) -> str:
@@ -135,7 +140,7 @@ def _report(cmd: str, function: Any, bad: Exception, text: str) -> None:
     own = getattr(getattr(function, "__code__", None), "co_filename", None)
     if isinstance(bad, CommandError) or (isinstance(bad, (ValueError, TypeError)) and file == own):
         name = os.path.basename(file)
-        text = " ".join(text.split())
-        sys.stderr.write(f"refused `{cmd}` ({name}, line {place.tb_lineno}): {text}\n")
+        where = f"({name}, line {place.tb_lineno})"
+        sys.stderr.write(f"refused `{cmd}` {where}: {_in_one_line(text)}\n")
     else:
         traceback.print_exception(type(bad), bad, bad.__traceback__)
