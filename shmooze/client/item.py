@@ -98,7 +98,7 @@ class Item:
         self.service.command("rm", uids=[self.uid])
 
     def output(self) -> list[str]:
-        """The last lines that it has printed. Raises CommandRefused if it has no process."""
+        """The last lines that it has printed. Raises CommandRefused if it has ended."""
         lines: list[str] = self.service.command("output", uid=self.uid)
         return lines
 
