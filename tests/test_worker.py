@@ -185,6 +185,24 @@ def test_work_that_does_not_pause_does_not_hold_up_the_answer_for_long(
     assert not stage.module._thread.is_alive()
 
 
+@pytest.mark.parametrize("seconds", [1e12, float("inf")])
+def test_sleep_may_be_longer_than_a_thread_can_wait(
+    put_on_stage: Callable[[type[Worker]], Stage], seconds: float
+) -> None:
+    class Sleeping(Worker):
+        def work(self):
+            try:
+                self.sleep(seconds)
+            finally:
+                self.set_parameters({"order": self._order})
+
+    stage = put_on_stage(Sleeping)
+    stage.ask("play")
+    stage.ask("suspend")
+    stage.ask("rm")
+    assert stage.parameters() == {"order": worker.END}
+
+
 def test_only_the_work_can_pause(counting: Stage) -> None:
     with pytest.raises(RuntimeError, match="only `work` can pause, in its own thread"):
         counting.module.sleep(1)

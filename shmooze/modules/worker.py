@@ -78,7 +78,7 @@ class Worker(JSONParentPoller):
             self._pause()
             while seconds > 0:
                 began = time.monotonic()
-                self._changed.wait(seconds)
+                self._changed.wait(min(seconds, threading.TIMEOUT_MAX))
                 seconds -= time.monotonic() - began
                 self._pause()
 
