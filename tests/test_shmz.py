@@ -270,6 +270,8 @@ def read_terminal(master: int) -> bytes:
         ),
         (["rm", UID, OTHER_UID], {"cmd": "rm", "args": {"uids": [UID, OTHER_UID]}}),
         (["mv", UID], {"cmd": "mv", "args": {"uids": [UID]}}),
+        (["hold", UID], {"cmd": "hold", "args": {"uids": [UID]}}),
+        (["release", UID], {"cmd": "release", "args": {"uids": [UID]}}),
         (
             ["tell", UID, "add", "seconds=5"],
             {"cmd": "tell_module", "args": {"uid": UID, "cmd": "add", "args": {"seconds": 5}}},

@@ -20,6 +20,7 @@ a queue, or with -e pool a pool
   shmz set_bg clock                 set the background, with arguments in the same way
   shmz rm UID ...                   remove modules
   shmz mv UID ...                   move modules to the front, in this order
+  shmz hold UID ...                 take modules out of turn; "shmz release UID ..." undoes it
   shmz tell UID add seconds=5       send a command to a module, with these arguments
   shmz tell UID --help              its commands; "shmz tell UID add --help": all about one
   shmz ask UID left                 show these parameters of a module

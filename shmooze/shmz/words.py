@@ -16,6 +16,8 @@ SHORTHANDS = {
     "set_bg": ("set_bg", ["type"], "args"),
     "rm": ("rm", [], "uids"),
     "mv": ("mv", [], "uids"),
+    "hold": ("hold", [], "uids"),
+    "release": ("release", [], "uids"),
     "tell": ("tell_module", ["uid", "cmd"], "args"),
     "tell_module": ("tell_module", ["uid", "cmd"], "args"),
     "tell_background": ("tell_background", ["uid", "cmd"], "args"),
