@@ -238,7 +238,7 @@ def test_mistake_is_logged_and_the_other_types_go_on(
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert line == (
         "pool: mistaken: Mistaken: `schema.args.properties.name.minLength` must be of the type"
-        ' integer, not "x"; until that is mended, args of this type are neither checked nor shown'
+        ' integer, not "x"; until this is fixed, args of this type are neither checked nor shown'
     )
     assert "uid" in ask(pool, "add", type="mistaken", args={"name": 5, "password": SECRET})
     assert ask(pool, "add", type="song", args={}) == "add: argument `name` is missing"

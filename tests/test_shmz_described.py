@@ -225,6 +225,8 @@ def test_help_for_an_item_lists_its_commands(shmz: Run, described: Peer) -> None
 
 def test_help_for_a_command_of_any_service(shmz: Run) -> None:
     assert shmz("set_vol", "--help").out.endswith("arguments\n  vol  int, required\n")
+    named = shmz("-e", "queue", "set_vol", "--help").out
+    assert named.startswith("usage: shmz -e queue set_vol vol=\n")
     assert shmz("ask", UID, "--help").err == "shmz: unknown command 'ask_module'\n"
     assert shmz("sing", "--help") == (1, "", "shmz: unknown command 'sing'\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,7 +34,7 @@ def _scenario(
             if must_refuse:
                 session.record_failure(check, f"`init` without `{name}` is accepted")
             elif name is not None:
-                session.report.note(check, f"it accepts `{name}`: {args[name]!r}")
+                session.report.note(check, f"it accepts {json.dumps({name: args[name]})}")
             session.report.ok(check)
             session.remove_child()
             return

@@ -10,6 +10,8 @@ class Check(NamedTuple):
 
     expects: str
     advice: str
+    #: Why it is skipped if nothing else explains that.
+    not_reached: str = "the check was not reached"
 
 
 _COMMANDS = "Read the command stream line by line, and answer each line with one line."
@@ -92,11 +94,13 @@ CHECKS = {
         "refuses `init` without a required argument in words for users",
         "Look for each argument that you need, and answer with a failure such as: "
         "argument `seconds` is missing.",
+        "no argument is known to be required",
     ),
     "wrong-type": Check(
         "refuses an argument of another type in words for users",
         "Check the types of arguments before you use them, and answer with a failure such as: "
         "argument `seconds`: expected `int`, got `object`.",
+        "no argument is known: pass some with --args",
     ),
     "rm": Check(
         "answers `rm` and ends, within {natural_death_timeout:g} s",
@@ -112,6 +116,7 @@ CHECKS = {
         "ends within {natural_death_timeout:g} s after it has said that it leaves",
         "After the update `rm` the service hangs up: exit when you read the end of the command "
         "stream.",
+        "it did not leave by itself",
     ),
     "exit-status": Check(
         "exits with status 0 when all went well",
@@ -145,6 +150,7 @@ CHECKS = {
     "described-commands": Check(
         "knows each command of its description",
         "Correct the part `commands`: names as clients send them, without `do_`.",
+        "the description has no commands",
     ),
     "described-parameters": Check(
         "sets parameters as its description says",

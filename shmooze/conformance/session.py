@@ -10,6 +10,7 @@ from typing import Any
 import gevent
 
 from shmooze.conformance import wording
+from shmooze.conformance.catalog import CHECKS
 from shmooze.conformance.child import Child
 from shmooze.conformance.options import Options
 from shmooze.conformance.report import Report
@@ -66,7 +67,7 @@ class Session:
         """
         if not any(self.report.wants(name) for name in scenario.names):
             return
-        reason = "it did not come to that"
+        reason = None
         try:
             with Child(self.launcher, self.options, scenario.is_full) as self.child:
                 try:
@@ -83,7 +84,7 @@ class Session:
             reason = f"because `{broken}` failed"
         for name in scenario.names:
             if not self.report.has(name):
-                self.report.skipped(name, reason)
+                self.report.skipped(name, reason or CHECKS[name].not_reached)
 
     def connect(self, timeout: float | None = None) -> None:
         """Wait until both streams are connected."""

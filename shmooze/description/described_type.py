@@ -9,7 +9,7 @@ from shmooze.modules.kind import Kind
 from shmooze.modules.presentation import View
 
 #: What becomes of a type whose description cannot be used.
-UNDESCRIBED = "until that is mended, args of this type are neither checked nor shown"
+UNDESCRIBED = "until this is fixed, args of this type are neither checked nor shown"
 
 
 class DescribedType:

@@ -41,11 +41,15 @@ MAX_DEFAULT = 30
 
 
 def guide_to(
-    command: str, described: Description, columns: int, commands: Description | None = None
+    program: str,
+    command: str,
+    described: Description,
+    columns: int,
+    commands: Description | None = None,
 ) -> str:
-    """Explain a command, such as `shmz add countdown`, and the further `commands` of its items."""
+    """Explain a command, such as `add countdown`, and the further `commands` of its items."""
     args = part(described, "args")
-    lines = [f"usage: {printable(command)} {usage_of(args)}".rstrip()]
+    lines = [f"usage: {printable(f'{program} {command}')} {usage_of(args)}".rstrip()]
     for text in (text_of(described, "title"), text_of(described, "description")):
         lines += ["", *wrap(text, columns)] if text else []
     if label := text_of(described, "label"):
@@ -55,7 +59,11 @@ def guide_to(
     if result := text_of(described.get("result"), "description"):
         lines += ["", *wrap(f"result: {result}", columns)]
     if commands:
-        lines += ["", "commands: shmz tell UID COMMAND", *list_commands(commands, columns)]
+        lines += [
+            "",
+            f"commands: {printable(program)} tell UID COMMAND",
+            *list_commands(commands, columns),
+        ]
     return "\n".join(lines)
 
 

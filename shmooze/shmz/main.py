@@ -80,7 +80,8 @@ def run(argv: list[str]) -> Status:
     service = Service(find_url(options.endpoint, command, beside), options.timeout or 60, token)
     as_json = options.json or not os.isatty(1)
     if options.help:
-        return explain(service, command, words, options.json)
+        program = f"shmz -e {options.endpoint}" if options.endpoint else "shmz"
+        return explain(service, program, command, words, options.json)
     if command == "types" and not words:
         return list_types(service, options.endpoint is not None or beside is not None, as_json)
     if command != "-":
@@ -103,10 +104,13 @@ def send_words(service: Service, command: str, words: list[str]) -> Any:
     return service.send(packet)
 
 
-def explain(service: Service, command: str, words: list[str], as_json: bool) -> Status:
+def explain(
+    service: Service, program: str, command: str, words: list[str], as_json: bool
+) -> Status:
     from shmooze.shmz.types import help_for
 
-    text, described = help_for(service, command, words, shutil.get_terminal_size().columns)
+    columns = shutil.get_terminal_size().columns
+    text, described = help_for(service, program, command, words, columns)
     if as_json:
         show_json(described)
     else:

@@ -79,23 +79,28 @@ def format_types(services: dict[str, Types], columns: int) -> str:
     return "\n".join(lines[1:] or ["(none)"])
 
 
-def help_for(service: Service, command: str, words: list[str], columns: int) -> tuple[str, Any]:
-    """Explain a command of a type, an item or a service. Returns that as text and as data."""
+def help_for(
+    service: Service, program: str, command: str, words: list[str], columns: int
+) -> tuple[str, Any]:
+    """Explain a command of a type, an item or a service. Returns that as text and as data.
+
+    `program` is how users address the service, such as `shmz -e pool`.
+    """
     name = SHORTHANDS.get(command, (command,))[0]
     if name in LISTS.values():
         described = describe_or_stop(service, words[0])
         commands = part(described, "commands")
-        return guide_to(f"shmz {command} {words[0]}", described, columns, commands), described
+        return guide_to(program, f"{command} {words[0]}", described, columns, commands), described
     if name in ("tell_module", "tell_background"):
-        return help_for_item(service, command, words, columns)
+        return help_for_item(service, program, command, words, columns)
     described = part(describe_or_stop(service), "commands", name)
     if not described:
         raise Stop(Status.REFUSED, f"unknown command {name!r}")
-    return guide_to(f"shmz {name}", described, columns), described
+    return guide_to(program, name, described, columns), described
 
 
 def help_for_item(
-    service: Service, command: str, words: list[str], columns: int
+    service: Service, program: str, command: str, words: list[str], columns: int
 ) -> tuple[str, Any]:
     uid, *names = words
     uid = complete_uids(service, {"cmd": "tell_module", "args": {"uid": uid}})["args"]["uid"]
@@ -103,11 +108,12 @@ def help_for_item(
     if item is None:
         raise Stop(Status.REFUSED, f"there is no module with the uid {uid!r}")
     commands = part(describe_or_stop(service, item["type"]), "commands")
-    usage = f"shmz {command} {words[0]}"
+    usage = f"{command} {words[0]}"
     if not names:
         described = {"description": f"{heading(item)} {uid}"}
-        text = guide_to(f"{usage} COMMAND", described, columns, commands)
+        text = guide_to(program, f"{usage} COMMAND", described, columns, commands)
         return text if commands else f"{text}\n\nIts type describes no commands.", commands
     if names[0] not in commands:
         raise Stop(Status.REFUSED, f"{item['type']} describes no command {names[0]!r}")
-    return guide_to(f"{usage} {names[0]}", commands[names[0]], columns), commands[names[0]]
+    described = commands[names[0]]
+    return guide_to(program, f"{usage} {names[0]}", described, columns), described
