@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fakes import Fake, FakeClock, FakeLauncher, MemoryKeeper, open_with, run_until_idle
-from support import in_fresh_interpreter
+from support import in_fresh_interpreter, wait_until
 
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import by_type, types_from_settings
@@ -448,5 +448,8 @@ def assert_history(queue: Queue) -> None:
     assert SECRET not in str(page)
     assert ask(queue, "history", text="correct")["items"] == []
     assert ask(queue, "history", count="args.password") == []
-    assert len(ask(queue, "history", text="seconds")["items"]) == 2
+    wait_until(
+        lambda: len(ask(queue, "history", text="seconds")["items"]) == 2,
+        "the reports of both, which are searched, are written",
+    )
     assert ask(queue, "history", count="args.name")[0]["count"] == 2
