@@ -70,9 +70,9 @@ class History:
         return self._file.read(lambda db: past.counts(db, self._table, wanted, key, limit))
 
     def item(self, uid: Uid) -> dict[str, Any]:
-        """All about one module, whether it has ended or not.
+        """All about one module, running or ended.
 
-        One that has not is shown with all its parameters; one that has, with the keys of `history`
+        A running module is shown with all its parameters, an ended one with the keys of `history`
         and those of `gone`.
         """
         if (living := self._living().get(uid)) is not None:
@@ -84,8 +84,8 @@ class History:
     def requeue(self, uids: Uids) -> list[str]:
         """Add ended items again, with the same types and args. Returns the new uids in order.
 
-        If one of them is not in the history, or its type is not on offer, nothing is added. If a
-        module refuses to start, the rest is not added, and the error names what was.
+        If one of them is not in the history, or its type is not available, nothing is added.
+        If a module refuses to start, the rest is not added, and the error names what was.
         """
         types = self._types_of(uids)
         self._refuse_living("requeue", uids)
