@@ -470,7 +470,7 @@ class FakeService:
 
     name = "queue"
     item: Any = "item needs `state_path` in the settings"
-    output: Any = "no module with uid 'u' lives in queue"
+    output: Any = "no module with uid 'u' in queue"
     gone: Any = []
 
     def batch(self, *packets: dict[str, Any]) -> list[dict[str, Any]]:

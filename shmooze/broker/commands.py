@@ -111,7 +111,7 @@ class Commands(JSONCommandProcessor):
         """The last lines that a running module has written, oldest first."""
         lives = [module for module in self.roster.everyone if module.uid == uid]
         if not lives:
-            raise CommandError(f"no module with uid {uid!r} lives in {self.name}")
+            raise CommandError(f"no module with uid {uid!r} in {self.name}")
         return lives[-1].output
 
     def gone(self) -> list[Ended]:
