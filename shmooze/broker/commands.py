@@ -68,16 +68,16 @@ class Commands(JSONCommandProcessor):
     def rm(self, uids: Uids) -> None:
         """Remove modules, and the background if it is named.
 
-        Returns once they have stopped, or have had the time to, and the next one plays. Their
-        processes may end later; `gone` tells how.
+        Returns when they have stopped, or their time for that is over, and the next one plays.
+        Their processes may end later; `gone` tells how.
         """
         self.items.remove(uids)
 
     def hold(self, uids: KnownUids) -> None:
         """Keep modules from playing until `release`. They keep their places.
 
-        One that waits for a process gets none. One that has a process keeps it, suspended. If one
-        of them is just starting, none is held.
+        A module without a process does not start; one with a process is suspended. If one of them
+        is just starting, none is held.
         """
         self.items.hold(uids)
 
@@ -130,9 +130,9 @@ class Commands(JSONCommandProcessor):
         return self._usage.read()
 
     def describe(self, type: Annotated[str | None, _ONE_TYPE] = None) -> dict[str, Any]:
-        """This service with its commands and module types, or one module type alone.
+        """Describe this service with its commands and module types, or one module type alone.
 
-        A type that describes nothing of itself is `{}`.
+        A type without a description is `{}`.
         """
         if type is not None:
             return describe_type(self.types_by_place(), self.items.describer, type)
