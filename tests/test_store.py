@@ -96,6 +96,23 @@ def test_order_survives_adds_moves_and_removals(service: Service) -> None:
     assert service.uids == expected
 
 
+def test_hold_is_kept_though_the_item_saves_a_state_meanwhile(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue: Any = service.broker
+    uid = queue.add("plain")["uid"]
+    commit = service.store._commit
+
+    def commit_slowly(*args: Any) -> None:
+        commit(*args)
+        service.launcher.processes[0].update("save", state=1)
+        until(lambda: service.rows("items", "state") == ["1"], "the state is written")
+
+    monkeypatch.setattr(service.store, "_commit", commit_slowly)
+    queue.hold([uid])
+    until(lambda: service.rows("items", "held") == ["held by a client"], "it is written")
+
+
 def test_items_come_back_with_all_that_was_kept(service: Service) -> None:
     queue: Any = service.broker
     uid = queue.add("again", {"film": "ä"}, key="k")["uid"]

@@ -65,19 +65,11 @@ class Items:
 
         Raises CommandError.
         """
-
-        def add() -> str:
-            return self._add(kind, self.describer.prepare("add", kind, args), key)
-
-        return self._keys.once(key, add)
+        return self._keys.once(key, lambda: self._add(kind, args, key))
 
     def set_background(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
         """Replace the background, likewise."""
-
-        def add() -> str:
-            return self._set_background(kind, self.describer.prepare("set_bg", kind, args), key)
-
-        return self._keys.once(key, add)
+        return self._keys.once(key, lambda: self._set_background(kind, args, key))
 
     def remove(self, uids: list[str]) -> None:
         """Remove items; unknown uids are ignored. Returns once their end has begun, and the right
@@ -171,6 +163,7 @@ class Items:
                 module.cancel()
 
     def _add(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
+        args = self.describer.prepare("add", kind, args)
         held = len(self._roster.held) - (self._roster.background in self._roster.held)
         if self._policy.is_due(kind, len(self._roster.order) - held):
             module = self._factory.new_started(kind, args, Place.ARRIVING, key, self.keeper)
@@ -184,6 +177,7 @@ class Items:
         return module.uid
 
     def _set_background(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
+        args = self.describer.prepare("set_bg", kind, args)
         module = self._factory.new_started(kind, args, Place.RESERVED, key, self.keeper)
 
         def keep() -> None:

@@ -139,12 +139,14 @@ class Store:
 
     def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
         held = [(module.uid, module.held) for module in modules]
+        known = {uid: self._written.get(uid) for uid, _ in held}
         self._commit(
             chain.from_iterable(self._table.hold(uid, reason) for uid, _ in held),
             chain.from_iterable(self._table.hold(uid, before) for uid, before in held),
         )
-        for uid, _ in held:
-            if (written := self._written.get(uid)) is not None:
+        for uid, written in known.items():
+            # If something else was written meanwhile, `held` is written once more.
+            if written is not None and self._written.get(uid) is written:
                 begun, restarts, _, _, saved = written
                 self._written[uid] = (begun, restarts, 0, reason, saved)
 
