@@ -127,11 +127,12 @@ def test_children_that_outlive_their_program_are_ended(play: Callable[..., Stage
     [
         (["/nowhere/player"], "cannot start `/nowhere/player`: No such file or directory"),
         (["sh", "a\0b"], "cannot start `sh`: an argument contains a null character"),
-        ([], "Given needs `argv`, the program to run"),
+        ([], "Given needs `argv`, the program to run and its arguments in a list"),
+        ("mpv a.ogg", "Given needs `argv`, the program to run and its arguments in a list"),
     ],
 )
 def test_program_that_cannot_be_started_is_named(
-    monkeypatch: pytest.MonkeyPatch, argv: list[str], words: str
+    monkeypatch: pytest.MonkeyPatch, argv: Any, words: str
 ) -> None:
     class Given(Player):
         pass
@@ -178,6 +179,19 @@ def test_lines_end_at_carriage_returns_and_are_cut(play: Callable[..., Stage]) -
     assert [*lines[:2], lines[3]] == ["10%", "20%", "\ufffd"]
     assert set(lines[2]) == {"x"}
     assert len(lines[2]) <= 1000
+
+
+def test_end_of_a_line_that_arrives_in_two_parts_is_one_end(
+    play: Callable[..., Stage], tmp_path: Path
+) -> None:
+    shown = tmp_path / "shown"
+    script = (
+        rf"printf 'a\r'; until [ -e '{shown}' ]; do sleep 0.01; done; printf '\n'; printf 'b\n'"
+    )
+    stage = play(script)
+    assert stage.parameters() == {"line": "a"}
+    shown.touch()
+    assert stage.parameters() == {"line": "b"}
 
 
 @pytest.mark.parametrize("options", [{"bufsize": 0}, {"text": True}])

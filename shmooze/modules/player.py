@@ -54,8 +54,9 @@ class Player(Worker):
 
     def start(self) -> None:
         """Start the program."""
-        if not self.argv:
-            raise CommandError(f"{type(self).__name__} needs `argv`, the program to run")
+        if not self.argv or isinstance(self.argv, str):
+            words = "needs `argv`, the program to run and its arguments in a list"
+            raise CommandError(f"{type(self).__name__} {words}")
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         options: Any = {**pipes, **self.options, "start_new_session": True}
         self._tail: collections.deque[str] = collections.deque(maxlen=self.last_lines)
@@ -147,7 +148,7 @@ class Player(Worker):
         """Copy one stream of the program to ours, and show its lines."""
         if pipe is None:  # `options` has redirected it
             return
-        rest = b""
+        rest, last = b"", b""
         while True:
             chunk = os.read(pipe.fileno(), _CHUNK)  # whatever file object `options` make of it
             if not chunk:
@@ -156,7 +157,10 @@ class Player(Worker):
                 os.write(output, chunk)
             except OSError:
                 pass  # nobody listens to ours any more
-            *lines, rest = re.split(rb"\r?\n|\r", rest + chunk)
+            # The line before it was shown already if a CR LF comes in two chunks.
+            text = chunk[1:] if last == b"\r" and chunk[:1] == b"\n" else chunk
+            last = chunk[-1:]
+            *lines, rest = re.split(rb"\r?\n|\r", rest + text)
             rest = rest[:_LINE]
             for line in lines:
                 self._show(line)
