@@ -541,6 +541,14 @@ def test_end_is_asked_for_until_the_service_has_decided() -> None:
     assert list(changes) == [changes.end] == [{**GONE, **KEPT}]
     assert len(waits) == 3
 
+    class Late(Events):
+        def sleep(self, seconds: float) -> None:
+            if seconds:
+                raise WaitTimeout("the time to wait is over")
+
+    service.item = UNKNOWN
+    assert list(ItemChanges(Item(service, "u"), Late())) == [GONE]  # type: ignore[arg-type]
+
 
 # A running application
 

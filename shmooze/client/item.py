@@ -213,7 +213,12 @@ class ItemChanges(Iterator[Shown]):
         """How it ended; None: it lives, or the service cannot be asked."""
         end = End(None, is_final=False)
         for pause in self.pauses:
-            self._events.sleep(pause)
+            try:
+                self._events.sleep(pause)
+            except WaitTimeout:
+                if end.report is None:
+                    raise
+                break  # it has ended in time: what is known of that is better than nothing
             try:
                 end = self._item.look_for_end()
             except (Unreachable, ServiceTimeout):
