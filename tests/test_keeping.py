@@ -403,6 +403,15 @@ def test_life_that_is_restarted_is_no_end(service: Service) -> None:
     assert service.uids == []
 
 
+def test_item_that_leaves_by_itself_is_not_shown_as_starting_again(service: Service) -> None:
+    uid = service.add("after-failure")
+    service.launcher.processes[0].update("rm")
+    run_until_idle()
+    assert service.uids == []
+    service.clock.advance(LONG)
+    assert service.keeper.history == {uid: Outcome.DONE}
+
+
 def test_item_that_is_given_up_has_failed(service: Service) -> None:
     uid = service.add("again")
     for _ in range(4):

@@ -127,6 +127,9 @@ class Supervision:
         has_place = self._has_place(module)
         if module.restart == NEVER or not self._restarts_modules or not has_place:
             return False
+        assert module.exit is not None
+        if module.restart == ON_FAILURE and not (module.failed or module.exit.cause.by_exit):
+            return False  # it has left by itself, whatever its exit status will be
         try:
             successor = module.successor()
             if not (isinstance(successor, Module) and successor.state is State.BACKOFF):
