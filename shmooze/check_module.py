@@ -26,9 +26,8 @@ from shmooze.errors import ShmoozeError
 from shmooze.runtime import inherited
 from shmooze.runtime.program import ending_signals
 
-_EPILOG = """The environment variable SHMOOZE_CHECK is 1 for the program, so that it can leave out
-what a check must not do. Times are in seconds; those that are keys of a module type mean the same
-there."""
+_EPILOG = """The program's environment has SHMOOZE_CHECK=1, so that it can leave out what a check
+must not do. Timeouts mean the same as the keys of a module type."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,7 +40,9 @@ def main(argv: list[str] | None = None) -> int:
     if not options.argv:
         parser.error("PROGRAM is missing")
     if shutil.which(options.argv[0]) is None:
-        parser.error(f"there is no program {options.argv[0]!r}")
+        is_script = os.path.isfile(options.argv[0])
+        hint = "; for a script, name its interpreter first" if is_script else ""
+        parser.error(f"there is no program {options.argv[0]!r}{hint}")
     if unknown := options.skip - CHECKS.keys():
         parser.error(f"--skip: no check {sorted(unknown)[0]!r}; known: {', '.join(CHECKS)}")
     os.environ["SHMOOZE_CHECK"] = "1"  # the module inherits it
@@ -109,26 +110,26 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m shmooze.check_module",
         usage="%(prog)s [OPTION]... PROGRAM [ARGUMENT]...",
-        description="Check that a module's program keeps to the protocol.",
+        description="Check that a module's program follows the protocol.",
         epilog=_EPILOG,
     )
     parser.add_argument(
         "--args",
         type=_object,
         metavar="JSON",
-        help="args of `init` with which it works (default: from its description, or none)",
+        help="arguments of `init` that it accepts (default: from its description, or none)",
     )
     parser.add_argument(
         "--schema",
         type=_object_in_file,
         metavar="FILE",
-        help="its description, if the settings have it; else it is asked with `--describe`",
+        help="its description; without it, the program is asked with `--describe`",
     )
     parser.add_argument(
         "--describe",
         action="store_true",
         dest="must_describe",
-        help="it must have a description",
+        help="fail if the program does not answer `--describe`",
     )
     parser.add_argument(
         "--skip",
@@ -139,13 +140,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     for name, text in (
-        ("connect_timeout", "to connect"),
-        ("command_timeout", "to answer a command"),
-        ("natural_death_timeout", "from `rm` to its end"),
-        ("sigterm_timeout", "from SIGTERM to SIGKILL, for one that does not end"),
-        ("quiet", "to watch it before `init`"),
-        ("watch", "to let it play"),
-        ("time_limit", "for everything"),
+        ("connect_timeout", "seconds to connect"),
+        ("command_timeout", "seconds to answer a command"),
+        ("natural_death_timeout", "seconds from `rm` to its end"),
+        ("sigterm_timeout", "seconds from SIGTERM to SIGKILL, if it does not end"),
+        ("quiet", "seconds to watch it before `init`"),
+        ("watch", "seconds to let it play"),
+        ("time_limit", "seconds for all checks together"),
     ):
         parser.add_argument(
             f"--{name.replace('_', '-')}",

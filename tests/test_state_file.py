@@ -738,12 +738,15 @@ EXPORT = [
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda lines: lines[:-1], "is not whole"),
-        (lambda lines: [lines[0], *lines[2:]], "is not whole"),
-        (lambda lines: [], "is not whole"),
+        (lambda lines: lines[:-1], "is incomplete"),
+        (lambda lines: [lines[0], *lines[2:]], "is incomplete"),
+        (lambda lines: [], "is incomplete"),
         (lambda lines: lines[1:], "line 1: is not a line of an export"),
         (lambda lines: [*lines, lines[1]], "line 5: is not a line of an export"),
-        (lambda lines: [lines[0], lines[1], lines[1], lines[3]], "line 3: has a row that is there"),
+        (
+            lambda lines: [lines[0], lines[1], lines[1], lines[3]],
+            "line 3: has a row that already exists",
+        ),
         (lambda lines: [*lines[:2], '{"uid'], "line 3: is not a line of an export"),
         (lambda lines: [*lines[:2], "[" * 100_000], "line 3: is not a line of an export"),
         (lambda lines: [lines[0], lines[1].replace("items", "x")], "there is no table"),

@@ -28,7 +28,7 @@ CHECKS = {
     ),
     "connects-once": Check(
         "connects once to each port",
-        "Keep both connections for the whole life of the program. One that is lost is the end.",
+        "Keep both connections for the whole life of the program. A lost connection is the end.",
     ),
     "waits-for-init": Check(
         "does nothing before `init`: no update, no byte on the command stream, no exit",
@@ -48,9 +48,9 @@ CHECKS = {
         "Do nothing, and answer as before. Services do not send a command twice on purpose.",
     ),
     "no-failure": Check(
-        "does not say `fail`",
-        "It says itself that it cannot continue: pass --args with which it can, or provide what "
-        "it lacks.",
+        "does not report `fail`",
+        "The module reports that it cannot continue: pass --args with which it can, or provide "
+        "what it lacks.",
     ),
     "one-answer": Check(
         "answers each command with exactly one line, and sends nothing else on that stream",
@@ -92,7 +92,7 @@ CHECKS = {
     ),
     "missing-argument": Check(
         "refuses `init` without a required argument in words for users",
-        "Look for each argument that you need, and answer with a failure such as: "
+        "Check that each required argument is there, and answer with a failure such as: "
         "argument `seconds` is missing.",
         "no argument is known to be required",
     ),
@@ -129,22 +129,22 @@ CHECKS = {
     ),
     "hang-up-before-init": Check(
         "ends when the parent hangs up before it has accepted `init`",
-        "When a read of the command stream says end of file, exit.",
+        "When a read of the command stream returns end of file, exit.",
     ),
     "hang-up-playing": Check(
         "ends when the parent hangs up while it plays",
-        "When a read of the command stream says end of file, exit, whatever else is running.",
+        "When a read of the command stream returns end of file, exit, whatever else is running.",
     ),
     "hang-up-suspended": Check(
         "ends when the parent dies while it is suspended",
-        "When a read of the command stream says end of file, exit, however you are waiting.",
+        "When a read of the command stream returns end of file, exit, however you are waiting.",
     ),
     "description": Check(
         "describes itself correctly: `--describe`, or the description in the settings",
-        "Print one JSON object as docs/modules.md describes it, and nothing else, and exit with 0.",
+        "Print one JSON object as in docs/descriptions.md, and nothing else, and exit with 0.",
     ),
     "described-args": Check(
-        "has the args with which it is checked as its description says",
+        "describes the args that this check uses for `init`",
         "Correct the part `args` of the description, or pass other --args.",
     ),
     "described-commands": Check(
@@ -153,7 +153,7 @@ CHECKS = {
         "the description has no commands",
     ),
     "described-parameters": Check(
-        "sets parameters as its description says",
+        "sets parameters that fit its description",
         "Correct the part `parameters` of the description, or the values that are sent.",
     ),
 }

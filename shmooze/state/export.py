@@ -135,9 +135,9 @@ def read_in(connection: sqlite3.Connection, lines: Iterable[bytes]) -> int:
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as bad:
         raise SettingsError(f"line {number}: is not a line of an export ({bad})") from bad
     except sqlite3.IntegrityError as bad:
-        raise SettingsError(f"line {number}: has a row that is there already") from bad
+        raise SettingsError(f"line {number}: has a row that already exists") from bad
     if end is None or end.get("rows") != rows:
-        raise SettingsError("the export is not whole: its last line is missing, or others are")
+        raise SettingsError("the export is incomplete: its last line or other lines are missing")
     tables.prepare(connection, [])
     return rows
 

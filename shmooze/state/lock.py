@@ -79,7 +79,7 @@ class UseLock:
             fd, names = self._opened()
             try:
                 if names:
-                    raise FileProblem("a service of this program uses it")
+                    raise FileProblem("a service in this process uses it")
                 self._wait(lambda: _lock(fd, _GATE, 0), "a service uses it: stop that first")
                 yield
             finally:
