@@ -409,6 +409,17 @@ def test_refusal_of_a_large_value_costs_no_copy_of_it_for_each_choice() -> None:
 
 
 @TIME
+def test_values_that_are_compared_with_many_others_may_have_fewer_parts() -> None:
+    def listed(*values: Any) -> dict[str, Any]:
+        return of_x(type="array", items={"enum": list(values)})
+
+    numbers = list(range(5000))
+    assert described(args=listed(*numbers)).prepare("add", {"x": numbers})
+    assert described(args=listed(*numbers, None)).prepare("add", {"x": [None]}) == {"x": [None]}
+    for values in ([*numbers, None], [{"name": number} for number in numbers]):
+        assert "too many to be checked" in refusal(listed(*values), x=values)
+
+
 def test_large_patterns_are_refused() -> None:
     assert "linear time" in mistake({"args": of_x(pattern="(a{1000}){1000}")})
     patterns = [{"pattern": f"a{{100}}{number}"} for number in range(101)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,15 +59,16 @@ class Cost:
         patterns += sum(len(each.get("patternProperties", ())) for each in schemas)
         if patterns > MAX_PATTERNS:
             raise mistake((), f"has over {MAX_PATTERNS} patterns")
-        if all(map(_is_plain, schemas)):
-            return cls(2, MAX_DEPTH, False, False)  # one of `properties`, and one for all of them
+        compared = max((_compared(each.get("enum", ())) for each in schemas), default=0)
+        if all(map(_is_plain, schemas)):  # one of `properties`, and one for all of them
+            return cls(2 + compared, MAX_DEPTH, compared > _CHEAP, False)
         per_place, levels = _Graph(schema, schemas, mistake).follow()
         if levels < MIN_LEVELS:
             raise mistake((), "is too complex: too many of its schemas apply to the same value")
         is_recursive = any("$ref" in each for each in schemas)
         has_choices = any("anyOf" in each or "oneOf" in each for each in schemas)
         is_measured = is_recursive or per_place > _CHEAP or levels < MAX_DEPTH
-        return cls(per_place, levels, is_measured, has_choices)
+        return cls(per_place + compared, levels, is_measured or compared > _CHEAP, has_choices)
 
     def refuses(self, value: Any) -> str | None:
         """Why a value is not checked; None: it is."""
@@ -98,6 +99,13 @@ def measure(value: Any, most: int) -> tuple[int, int]:
         parts += len(level)
         levels += bool(inside)
     return parts, levels
+
+
+def _compared(options: Sequence[Any]) -> int:
+    """How many values of an `enum` are compared one after another: all, unless they are texts or
+    whole numbers only, which are looked up.
+    """
+    return 0 if set(map(type, options)) in ({str}, {int}) else len(options)
 
 
 def _is_plain(schema: dict[str, Any]) -> bool:
