@@ -258,7 +258,7 @@ function apply(state, { modules = {}, order = state.modules.map(({ uid }) => uid
 		const parameters = { ...old.parameters, ...set };
 		for (const name of unset) delete parameters[name];
 		const module = { ...old, ...rest, parameters: freeze(parameters) };
-		for (const key of ["next_attempt_at", "held", "args", "label"]) if (module[key] === null) delete module[key];
+		for (const key in rest) if (key != "by" && rest[key] === null) delete module[key];
 		known.set(uid, freeze(module));
 	}
 	const { background = state.background?.uid } = change;

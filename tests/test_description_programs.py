@@ -126,7 +126,7 @@ def test_program_that_does_not_answer_is_ended_and_its_type_goes_on(
     (line,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
     assert line == (
         "queue: asked: `fake --describe` did not end within 5 s; its last words: thinking; until"
-        " that is mended, args of this type are neither checked nor shown"
+        " this is fixed, args of this type are neither checked nor shown"
     )
     (item,) = queue.show_roster()
     assert "args" not in item

@@ -453,6 +453,7 @@ def test_under_supervisord_it_starts_stops_and_leaves_no_process(
     try:
         terminal.wait_running()
         wait_until(lambda: terminal.text.count("has pid") == 2, "both workers are there")
+        site.wait_for_descriptions()
         before = len(site.survivors())
         control = Path(sys.executable).with_name("supervisorctl")
         argv = [control, "-c", conf]
