@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 class Programs:
     """Asks the programs of these types. `on_answer` is called when a description is another one."""
 
-    #: Seconds that a client's command may wait for the answer of a program.
-    max_wait = 15.0
+    #: Seconds that a command may wait for the answer of a program: less than the gateway allows.
+    max_wait = 8.0
     #: Seconds between two looks at the files of a program.
     interval = 1.0
     #: Programs that are asked at the same time.
