@@ -188,6 +188,9 @@ class Site:
         """Start services (all that `ports` names, without arguments); returns when they listen."""
         names = names or tuple(self.ports)
         for name in names:
+            # A killed process closes its sockets after it has lost its memory, by which `survivors`
+            # knows it. Clients would take it for the new one.
+            wait_until(lambda n=name: not is_listening(self.ports[n]), f"{name} has a free port")
             argv = self.programs.get(name, [sys.executable, "-m", f"shmooze.{name}"])
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
