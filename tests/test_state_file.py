@@ -643,7 +643,7 @@ def test_a_service_twice_in_one_process_is_refused(open_file: Any, path: Path) -
 
 
 def test_a_file_of_an_older_version_is_migrated_unless_it_is_used(
-    path: Path, monkeypatch: Any
+    path: Path, monkeypatch: Any, open_file: Any
 ) -> None:
     def add_column(connection: sqlite3.Connection, name: str) -> None:
         connection.execute(f"ALTER TABLE {table(name, 'items')} ADD COLUMN mood TEXT")
@@ -655,7 +655,7 @@ def test_a_file_of_an_older_version_is_migrated_unless_it_is_used(
         monkeypatch.setattr(tables, "MIGRATIONS", newer)
         with pytest.raises(SettingsError, match="a service of an older shmooze uses it: stop all"):
             StateFile(path).open("queue")
-    StateFile(path).open("queue")
+    open_file()
     with closing(sqlite3.connect(path)) as connection:
         assert "mood" in tables.columns(connection, "pool", "items")
         assert tables.version_of(connection) == 2

@@ -61,6 +61,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     ]
     types = {}
     for name, hint in typing.get_type_hints(function, include_extras=True).items():
+        hint = _as_written(hint)
         try:
             msgspec.json.Decoder(hint)  # raises for types that JSON values have no counterpart of
             types[name] = hint
@@ -72,3 +73,16 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         types,
         any(each.kind is each.VAR_KEYWORD for each in parameters),
     )
+
+
+def _as_written(hint: Any) -> Any:
+    """A hint without the `Optional` that Python 3.10 puts around it where the default is None.
+
+    Around an annotated hint that allows None itself, it would hide the annotation.
+    """
+    if typing.get_origin(hint) is typing.Union:
+        inner, *others = typing.get_args(hint)
+        if others == [type(None)] and typing.get_origin(inner) is typing.Annotated:
+            allowed = typing.get_args(typing.get_args(inner)[0])
+            return inner if type(None) in allowed else hint
+    return hint

@@ -204,9 +204,9 @@ class ItemTable:
     def find_key(self, connection: sqlite3.Connection, key: str, since: float) -> str | None:
         """The uid of the item with this key, unless it has ended before `since`."""
         found = connection.execute(
-            f"SELECT uid FROM {self._items} WHERE key = ?1 UNION ALL"
-            f" SELECT uid FROM {self._history} WHERE key = ?1 AND ended >= ?2 LIMIT 1",
-            (key, since),
+            f"SELECT uid FROM {self._items} WHERE key = :key UNION ALL"
+            f" SELECT uid FROM {self._history} WHERE key = :key AND ended >= :since LIMIT 1",
+            {"key": key, "since": since},
         ).fetchone()
         return found[0] if found else None
 
