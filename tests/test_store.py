@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fake_types
 import gevent
 import pytest
-from fake_types import Again, Lazy, Plain
 from fakes import FakeLauncher, open_with
 from support import PATIENCE
 
@@ -26,6 +26,18 @@ from shmooze.state.file import StateFile
 from shmooze.state.pruning import DAY, Limits
 from shmooze.state.store import Store
 from shmooze.state.write_behind import WriteBehind
+
+
+class Plain(fake_types.Plain):
+    natural_death_timeout = 0.02
+
+
+class Lazy(fake_types.Lazy):
+    natural_death_timeout = 0.02
+
+
+class Again(fake_types.Again):
+    natural_death_timeout = 0.02
 
 
 def until(condition: Callable[[], Any], what: str) -> None:
