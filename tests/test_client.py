@@ -518,9 +518,18 @@ def test_item_that_the_service_does_not_know_is_an_error() -> None:
                 question(Item(service, "u"))  # type: ignore[arg-type]
 
 
-def test_end_is_asked_for_until_the_service_has_decided() -> None:
+@pytest.mark.parametrize(
+    "at_first",
+    [
+        {"item": UNKNOWN},
+        {"item": {"uid": "u", "state": "ending"}},  # it is being written
+        {"item": UNKNOWN, "output": []},  # its last process has just ended
+    ],
+)
+def test_end_is_asked_for_until_the_service_has_decided(at_first: dict[str, Any]) -> None:
     service = FakeService()
-    service.gone, service.item = [GONE], UNKNOWN
+    service.gone = [GONE]
+    vars(service).update(at_first)
     waits: list[float] = []
 
     class Events:
@@ -532,7 +541,7 @@ def test_end_is_asked_for_until_the_service_has_decided() -> None:
         def sleep(self, seconds: float) -> None:
             waits.append(seconds)
             if len(waits) == 3:
-                service.item = KEPT
+                service.item, service.output = KEPT, FakeService.output
 
         def close(self) -> None:
             pass

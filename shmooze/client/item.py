@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from shmooze.client.arguments import either
 from shmooze.client.endpoint import Endpoint
 from shmooze.client.errors import InvalidArgument, UnknownItem, Unreachable, WaitTimeout
 from shmooze.client.events import EventStream
@@ -85,13 +86,11 @@ class Item:
 
         Returns its answer. Raises CommandRefused with its reason.
         """
-        if args is not None and keywords:
-            raise InvalidArgument(f"{cmd}: give its arguments as a dict or as keywords, not both")
+        given = either(cmd, args, keywords)
         if self._is_background is None:
             self._is_background = self._found(*self.service.batch({"cmd": "bg"})) is not None
         tell = "tell_background" if self._is_background else "tell_module"
-        told = {"uid": self.uid, "cmd": cmd, "args": dict(keywords if args is None else args)}
-        return self.service.command(tell, told)
+        return self.service.command(tell, {"uid": self.uid, "cmd": cmd, "args": given})
 
     def remove(self) -> None:
         """Remove it. It does not matter whether it has ended already."""
@@ -224,6 +223,8 @@ class ItemChanges(Iterator[Shown]):
             except (Unreachable, ServiceTimeout):
                 self._events.start_over()  # with a snapshot, after which it is asked again
                 return None
-            if end.report is None or end.is_final:
-                break
+            if end.is_final or (end.report is None and not self._has_gone):
+                return end.report
+        if end.report is None:  # its end is still being written: no event would tell
+            self._events.start_over()
         return end.report

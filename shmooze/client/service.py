@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from shmooze.client.arguments import Arguments, either
 from shmooze.client.connections import Connections
 from shmooze.client.endpoint import Endpoint
-from shmooze.client.errors import CommandRefused, InvalidArgument, Unreachable
+from shmooze.client.errors import CommandRefused, Unreachable
 from shmooze.client.events import EventStream
 from shmooze.client.item import Item
 from shmooze.errors import PacketError
-
-Arguments = Mapping[str, Any] | None
 
 
 class TypedService:
@@ -158,12 +157,3 @@ class Service(TypedService):
             return self.command(cmd, args, **keywords)
 
         return command
-
-
-def either(cmd: str, args: Arguments, keywords: dict[str, Any]) -> dict[str, Any]:
-    """Arguments that are given as a dict or as keywords. Raises InvalidArgument for both."""
-    if args is None:
-        return keywords
-    if keywords:
-        raise InvalidArgument(f"{cmd}: give its arguments as a dict or as keywords, not both")
-    return dict(args)
