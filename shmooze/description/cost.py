@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shmooze.description.walk import Step, everything, steps, target
+from shmooze.runtime.json_schema import Step, everything, steps, target
 from shmooze.runtime.jsonsafe import MAX_DEPTH
 
 #: Times that schemas may apply to one place of a value.

@@ -11,8 +11,8 @@ from typing import Any
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 
 from shmooze.description.cost import Cost, Mistake
-from shmooze.description.walk import everything, target
 from shmooze.description.words import problem_of
+from shmooze.runtime.json_schema import everything, target
 from shmooze.runtime.schema import shown
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

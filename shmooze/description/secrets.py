@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-from shmooze.description.walk import everything, steps, target
+from shmooze.runtime.json_schema import everything, steps, target
 
 _OF_ELEMENTS = {"items", "prefixItems", "contains", "unevaluatedItems"}
 

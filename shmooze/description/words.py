@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from shmooze.description.walk import target
+from shmooze.runtime.json_schema import target
 from shmooze.runtime.schema import shown
 
 #: The types of JSON Schema, as type hints of commands name them.

@@ -12,19 +12,16 @@ from urllib.parse import unquote
 
 import jsonschema_rs
 
+from shmooze.runtime.json_schema import KEYWORDS
+
 #: Keywords whose value is a schema; a list of schemas; an object of schemas.
-_ONE = frozenset(
-    (
-        *("additionalProperties", "contains", "contentSchema", "else", "if", "items", "not"),
-        *("propertyNames", "then", "unevaluatedItems", "unevaluatedProperties"),
-    )
-)
-_SOME = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
-_NAMED = frozenset(("$defs", "definitions", "dependentSchemas", "patternProperties", "properties"))
+_ONE = {keyword for keyword, kind in KEYWORDS.items() if kind is None} | {"contentSchema"}
+_SOME = {keyword for keyword, kind in KEYWORDS.items() if kind is list}
+_NAMED = {keyword for keyword, kind in KEYWORDS.items() if kind is dict}
 #: Keywords of definitions; and those of an object that says nothing of its properties.
 _DEFINING = ("$defs", "definitions")
 _PLAIN = frozenset(("type", "title", "description", "default", "examples", "writeOnly"))
-_WITH_SCHEMAS = frozenset(("$ref",)) | _ONE | _SOME | _NAMED
+_WITH_SCHEMAS = {"$ref"} | _ONE | _SOME | _NAMED
 #: Keywords that would change what references mean, and those that OpenAPI has its own rules for.
 _LEFT_OUT = frozenset(
     (

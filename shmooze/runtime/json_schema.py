@@ -26,7 +26,8 @@ _INSIDE |= {"unevaluatedItems": None, "prefixItems": list}
 #: The keyword whose schemas apply to nothing until one refers to them.
 _DEFINITIONS: dict[str, type | None] = {"$defs": dict, "definitions": dict}
 _APPLYING = {**_SAME, **_INSIDE}
-_ALL = {**_APPLYING, **_DEFINITIONS}
+#: All keywords that hold schemas: a list, an object by name, or (None) a single one.
+KEYWORDS = {**_APPLYING, **_DEFINITIONS}
 
 
 class Step(NamedTuple):
@@ -56,7 +57,7 @@ def steps(schema: Any) -> Iterator[Step]:
 def everything(schema: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, Any]]:
     """Each schema within a schema, itself included, with its path."""
     yield path, schema
-    for step in _steps(schema, _ALL):
+    for step in _steps(schema, KEYWORDS):
         yield from everything(step.schema, (*path, *step.path))
 
 
