@@ -12,6 +12,19 @@ def service(page: Page, name: str) -> Locator:
     return page.get_by_role("region", name=name, exact=True)
 
 
+def unfold(part: Locator) -> None:
+    """Open a part of a service that is folded.
+
+    The forms above it appear once their types are known. If they do so between the press and the
+    release of the mouse, that is no click.
+    """
+    for _ in range(10):
+        part.locator("summary").first.click()
+        if part.evaluate("details => details.open"):
+            return
+    raise AssertionError("it does not open")
+
+
 def rows(page: Page, name: str = "queue") -> Locator:
     return service(page, name).locator(".roster .module")
 

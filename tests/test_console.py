@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES
-from console import add_countdowns, form_of, module_list, rows, service, shown_uids, submit
+from console import add_countdowns, form_of, module_list, rows, service, shown_uids, submit, unfold
 from events import Watcher
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from support import CHILDREN, ROOT, Client, Lender, Refusal, Site, child, wait_until
@@ -735,7 +735,7 @@ def test_integers_beyond_the_safe_range_are_shown_with_all_digits(
     pool.tell(uid, "set", big=big + 2)
     expect(parameter(row, "big")).to_have_text(str(big + 2))
     expect(parameter(row, "big").get_by_role("img")).to_be_visible()
-    service(page, "pool").get_by_text("Send any command").click()
+    unfold(service(page, "pool").locator(".command-box"))
     form = service(page, "pool").get_by_role("form", name="Send to pool")
     form.get_by_label("Command").fill("pool")
     form.get_by_label("Arguments").fill('{"parameters": {"well": ["big", "nested"]}}')

@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from chromium import needs_chromium
 from conftest import EXAMPLES
-from console import form_of, rows, service
+from console import form_of, rows, service, unfold
 from playwright.sync_api import Browser, Locator, Page, expect
 from support import PATIENCE, Site, child
 
@@ -577,7 +577,7 @@ def test_described_item_is_added_told_and_shown_by_its_label(
     row.get_by_label("text").fill("hello")
     row.get_by_role("button", name="echo", exact=True).click()
     expect(row.locator(".result")).to_have_text('echo: {"text":"hello"}')
-    queue.get_by_text("History", exact=True).click()
+    unfold(queue.locator(".history"))
     row.get_by_role("button", name="Remove Metropolis, 90 min").click()
     expect(queue.locator(".ended .latest")).to_have_text(
         re.compile("^Metropolis, 90 min was removed")

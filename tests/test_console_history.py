@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from chromium import needs_chromium
-from console import service
+from console import service, unfold
 from playwright.sync_api import Locator, Page, expect
 from support import Client, Refusal, Site, child
 
@@ -143,7 +143,7 @@ def test_title_is_what_tells_people_most(page: Page, site: Site) -> None:
 
 def test_service_without_a_state_file_says_what_its_history_needs(first_page: Page) -> None:
     history = service(first_page, "queue").locator(".history")
-    history.get_by_text("History").click()
+    unfold(history)
     expect(history).to_contain_text("history needs `state_path` in the settings")
     expect(service(first_page, "queue").get_by_role("alert").first).to_be_hidden()
 
@@ -159,7 +159,7 @@ def test_ended_module_appears_and_can_be_added_again(
     queue = Client(site, "queue")
     page.goto(site.url)
     history = service(page, "queue").locator(".history")
-    history.get_by_text("History", exact=True).click()
+    unfold(history)
     expect(history).to_contain_text("Nothing has ended yet.")
     uid = queue.add_settled(title="Metropolis")
     with pytest.raises(Refusal):
