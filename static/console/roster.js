@@ -88,7 +88,7 @@ export class Roster {
     if (!this.dragged) arrange(this.list, this.rows.map((row) => row.element));
     const kept = new Set(this.rows);
     for (const row of old) if (!kept.has(row)) row.close();
-    if (old.some((row) => !kept.has(row))) this.shifted = performance.now();
+    if (old.some((row) => !kept.has(row))) this.shifted = this.rows.length ? performance.now() : -Infinity;
     if (target) target.focus();
     this.rows.forEach((row, place) => {
       row.enable("up", place > 0);
@@ -124,7 +124,7 @@ export class Roster {
     return removed && buttons.get("remove") === document.activeElement ? next.buttons.get("remove") : next.element;
   }
 
-  /** Whether rows have just moved up: a click may be meant for the row that was there before. */
+  /** Whether rows have just moved up, and are still there: a click may be meant for the row that was there before. */
   get hasJustShifted() {
     return performance.now() - this.shifted < SHIFT_TIME;
   }
