@@ -171,6 +171,25 @@ def test_keys_typed_into_a_removed_row_do_not_act_on_another_row(
     assert Client(site, "queue").uids()[:2] == [second, third]
 
 
+def test_what_is_added_while_a_button_is_pressed_does_not_move_it_away(
+    site: Site, first_page: Page
+) -> None:
+    first_page.evaluate(
+        """() => {
+            endpoints.queue.subscribe(state => { window.told = state });
+            addEventListener("click", ({ target }) => { window.clicked = target.textContent });
+        }"""
+    )
+    first_page.mouse.move(*middle(form_of(first_page, "queue").get_by_role("button")))
+    first_page.mouse.down()
+    uid = site.ask("queue", "add", type="countdown", args={"seconds": 1000})["uid"]
+    is_told = "uid => window.told?.modules.some(each => each.uid === uid)"
+    first_page.wait_for_function(is_told, arg=uid)
+    first_page.mouse.up()
+    first_page.wait_for_function("window.clicked === 'Add'")
+    expect(rows(first_page).locator(f'[title="{uid}"]')).to_be_visible()
+
+
 def test_held_key_or_double_click_removes_only_one_row(site: Site, first_page: Page) -> None:
     uids = add_countdowns(site, first_page, 6)
     rows(first_page).first.get_by_role("button", name="Remove").dblclick()

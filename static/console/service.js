@@ -6,6 +6,7 @@ import { announce, copy, write } from "./dom.js";
 import { EndedModules } from "./ended.js";
 import { Form } from "./forms.js";
 import { History } from "./history.js";
+import { whenReleased } from "./press.js";
 import { Roster } from "./roster.js";
 
 const USAGE_INTERVAL = 2000; // ms between polls of a queue or pool for resource usage
@@ -116,7 +117,7 @@ export class Service {
     if (kind !== "other") this.build(kind);
     this.addCommandBox(kind, reason);
     if (!this.roster) return this.describe();
-    this.unsubscribe = this.endpoint.subscribe((state, gone) => this.show(state, gone));
+    this.unsubscribe = this.endpoint.subscribe((state, gone) => whenReleased(() => this.roster && this.show(state, gone)));
     this.refresh();
   }
 
@@ -125,14 +126,18 @@ export class Service {
     const described = Promise.race([this.describe(), new Promise((resume) => setTimeout(resume, DESCRIBE_WAIT))]);
     for (const [form, cmd] of this.typeForms)
       Promise.all([this.ask(cmd), described])
-        .then(([types]) => form.setNames(types), (error) => write(this.problem, error.message));
+        .then(([types]) => whenReleased(() => form.setNames(types)), (error) => write(this.problem, error.message));
     this.loadEnded();
   }
 
   /** Ask for the descriptions again, and show them if they have changed. */
   async describe() {
     this.described = performance.now();
-    if (!await this.descriptions.refresh()) return;
+    if (await this.descriptions.refresh()) whenReleased(() => this.redescribe());
+  }
+
+  /** Show what the descriptions say now. */
+  redescribe() {
     for (const [form] of this.typeForms) form.refresh();
     this.roster?.redescribe();
     this.background?.redescribe();
