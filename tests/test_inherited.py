@@ -89,7 +89,7 @@ def test_terminal_signals_that_were_ignored_at_the_start_stay_ignored(
         for pid in everyone:
             os.kill(pid, number)
     assert site.post("pool", {"cmd": "pool"}).json["success"]
-    assert processes(site) == everyone
+    assert processes(site) == everyone, site.log("wsgi")
     for name in ("wsgi", "pool"):
         assert "stopping" not in site.log(name)
     assert site.stop() == {"wsgi": 0, "pool": 0}
