@@ -21,12 +21,11 @@ from shmooze.broker.keeper import Kept, KeptItem, Loss
 from shmooze.broker.roster import Place
 from shmooze.errors import CommandError, ModuleError
 from shmooze.modules import Module
-from shmooze.modules.channel.stream import OnEnd
 from shmooze.modules.channel.streams import StreamChannel
-from shmooze.modules.channel.update_stream import OnUpdate
 from shmooze.modules.exit import Outcome
-from shmooze.processes.contract import Endpoint, LaunchSpec, OutputLine, Usage
+from shmooze.processes.contract import Endpoint, LaunchSpec, NoEndpoint, OutputLine, Usage
 from shmooze.runtime import clock
+from shmooze.runtime.patience import Patience
 
 #: Seconds after which greenlets that take milliseconds will never come to rest.
 REST = 5.0
@@ -142,17 +141,9 @@ class Link:
 class MemoryChannel(StreamChannel):
     """A channel whose child is an object of this process."""
 
-    #: What a program would be told, which is nothing.
-    arguments: Iterable[str] = ()
-
-    def __init__(self, host: str, on_update: OnUpdate, on_end: OnEnd) -> None:
-        super().__init__(on_update, on_end)
-
-    def listen(self) -> MemoryChannel:
-        return self
-
-    def accept(self, process: FakeProcess) -> None:
-        process.may_connect(self)
+    def connect(self, timeout: float) -> None:
+        self._owner.launch(NoEndpoint()).may_connect(self)
+        self._wait_connected(Patience(timeout))
 
     def has_unread(self, process: FakeProcess) -> bool:
         return process.leaves_unread and bool(process.heard)

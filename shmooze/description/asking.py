@@ -12,7 +12,7 @@ from shmooze.description.description import MAX_BYTES
 from shmooze.errors import ModuleError, PacketError
 from shmooze.modules.exit import describe_exit
 from shmooze.modules.kind import Kind
-from shmooze.processes.contract import Launcher, LaunchSpec, OutputLine, Process
+from shmooze.processes.contract import Launcher, LaunchSpec, NoEndpoint, OutputLine, Process
 from shmooze.runtime import jsonsafe
 from shmooze.runtime.patience import Patience
 
@@ -72,7 +72,7 @@ class Asking:
             [*self._kind.process, DESCRIBE], f"{self._kind.TYPE_STRING} {DESCRIBE}", False
         )
         try:
-            process = self._launcher.launch(spec, _NoEndpoint())
+            process = self._launcher.launch(spec, NoEndpoint())
         except ModuleError as bad:
             raise Refusal(str(bad)) from bad
         try:
@@ -121,9 +121,3 @@ class Asking:
     def _last_words(self, process: Process) -> str:
         lines = [line.strip() for line in process.errors if line.strip()][-self.last_words :]
         return f"; its last words: {' | '.join(lines)}" if lines else ""
-
-
-class _NoEndpoint:
-    """A program that is asked connects to nobody."""
-
-    arguments: Sequence[str] = ()

@@ -28,9 +28,13 @@ class Kind:
     describe: ClassVar[bool] = False
     #: Where the settings have this type, such as "queue.modules.countdown"; empty: it is a class.
     place_in_settings: ClassVar[str] = ""
+    #: Environment variables of its process, in addition to those of the service.
+    environment: ClassVar[dict[str, str]] = {}
+    #: The directory in which its process starts; None: that of the service.
+    cwd: ClassVar[str | None] = None
     #: Which launcher starts it.
     launcher: ClassVar[str] = "local"
-    #: How it is spoken to.
+    #: How it is spoken to, if not as its adapter says.
     make_channel: ClassVar[MakeChannel] = TcpChannel
     #: Where the streams listen, and what the child is told to connect to.
     listen_host = "127.0.0.1"

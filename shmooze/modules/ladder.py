@@ -28,17 +28,21 @@ class Ladder:
     output_timeout: float
 
     @classmethod
-    def of(cls, kind: Kind, cause: EndCause, is_started: bool, left: float | None) -> Ladder:
+    def of(
+        cls, kind: Kind, cause: EndCause, is_started: bool, left: float | None, can_ask: bool
+    ) -> Ladder:
         """The ladder for a module that ends by `cause`.
 
         `is_started`: it has accepted `init`. `left` are the seconds that its removal leaves, if it
-        is being removed.
+        is being removed. `can_ask`: it can be told to end otherwise than by a signal.
         """
         patience = kind.natural_death_timeout if cause.grace is Grace.FULL else 0.0
         if left is not None:
             patience = left
         if not is_started and not cause.by_exit:
             patience = min(patience, kind.start_patience)  # it has nothing to tidy up yet
+        if not can_ask:
+            patience = 0.0
         # What has not got through `init` may not be fit for `rm`.
         final_command = "rm" if cause.tell_rm and is_started else None
         return cls(

@@ -19,7 +19,6 @@ from typing import Any
 
 import gevent
 from gevent.event import AsyncResult
-from gevent.lock import Semaphore
 
 from shmooze.errors import CommandError, Failure, ModuleError
 from shmooze.lib import packet
@@ -29,17 +28,17 @@ from shmooze.modules.channel.stream import StreamEnded
 from shmooze.modules.channel.updates import Save, Update
 from shmooze.modules.exit import EndCause, ExitRecord, Stale
 from shmooze.modules.ladder import Ladder
+from shmooze.modules.launched import Launched
 from shmooze.modules.lifecycle import ENDED, READY, UNSTARTED, State, step
 from shmooze.modules.requests import LogFunction, Requests
-from shmooze.modules.status import Status
-from shmooze.processes.contract import Launcher, LaunchSpec
+from shmooze.processes.contract import Launcher
 from shmooze.runtime import clock
 from shmooze.runtime.patience import Patience
 
 log = logging.getLogger(__name__)
 
 
-class Module(Status):
+class Module(Launched):
     """One module. `start` brings it to life. Its owner is told of each new state and update."""
 
     def __init__(
@@ -51,8 +50,7 @@ class Module(Status):
         on_update: Callable[[Module], None] = lambda module: None,
         state: State = State.STARTING,
     ) -> None:
-        super().__init__(uid, state)
-        self._launcher = launcher
+        super().__init__(uid, state, launcher)
         self._on_change = on_change
         self._on_update = on_update
         self._log = log
@@ -60,10 +58,7 @@ class Module(Status):
         self.on_save: Callable[[Module], None] = lambda module: None
         #: How long it may take to end, from the moment when its removal began.
         self._removal: Patience | None = None
-        #: Held while it is launched, since a launcher may take its time.
-        self._launching = Semaphore()
-        make_channel = type(self).make_channel
-        self._channel = make_channel(self.listen_host, self._take_update, self._stream_ended)
+        self._channel = type(self).make_channel(self)
         self._requests = Requests(self._channel, self._log_request)
 
     # Life.
@@ -149,15 +144,7 @@ class Module(Status):
             raise ModuleError(self.reason)
 
     def _connect(self) -> None:
-        endpoint = self._channel.listen()
-        spec = LaunchSpec(self.process, f"{self.TYPE_STRING} {self.uid[:8]}")
-        with self._launching:
-            if self.state is not State.STARTING:
-                raise StreamEnded("was removed before it was launched")
-            self._process = self._launcher.launch(spec, endpoint)
-        self._channel.accept(self._process)
-        self._process.when_exited(self._child_ended)
-        self._channel.wait_connected(Patience(self.connect_timeout))
+        self._channel.connect(self.connect_timeout)
 
     def successor(self) -> Module:
         """A module, not yet started, that takes the place of this one with all that it has kept."""
@@ -241,7 +228,8 @@ class Module(Status):
 
     # What it reports.
 
-    def _take_update(self, update: Update, size: int, count: int) -> None:
+    def take_update(self, update: Update, size: int, count: int) -> None:
+        """See Owner of channel/contract.py."""
         if isinstance(update, Save):
             self._take_state(update.args.state)
             return
@@ -262,7 +250,8 @@ class Module(Status):
         if is_new:
             self.on_save(self)
 
-    def _stream_ended(self, reason: str, is_breach: bool) -> None:
+    def channel_ended(self, reason: str, is_breach: bool) -> None:
+        """See Owner of channel/contract.py."""
         self.fail(ModuleError(reason) if is_breach else StreamEnded(reason))
 
     def _child_ended(self) -> None:
@@ -280,12 +269,13 @@ class Module(Status):
             cause, left = EndCause.removed(f"{self.removal}{when}"), self._removal.left
         means_used = "rm" if self._channel.final_is_sent else None
         self.exit = ExitRecord(cause, self.state.shown, means_used)
-        gevent.spawn(self._shut_down, self.exit, Ladder.of(self, cause, is_started, left))
+        can_ask = self._channel.can_ask_to_end
+        ladder = Ladder.of(self, cause, is_started, left, can_ask)
+        gevent.spawn(self._shut_down, self.exit, ladder)
         self._move_to(State.ENDING)
 
     def _shut_down(self, record: ExitRecord, ladder: Ladder) -> None:
-        with self._launching:
-            pass  # what comes out of a launch under way is ended as well
+        self._no_longer_launching()  # what comes out of a launch under way is ended as well
         if signal_used := ladder.descend(record, self._channel, self._process):
             log.warning("%r %s; it took %s to end it", self, record.reason, signal_used)
         record.seconds, record.ended = clock.now() - self.born, clock.time()

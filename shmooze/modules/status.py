@@ -53,6 +53,8 @@ class Status(Kind):
         #: When it was made or started, by `clock.now`.
         self.born = clock.now()
         self._process: Process | None = None
+        #: One that was ended although the module goes on.
+        self._earlier: Process | None = None
         self._saved = SavedState()
 
     def inherit(self, earlier: Status) -> None:
@@ -111,12 +113,14 @@ class Status(Kind):
     @property
     def output(self) -> list[str]:
         """The last lines of its standard output and error."""
-        return self._process.output if self._process else []
+        process = self._process or self._earlier
+        return process.output if process else []
 
     @property
     def errors(self) -> list[str]:
         """The last lines of its standard error."""
-        return self._process.errors if self._process else []
+        process = self._process or self._earlier
+        return process.errors if process else []
 
     def usage(self) -> Usage:
         """What the child and all that it has started use. Raises CommandError where unknown."""

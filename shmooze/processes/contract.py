@@ -11,8 +11,8 @@ says otherwise; properties and listeners never do.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 
@@ -22,6 +22,42 @@ class Endpoint(Protocol):
     @property
     def arguments(self) -> Sequence[str]:
         """What the program needs to connect, appended to its own arguments."""
+
+
+class NoEndpoint:
+    """The endpoint of a process that connects to nobody."""
+
+    arguments: Sequence[str] = ()
+
+
+class ByteStream(Protocol):
+    """Bytes in both directions: a socket, or standard input and output of a process."""
+
+    #: Bytes that are read at once.
+    piece: int
+
+    def read_with(self, receive: Callable[[bytes], None]) -> None:
+        """Call `receive` with each piece that comes, and with no bytes at the end."""
+
+    def write(self, data: bytes) -> int:
+        """Write what can be written without waiting. Returns the number of bytes. OSError."""
+
+    def write_all(self, data: bytes) -> None:
+        """Write everything, as fast as the other side takes it. Raises OSError."""
+
+    def end_writing(self) -> None:
+        """Let the other side read an end of file."""
+
+    def wait_end(self, timeout: float) -> None:
+        """Wait until everything has been read that was sent before the other side hung up, for at
+        most `timeout` seconds.
+        """
+
+    def stop_reading(self) -> None:
+        """Read no more."""
+
+    def close(self) -> None:
+        """Hang up. May be called twice."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +70,13 @@ class LaunchSpec:
     label: str
     #: Whether its output is logged.
     is_logged: bool = True
+    #: Environment variables, in addition to those of the service.
+    environ: Mapping[str, str] = field(default_factory=dict)
+    #: The directory in which it starts; None: that of the service.
+    cwd: str | None = None
+    #: Whether its standard input and output are a connection, `Process.stdio`. Otherwise there is
+    #: nothing on its standard input, and its standard output is logged.
+    has_stdio: bool = False
 
 
 class OutputLine(NamedTuple):
@@ -81,6 +124,10 @@ class Process(Protocol):
     def errors(self) -> list[str]:
         """The last lines of its standard error; empty if it is not captured."""
 
+    @property
+    def stdio(self) -> ByteStream:
+        """Its standard input and output. Only of one that was launched with `has_stdio`."""
+
     def on_output(self, listener: Callable[[OutputLine], None]) -> None:
         """Call `listener` with each further line of output. Does not wait."""
 
@@ -106,6 +153,12 @@ class Process(Protocol):
 
     def remaining(self) -> list[Remaining]:
         """Find what still runs: the process itself and everything that it started."""
+
+    def suspend(self) -> None:
+        """Stop it and everything that it started from running, until `resume` or `end`."""
+
+    def resume(self) -> None:
+        """Let it run again."""
 
     def when_exited(self, call: Callable[[], None]) -> None:
         """Run `call` in a new greenlet once the process itself has exited, even if it already has.

@@ -64,9 +64,11 @@ def _exec(request: SpawnRequest, parent: int, writer: int) -> NoReturn:
             set_handler(each, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         os.setsid()
-        null = os.open(os.devnull, os.O_RDONLY)
+        if request.cwd is not None:
+            os.chdir(request.cwd)
+        stdin = os.open(os.devnull, os.O_RDONLY) if request.stdin is None else request.stdin
         # Move them out of the range of the standard streams first.
-        fds = (null, request.stdout, request.stderr, writer)
+        fds = (stdin, request.stdout, request.stderr, writer)
         *streams, writer = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in fds)
         for number, fd in enumerate(streams):
             os.dup2(fd, number)

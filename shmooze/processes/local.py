@@ -38,7 +38,6 @@ from shmooze.processes import capabilities, guardian, linux
 from shmooze.processes.capabilities import CAN_TRACK_TREES, can_mark
 from shmooze.processes.contract import Endpoint, LaunchSpec
 from shmooze.processes.local_process import LocalProcess, kill
-from shmooze.processes.output import ProcessOutput
 from shmooze.processes.proc import Member
 from shmooze.processes.spawn import Spawner
 from shmooze.processes.tree import ProcessSnapshot, find_processes
@@ -87,11 +86,12 @@ class LocalLauncher:
 
     def launch(self, spec: LaunchSpec, endpoint: Endpoint) -> LocalProcess:
         assert self._spawner is not None
+        if spec.cwd is not None and not os.access(spec.cwd, os.X_OK):
+            raise ModuleError(f"cannot be started in the directory {spec.cwd}: there is none")
         mark = self._service_mark | next(self._numbers)
         argv = [*spec.argv, *endpoint.arguments]
         try:
-            output = ProcessOutput(spec.label, spec.is_logged)
-            return LocalProcess(self._spawner, argv, mark, can_mark(), output)
+            return LocalProcess(self._spawner, argv, spec, mark, can_mark())
         except OSError as bad:
             what = bad.filename if isinstance(bad.filename, str) else argv[0]
             raise ModuleError(f"cannot be started: {what}: {bad.strerror}") from bad

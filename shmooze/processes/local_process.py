@@ -15,12 +15,14 @@ from gevent.event import Event
 
 from shmooze.processes import strays, usage
 from shmooze.processes.capabilities import CAN_TRACK_TREES
-from shmooze.processes.contract import OutputLine, Remaining, Usage
+from shmooze.processes.contract import LaunchSpec, OutputLine, Remaining, Usage
 from shmooze.processes.group import Group
 from shmooze.processes.output import ProcessOutput
 from shmooze.processes.peer import belongs_to, has_unread
 from shmooze.processes.proc import Member, command_line, explain_survival
 from shmooze.processes.spawn import Spawner
+from shmooze.processes.spawn_request import SpawnRequest
+from shmooze.processes.stdio import StdioPipes
 from shmooze.processes.tree import ProcessSnapshot, find_processes
 from shmooze.runtime.patience import Patience
 
@@ -34,7 +36,7 @@ class LocalProcess:
     """A child of this process, and the tree below it.
 
     `mark` identifies its tree; it is set only if `is_marked`. Raises OSError or ValueError if the
-    program cannot be started; nothing is left running then.
+    program cannot be started; nothing is left running or open then.
     """
 
     #: Seconds after SIGKILL until the log says what keeps a process alive, and between repetitions.
@@ -49,27 +51,38 @@ class LocalProcess:
         self,
         spawner: Spawner,
         argv: Sequence[str],
+        spec: LaunchSpec,
         mark: int,
         is_marked: bool,
-        output: ProcessOutput,
     ) -> None:
-        self._mark, self._output = mark, output
+        self._mark = mark
+        self._output = ProcessOutput(spec.label, spec.is_logged, spec.has_stdio)
         self._exited = Event()
         self.exit_status: int | None = None
         self.pid = 0  # a child that fails to execute the program has an exit status as well
+        self._stdio: StdioPipes | None = None
         try:
-            self.pid = spawner.start(
-                argv,
-                output.stdout.fileno(),
-                output.stderr.fileno(),
-                mark if is_marked else None,
-                self._on_exit,
-            )
+            if spec.has_stdio:
+                self._stdio = StdioPipes()
+            self.pid = spawner.start(self._request(argv, spec, mark if is_marked else None))
         except BaseException:
-            output.close(0)
+            self.close(0)
             raise
-        output.close_write_ends()
+        self._output.close_write_ends()
+        if self._stdio is not None:
+            self._stdio.close_child_fds()
         strays.started.add(self.pid)
+
+    def _request(self, argv: Sequence[str], spec: LaunchSpec, mark: int | None) -> SpawnRequest:
+        # Output should arrive when it is printed.
+        environ = {**os.environ, "PYTHONUNBUFFERED": "1", **spec.environ}
+        output, stderr = self._output.stdout, self._output.stderr.fileno()
+        if self._stdio is None:
+            assert output is not None
+            stdin, stdout = None, output.fileno()
+        else:
+            stdin, stdout = self._stdio.child_fds
+        return SpawnRequest(argv, environ, stdout, stderr, mark, self._on_exit, stdin, spec.cwd)
 
     def __repr__(self) -> str:
         status = "running" if self.exit_status is None else f"ended with {self.exit_status}"
@@ -85,6 +98,11 @@ class LocalProcess:
     @property
     def errors(self) -> list[str]:
         return self._output.errors
+
+    @property
+    def stdio(self) -> StdioPipes:
+        assert self._stdio is not None
+        return self._stdio
 
     def on_output(self, listener: Callable[[OutputLine], None]) -> None:
         self._output.listeners.append(listener)
@@ -117,6 +135,18 @@ class LocalProcess:
                 found.append(Remaining(f"pid {pid} ({command_line(pid)})", is_daemon))
         return found
 
+    def suspend(self) -> None:
+        seen: set[Member | Group] = set()
+        # What is started meanwhile has to be stopped as well.
+        while found := [each for each in self._members() if each not in seen]:
+            for member in found:
+                member.send(signal.SIGSTOP)
+            seen.update(found)
+
+    def resume(self) -> None:
+        for member in self._members():
+            member.send(signal.SIGCONT)
+
     def when_exited(self, call: Callable[[], None]) -> None:
         self._exited.rawlink(lambda _: gevent.spawn(call))
 
@@ -129,6 +159,8 @@ class LocalProcess:
 
     def close(self, patience: float) -> None:
         self._output.close(patience)
+        if self._stdio is not None:
+            self._stdio.close()
 
     def end(self, patience: float | None) -> str | None:
         while True:

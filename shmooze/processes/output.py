@@ -18,7 +18,10 @@ log = logging.getLogger("shmooze.output")
 
 
 class ProcessOutput:
-    """Standard output and error of one child, logged under its `label` if `is_logged`."""
+    """Standard output and error of one child, logged under its `label` if `is_logged`.
+
+    Standard output is left alone where it `has_stdio`: it is a connection then.
+    """
 
     #: Lines of both that are kept.
     max_lines = 200
@@ -27,7 +30,7 @@ class ProcessOutput:
     #: Lines that are logged per second at most.
     max_log_rate = 1000
 
-    def __init__(self, label: str, is_logged: bool = True) -> None:
+    def __init__(self, label: str, is_logged: bool = True, has_stdio: bool = False) -> None:
         self._label, self._is_logged = label, is_logged
         self._lines: deque[str] = deque(maxlen=self.max_lines)
         self._errors: deque[str] = deque(maxlen=self.max_error_lines)
@@ -36,28 +39,31 @@ class ProcessOutput:
         self._dropped = 0
         #: Called with each complete line.
         self.listeners: list[Callable[[OutputLine], None]] = []
-        self.stdout = OutputPipe(self._keep, self._log)
+        self.stderr = OutputPipe(self._keep_error, self._log)
+        self.stdout: OutputPipe | None = None
         try:
-            self.stderr = OutputPipe(self._keep_error, self._log)
+            if not has_stdio:
+                self.stdout = OutputPipe(self._keep, self._log)
         except OSError:
-            self.stdout.close()
+            self.stderr.close()
             raise
+        self._pipes = [self.stderr] if self.stdout is None else [self.stdout, self.stderr]
 
     def close_write_ends(self) -> None:
         """Close our copies of the child's ends, once it has been started."""
-        self.stdout.close_write_end()
-        self.stderr.close_write_end()
+        for pipe in self._pipes:
+            pipe.close_write_end()
 
     def close(self, patience: float) -> None:
         """Read what is left, for at most `patience` seconds each, and close both pipes."""
-        self.stdout.close(patience)
-        self.stderr.close(patience)
+        for pipe in self._pipes:
+            pipe.close(patience)
         self._log_dropped()
 
     @property
     def lines(self) -> list[str]:
         """The last lines of both, followed by incomplete ones."""
-        incomplete = [self.stdout.incomplete_line(), self.stderr.incomplete_line()]
+        incomplete = [pipe.incomplete_line() for pipe in self._pipes]
         return [*self._lines, *filter(None, incomplete)][-self.max_lines :]
 
     @property

@@ -24,21 +24,20 @@ import resource
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
 
 import gevent
 from gevent.event import AsyncResult
 
 from shmooze.processes import fork_exec, vfork_exec
 from shmooze.processes.linux import CAN_CLOSE_ON_EXEC
-from shmooze.processes.spawn_request import OnExit, SpawnRequest
+from shmooze.processes.spawn_request import SpawnRequest
 from shmooze.runtime.open_files import FILES_AT_START
 
 log = logging.getLogger(__name__)
 
 
 class Spawner:
-    """Starts programs, each in a session of its own, with nothing on standard input.
+    """Starts programs, each in a session of its own.
 
     The constructor takes some milliseconds and yields: it tests whether setpriv works here.
     """
@@ -56,18 +55,13 @@ class Spawner:
         if not self._can_vfork:
             log.info("modules are started by fork, which is slower: setpriv does not work here")
 
-    def start(
-        self, argv: Sequence[str], stdout: int, stderr: int, mark: int | None, on_exit: OnExit
-    ) -> int:
-        """Start a program with `mark` as its soft limit on realtime CPU time. Returns its pid.
+    def start(self, request: SpawnRequest) -> int:
+        """Start a program. Returns its pid.
 
         Does not switch greenlets. Raises OSError or ValueError if it cannot be started.
         """
-        # Output should arrive when it is printed.
-        environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        request = SpawnRequest(argv, environ, stdout, stderr, mark, on_exit)
-        # vfork cannot move an output that has the number of a standard stream out of the way.
-        if self._can_vfork and min(stdout, stderr) > 2 and _is_likely_to_exec(argv[0]):
+        argv = request.argv
+        if self._can_vfork and _is_possible_with_vfork(request) and _is_likely_to_exec(argv[0]):
             raised = resource.getrlimit(resource.RLIMIT_NOFILE)[0] != FILES_AT_START[0]
             whole = [*(self._limiter if raised else []), *self._wrapper, *argv]
             try:
@@ -96,6 +90,12 @@ class Spawner:
         finally:
             if not status.ready():
                 os.kill(pid, signal.SIGKILL)
+
+
+def _is_possible_with_vfork(request: SpawnRequest) -> bool:
+    # A stream that has the number of a standard one cannot be moved out of the way.
+    streams = [fd for fd in (request.stdin, request.stdout, request.stderr) if fd is not None]
+    return request.cwd is None and min(streams) > 2
 
 
 def _is_likely_to_exec(program: str) -> bool:

@@ -28,6 +28,10 @@ class SpawnRequest(NamedTuple):
     #: The child's soft limit on realtime CPU time (see `local`), or None to leave it alone.
     mark: int | None
     on_exit: OnExit
+    #: A file descriptor for its standard input; None: there is nothing on it.
+    stdin: int | None = None
+    #: Its working directory; None: that of this process.
+    cwd: str | None = None
 
 
 def start_watched(start: Callable[[], int], on_exit: OnExit) -> int:

@@ -1,7 +1,7 @@
 """Starting a program with vfork: fast, but no code of ours runs in the child.
 
 What fork would set up in the child is therefore inherited or set up by the exec'd program; see
-`spawn`.
+`spawn`. It cannot change the working directory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def start(request: SpawnRequest) -> int:
     # The original function: gevent's version would add a second watcher.
     posix_spawn: Callable[..., int] = monkey.get_original("os", "posix_spawn")
     files = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+        if request.stdin is None
+        else (os.POSIX_SPAWN_DUP2, request.stdin, 0),
         (os.POSIX_SPAWN_DUP2, request.stdout, 1),
         (os.POSIX_SPAWN_DUP2, request.stderr, 2),
     ]

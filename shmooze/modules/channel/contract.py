@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from shmooze.modules.channel.command_stream import Answer
-from shmooze.modules.channel.stream import OnEnd
-from shmooze.modules.channel.update_stream import OnUpdate
+from shmooze.modules.channel.updates import Update
 from shmooze.processes.contract import Endpoint, Process
 from shmooze.runtime.patience import Patience
+
+
+class Owner(Protocol):
+    """A module, as its channel knows it."""
+
+    #: Program and arguments, without those of an endpoint.
+    process: Sequence[str]
+    #: Where streams listen, and what the child is told to connect to.
+    listen_host: str
+
+    def launch(
+        self,
+        endpoint: Endpoint,
+        argv: Sequence[str] | None = None,
+        environ: dict[str, str] | None = None,
+        has_stdio: bool = False,
+    ) -> Process:
+        """Start the module's process, or its next one. Raises ModuleError.
+
+        `argv` is instead of `process`, and `environ` in addition to the variables of the type.
+        """
+
+    def end_process(self) -> None:
+        """End its process, but not the module, which may launch another one later. Waits."""
+
+    def take_update(self, update: Update, size: int, count: int) -> None:
+        """Take an update, whose line had `size` bytes, or `count` of them that were merged.
+
+        Raises Failure to refuse it.
+        """
+
+    def channel_ended(self, reason: str, is_breach: bool) -> None:
+        """The child has hung up, or broken the protocol: the module ends."""
 
 
 class Channel(Protocol):
     """Commands and answers, updates and acknowledgements, to and from one child."""
 
+    #: Whether a child can be told that it should end. If not, it gets SIGTERM at once.
+    can_ask_to_end: bool
+
     @property
     def final_is_sent(self) -> bool:
         """Whether the final command has been sent."""
 
-    def listen(self) -> Endpoint:
-        """Make the place to which the child connects. Raises OSError."""
-
-    def accept(self, process: Process) -> None:
-        """Let this process connect, and nobody else."""
-
-    def wait_connected(self, patience: Patience) -> None:
-        """Wait until the child has connected. Raises ModuleError if it has not in time."""
+    def connect(self, timeout: float) -> None:
+        """Have the child launched, where that needs no command, and wait until it can take some:
+        for at most `timeout` seconds. Raises ModuleError, or OSError.
+        """
 
     def request(self, cmd: str, args: dict[str, Any] | None, patience: Patience) -> Answer:
         """Send a command when it is its turn, and wait for its answer.
@@ -71,5 +102,4 @@ class Channel(Protocol):
         """Hang up. May be called twice."""
 
 
-#: make(host, on_update, on_end): a channel that listens on `host`
-MakeChannel = Callable[[str, OnUpdate, OnEnd], Channel]
+MakeChannel = Callable[[Owner], Channel]

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 from gevent.event import AsyncResult
 
 from shmooze.errors import ModuleError
+from shmooze.processes.contract import ByteStream
 
 log = logging.getLogger(__name__)
 
@@ -35,36 +35,6 @@ class Breach(Exception):
     """The child sent something that ends the stream."""
 
 
-class Connection(Protocol):
-    """What carries the bytes of one stream."""
-
-    #: Bytes that are read at once.
-    piece: int
-
-    def read_with(self, receive: Callable[[bytes], None]) -> None:
-        """Call `receive` with each piece that comes, and with no bytes at the end."""
-
-    def write(self, data: bytes) -> int:
-        """Write what can be written without waiting. Returns the number of bytes. OSError."""
-
-    def write_all(self, data: bytes) -> None:
-        """Write everything, as fast as the child takes it. Raises OSError."""
-
-    def end_writing(self) -> None:
-        """Let the child read an end of file."""
-
-    def wait_end(self, timeout: float) -> None:
-        """Wait until everything has been read that was sent before the other side hung up, for at
-        most `timeout` seconds.
-        """
-
-    def stop_reading(self) -> None:
-        """Read no more."""
-
-    def close(self) -> None:
-        """Hang up."""
-
-
 class Stream:
     """One end of a connection from one child, before and after it is made."""
 
@@ -77,7 +47,7 @@ class Stream:
 
     def __init__(self, on_end: OnEnd) -> None:
         self._on_end = on_end
-        self.connection: Connection | None = None
+        self.connection: ByteStream | None = None
         #: The beginning of a line whose end has not come yet.
         self._tail = b""
         self._ended: str | None = None
@@ -88,7 +58,7 @@ class Stream:
         """Whether no further connection is wanted: there is one, or the stream has ended."""
         return self.connection is not None or self._ended is not None
 
-    def attach(self, connection: Connection) -> None:
+    def attach(self, connection: ByteStream) -> None:
         """Use this connection, which is the child's."""
         self.connection = connection
         connection.piece = self.piece

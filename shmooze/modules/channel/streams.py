@@ -7,23 +7,26 @@ from typing import Any
 
 from shmooze.errors import ModuleError
 from shmooze.modules.channel.command_stream import Answer, CommandStream
-from shmooze.modules.channel.stream import OnEnd
-from shmooze.modules.channel.update_stream import OnUpdate, UpdateStream
+from shmooze.modules.channel.contract import Owner
+from shmooze.modules.channel.update_stream import UpdateStream
 from shmooze.runtime.patience import Patience
 
 
 class StreamChannel:
     """The part of a Channel that does not depend on how the streams are connected."""
 
-    def __init__(self, on_update: OnUpdate, on_end: OnEnd) -> None:
-        self.commands = CommandStream(on_end)
-        self.updates = UpdateStream(on_update, on_end)
+    can_ask_to_end = True
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self.commands = CommandStream(owner.channel_ended)
+        self.updates = UpdateStream(owner.take_update, owner.channel_ended)
 
     @property
     def final_is_sent(self) -> bool:
         return self.commands.final_is_sent
 
-    def wait_connected(self, patience: Patience) -> None:
+    def _wait_connected(self, patience: Patience) -> None:
         allowed = patience.left
         for stream in (self.commands, self.updates):
             if not patience.wait(stream.connected):

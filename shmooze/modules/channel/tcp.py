@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 from gevent.server import StreamServer
 
-from shmooze.modules.channel.stream import OnEnd, Stream
+from shmooze.modules.channel.contract import Owner
+from shmooze.modules.channel.stream import Stream
 from shmooze.modules.channel.streams import StreamChannel
-from shmooze.modules.channel.update_stream import OnUpdate
 from shmooze.processes.contract import Process
 from shmooze.runtime.fd_reader import FdReader
+from shmooze.runtime.patience import Patience
 
 log = logging.getLogger(__name__)
 
@@ -35,23 +36,22 @@ class TcpEndpoint:
 
 
 class TcpChannel(StreamChannel):
-    """Listens on `host` for one child."""
+    """Listens for one child."""
 
-    def __init__(self, host: str, on_update: OnUpdate, on_end: OnEnd) -> None:
-        super().__init__(on_update, on_end)
-        self._host = host
+    def __init__(self, owner: Owner) -> None:
+        super().__init__(owner)
         self._listeners: list[Listener] = []
 
-    def listen(self) -> TcpEndpoint:
-        """Take two free ports. Who connects waits until `accept`. Raises OSError."""
+    def connect(self, timeout: float) -> None:
+        # Who connects waits until it is known which process is the child.
+        host = self._owner.listen_host
         for stream in (self.commands, self.updates):
-            self._listeners.append(Listener(self._host, stream))
-        return TcpEndpoint(self._host, tuple(each.port for each in self._listeners))
-
-    def accept(self, process: Process) -> None:
-        """Let the first peer in that `process` authenticates, and hang up on all others."""
+            self._listeners.append(Listener(host, stream))
+        endpoint = TcpEndpoint(host, tuple(each.port for each in self._listeners))
+        process = self._owner.launch(endpoint)
         for listener in self._listeners:
             listener.accept(process.authenticate)
+        self._wait_connected(Patience(timeout))
 
     def has_unread(self, process: Process) -> bool:
         connection = self.commands.connection
@@ -113,7 +113,7 @@ class _Server(StreamServer):
 
 
 class TcpConnection:
-    """A connected socket as a Connection of a stream."""
+    """A connected socket as a ByteStream."""
 
     __slots__ = ("_fd_reader", "_piece", "socket")
 

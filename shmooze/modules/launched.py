@@ -1,0 +1,71 @@
+"""The process of a module: launched, and ended without the module where another one follows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import gevent
+from gevent.lock import Semaphore
+
+from shmooze.modules.channel.stream import StreamEnded
+from shmooze.modules.lifecycle import ENDED, State
+from shmooze.modules.status import Status
+from shmooze.processes.contract import Endpoint, Launcher, LaunchSpec, Process
+
+
+class Launched(Status):
+    """The part of a module that has a process: none, one, or one after the other."""
+
+    def __init__(self, uid: str, state: State, launcher: Launcher) -> None:
+        super().__init__(uid, state)
+        self._launcher = launcher
+        #: Held while a process is launched, or ended so that another one can follow.
+        self._launching = Semaphore()
+
+    def launch(
+        self,
+        endpoint: Endpoint,
+        argv: Sequence[str] | None = None,
+        environ: dict[str, str] | None = None,
+        has_stdio: bool = False,
+    ) -> Process:
+        """See Owner of channel/contract.py."""
+        spec = LaunchSpec(
+            self.process if argv is None else argv,
+            f"{self.TYPE_STRING} {self.uid[:8]}",
+            environ={**self.environment, **(environ or {})},
+            cwd=self.cwd and os.path.expanduser(os.path.expandvars(self.cwd)),
+            has_stdio=has_stdio,
+        )
+        with self._launching:
+            if self.state in ENDED:
+                raise StreamEnded("was removed before it was launched")
+            process = self._process = self._launcher.launch(spec, endpoint)
+        process.when_exited(lambda: self._process_exited(process))
+        return process
+
+    def end_process(self) -> None:
+        """See Owner of channel/contract.py. Its last output stays."""
+        gevent.spawn(self._end_process).join()  # which is finished even if the caller is killed
+
+    def _end_process(self) -> None:
+        with self._launching:
+            process = self._process
+            if process is None or self.state in ENDED:
+                return  # whoever ends the module ends that as well
+            self._process, self._earlier = None, process
+            process.end(self.sigterm_timeout)
+            process.close(self.output_timeout)
+
+    def _process_exited(self, process: Process) -> None:
+        if process is self._process:
+            self._child_ended()
+
+    def _child_ended(self) -> None:
+        raise NotImplementedError
+
+    def _no_longer_launching(self) -> None:
+        """Wait until no launch is under way, and no process is being ended."""
+        with self._launching:
+            pass
