@@ -1,0 +1,124 @@
+"""What a launcher gives a process: standard input and output, variables, a directory, pauses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import gevent
+import pytest
+from gevent.event import Event
+from support import PATIENCE
+
+from shmooze.errors import ModuleError
+from shmooze.processes.contract import LaunchSpec, NoEndpoint, Process
+from shmooze.processes.local import LocalLauncher
+
+ECHO = "import sys\nfor line in sys.stdin: sys.stdout.write(line)"
+TELL = "import json, os; print(json.dumps([os.environ.get('SONG'), os.getcwd()]))"
+#: A process that starts another one, and prints both pids.
+FAMILY = """
+import os, subprocess, time
+child = subprocess.Popen(["sleep", "100"])
+print(os.getpid(), child.pid)
+time.sleep(100)
+"""
+
+Launch = Callable[..., Process]
+
+
+@pytest.fixture
+def launch() -> Iterator[Launch]:
+    launcher, started = LocalLauncher(), []
+    launcher.prepare()
+
+    def launch(code: str, **keys: object) -> Process:
+        spec = LaunchSpec([sys.executable, "-S", "-c", code], "test", **keys)
+        started.append(launcher.launch(spec, NoEndpoint()))
+        return started[-1]
+
+    yield launch
+    for process in started:
+        process.end(None)
+        process.close(0)
+
+
+def test_standard_input_and_output_can_be_a_connection(launch: Launch) -> None:
+    process, received, is_over = launch(ECHO, has_stdio=True), bytearray(), Event()
+
+    def receive(data: bytes) -> None:
+        received.extend(data)
+        if not data:
+            is_over.set()
+
+    process.stdio.read_with(receive)
+    large = b"a long line " * 50_000 + b"\n"  # more than a pipe holds
+    process.stdio.write_all(large)
+    process.stdio.end_writing()
+    assert is_over.wait(20)
+    assert received == large
+    assert process.wait(20) == 0
+
+
+def test_writing_ends_when_the_connection_is_closed(launch: Launch) -> None:
+    process = launch("import time; time.sleep(100)", has_stdio=True)
+    writing = gevent.spawn(process.stdio.write_all, b"x" * (1 << 20))
+    gevent.idle()
+    process.stdio.close()
+    writing.join(20)
+    assert isinstance(writing.exception, BrokenPipeError)
+
+
+def test_a_type_has_variables_and_a_directory_of_its_own(launch: Launch, tmp_path: Path) -> None:
+    process = launch(TELL, environ={"SONG": "Für Elise"}, cwd=str(tmp_path))
+    process.wait(20)
+    wait_until(lambda: process.output)
+    assert json.loads(process.output[0]) == ["Für Elise", str(tmp_path)]
+
+
+def test_a_directory_that_is_not_there_is_named(launch: Launch) -> None:
+    with pytest.raises(ModuleError, match="in the directory /no/such: there is none"):
+        launch(TELL, cwd="/no/such")
+
+
+def test_a_process_is_suspended_and_resumed_with_all_that_it_started(launch: Launch) -> None:
+    process = launch(FAMILY)
+    wait_until(lambda: process.output)
+    pids = [int(pid) for pid in process.output[0].split()]
+
+    process.suspend()
+    wait_until(lambda: [state_of(pid) for pid in pids] == ["T", "T"])
+    process.resume()
+    wait_until(lambda: "T" not in map(state_of, pids))
+    process.suspend()
+    assert process.end(20) == "SIGTERM"  # which a stopped process would not notice
+    assert process.exit_status == -signal.SIGTERM
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Let the event loop run until a condition holds."""
+    with gevent.Timeout(PATIENCE):
+        while not condition():
+            gevent.sleep(0.01)
+
+
+def state_of(pid: int) -> str:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def test_nothing_is_left_open_when_a_program_cannot_be_started(launch: Launch) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(ModuleError, match="cannot be started"):
+        launch_stdio(["/no/such/program"])
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+def launch_stdio(argv: list[str]) -> Process:
+    launcher = LocalLauncher()
+    launcher.prepare()
+    return launcher.launch(LaunchSpec(argv, "test", has_stdio=True), NoEndpoint())
