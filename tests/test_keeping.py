@@ -647,6 +647,56 @@ def test_item_with_a_process_stays_held_after_a_restart_of_it_or_of_the_service(
     assert service.states == ["playing"]
 
 
+def test_item_that_rests_keeps_its_place_and_comes_back_when_it_is_released(
+    service: Service,
+) -> None:
+    first, _ = service.add(), service.add()
+    resting = service.call(service.broker.items.rest, service.broker.roster.find(first), "was idle")
+    service.clock.advance(LONG)
+    assert resting.ready()
+    assert service.states == ["held", "playing"]
+    shown, _ = service.broker.show_roster()
+    assert shown["held"] == "was idle; the next request starts it"
+    assert service.launcher.processes[0].heard == ["init", "play", "rm"]
+    assert service.keeper.history == {}
+
+    service.crash()
+    service.start()
+    service.clock.advance(LONG)
+    assert service.states == ["held", "playing"]
+    service.broker.release([first])
+    service.clock.advance(1)
+    assert service.states == ["playing", "suspended"]
+
+
+def test_item_that_is_released_while_it_goes_to_rest_starts_when_its_process_has_gone(
+    service: Service,
+) -> None:
+    uid = service.add()
+    service.launcher.processes[0].leaves_unread = True
+    service.call(service.broker.items.rest, service.broker.roster.find(uid), "was idle")
+    service.clock.advance(2.5)
+    releasing = service.call(service.broker.release, [uid])
+    assert len(service.launcher.processes) == 1
+    service.clock.advance(LONG)
+    assert releasing.get() is None
+    assert service.states == ["playing"]
+    assert service.launcher.processes[0].exit_status is not None
+
+
+def test_item_that_rests_can_be_held_and_removed(service: Service) -> None:
+    first, second = service.add(), service.add()
+    for uid in (first, second):
+        service.call(service.broker.items.rest, service.broker.roster.find(uid), "was idle")
+    service.clock.advance(LONG)
+    service.broker.hold([first])
+    assert service.broker.show_roster()[0]["held"] == "held by a client"
+    service.broker.rm([second])
+    service.clock.advance(LONG)
+    assert service.uids == [first]
+    assert service.states == ["held"]
+
+
 def test_item_that_is_restarted_while_its_release_is_kept_is_released(service: Service) -> None:
     uid = service.add("again")
     service.broker.hold([uid])

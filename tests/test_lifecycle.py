@@ -23,6 +23,8 @@ DRAWN = {
     ("held", "waiting"),
     ("held", "ending"),
     ("backoff", "starting"),
+    ("backoff", "waiting"),
+    ("backoff", "held"),
     ("backoff", "ending"),
     ("starting", "standby"),
     ("starting", "suspended"),

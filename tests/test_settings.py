@@ -426,6 +426,7 @@ def test_each_program_warns_once_of_an_unknown_key(make_site: Callable[..., Site
 
 DECLARED = [*declared.GROUPS, of_types.Section, of_types.ModuleType]
 README = (ROOT / "README.md").read_text()
+PAGES = README + "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
 OF_SECTIONS = ("modules", "backgrounds", "max_starting")
 DECLARED_KEYS = {name: key for group in DECLARED for name, key in schema.keys_of(group).items()}
 
@@ -433,7 +434,7 @@ DECLARED_KEYS = {name: key for group in DECLARED for name, key in schema.keys_of
 @pytest.mark.parametrize("name", DECLARED_KEYS)
 def test_each_declared_key_has_a_meaning_and_is_documented(name: str) -> None:
     assert re.fullmatch(r"[A-Z].*\.", DECLARED_KEYS[name].meaning)
-    tables = re.findall(r"^\|.*\|$", README, re.MULTILINE)
+    tables = re.findall(r"^\|.*\|$", PAGES, re.MULTILINE)
     in_tables = any(f"`{name}`" in line.split("|")[1] for line in tables)
     assert in_tables or (name in OF_SECTIONS and f"`{name}`" in README)
 

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import logging
 import numbers
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any
 
 from shmooze.broker.declared import ModuleType, Section
 from shmooze.errors import SettingsError
+from shmooze.modules.channel import adapters
 from shmooze.modules.module import Module
 from shmooze.runtime import declared, schema
 
 log = logging.getLogger(__name__)
 
+#: Keys that only types with certain adapters have.
+_ADAPTER_KEYS = ("progress", "parameters", "json_lines", "suspend")
+#: The attributes of classes for keys whose names modules use otherwise.
+_ATTRIBUTES = {"parameters": "parameter_patterns", "suspend": "suspend_by"}
 #: Keys that did not exist when applications gave these names to something of their own.
-_MAY_BE_OTHERWISE = ("schema", "describe")
+_MAY_BE_OTHERWISE = ("schema", "describe", *_ADAPTER_KEYS, "adapter", "environment", "cwd")
 #: What 1.2.4 had in place of `command_timeout`.
 _OLD_TIMES = ("cmd_read_timeout", "cmd_write_timeout")
 
@@ -44,22 +49,46 @@ def _check_class(module: type[Module]) -> None:
     """Check the class attributes of a module type like the keys of one in the settings."""
 
     def wrong(key: str, problem: str) -> SettingsError:
+        if place := module.place_in_settings:
+            return declared.current().error(f"{place}.{key}", problem)
         return SettingsError(f"{module.__name__}: `{key}` {problem}")
 
     attributes = {}
     for key in schema.keys_of(ModuleType):
-        value = getattr(module, key, None)
+        attribute = _ATTRIBUTES.get(key, key)
+        value = getattr(module, attribute, None)
         if isinstance(value, timedelta):  # as 1.2.4 had them
             seconds = f"{value.total_seconds():g}"
             raise wrong(key, f"must be a number of seconds: {seconds}, not a timedelta")
         if key in _MAY_BE_OTHERWISE and callable(value):
             continue  # a method or class of the application, which has nothing to do with us
-        if not isinstance(value, property) and hasattr(module, key):
+        if not isinstance(value, property) and hasattr(module, attribute):
             attributes[key] = _plain(value)
     schema.check(ModuleType, attributes, wrong)
+    _check_adapter(module, wrong)
     if old := [key for key in _OLD_TIMES if hasattr(module, key)]:
         names = " and ".join(f"`{key}`" for key in old)
         log.warning("%s: %s of 1.2.4 is now `command_timeout`", module.__name__, names)
+
+
+def _check_adapter(kind: type[Module], wrong: schema.Wrong) -> None:
+    """Check what a type says that depends on its adapter."""
+    name = kind.adapter
+    if name is None:
+        known: Collection[str] = ()
+    else:
+        try:
+            adapter = adapters.find(name)
+        except SettingsError as bad:
+            raise wrong("adapter", f"cannot be used: {bad}") from bad
+        known = adapter.keys
+        if problem := adapter.problem(kind):
+            raise wrong(*problem)
+    for key in _ADAPTER_KEYS:
+        attribute = _ATTRIBUTES.get(key, key)
+        if key not in known and getattr(kind, attribute) != getattr(Module, attribute):
+            which = "without an adapter" if name is None else f"with the adapter `{name}`"
+            raise wrong(key, f"has no meaning for a type {which}")
 
 
 def _plain(value: Any) -> Any:
@@ -120,8 +149,12 @@ def types_from_settings(
 
 def _class_of(place: str, name: str, described: ModuleType) -> type[Module]:
     chosen = {
-        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        _ATTRIBUTES.get(name, name): _rounded(value)
         for name, key in schema.keys_of(ModuleType).items()
         if (value := getattr(described, name)) != key.default
     }
     return type(name, (Module,), {"TYPE_STRING": name, "place_in_settings": place, **chosen})
+
+
+def _rounded(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

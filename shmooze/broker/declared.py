@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from typing import Annotated, Any, Literal
 
@@ -24,17 +25,31 @@ def _problem_of_argv(argv: list[str]) -> str | None:
     """Why the system cannot take these words for a program and its arguments."""
     if not argv or not argv[0]:
         return "must name a program first"
-    for word in argv:
-        if "\0" in word:
-            return f"has a null character in {json.dumps(word)}, which no program can be given"
-        try:
-            os.fsencode(word)
-        except UnicodeEncodeError:
-            coding = sys.getfilesystemencoding()
-            return (
-                f"has {json.dumps(word)} in it, which cannot be written in this locale's {coding}"
-            )
+    return next(filter(None, map(_problem_of_word, argv)), None)
+
+
+def _problem_of_word(word: str) -> str | None:
+    """Why the system cannot give this word to a program."""
+    if "\0" in word:
+        return f"has a null character in {json.dumps(word)}, which no program can be given"
+    try:
+        os.fsencode(word)
+    except UnicodeEncodeError:
+        coding = sys.getfilesystemencoding()
+        return f"has {json.dumps(word)} in it, which cannot be written in this locale's {coding}"
     return None
+
+
+def _problem_of_variable(name: str) -> str | None:
+    return 'has a "=" in it' if "=" in name else _problem_of_word(name)
+
+
+def _problem_of_pattern(pattern: str) -> str | None:
+    try:
+        groups = re.compile(pattern).groups
+    except (re.error, RecursionError, OverflowError) as bad:
+        return f"is not a regular expression: {bad}"
+    return None if groups else "has no group: put what is wanted in parentheses"
 
 
 Argv = Annotated[
@@ -46,6 +61,25 @@ TypeName = Annotated[
     Meta(description="a name", min_length=1, extra={"problem": _problem_of_name}),
 ]
 
+Environment = Annotated[
+    dict[
+        Annotated[
+            str, Meta(description="a name", min_length=1, extra={"problem": _problem_of_variable})
+        ],
+        Annotated[str, Meta(description="a string", extra={"problem": _problem_of_word})],
+    ],
+    Meta(description="an object of names and strings"),
+]
+Folder = Annotated[
+    str, Meta(description="a path", min_length=1, extra={"problem": _problem_of_word})
+]
+Pattern = Annotated[
+    str,
+    Meta(description="a regular expression with a group", extra={"problem": _problem_of_pattern}),
+]
+Patterns = Annotated[
+    dict[TypeName, Pattern], Meta(description="an object of names and regular expressions")
+]
 Description = Annotated[
     dict[str, Any] | str | None,
     Meta(description="a description, which is an object, or the path of a file that holds one"),
@@ -60,6 +94,29 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     process: Annotated[
         Argv, "The program and its arguments; host and ports of its streams are added at the end."
     ]
+    adapter: Annotated[
+        str | None, "How it is spoken to, if it does not connect: `command`, `stdio`, `mcp`."
+    ] = None
+    environment: Annotated[
+        Environment, "Environment variables of its process, in addition to the service's."
+    ] = {}
+    cwd: Annotated[
+        Folder | None, "The directory in which its process starts; the service's if null."
+    ] = None
+    progress: Annotated[
+        Pattern | None, "Of a command: finds the progress in a line of output, by its first group."
+    ] = None
+    parameters: Annotated[
+        Patterns, "Of a command: finds a parameter in a line of output, by its first group."
+    ] = {}
+    json_lines: Annotated[
+        bool, "Of a command: whether lines of output that are JSON objects set parameters."
+    ] = False
+    suspend: Annotated[
+        Literal["stop", "end", "none"] | None,
+        "How a program is suspended that knows no such command: it is stopped by SIGSTOP, ended and"
+        " started anew, or goes on.",
+    ] = None
     connect_timeout: Annotated[Seconds, "Seconds that a process may take to connect."] = 5.0
     command_timeout: Annotated[
         Seconds, "Seconds that it may take to answer a command, `init` included."

@@ -15,6 +15,7 @@ from gevent.lock import Semaphore
 
 from shmooze.broker.describer import Describer, DescribesNothing
 from shmooze.broker.factory import ModuleFactory
+from shmooze.broker.faults import attempt
 from shmooze.broker.keeper import Keeper, KeepsNothing
 from shmooze.broker.keys import Keys
 from shmooze.broker.policy import Policy
@@ -107,10 +108,10 @@ class Items:
         Returns once the right ones play. Raises CommandError.
         """
         modules = self._known("hold", uids)
-        for module in modules:
-            if module.held is None and not self._can_be_held(module):
+        new = [module for module in modules if module.held is None or module.is_resting]
+        for module in new:
+            if not self._can_be_held(module):
                 raise CommandError(f"hold: {module.uid!r} is starting. Nothing was changed")
-        new = [module for module in modules if module.held is None]
 
         def carry_out() -> list[Module]:
             present = self._present(new)
@@ -145,6 +146,12 @@ class Items:
             return present
 
         self._wait_for_change(lambda: self.keeper.keep_held(held, None), carry_out, self._at_once)
+
+    def rest(self, module: Module, reason: str) -> None:
+        """End the process of an item that nobody needs at present. It is held until it is released,
+        and keeps its place. Returns once its end has begun.
+        """
+        attempt(module, "rest", lambda: module.rest(reason))
 
     def named(self, uids: Iterable[str]) -> list[Module]:
         """The modules with these uids, of two lives both."""
@@ -270,7 +277,7 @@ class Items:
 
     def _can_be_held(self, module: Module) -> bool:
         is_waiting = module.state is State.WAITING and not self._reconciler.is_starting(module)
-        return is_waiting or module.state in READY
+        return is_waiting or module.is_resting or module.state in READY
 
     def _is_item(self, module: Module) -> bool:
         return module.state not in ENDED and self._roster.place_of(module) in _ITEMS

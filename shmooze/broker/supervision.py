@@ -10,6 +10,7 @@ import logging
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -18,7 +19,7 @@ from shmooze.broker.faults import attempt, fail_if_still
 from shmooze.broker.keeper import Keeper
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.views import exit_report
-from shmooze.errors import ModuleError
+from shmooze.errors import CommandError, ModuleError
 from shmooze.modules.exit import Outcome
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
@@ -124,12 +125,21 @@ class Supervision:
 
     def _is_succeeded(self, module: Module) -> bool:
         """Let a successor wait in a module's place. Returns False where there is none."""
-        has_place = self._has_place(module)
-        if module.restart == NEVER or not self._restarts_modules or not has_place:
-            return False
         assert module.exit is not None
+        if not self._restarts_modules or not self._has_place(module):
+            return False
+        if module.exit.cause.is_rest:
+            return self._put(module, self._rest, module.reason)
+        if module.restart == NEVER:
+            return False
         if module.restart == ON_FAILURE and not (module.failed or module.exit.cause.by_exit):
             return False  # it has left by itself, whatever its exit status will be
+        return self._put(module, self._restart)
+
+    def _put(
+        self, module: Module, go_on: Callable[[Module, Module], None], held: str | None = None
+    ) -> bool:
+        """Put a successor in a module's place, which may be held. `go_on` does the rest."""
         try:
             successor = module.successor()
             if not (isinstance(successor, Module) and successor.state is State.BACKOFF):
@@ -137,9 +147,20 @@ class Supervision:
         except Exception:  # a fault of the application's subclass
             log.exception("%s: %r cannot be started again", self._service, module)
             return False
+        successor.held = successor.held or held
         self._roster.change(successor, instead_of=module)
-        gevent.spawn(attempt, successor, "restart", lambda: self._restart(module, successor))
+        gevent.spawn(attempt, successor, "restart", lambda: go_on(module, successor))
         return True
+
+    def _rest(self, ended: Module, successor: Module) -> None:
+        """Hold a successor without a process, unless it is released before the module has gone."""
+        with suppress(CommandError):  # after a crash it is started again, then
+            self._keeper().keep_held([successor], successor.held)
+            if successor.held is None:  # released meanwhile
+                self._keeper().keep_held([successor], None)
+        ended.gone.wait()
+        if successor.state is State.BACKOFF:
+            successor.wait_for_turn()
 
     def _restart(self, ended: Module, successor: Module) -> None:
         """When a module has gone, start its successor after a while, or give it up."""

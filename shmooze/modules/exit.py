@@ -11,6 +11,9 @@ from shmooze.errors import ModuleError, ShmoozeError
 from shmooze.modules.channel.stream import StreamEnded
 from shmooze.runtime import clock
 
+#: Ends the reason why an item is held whose process was ended because nobody needed it.
+WAKES = "; the next request starts it"
+
 
 class OwnWords(ModuleError):
     """The child has refused a command, or given up, and has said why."""
@@ -64,6 +67,8 @@ class EndCause:
     by_exit: bool = False
     #: Whether the reason is the module's own, and its output need not explain it.
     own_words: bool = False
+    #: Whether only its process ends: its item stays, and gets another one when it is wanted.
+    is_rest: bool = False
     #: Whether it is told `rm`, if that was not done yet.
     tell_rm: bool = True
     grace: Grace = Grace.FULL
@@ -72,6 +77,11 @@ class EndCause:
     def removed(cls, reason: str) -> EndCause:
         """A client, or the end of the service, wants it."""
         return cls(reason, failed=False, is_removal=True)
+
+    @classmethod
+    def rested(cls, reason: str) -> EndCause:
+        """Nobody needs its process at present."""
+        return cls(f"{reason}{WAKES}", failed=False, is_rest=True)
 
     @classmethod
     def left(cls) -> EndCause:

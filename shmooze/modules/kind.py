@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from shmooze.modules.channel.adapters import make_channel
 from shmooze.modules.channel.contract import MakeChannel
-from shmooze.modules.channel.tcp import TcpChannel
 from shmooze.modules.restarts import NEVER
 
 EAGER, LAZY = SPAWNS = ("eager", "lazy")
@@ -34,8 +34,18 @@ class Kind:
     cwd: ClassVar[str | None] = None
     #: Which launcher starts it.
     launcher: ClassVar[str] = "local"
-    #: How it is spoken to, if not as its adapter says.
-    make_channel: ClassVar[MakeChannel] = TcpChannel
+    #: How it is spoken to, if not over two streams to which it connects; see docs/adapters.md.
+    adapter: ClassVar[str | None] = None
+    #: Makes the channel to one of its modules.
+    make_channel: ClassVar[MakeChannel] = make_channel
+    #: Of `command`: a pattern whose first group is the progress, in percent or from 0 to 1.
+    progress: ClassVar[str | None] = None
+    #: Of `command`: the key `parameters` of the settings, a pattern for each parameter.
+    parameter_patterns: ClassVar[Mapping[str, str]] = {}
+    #: Of `command`: whether lines of output that are JSON objects set parameters.
+    json_lines: ClassVar[bool] = False
+    #: Of `command` and `mcp`: how it is suspended, "stop", "end" or "none".
+    suspend_by: ClassVar[str | None] = None
     #: Where the streams listen, and what the child is told to connect to.
     listen_host = "127.0.0.1"
     #: Seconds that a child may take to connect both its streams.

@@ -12,7 +12,7 @@
 
 - *waiting*: it has a place and no process yet. Most modules begin with *starting*.
 - *held*: it has a place, and gets no process until it is released.
-- *backoff*: the module before it in its place has ended; it is started after a delay.
+- *backoff*: the module before it in its place has ended; it is started after a delay, or held.
 - *starting*: launched, but not connected yet or not through `init` yet.
 - *standby*: connected, and waiting for an `add` to give it `init`.
 - *suspended*, *playing*: it answers commands; the broker decides which of the two it is.
@@ -57,7 +57,7 @@ _HINTS = {
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.WAITING: frozenset({State.STARTING, State.HELD, State.ENDING}),
     State.HELD: frozenset({State.WAITING, State.ENDING}),
-    State.BACKOFF: frozenset({State.STARTING, State.ENDING}),
+    State.BACKOFF: frozenset({State.STARTING, State.WAITING, State.HELD, State.ENDING}),
     State.STARTING: frozenset({State.STANDBY, State.SUSPENDED, State.ENDING}),
     State.STANDBY: frozenset({State.STARTING, State.ENDING}),
     State.SUSPENDED: frozenset({State.PLAYING, State.ENDING}),

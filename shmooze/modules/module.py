@@ -58,6 +58,8 @@ class Module(Launched):
         self.on_save: Callable[[Module], None] = lambda module: None
         #: How long it may take to end, from the moment when its removal began.
         self._removal: Patience | None = None
+        #: Why only its process ends.
+        self._rest: str | None = None
         self._channel = type(self).make_channel(self)
         self._requests = Requests(self._channel, self._log_request)
 
@@ -166,6 +168,10 @@ class Module(Launched):
         if self.state is State.HELD:
             self._move_to(State.WAITING)
 
+    def wait_for_turn(self) -> None:
+        """Take the place of one that has gone, as one that waits, or is held. Tell the roster."""
+        self._move_to(State.WAITING if self.held is None else State.HELD)
+
     # Orders.
 
     def play(self) -> None:
@@ -187,11 +193,20 @@ class Module(Launched):
         """
         if self._removal is None:
             self._removal = Patience(self.natural_death_timeout)
+        self._tell_to_end(self._removal)
+        self._end(EndCause.removed(self.removal))
+
+    def rest(self, reason: str) -> None:
+        """End its process as `remove` does, and keep its item for a successor that is held."""
+        self._rest = reason
+        self._tell_to_end(Patience(self.natural_death_timeout))
+        self._end(EndCause.rested(reason))
+
+    def _tell_to_end(self, patience: Patience) -> None:
         try:
-            self._requests.request("rm", None, self._removal, self._channel.request_final)
+            self._requests.request("rm", None, patience, self._channel.request_final)
         except (ModuleError, Failure):
             pass  # the ladder goes on without its consent
-        self._end(EndCause.removed(self.removal))
 
     def cancel(self) -> None:
         """End it before it has started."""
@@ -267,6 +282,8 @@ class Module(Launched):
         if self._removal is not None:  # whatever comes meanwhile, that is why it ends
             when = "" if is_started else " before it had started"
             cause, left = EndCause.removed(f"{self.removal}{when}"), self._removal.left
+        elif self._rest is not None:
+            cause = EndCause.rested(self._rest)
         means_used = "rm" if self._channel.final_is_sent else None
         self.exit = ExitRecord(cause, self.state.shown, means_used)
         can_ask = self._channel.can_ask_to_end

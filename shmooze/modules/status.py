@@ -6,7 +6,7 @@ from typing import Any
 
 from gevent.event import Event
 
-from shmooze.modules.exit import ExitRecord
+from shmooze.modules.exit import WAKES, ExitRecord
 from shmooze.modules.kind import Kind
 from shmooze.modules.lifecycle import State
 from shmooze.modules.origin import Origin
@@ -80,6 +80,11 @@ class Status(Kind):
     @saved.setter
     def saved(self, json: bytes | None) -> None:
         self._saved.json = json
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it is held only until somebody needs it."""
+        return self.held is not None and self.held.endswith(WAKES)
 
     @property
     def view(self) -> View:

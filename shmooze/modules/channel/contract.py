@@ -19,6 +19,10 @@ class Owner(Protocol):
     #: Where streams listen, and what the child is told to connect to.
     listen_host: str
 
+    @property
+    def adapter(self) -> str | None:
+        """The name of the adapter that its type wants."""
+
     def launch(
         self,
         endpoint: Endpoint,

@@ -1,0 +1,62 @@
+"""Adapters: how modules are spoken to whose programs do not connect two streams.
+
+A type names one with `adapter`. Those of ours are in `shmooze/adapters/`; others are found by the
+entry points of the group `shmooze.adapters`, of whatever packages are installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cache
+from importlib import import_module
+from typing import Any, Protocol
+
+from shmooze.errors import SettingsError
+from shmooze.modules.channel.contract import Channel, Owner
+from shmooze.modules.channel.tcp import TcpChannel
+
+#: The group of entry points by which packages offer adapters.
+GROUP = "shmooze.adapters"
+#: Those of ours, and the module that has each as `ADAPTER`. Loaded only where a type names them.
+OURS = {name: f"shmooze.adapters.{name}" for name in ("command", "stdio", "mcp")}
+
+
+class Adapter(Protocol):
+    """A way to speak to programs of one kind."""
+
+    #: The keys of a type that only types with this adapter have, of those in `ADAPTER_KEYS`.
+    keys: Collection[str]
+
+    def problem(self, kind: type[Any]) -> tuple[str, str] | None:
+        """What is wrong with a type, which is a Kind: a key, and a sentence about it without a
+        subject.
+        """
+
+    def make_channel(self, owner: Owner) -> Channel:
+        """A channel for one module."""
+
+
+@cache
+def find(name: str) -> Adapter:
+    """The adapter of this name. Raises SettingsError, also where a package that it needs is
+    missing.
+    """
+    if name in OURS:
+        try:
+            found: Adapter = import_module(OURS[name]).ADAPTER
+        except ModuleNotFoundError as missing:
+            raise SettingsError(f"the adapter `{name}` cannot be loaded: {missing}") from missing
+        return found
+    from importlib.metadata import entry_points  # services without other adapters start faster
+
+    others = {each.name: each for each in entry_points(group=GROUP)}
+    if name not in others:
+        known = ", ".join([*OURS, *sorted(others)])
+        raise SettingsError(f"there is no adapter `{name}`; known: {known}")
+    other: Adapter = others[name].load()
+    return other
+
+
+def make_channel(owner: Owner) -> Channel:
+    """A channel as the type of `owner` wants it: two TCP streams, or what its adapter makes."""
+    return TcpChannel(owner) if owner.adapter is None else find(owner.adapter).make_channel(owner)
