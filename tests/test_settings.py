@@ -20,7 +20,7 @@ from shmooze import settings
 from shmooze.access.gate import AccessGate
 from shmooze.broker import declared as of_types
 from shmooze.broker.broker import Broker
-from shmooze.broker.catalog import by_type, impatient_gateway, types_from_settings
+from shmooze.broker.catalog import ATTRIBUTES, by_type, impatient_gateway, types_from_settings
 from shmooze.errors import SettingsError
 from shmooze.modules.kind import SPAWNS
 from shmooze.modules.module import Module
@@ -472,7 +472,7 @@ def test_the_state_file_is_not_the_log(load: Any) -> None:
 
 def test_classes_have_the_defaults_that_are_declared() -> None:
     for name, key in schema.keys_of(of_types.ModuleType).items():
-        assert key.required or getattr(Module, name) == key.default, name
+        assert key.required or getattr(Module, ATTRIBUTES.get(name, name)) == key.default, name
     for name, key in schema.keys_of(declared.Quota).items():
         assert getattr(Broker, name) == key.default, name
     choices = {name: get_args(get_args(DECLARED_KEYS[name].kind)[0]) for name in CHOICES}

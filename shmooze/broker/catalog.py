@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 #: Keys that only types with certain adapters have.
 _ADAPTER_KEYS = ("progress", "parameters", "json_lines", "suspend")
 #: The attributes of classes for keys whose names modules use otherwise.
-_ATTRIBUTES = {"parameters": "parameter_patterns", "suspend": "suspend_by"}
+ATTRIBUTES = {"parameters": "parameter_patterns", "suspend": "suspend_by"}
 #: Keys that did not exist when applications gave these names to something of their own.
 _MAY_BE_OTHERWISE = ("schema", "describe", *_ADAPTER_KEYS, "adapter", "environment", "cwd")
 #: What 1.2.4 had in place of `command_timeout`.
@@ -55,7 +55,7 @@ def _check_class(module: type[Module]) -> None:
 
     attributes = {}
     for key in schema.keys_of(ModuleType):
-        attribute = _ATTRIBUTES.get(key, key)
+        attribute = ATTRIBUTES.get(key, key)
         value = getattr(module, attribute, None)
         if isinstance(value, timedelta):  # as 1.2.4 had them
             seconds = f"{value.total_seconds():g}"
@@ -85,7 +85,7 @@ def _check_adapter(kind: type[Module], wrong: schema.Wrong) -> None:
         if problem := adapter.problem(kind):
             raise wrong(*problem)
     for key in _ADAPTER_KEYS:
-        attribute = _ATTRIBUTES.get(key, key)
+        attribute = ATTRIBUTES.get(key, key)
         if key not in known and getattr(kind, attribute) != getattr(Module, attribute):
             which = "without an adapter" if name is None else f"with the adapter `{name}`"
             raise wrong(key, f"has no meaning for a type {which}")
@@ -149,7 +149,7 @@ def types_from_settings(
 
 def _class_of(place: str, name: str, described: ModuleType) -> type[Module]:
     chosen = {
-        _ATTRIBUTES.get(name, name): _rounded(value)
+        ATTRIBUTES.get(name, name): _rounded(value)
         for name, key in schema.keys_of(ModuleType).items()
         if (value := getattr(described, name)) != key.default
     }

@@ -94,29 +94,6 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     process: Annotated[
         Argv, "The program and its arguments; host and ports of its streams are added at the end."
     ]
-    adapter: Annotated[
-        str | None, "How it is spoken to, if it does not connect: `command`, `stdio`, `mcp`."
-    ] = None
-    environment: Annotated[
-        Environment, "Environment variables of its process, in addition to the service's."
-    ] = {}
-    cwd: Annotated[
-        Folder | None, "The directory in which its process starts; the service's if null."
-    ] = None
-    progress: Annotated[
-        Pattern | None, "Of a command: finds the progress in a line of output, by its first group."
-    ] = None
-    parameters: Annotated[
-        Patterns, "Of a command: finds a parameter in a line of output, by its first group."
-    ] = {}
-    json_lines: Annotated[
-        bool, "Of a command: whether lines of output that are JSON objects set parameters."
-    ] = False
-    suspend: Annotated[
-        Literal["stop", "end", "none"] | None,
-        "How a program is suspended that knows no such command: it is stopped by SIGSTOP, ended and"
-        " started anew, or goes on.",
-    ] = None
     connect_timeout: Annotated[Seconds, "Seconds that a process may take to connect."] = 5.0
     command_timeout: Annotated[
         Seconds, "Seconds that it may take to answer a command, `init` included."
@@ -166,6 +143,29 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     max_state_bytes: Annotated[
         Number, "Bytes of JSON that the state may take that a module saves for its next life."
     ] = 64 << 10
+    adapter: Annotated[
+        str | None, "How it is spoken to, if it does not connect: `command`, `stdio`, `mcp`."
+    ] = None
+    environment: Annotated[
+        Environment, "Environment variables of its process, in addition to the service's."
+    ] = {}
+    cwd: Annotated[
+        Folder | None, "The directory in which its process starts; the service's if null."
+    ] = None
+    progress: Annotated[
+        Pattern | None, "Of a command: finds the progress in a line of output, by its first group."
+    ] = None
+    parameters: Annotated[
+        Patterns, "Of a command: finds a parameter in a line of output, by its first group."
+    ] = {}
+    json_lines: Annotated[
+        bool, "Of a command: whether lines of output that are JSON objects set parameters."
+    ] = False
+    suspend: Annotated[
+        Literal["stop", "end", "none"] | None,
+        "How a program is suspended that knows no such command: it is stopped by SIGSTOP, ended and"
+        " started anew, or goes on.",
+    ] = None
 
 
 Types = Annotated[dict[TypeName, ModuleType], Meta(description="an object of types")]

@@ -1,22 +1,15 @@
-"""The items of a queue or pool: each change to them is first kept, then carried out.
-
-A change that cannot be kept is refused, and nothing has happened. Whatever else changes while the
-keeper works is looked at again before the change is carried out.
-"""
+"""The items of a queue or pool: added, removed, moved, held and released."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-import gevent
-from gevent.lock import Semaphore
-
+from shmooze.broker.changes import Changes
 from shmooze.broker.describer import Describer, DescribesNothing
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.faults import attempt
-from shmooze.broker.keeper import Keeper, KeepsNothing
 from shmooze.broker.keys import Keys
 from shmooze.broker.policy import Policy
 from shmooze.broker.reconcile import Reconciler
@@ -27,15 +20,13 @@ from shmooze.modules.exit import Outcome
 from shmooze.modules.lifecycle import ENDED, READY, UNSTARTED, State
 from shmooze.modules.module import Module
 
-Result = TypeVar("Result")
-
 #: Why an item is held that a client has held.
 HELD = "held by a client"
 #: Places of modules that are items.
 _ITEMS = (Place.ARRIVING, Place.RESERVED, Place.ORDER, Place.BACKGROUND)
 
 
-class Items:
+class Items(Changes):
     """Adds, removes, moves, holds and releases items. `service` is the name in errors."""
 
     def __init__(
@@ -46,16 +37,11 @@ class Items:
         policy: Policy,
         reconciler: Reconciler,
     ) -> None:
-        self._service, self._roster, self._factory = service, roster, factory
-        self._policy, self._reconciler = policy, reconciler
-        #: Keeps each change before it is carried out.
-        self.keeper: Keeper = KeepsNothing()
+        super().__init__(service, roster, reconciler)
+        self._factory, self._policy = factory, policy
         #: Checks what items are added with, see describe_with.
         self.describer: Describer = DescribesNothing()
         self._keys = Keys(roster, lambda: self.keeper)
-        #: Changes of the order and of the background are carried out in the order in which they are
-        #: kept; all others may be kept together.
-        self._one_by_one, self._at_once = Semaphore(), nullcontext()
 
     def describe_with(self, describer: Describer) -> None:
         """Check items against the descriptions of their types from now on."""
@@ -153,11 +139,6 @@ class Items:
         """
         attempt(module, "rest", lambda: module.rest(reason))
 
-    def named(self, uids: Iterable[str]) -> list[Module]:
-        """The modules with these uids, of two lives both."""
-        wanted = set(uids)
-        return [module for module in self._roster.everyone if module.uid in wanted]
-
     def tell(self, module: Module, cmd: str, args: dict[str, Any]) -> Any:
         """Send a command of the type's own to an item. Returns its answer. Raises CommandError."""
         return module.tell(cmd, self.describer.prepare_command(module, cmd, args))
@@ -202,49 +183,6 @@ class Items:
         self._wait_for_new(module)
         return module.uid
 
-    def _wait_for_change(
-        self,
-        keep: Callable[[], None],
-        carry_out: Callable[[], list[Module]],
-        lock: AbstractContextManager[Any],
-    ) -> None:
-        """Keep and carry out a change, and wait for the modules that `carry_out` returns and for
-        those whose turn it was or is.
-        """
-
-        def carry_out_and_compare() -> list[Module]:
-            before = self._reconciler.chosen()
-            changed = carry_out()
-            now = self._reconciler.chosen()
-            is_same = now is before or list(now) == list(before)
-            return changed if is_same else [*changed, *before, *now]
-
-        self._reconciler.wait_for(self._kept(keep, carry_out_and_compare, lock))
-
-    def _kept(
-        self,
-        keep: Callable[[], None],
-        carry_out: Callable[[], Result],
-        lock: AbstractContextManager[Any],
-    ) -> Result:
-        """Keep a change, then carry it out. Raises CommandError.
-
-        What was kept is carried out even if whoever wanted it gives up meanwhile.
-        """
-
-        def change() -> Result | CommandError:
-            try:
-                with lock:
-                    keep()
-                    return carry_out()
-            except CommandError as refusal:  # as a value, since what a greenlet raises is printed
-                return refusal
-
-        done = change() if self.keeper.is_instant else gevent.spawn(change).get()
-        if isinstance(done, CommandError):
-            raise done
-        return done
-
     @contextmanager
     def _failing(self, module: Module) -> Iterator[None]:
         """End a new module, whose client gets no uid, if this fails."""
@@ -281,22 +219,3 @@ class Items:
 
     def _is_item(self, module: Module) -> bool:
         return module.state not in ENDED and self._roster.place_of(module) in _ITEMS
-
-    def _present(self, modules: Iterable[Module]) -> list[Module]:
-        """Those that live, or their successors if they were restarted meanwhile."""
-        found = [self._roster.find(module.uid) for module in modules]
-        return [module for module in found if module is not None and module.state not in ENDED]
-
-    def _known(self, command: str, uids: Iterable[str]) -> list[Module]:
-        """The items with these uids. Raises CommandError that names those that there are not."""
-        wanted = dict.fromkeys(uids)
-        places = {Place.ORDER, Place.BACKGROUND}
-        found = {
-            module.uid: module
-            for module in self._roster.everyone
-            if module.uid in wanted and self._roster.place_of(module) in places
-        }
-        if unknown := [uid for uid in wanted if uid not in found]:
-            words = ", ".join(repr(uid) for uid in unknown)
-            raise CommandError(f"{command}: no item with uid {words} in {self._service}")
-        return [found[uid] for uid in wanted]

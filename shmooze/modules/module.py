@@ -27,9 +27,9 @@ from shmooze.modules.channel.command_stream import Superseded
 from shmooze.modules.channel.stream import StreamEnded
 from shmooze.modules.channel.updates import Save, Update
 from shmooze.modules.exit import EndCause, ExitRecord, Stale
+from shmooze.modules.held import Held
 from shmooze.modules.ladder import Ladder
-from shmooze.modules.launched import Launched
-from shmooze.modules.lifecycle import ENDED, READY, UNSTARTED, State, step
+from shmooze.modules.lifecycle import ENDED, READY, UNSTARTED, State
 from shmooze.modules.requests import LogFunction, Requests
 from shmooze.processes.contract import Launcher
 from shmooze.runtime import clock
@@ -38,7 +38,7 @@ from shmooze.runtime.patience import Patience
 log = logging.getLogger(__name__)
 
 
-class Module(Launched):
+class Module(Held):
     """One module. `start` brings it to life. Its owner is told of each new state and update."""
 
     def __init__(
@@ -50,8 +50,7 @@ class Module(Launched):
         on_update: Callable[[Module], None] = lambda module: None,
         state: State = State.STARTING,
     ) -> None:
-        super().__init__(uid, state, launcher)
-        self._on_change = on_change
+        super().__init__(uid, state, launcher, on_change)
         self._on_update = on_update
         self._log = log
         #: Called when it has saved another state than before.
@@ -155,22 +154,6 @@ class Module(Launched):
         successor.inherit(self)
         successor.on_save = self.on_save
         return successor
-
-    def hold(self, reason: str) -> None:
-        """Keep it from playing until it is released, or without a process. Tell the roster."""
-        self.held = reason
-        if self.state is State.WAITING:
-            self._move_to(State.HELD)
-
-    def release(self) -> None:
-        """Undo `hold`. Tell the roster."""
-        self.held = None
-        if self.state is State.HELD:
-            self._move_to(State.WAITING)
-
-    def wait_for_turn(self) -> None:
-        """Take the place of one that has gone, as one that waits, or is held. Tell the roster."""
-        self._move_to(State.WAITING if self.held is None else State.HELD)
 
     # Orders.
 
@@ -298,9 +281,3 @@ class Module(Launched):
         record.seconds, record.ended = clock.now() - self.born, clock.time()
         self._move_to(State.GONE)
         self.gone.set()
-
-    def _move_to(self, state: State) -> None:
-        """The one writer of `state`."""
-        self.state = step(self.state, state)
-        log.debug("%r", self)
-        self._on_change(self)

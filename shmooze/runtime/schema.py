@@ -46,9 +46,13 @@ class Key(Struct, frozen=True):
 def keys_of(struct: type[Struct]) -> dict[str, Key]:
     """The keys that a Struct declares, in order."""
     return {
-        field.name: Key(field.type, field.default, field.required, _meaning(field.type))
+        field.name: Key(field.type, _default(field), field.required, _meaning(field.type))
         for field in msgspec.structs.fields(struct)
     }
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
 def read(struct: type[S], values: Mapping[str, Any], wrong: Wrong) -> S:
