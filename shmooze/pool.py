@@ -11,20 +11,36 @@ if __name__ == "__main__":
 
     patch_all()
 
+from collections.abc import Iterable
+
+from shmooze.broker import declared
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import types_from_settings
-from shmooze.broker.policy import AllPlay, Policy
+from shmooze.broker.policy import AllPlay, Policy, SomePlay
+from shmooze.modules.module import Module
+from shmooze.runtime import declared as runtime_declared
 from shmooze.runtime.program import run_named
 
 
 class Pool(Broker):
-    """Modules that all play at the same time."""
+    """Modules that all play at the same time, or as many of them as there are `slots`."""
 
     name = "pool"
     log_namespace = "client-pool"
 
+    def __init__(
+        self,
+        modules: Iterable[type[Module]],
+        logfilename: str | None = None,
+        name: str | None = None,
+        slots: int | None = None,
+    ) -> None:
+        #: Modules that play at the same time; None: all.
+        self.slots = slots
+        super().__init__(modules, logfilename, name)
+
     def make_policy(self) -> Policy:
-        return AllPlay()
+        return AllPlay() if self.slots is None else SomePlay(self.slots)
 
     def attach_state(self) -> None:
         from shmooze.state.attach import attach  # loaded only where there is a state file
@@ -54,7 +70,8 @@ class Pool(Broker):
 
 
 def _from_settings(name: str) -> Pool:
-    return Pool(types_from_settings(name, "modules"), name=name)
+    slots = declared.slots(runtime_declared.current(), name)
+    return Pool(types_from_settings(name, "modules"), name=name, slots=slots)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from bottle import request, response
 
 from shmooze.access.gate import CLIENT, HOLDER, TOKEN, AccessGate, warn_if_open, wrong_service
 from shmooze.errors import ShmoozeError
+from shmooze.gateway.modules import ModuleRoutes
 from shmooze.lib import packet
 from shmooze.runtime import declared, schema
 from shmooze.runtime.program import exit_with, run
@@ -96,8 +97,11 @@ class Gateway:
         self._server: Server | None = None
         self._routes = bottle.Bottle()
         self._routes.default_error_handler = partial(answer_error, "the gateway")
+        self._modules = ModuleRoutes(
+            source, self._services_host, self._routes, lambda: self.app.cookie
+        )
         #: The whole gateway, as a WSGI application.
-        self.app = AccessGate(self._routes, self.host, source)
+        self.app = AccessGate(self._modules, self.host, source)
         self._route()
 
     def start(self) -> None:
@@ -125,6 +129,7 @@ class Gateway:
             self._server.stop()
         for backend in self._backends.values():
             backend.close()
+        self._modules.close()
 
     def _route(self) -> None:
         prefix, static = self.settings.get("wsgi_prefix"), self.settings.get("static_prefix")

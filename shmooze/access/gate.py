@@ -123,6 +123,11 @@ class AccessGate:
         answer = self._application(environ, start)
         return self._while_valid(answer, environ[TOKEN]) if endless and self.tokens else answer
 
+    def is_streamed(self, path: str) -> bool:
+        """Whether the body of a request to this path is read as it comes."""
+        is_streamed = getattr(self._application, "is_streamed", None)
+        return is_streamed is not None and is_streamed(path)
+
     def holder_of(self, token: str, environ: dict[str, Any]) -> Holder:
         """The holder of a token.
 

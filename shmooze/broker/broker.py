@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
-
-import bottle
 
 from shmooze.broker.admission import Admission
 from shmooze.broker.catalog import by_type, impatient_gateway
@@ -31,7 +29,8 @@ from shmooze.broker.supervision import STOPPED, Supervision
 from shmooze.broker.usage import UsageSampler
 from shmooze.lib.database import Database
 from shmooze.lib.service import Service
-from shmooze.modules.lifecycle import WITHOUT_PROCESS
+from shmooze.modules.channel.adapters import has_door
+from shmooze.modules.lifecycle import WITHOUT_PROCESS, State
 from shmooze.modules.module import Module
 from shmooze.runtime import declared
 from shmooze.runtime.program import flush_log
@@ -79,6 +78,8 @@ class Broker(Commands, Service):
         self._reconciler = Reconciler(
             self.roster, self._policy, lambda module: self.items.keeper.keep_attempt(module)
         )
+        #: Puts something in front of the application that answers commands.
+        self.front: Callable[[Any], Any] = lambda app: app
         #: Why items of an earlier life do not come back, by uid.
         self._lost: dict[str, Loss] = {}
         #: All changes to the items, each kept before it is carried out.
@@ -103,6 +104,17 @@ class Broker(Commands, Service):
     def attach_descriptions(self) -> None:
         """Let items be checked against the descriptions of their types."""
         log.warning("%s: checks no args, since it is neither a Queue nor a Pool", self.name)
+
+    def attach_doors(self) -> None:
+        """Let requests reach the web servers of modules."""
+        from shmooze.servers.attach import attach  # loaded only where a type has one
+
+        attach(self)
+
+    def lacks_slot(self, module: Module) -> bool:
+        """Whether a module cannot play since others do."""
+        capacity, playing = self._policy.capacity, self.roster.in_state(State.PLAYING)
+        return capacity is not None and module not in playing and len(playing) >= capacity
 
     def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
         """The types on offer for each place of an item."""
@@ -131,6 +143,8 @@ class Broker(Commands, Service):
             self.attach_state()
         if any(map(is_described, self.kinds())):
             self.attach_descriptions()
+        if any(map(has_door, self.kinds())):
+            self.attach_doors()
         launchers.prepare()  # ahead of listening: clients would find us half started
         self._reconciler.max_starting = max_starting(source, str(self.name))
         self.restore(launchers)
@@ -196,10 +210,10 @@ class Broker(Commands, Service):
         flush_log()
         os._exit(1)
 
-    def _application(self) -> bottle.Bottle:
+    def _application(self) -> Any:
         app = super()._application()
         app.route("/events", "GET", self.events.serve)
-        return app
+        return self.front(app)
 
     def _log_module(self, uid: str, namespace: str, command: Any, answer: Any) -> None:
         if self.logger is not None:

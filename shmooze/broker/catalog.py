@@ -15,6 +15,7 @@ from shmooze.broker.declared import ModuleType, Section
 from shmooze.errors import SettingsError
 from shmooze.modules.channel import adapters
 from shmooze.modules.module import Module
+from shmooze.modules.web_server import WebServer
 from shmooze.runtime import declared, schema
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ _ADAPTER_KEYS = ("progress", "parameters", "json_lines", "suspend")
 #: The attributes of classes for keys whose names modules use otherwise.
 ATTRIBUTES = {"parameters": "parameter_patterns", "suspend": "suspend_by"}
 #: Keys that did not exist when applications gave these names to something of their own.
-_MAY_BE_OTHERWISE = ("schema", "describe", *_ADAPTER_KEYS, "adapter", "environment", "cwd")
+_MAY_BE_OTHERWISE = ("schema", "describe", "adapter", "environment", "cwd", "http")
 #: What 1.2.4 had in place of `command_timeout`.
 _OLD_TIMES = ("cmd_read_timeout", "cmd_write_timeout")
 
@@ -66,9 +67,20 @@ def _check_class(module: type[Module]) -> None:
             attributes[key] = _plain(value)
     schema.check(ModuleType, attributes, wrong)
     _check_adapter(module, wrong)
+    _take_over(module, wrong)
     if old := [key for key in _OLD_TIMES if hasattr(module, key)]:
         names = " and ".join(f"`{key}`" for key in old)
         log.warning("%s: %s of 1.2.4 is now `command_timeout`", module.__name__, names)
+
+
+def _take_over(kind: type[Module], wrong: schema.Wrong) -> None:
+    """Complete what a class says of itself."""
+    if isinstance(kind.http, dict):
+        kind.http = WebServer(
+            **schema.check(WebServer, kind.http, lambda key, problem: wrong(f"http.{key}", problem))
+        )
+    if kind.adapter is not None and kind.schema is None and not kind.describe:
+        kind.schema = adapters.find(kind.adapter).description(kind)
 
 
 def _check_adapter(kind: type[Module], wrong: schema.Wrong) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from shmooze.modules.web_server import WebServer
 from shmooze.runtime import declared, schema
 from shmooze.runtime.declared import Number, Quota, Seconds
 from shmooze.settings import Settings
@@ -152,6 +153,9 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     cwd: Annotated[
         Folder | None, "The directory in which its process starts; the service's if null."
     ] = None
+    http: Annotated[
+        WebServer | None, "The web server that its program has; see docs/web-servers.md."
+    ] = None
     progress: Annotated[
         Pattern | None, "Of a command: finds the progress in a line of output, by its first group."
     ] = None
@@ -168,6 +172,7 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+Route = Annotated[str, Meta(description='"json:" and a key', pattern=r"^json:.+\Z")]
 Types = Annotated[dict[TypeName, ModuleType], Meta(description="an object of types")]
 
 
@@ -176,6 +181,13 @@ class Section(Quota, frozen=True):
 
     modules: Annotated[Types, "The module types that can be added."] = {}
     backgrounds: Annotated[Types, "The module types that can be a queue's background."] = {}
+    slots: Annotated[
+        declared.Count | None, "Modules of a pool that play at the same time; all if null."
+    ] = None
+    route_by: Annotated[
+        Route | None,
+        "Where a request names the type of the module that is to answer it, such as `json:model`.",
+    ] = None
     max_starting: Annotated[
         declared.Count | None,
         "Modules that are started at the same time when the service comes back; the number of"
@@ -185,12 +197,27 @@ class Section(Quota, frozen=True):
 
 def max_starting(source: Settings, name: str) -> int | None:
     """The key of this name in the section of a queue or pool."""
-    section = declared.section_of(source, name)
-    if "max_starting" not in section:
-        return None
-    own = {"max_starting": section["max_starting"]}
-    chosen: int | None = schema.check(Section, own, source.error, name)["max_starting"]
+    chosen: int | None = _key_of_section(source, name, "max_starting")
     return chosen
+
+
+def slots(source: Settings, name: str) -> int | None:
+    """The key of this name in the section of a pool."""
+    chosen: int | None = _key_of_section(source, name, "slots")
+    return chosen
+
+
+def routing_key(source: Settings, name: str) -> str | None:
+    """The key of a JSON body by which requests are routed to types."""
+    chosen: str | None = _key_of_section(source, name, "route_by")
+    return None if chosen is None else chosen.partition(":")[2]
+
+
+def _key_of_section(source: Settings, name: str, key: str) -> Any:
+    section = declared.section_of(source, name)
+    if key not in section:
+        return None
+    return schema.check(Section, {key: section[key]}, source.error, name)[key]
 
 
 def unknown_keys(source: Settings, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from shmooze.broker.roster import Roster
 from shmooze.modules.kind import EAGER, Kind
-from shmooze.modules.lifecycle import READY
+from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 
 
@@ -63,6 +63,25 @@ class FirstPlays:
 
 def _can_play(module: Module) -> bool:
     return module.state in READY and module.held is None
+
+
+class SomePlay:
+    """Of a pool with slots: so many play, those that do already before those that wait."""
+
+    def __init__(self, slots: int) -> None:
+        self.capacity: int | None = slots
+
+    def choose(self, roster: Roster) -> Collection[Module]:
+        assert self.capacity is not None
+        playing = [each for each in roster.in_state(State.PLAYING) if each in roster.ready]
+        waiting = (each for each in roster.order if each in roster.ready and each not in playing)
+        return (*playing, *islice(waiting, max(0, self.capacity - len(playing))))[: self.capacity]
+
+    def due(self, roster: Roster) -> Iterable[Module]:
+        return roster.waiting_for_turn
+
+    def is_due(self, kind: type[Kind], index: int) -> bool:
+        return True
 
 
 class AllPlay:

@@ -118,7 +118,7 @@ class Service:
         """
         run(self)
 
-    def _application(self) -> bottle.Bottle:
+    def _application(self) -> Any:
         app = bottle.Bottle()
         app.route("/", "POST", self._answer_post)
         app.default_error_handler = partial(answer_error, f"`{name_of(self)}`")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from shmooze.modules.channel.adapters import make_channel
 from shmooze.modules.channel.contract import MakeChannel
 from shmooze.modules.restarts import NEVER
+from shmooze.modules.web_server import WebServer
 
 EAGER, LAZY = SPAWNS = ("eager", "lazy")
 AGAIN, HOLD, DROP = ("again", "hold", "drop")
@@ -32,6 +33,10 @@ class Kind:
     environment: ClassVar[dict[str, str]] = {}
     #: The directory in which its process starts; None: that of the service.
     cwd: ClassVar[str | None] = None
+    #: The web server that its program has; see docs/web-servers.md. None: it has none.
+    http: ClassVar[WebServer | None] = None
+    #: The path below which clients find its modules by their uids, if they are web servers.
+    web_path: ClassVar[str] = ""
     #: Which launcher starts it.
     launcher: ClassVar[str] = "local"
     #: How it is spoken to, if not over two streams to which it connects; see docs/adapters.md.

@@ -11,6 +11,7 @@ from gevent.lock import Semaphore
 from shmooze.modules.channel.stream import StreamEnded
 from shmooze.modules.lifecycle import ENDED, State
 from shmooze.modules.status import Status
+from shmooze.modules.web_server import FromParameter
 from shmooze.processes.contract import Endpoint, Launcher, LaunchSpec, Process
 
 
@@ -31,10 +32,11 @@ class Launched(Status):
         has_stdio: bool = False,
     ) -> Process:
         """See Owner of channel/contract.py."""
+        own = self._prepare_web_server()
         spec = LaunchSpec(
-            self.process if argv is None else argv,
+            [_replaced(word, own) for word in (self.process if argv is None else argv)],
             f"{self.TYPE_STRING} {self.uid[:8]}",
-            environ={**self.environment, **(environ or {})},
+            environ={**self.environment, **_port_of(own), **(environ or {})},
             cwd=self.cwd and os.path.expanduser(os.path.expandvars(self.cwd)),
             has_stdio=has_stdio,
         )
@@ -58,6 +60,19 @@ class Launched(Status):
             process.end(self.sigterm_timeout)
             process.close(self.output_timeout)
 
+    def _prepare_web_server(self) -> dict[str, str]:
+        """Find a port for its web server. Returns what replaces placeholders in its arguments.
+
+        Raises ModuleError if the port that the type names is taken.
+        """
+        if self.http is None:
+            return {}
+        wanted = self.http.port
+        if isinstance(wanted, FromParameter):
+            return {"port": "", "path": f"{self.web_path}{self.uid}/"}
+        self.port = self._launcher.find_port(None if wanted == "auto" else wanted)
+        return {"port": str(self.port), "path": f"{self.web_path}{self.uid}/"}
+
     def _process_exited(self, process: Process) -> None:
         if process is self._process:
             self._child_ended()
@@ -69,3 +84,14 @@ class Launched(Status):
         """Wait until no launch is under way, and no process is being ended."""
         with self._launching:
             pass
+
+
+def _replaced(word: str, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        word = word.replace(f"{{{name}}}", value)
+    return word
+
+
+def _port_of(values: dict[str, str]) -> dict[str, str]:
+    """The environment variable that names the port."""
+    return {"PORT": values["port"]} if values.get("port") else {}

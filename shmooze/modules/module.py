@@ -224,6 +224,11 @@ class Module(Held):
     def _log_request(self, command: dict[str, Any], answer: Any) -> None:
         self._log(self.uid, "queue-module", self.loggable(command), answer)
 
+    @property
+    def door(self) -> Any:
+        """The web application of its adapter: `door(environ, start_response, target)`."""
+        return getattr(self._channel, "door", None)
+
     # What it reports.
 
     def take_update(self, update: Update, size: int, count: int) -> None:
@@ -276,7 +281,8 @@ class Module(Held):
 
     def _shut_down(self, record: ExitRecord, ladder: Ladder) -> None:
         self._no_longer_launching()  # what comes out of a launch under way is ended as well
-        if signal_used := ladder.descend(record, self._channel, self._process):
+        signal_used = ladder.descend(record, self._channel, self._process)
+        if signal_used and (self._channel.can_ask_to_end or signal_used == "SIGKILL"):
             log.warning("%r %s; it took %s to end it", self, record.reason, signal_used)
         record.seconds, record.ended = clock.now() - self.born, clock.time()
         self._move_to(State.GONE)

@@ -53,6 +53,8 @@ class Status(Kind):
         #: When it was made or started, by `clock.now`.
         self.born = clock.now()
         self._process: Process | None = None
+        #: Where the web server of its process listens; None: it has none, or says so itself.
+        self.port: int | None = None
         #: One that was ended although the module goes on.
         self._earlier: Process | None = None
         self._saved = SavedState()
@@ -80,6 +82,11 @@ class Status(Kind):
     @saved.setter
     def saved(self, json: bytes | None) -> None:
         self._saved.json = json
+
+    @property
+    def has_process(self) -> bool:
+        """Whether it has a process at present."""
+        return self._process is not None
 
     @property
     def is_resting(self) -> bool:

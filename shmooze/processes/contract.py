@@ -214,6 +214,11 @@ class Launcher(Protocol):
     def warnings(self) -> Iterable[str]:
         """Return what cannot be guaranteed here, one sentence each."""
 
+    def find_port(self, wanted: int | None) -> int:
+        """Return a port on which a process that is launched next can listen for connections from
+        here: `wanted`, or any that is free. Raises ModuleError if there is none.
+        """
+
     def launch(self, spec: LaunchSpec, endpoint: Endpoint) -> Process:
         """Start a process. Raises ModuleError with a reason that clients may see.
 

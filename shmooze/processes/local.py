@@ -28,6 +28,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 from collections.abc import Callable, Iterable
 
 import gevent
@@ -83,6 +84,16 @@ class LocalLauncher:
 
     def warnings(self) -> Iterable[str]:
         return capabilities.warnings()
+
+    def find_port(self, wanted: int | None) -> int:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", wanted or 0))
+            except OSError as bad:
+                words = f"cannot be started: its port {wanted}: {bad.strerror}"
+                raise ModuleError(words) from bad
+            return int(probe.getsockname()[1])
 
     def launch(self, spec: LaunchSpec, endpoint: Endpoint) -> LocalProcess:
         assert self._spawner is not None

@@ -86,6 +86,11 @@ def check(
 
 def _convert(kind: Any, value: Any, path: str, wrong: Wrong) -> Any:
     bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    structs = [
+        each for each in get_args(bare) if isinstance(each, type) and issubclass(each, Struct)
+    ]
+    if len(structs) == 1 and {*get_args(bare)} == {structs[0], type(None)}:
+        bare = structs[0] if value is not None else bare
     if isinstance(bare, type) and issubclass(bare, Struct) and isinstance(value, dict):
         return bare(**check(bare, value, wrong, path))
     if get_origin(bare) is dict and isinstance(value, dict):

@@ -11,31 +11,46 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
 
 import gevent
 
 from shmooze.lib import packet
 from shmooze.web.answers import REFUSAL_HEADERS
-from shmooze.web.environ import HAS_LEFT, THROTTLE, WHILE_IT_WAITS, fill_environ
+from shmooze.web.environ import HAS_LEFT, TAKE_OVER, THROTTLE, WHILE_IT_WAITS, fill_environ
 from shmooze.web.eviction import Connections, Wait
 from shmooze.web.head import BadRequest, Head
 from shmooze.web.limits import Limits
-from shmooze.web.request import HungUp, Incoming
+from shmooze.web.request import HungUp, Incoming, RequestBody
 from shmooze.web.response import PIECE, Response
 from shmooze.web.sockets import send_all
 
 log = logging.getLogger(__name__)
 
 
+class Successor(Protocol):
+    """What goes on with a connection instead of HTTP."""
+
+    def run(self, client: Any, rest: bytes) -> None:
+        """Use the socket, from which `rest` was read already, until it is over."""
+
+    def close(self) -> None:
+        """Let go of all else. Always called."""
+
+
 class ServerState:
     """What the connections of a server share."""
 
     def __init__(
-        self, limits: Limits, refusal_headers: Callable[[str | None], list[tuple[str, str]]]
+        self,
+        limits: Limits,
+        refusal_headers: Callable[[str | None], list[tuple[str, str]]],
+        is_streamed: Callable[[str], bool] = lambda path: False,
     ) -> None:
         self.limits = limits
+        #: Whether the application reads the bodies of requests to a path as they come.
+        self.is_streamed = is_streamed
         #: The headers of a refusal that the application never sees, for the request's Origin.
         #: Without those of CORS, a browser would not show it to a page of another site.
         self.refusal_headers = refusal_headers
@@ -82,13 +97,21 @@ class Connection:
             with self._evictable(Wait.REQUEST):
                 self._incoming.wait()
                 head = self._incoming.head()
-                body = self._incoming.body(head)
+                is_streamed = self._state.is_streamed(head.path)
+                body = self._incoming.stream(head) if is_streamed else self._incoming.body(head)
         except HungUp:
             return False
         except BadRequest as bad:
             self._refuse(bad)
             return False
-        response = Response(self, head)
+        self._successor: Successor | None = None
+        try:
+            return self._answer(Response(self, head), head, body)
+        finally:
+            if self._successor is not None:
+                self._successor.close()
+
+    def _answer(self, response: Response, head: Head, body: bytes | RequestBody) -> bool:
         try:
             response.run(self._server.application, self._environ(head, body))
         except HungUp:
@@ -98,14 +121,20 @@ class Connection:
             if not response.has_begun:
                 self._refuse(BadRequest(500, "internal error; the server's log has details"))
             return False
-        return response.keeps_alive
+        if self._successor is not None:
+            with self._evictable(Wait.STREAM), suppress(OSError):
+                self._successor.run(self._socket, self._incoming.take_rest())
+            return False
+        is_read = isinstance(body, bytes) or body.is_complete
+        return response.keeps_alive and is_read
 
-    def _environ(self, head: Head, body: bytes) -> dict[str, Any]:
+    def _environ(self, head: Head, body: bytes | RequestBody) -> dict[str, Any]:
         environ: dict[str, Any] = self._server.get_environ()
         fill_environ(environ, head, body, self._address)
         environ[THROTTLE] = self._throttle
         environ[HAS_LEFT] = self._incoming.has_hung_up
         environ[WHILE_IT_WAITS] = self._while_client_waits
+        environ[TAKE_OVER] = self._let_take_over
         return environ
 
     def _evictable(self, wait: Wait) -> Any:
@@ -136,7 +165,14 @@ class Connection:
             watcher.stop()
             watcher.close()
 
+    def _let_take_over(self, successor: Successor) -> None:
+        self._successor = successor
+
     # What a Response needs.
+
+    @property
+    def is_taken_over(self) -> bool:
+        return self._successor is not None
 
     @property
     def is_stopping(self) -> bool:

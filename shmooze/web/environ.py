@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 from shmooze.web.head import Head
+from shmooze.web.request import RequestBody
 
 #: A function that delays a refusal by some seconds. Meanwhile the connection is evictable.
 THROTTLE = "shmooze.throttle"
@@ -16,9 +17,16 @@ HAS_LEFT = "shmooze.has_left"
 #: A context in which the request is abandoned when its client leaves.
 WHILE_IT_WAITS = "shmooze.while_it_waits"
 
+#: A function to which an application gives the Successor that is to go on with the connection,
+#: instead of an answer; see connection.py.
+TAKE_OVER = "shmooze.take_over"
+
+#: The target of the request, path and query as they were sent.
+TARGET = "shmooze.target"
+
 
 def fill_environ(
-    environ: dict[str, Any], head: Head, body: bytes, address: tuple[Any, ...]
+    environ: dict[str, Any], head: Head, body: bytes | RequestBody, address: tuple[Any, ...]
 ) -> None:
     """Add the request and its client's address to the environment of the server."""
     for name, value in head.headers.items():
@@ -26,7 +34,8 @@ def fill_environ(
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if (value := environ.pop(f"HTTP_{name}", None)) is not None:
             environ[name] = value
-    if environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
+    is_chunked = environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
+    if is_chunked and isinstance(body, bytes):
         environ["CONTENT_LENGTH"] = str(len(body))  # its chunks are joined
     environ |= {
         "REQUEST_METHOD": head.method,
@@ -35,6 +44,7 @@ def fill_environ(
         "SERVER_PROTOCOL": head.version,
         "REMOTE_ADDR": address[0],
         "REMOTE_PORT": str(address[1]),
-        "wsgi.input": io.BytesIO(body),
+        "wsgi.input": io.BytesIO(body) if isinstance(body, bytes) else body,
+        TARGET: head.target,
         "wsgi.input_terminated": True,
     }

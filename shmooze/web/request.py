@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from httptools import HttpParserError, HttpRequestParser
@@ -26,6 +27,10 @@ _CHUNKED_HEAD = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 _ORIGIN = re.compile(rb"\r\norigin:[ \t]*([!-~]+)[ \t]*(?=\r\n)", re.IGNORECASE)
 _LONE_LF = re.compile(rb"(?<!\r)\n")
+
+
+#: By when the next piece has to come, as of time.monotonic.
+Deadline = Callable[[], float]
 
 
 class HungUp(Exception):
@@ -101,16 +106,32 @@ class Incoming:
 
     def body(self, head: Head) -> bytes:
         """The body that belongs to a head. Raises BadRequest, or HungUp in the middle of it."""
-        headers = head.headers
-        chunked = "transfer-encoding" in headers
-        length = int(headers.get("content-length", "0"))
-        if not length and not chunked:
-            return b""
-        if length > self._limits.max_body:
-            raise self._body_too_large()
-        self._ask_to_continue(head)
         deadline = time.monotonic() + self._limits.body_timeout
-        return self._chunks(deadline) if chunked else self._take(length, deadline)
+        return b"".join(self._pieces(head, self._limits.max_body, lambda: deadline))
+
+    def stream(self, head: Head) -> RequestBody:
+        """The same, to be read as it comes; it may be of any size, but not pause for long."""
+        pieces = self._pieces(head, None, lambda: time.monotonic() + self._limits.body_timeout)
+        return RequestBody(pieces, head)
+
+    def take_rest(self) -> bytes:
+        """What has come already of whatever follows the request."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return rest
+
+    def _pieces(self, head: Head, limit: int | None, deadline: Deadline) -> Iterator[bytes]:
+        headers = head.headers
+        length = int(headers.get("content-length", "0"))
+        if limit is not None and length > limit:
+            raise self._body_too_large()
+        if length or "transfer-encoding" in headers:
+            self._ask_to_continue(head)
+        if "transfer-encoding" in headers:
+            yield from self._chunks(limit, deadline)
+        while length:
+            yield (piece := self._take_some(length, deadline()))
+            length -= len(piece)
 
     def _ask_to_continue(self, head: Head) -> None:
         if "expect" in head.headers and head.version == "HTTP/1.1" and not self._buffer:
@@ -120,7 +141,7 @@ class Incoming:
             except OSError as gone:
                 raise HungUp from gone
 
-    def _chunks(self, deadline: float) -> bytes:
+    def _chunks(self, limit: int | None, deadline: Deadline) -> Iterator[bytes]:
         """A body in chunks.
 
         The parser gets it line by line and chunk by chunk: it cannot stop at the end of a request,
@@ -130,24 +151,31 @@ class Incoming:
         body = _Body()
         parser = HttpRequestParser(body)
         parser.feed_data(_CHUNKED_HEAD)
-        size = None
+        size, total = -1, 0
         while size != 0:
             self._slices.yield_if_over()  # a megabyte may come in a million chunks
-            line = self._line(deadline)
+            line = self._line(deadline())
             try:
                 parser.feed_data(line)
             except HttpParserError as bad:
                 raise BadRequest(400, "a chunk of the body does not begin with its size") from bad
             size = int(line.partition(b";")[0], 16)  # the parser has checked it
-            if len(body.received) + size > self._limits.max_body:
+            total += size
+            if limit is not None and total > limit:
                 raise self._body_too_large()
-            try:
-                parser.feed_data(self._take(size + 2, deadline) if size else b"")
-            except HttpParserError as bad:
-                words = "a chunk of the body does not end where its size says"
-                raise BadRequest(400, words) from bad
-        self._skip_trailer(parser, body, deadline)
-        return bytes(body.received)
+            left = size + 2 if size else 0
+            while left:
+                piece = self._take_some(left, deadline())
+                left -= len(piece)
+                try:
+                    parser.feed_data(piece)
+                except HttpParserError as bad:
+                    words = "a chunk of the body does not end where its size says"
+                    raise BadRequest(400, words) from bad
+                if body.received:
+                    yield bytes(body.received)
+                    body.received.clear()
+        self._skip_trailer(parser, body, deadline())
 
     def _skip_trailer(self, parser: HttpRequestParser, body: _Body, deadline: float) -> None:
         """Read the headers after the last chunk, which are of no use to us, and the empty line."""
@@ -172,11 +200,12 @@ class Incoming:
         del self._buffer[: end + 2]
         return line
 
-    def _take(self, size: int, deadline: float) -> bytes:
-        while len(self._buffer) < size:
+    def _take_some(self, most: int, deadline: float) -> bytes:
+        """At least one byte, and at most so many."""
+        if not self._buffer:
             self._receive_by(deadline, "body", self._limits.body_timeout)
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
+        taken = bytes(self._buffer[:most])
+        del self._buffer[:most]
         return taken
 
     def _receive_by(self, deadline: float, part: str, allowed: float) -> None:
@@ -204,6 +233,44 @@ class Incoming:
 
     def _body_too_large(self) -> BadRequest:
         return BadRequest(413, f"the body is larger than {self._limits.max_body} bytes")
+
+
+class RequestBody:
+    """The body of a request, which is read as it comes."""
+
+    def __init__(self, pieces: Iterator[bytes], head: Head) -> None:
+        self._pieces = pieces
+        self._rest = b""
+        #: Whether there is one at all.
+        self.exists = (
+            "transfer-encoding" in head.headers
+            or head.headers.get("content-length", "0").strip("0") != ""
+        )
+        #: Whether it was read to its end.
+        self.is_complete = not self.exists
+
+    def pieces(self) -> Iterator[bytes]:
+        """The pieces as they come. Raises BadRequest, or HungUp."""
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            yield rest
+        yield from self._pieces
+        self.is_complete = True
+
+    def read(self, size: int = -1) -> bytes:
+        """Read so many bytes, or all: as WSGI wants it."""
+        parts, left = [], size if size >= 0 else None
+        while left is None or left > 0:
+            piece = self._rest or next(self._pieces, b"")
+            self._rest = b""
+            if not piece:
+                self.is_complete = True
+                break
+            if left is not None:
+                piece, self._rest = piece[:left], piece[left:]
+                left -= len(piece)
+            parts.append(piece)
+        return b"".join(parts)
 
 
 class _Body:

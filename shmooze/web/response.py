@@ -35,6 +35,10 @@ class Transport(Protocol):
     def is_stopping(self) -> bool:
         """Whether the server takes no further request."""
 
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether the application goes on with the connection itself, and there is no answer."""
+
     def send(self, data: bytes | memoryview) -> None:
         """Send at most PIECE bytes, and what frames them."""
 
@@ -43,7 +47,11 @@ class Transport(Protocol):
 
 
 class Response:
-    """Answers one request. `run` may be called once."""
+    """Answers one request. `run` may be called once.
+
+    A result with `is_streamed` comes in its own time: its head is sent at once, and it is over when
+    the client leaves.
+    """
 
     def __init__(self, transport: Transport, head: Head) -> None:
         self._transport = transport
@@ -72,7 +80,9 @@ class Response:
         """
         self._result = application(environ, self.start_response)
         try:
-            if is_event_stream(self._headers.get("content-type", "")):
+            if self._transport.is_taken_over:
+                return
+            if self._is_endless():
                 with self._transport.while_streaming():
                     self._write_result()
             else:
@@ -84,6 +94,10 @@ class Response:
         if self._left and not self._is_head:
             log.error("the answer to %s is shorter than announced", environ.get("PATH_INFO"))
             self.keeps_alive = False
+
+    def _is_endless(self) -> bool:
+        is_streamed = getattr(self._result, "is_streamed", False)
+        return is_streamed or is_event_stream(self._headers.get("content-type", ""))
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
@@ -132,6 +146,8 @@ class Response:
             head = b""
 
     def _write_result(self) -> None:
+        if getattr(self._result, "is_streamed", False):
+            self.write(b"")  # its first bytes may take a while
         for piece in self._result:
             if piece:
                 self.write(piece)

@@ -54,8 +54,11 @@ class Server:
         """Listen. Raises ShmoozeError if the address is not available."""
         listener = self._listener or listen(self.host, self.port)
         ours = socket.socket(fileno=listener.detach())
+        app = self._application
         self._state = ServerState(
-            self._limits_of_system(), getattr(self._application, "headers_for", lambda _: [])
+            self._limits_of_system(),
+            getattr(app, "headers_for", lambda _: []),
+            getattr(app, "is_streamed", lambda _: False),
         )
         server = WSGIServer(
             ours,

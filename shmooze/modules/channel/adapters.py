@@ -26,11 +26,16 @@ class Adapter(Protocol):
 
     #: The keys of a type that only types with this adapter have, of those in `ADAPTER_KEYS`.
     keys: Collection[str]
+    #: Whether its channels have a `door`: a WSGI application that is also given the path within.
+    has_door: bool
 
     def problem(self, kind: type[Any]) -> tuple[str, str] | None:
         """What is wrong with a type, which is a Kind: a key, and a sentence about it without a
         subject.
         """
+
+    def description(self, kind: type[Any]) -> dict[str, Any] | None:
+        """What is known of a type that has no `schema`; see docs/descriptions.md."""
 
     def make_channel(self, owner: Owner) -> Channel:
         """A channel for one module."""
@@ -60,3 +65,8 @@ def find(name: str) -> Adapter:
 def make_channel(owner: Owner) -> Channel:
     """A channel as the type of `owner` wants it: two TCP streams, or what its adapter makes."""
     return TcpChannel(owner) if owner.adapter is None else find(owner.adapter).make_channel(owner)
+
+
+def has_door(kind: type[Any]) -> bool:
+    """Whether HTTP requests can be passed on to modules of a type, which is a Kind."""
+    return kind.http is not None or (kind.adapter is not None and find(kind.adapter).has_door)

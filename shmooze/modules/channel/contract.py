@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from shmooze.modules.channel.command_stream import Answer
@@ -18,6 +18,19 @@ class Owner(Protocol):
     process: Sequence[str]
     #: Where streams listen, and what the child is told to connect to.
     listen_host: str
+
+    @property
+    def suspend_by(self) -> str | None:
+        """See Kind, as for those that follow."""
+
+    @property
+    def progress(self) -> str | None: ...
+
+    @property
+    def parameter_patterns(self) -> Mapping[str, str]: ...
+
+    @property
+    def json_lines(self) -> bool: ...
 
     @property
     def adapter(self) -> str | None:

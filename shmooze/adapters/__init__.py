@@ -1,0 +1,1 @@
+"""Adapters: programs that know nothing of our streams, as modules. Each file has one `ADAPTER`."""

@@ -1,0 +1,155 @@
+"""The adapter `stdio`: both streams over standard input and output of a program.
+
+A line of standard input is a command. A line of standard output is the answer to one, which has
+`success`, or an update, which has `cmd`. Updates are not acknowledged, since an acknowledgement
+could be taken for a command. Standard error is output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from shmooze.modules.channel.contract import Owner
+from shmooze.modules.channel.stream import Breach, OnEnd, Stream
+from shmooze.modules.channel.streams import StreamChannel
+from shmooze.processes.contract import ByteStream, NoEndpoint, Process
+from shmooze.runtime.patience import Patience
+from shmooze.runtime.printable import printable
+
+
+class StdioAdapter:
+    """See Adapter of modules/channel/adapters.py."""
+
+    keys: Collection[str] = ()
+    has_door = False
+
+    def problem(self, kind: type[Any]) -> tuple[str, str] | None:
+        return None
+
+    def description(self, kind: type[Any]) -> dict[str, Any] | None:
+        return None
+
+    def make_channel(self, owner: Owner) -> StdioChannel:
+        return StdioChannel(owner)
+
+
+ADAPTER = StdioAdapter()
+
+
+class StdioChannel(StreamChannel):
+    """See Channel of modules/channel/contract.py."""
+
+    def __init__(self, owner: Owner) -> None:
+        super().__init__(owner)
+        self.commands.name = "standard output"
+        self._lines: Lines | None = None
+
+    def connect(self, timeout: float) -> None:
+        stdio = self._owner.launch(NoEndpoint(), has_stdio=True).stdio
+        commands, updates = Half(stdio), Half(None)
+        self._lines = Lines(commands, updates, self._owner.channel_ended, self.give_up)
+        # Both are ready before anything is read.
+        self.commands.attach(commands)
+        self.updates.attach(updates)
+        self._lines.attach(stdio)
+        self._wait_connected(Patience(timeout))
+
+    def has_unread(self, process: Process) -> bool:
+        return False
+
+    def wait_end(self, timeout: float) -> None:
+        if self._lines is not None:
+            self._lines.wait_end(timeout)
+
+
+class Half:
+    """One of the two streams over standard input and output.
+
+    What is written goes to `stdio`; None: it goes nowhere.
+    """
+
+    #: Bytes that are read at once, which does not matter here.
+    piece = 0
+
+    def __init__(self, stdio: ByteStream | None) -> None:
+        self._stdio = stdio
+        self._receive: Callable[[bytes], None] | None = None
+
+    def deliver(self, data: bytes) -> None:
+        """Hand on lines, or no bytes at the end."""
+        if self._receive is not None:
+            self._receive(data)
+
+    def read_with(self, receive: Callable[[bytes], None]) -> None:
+        self._receive = receive
+
+    def stop_reading(self) -> None:
+        self._receive = None
+
+    def write(self, data: bytes) -> int:
+        return len(data) if self._stdio is None else self._stdio.write(data)
+
+    def write_all(self, data: bytes) -> None:
+        if self._stdio is not None:
+            self._stdio.write_all(data)
+
+    def end_writing(self) -> None:
+        if self._stdio is not None:
+            self._stdio.end_writing()
+
+    def wait_end(self, timeout: float) -> None:
+        pass  # the channel waits for both
+
+    def close(self) -> None:
+        self.stop_reading()
+        if self._stdio is not None:
+            self._stdio.close()
+
+
+class _Line(msgspec.Struct):
+    """As much of a line as tells where it belongs."""
+
+    success: bool | msgspec.UnsetType = msgspec.UNSET
+    cmd: str | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+class Lines(Stream):
+    """What a program prints: each line belongs to one of the streams."""
+
+    name = "standard output"
+
+    def __init__(
+        self, commands: Half, updates: Half, on_end: OnEnd, give_up: Callable[[str], None]
+    ) -> None:
+        super().__init__(on_end)
+        self._commands, self._updates, self._give_up = commands, updates, give_up
+
+    def _take(self, block: bytes) -> None:
+        for half, lines in groupby(block.split(b"\n"), self._half_of):
+            half.deliver(b"\n".join([*lines, b""]))
+
+    def _half_of(self, line: bytes) -> Half:
+        try:
+            found = _decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found = _Line()
+        if found.success is not msgspec.UNSET:
+            return self._commands
+        if found.cmd is not msgspec.UNSET:
+            return self._updates
+        shown = printable(line[:60].decode(errors="backslashreplace"))
+        raise Breach(
+            f"printed a line that is neither an answer nor an update: {shown!r};"
+            " other text belongs on standard error"
+        )
+
+    def _set_ended(self, reason: str) -> None:
+        super()._set_ended(reason)
+        self._give_up(reason)  # whoever waits for an answer will get none

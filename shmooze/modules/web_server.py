@@ -1,0 +1,74 @@
+"""What a module type says of the web server that its program has."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from shmooze.runtime.declared import Count, Port, Seconds
+
+
+def _problem_of_path(path: str) -> str | None:
+    is_path = path.startswith("/") and path.isascii() and path.isprintable() and " " not in path
+    return None if is_path else "must be a path that starts with '/'"
+
+
+def _problem_of_pattern(pattern: str) -> str | None:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as bad:
+        return f"is not a regular expression: {bad}"
+    return None
+
+
+Path = Annotated[str, Meta(description="a path", extra={"problem": _problem_of_path})]
+Pattern = Annotated[
+    str, Meta(description="a regular expression", extra={"problem": _problem_of_pattern})
+]
+
+
+class FromParameter(Struct, frozen=True, forbid_unknown_fields=True, rename={"name": "from"}):
+    """A port that the program reports as a parameter."""
+
+    name: Annotated[str, Meta(description="the name of a parameter", min_length=1)]
+
+
+class WebServer(Struct, frozen=True, forbid_unknown_fields=True):
+    """The key `http` of a type."""
+
+    port: Annotated[
+        Literal["auto"] | Port | FromParameter,
+        Meta(description='"auto", a port number, or {"from": the name of a parameter}'),
+        "Where it listens: on a free port, which replaces `{port}` in `process` and is in `PORT`;"
+        " on this port; or on the one that the program reports as a parameter.",
+    ] = "auto"
+    ready: Annotated[
+        Path | None, "It is ready when this path answers with success; when it listens if null."
+    ] = None
+    ready_timeout: Annotated[Seconds, "Seconds until it must be ready, or it has failed."] = 120.0
+    alive: Annotated[
+        Path | None, "It has failed when this path does not answer with success three times."
+    ] = None
+    alive_every: Annotated[Seconds, "Seconds between two of those requests."] = 30.0
+    idle: Annotated[
+        Seconds | None,
+        "Seconds without a request after which its process is ended, until the next request.",
+    ] = None
+    max_requests: Annotated[
+        Count | None, "Requests at the same time; further ones wait in line. No limit if null."
+    ] = None
+    max_wait: Annotated[Seconds, "Seconds for which a request waits in line."] = 60.0
+    timeout: Annotated[
+        Seconds, "Seconds for which it may send nothing while it answers a request."
+    ] = 300.0
+    not_activity: Annotated[
+        list[Pattern],
+        "Patterns of paths whose requests do not keep it from being idle.",
+    ] = []
+    keep_path: Annotated[
+        bool,
+        "Whether it gets the whole path of a request, which begins with what replaces `{path}` in"
+        " `process`.",
+    ] = False
