@@ -303,6 +303,7 @@ SECRET = {"writeOnly": True, "type": "string", "minLength": 3}
     [
         of_x(**SECRET),
         of_x(**{"$ref": "#/$defs/s"}) | {"$defs": {"s": SECRET}},
+        of_x(**{"$ref": "#/$defs/a%20~1b"}) | {"$defs": {"a /b": SECRET, "a%20~1b": {}}},
         {"anyOf": [of_x(**SECRET), {"required": ["y"]}], "additionalProperties": True},
         {"patternProperties": {"^x": SECRET}},
         {"additionalProperties": SECRET},

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from shmooze.runtime.json_schema import target
+from shmooze.runtime.json_schema import pointer, target
 from shmooze.runtime.schema import shown
 
 #: The types of JSON Schema, as type hints of commands name them.
@@ -201,11 +201,9 @@ def _quoted(path: Sequence[str | int]) -> str:
 
 def _known(error: Any, schema: Any) -> str:
     """The names that the object may have of which one is unknown."""
-    pointer = "/".join(
-        str(each).replace("~", "~0").replace("/", "~1") for each in ["#", *error.schema_path[:-1]]
-    )
     try:
-        names = list(target(schema, pointer).get("properties", {}))
+        place = target(schema, pointer(error.schema_path[:-1]))
+        names = list(place.get("properties", {}))
     except (LookupError, AttributeError):
         names = []
     return _listed(f"`{_short(name)}`" for name in names) or "none"

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote
 
 import jsonschema_rs
 
-from shmooze.runtime.json_schema import KEYWORDS
+from shmooze.runtime.json_schema import KEYWORDS, names_in
 
 #: Keywords whose value is a schema; a list of schemas; an object of schemas.
 _ONE = {keyword for keyword, kind in KEYWORDS.items() if kind is None} | {"contentSchema"}
@@ -106,7 +105,7 @@ class Embedding:
         if schema_at(self._root, target) is None:
             raise BadSchema(f"{place} refers to {target}, where there is no schema")
         parts = target.split("/")
-        keyword, name = [*map(_unescaped, parts[1:3]), "", ""][:2]
+        keyword, name = [*names_in(target)[:2], "", ""][:2]
         if (pointer := self._definitions.get((keyword, name))) is not None:
             return "/".join([pointer, *parts[3:]])
         return self._pointer + target[1:]
@@ -133,7 +132,7 @@ def definitions_of(schema: Any) -> Iterator[Definition]:
 
 def schema_at(root: Any, target: str) -> dict[str, Any] | bool | None:
     """The schema within `root` that a reference leads to; None if there is none."""
-    names = list(map(_unescaped, target.split("/")[1:]))
+    names = names_in(target)
     found = root
     while names:
         keyword = names.pop(0)
@@ -150,8 +149,3 @@ def schema_at(root: Any, target: str) -> dict[str, Any] | bool | None:
         else:
             found = found.get(name) if isinstance(found, dict) else None
     return found if isinstance(found, (bool, dict)) else None
-
-
-def _unescaped(part: str) -> str:
-    """A part of a JSON pointer in a URL."""
-    return unquote(part).replace("~1", "/").replace("~0", "~")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 #: Keywords whose schemas apply to the same value: lists of them, single ones, objects of them.
 _SAME: dict[str, type | None] = {
@@ -67,8 +68,7 @@ def target(root: Any, reference: str) -> Any:
     Raises LookupError.
     """
     place = root
-    for word in reference.removeprefix("#").split("/")[1:]:
-        word = word.replace("~1", "/").replace("~0", "~")
+    for word in names_in(reference):
         if isinstance(place, list) and word.isdecimal():
             place = place[int(word)]
         elif isinstance(place, dict):
@@ -78,6 +78,18 @@ def target(root: Any, reference: str) -> Any:
     if not isinstance(place, (dict, bool)):
         raise LookupError(reference)
     return place
+
+
+def names_in(reference: str) -> list[str]:
+    """The names in a reference, which is the fragment of a URL with a JSON pointer in it."""
+    parts = reference.removeprefix("#").split("/")[1:]
+    return [unquote(part).replace("~1", "/").replace("~0", "~") for part in parts]
+
+
+def pointer(names: Iterable[str | int]) -> str:
+    """The reference that consists of these names."""
+    parts = (quote(str(name).replace("~", "~0").replace("/", "~1")) for name in names)
+    return "/".join(["#", *parts])
 
 
 def _steps(schema: Any, keywords: dict[str, type | None]) -> Iterator[Step]:
