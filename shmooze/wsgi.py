@@ -97,9 +97,7 @@ class Gateway:
         self._server: Server | None = None
         self._routes = bottle.Bottle()
         self._routes.default_error_handler = partial(answer_error, "the gateway")
-        self._modules = ModuleRoutes(
-            source, self._services_host, self._routes, lambda: self.app.cookie
-        )
+        self._modules = ModuleRoutes(source, self._services_host, self._routes)
         #: The whole gateway, as a WSGI application.
         self.app = AccessGate(self._modules, self.host, source)
         self._route()

@@ -12,7 +12,7 @@ import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES, JOBS
 from playwright.sync_api import Page
-from support import Site, wait_for_log, wait_until
+from support import Site, child, wait_for_log, wait_until
 
 pytestmark = needs_chromium
 
@@ -153,3 +153,47 @@ def test_a_page_that_the_settings_allow_may_command(
     assert outcome["a fetch"] == "cors200"
     assert outcome["a blind fetch"] == "opaque0", "and yet only JSON is taken"
     assert len(site.ask("queue", "queue")) in (1, 2)  # by the fetch, and by the beacon of JSON
+
+
+#: What a page can make a browser load, or open, without asking first.
+LOADS = """async (target) => {
+  const done = (element, where = document.body) => new Promise((done) => {
+    element.onload = element.onerror = done;
+    where.append(element);
+  });
+  const made = (tag, more) => Object.assign(document.createElement(tag), more);
+  await done(made("img", {src: target}));
+  await done(made("script", {src: target}));
+  await done(made("link", {rel: "stylesheet", href: target}), document.head);
+  await done(made("iframe", {src: target}));
+  await fetch(target, {mode: "no-cors"}).catch(() => 0);
+  await fetch(target, {mode: "no-cors", method: "POST", body: "x"}).catch(() => 0);
+  navigator.sendBeacon(target, "x");
+  const socket = new WebSocket(target.replace("http", "ws"));
+  return await new Promise((done) => {
+    socket.onopen = () => done("open");
+    socket.onclose = () => done("refused");
+  });
+}"""
+
+
+@pytest.fixture(scope="module")
+def served(make_shared_site: Callable[..., Site]) -> Site:
+    """A pool whose modules are web servers, of which each request would start one."""
+    web = {"adapter": "command", "process": child("web_module", "{port}"), "http": {}}
+    settings = {"pool": {"modules": {"web": web}, "route_by": "json:model"}}
+    return make_shared_site(services=("wsgi", "pool"), settings=settings).start()
+
+
+@pytest.mark.parametrize("place", ["gateway", "service"])
+def test_a_page_of_another_site_reaches_no_module(
+    page: Page, served: Site, evil: str, place: str
+) -> None:
+    base = f"{served.url}pool" if place == "gateway" else f"http://127.0.0.1:{served.ports['pool']}"
+    page.goto(evil)
+    assert page.evaluate(LOADS, f"{base}/on/web/socket") == "refused"
+    page.goto(evil)
+    page.evaluate("(target) => { location = target; }", f"{base}/on/web/")
+    page.wait_for_url(f"{base}/on/web/")
+    assert served.ask("pool", "pool") == []
+    assert served.ask("pool", "gone") == []

@@ -16,9 +16,11 @@ import ipaddress
 import logging
 import posixpath
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+from shmooze.access import cross_site
 from shmooze.access.allowed import allowed_hosts, allowed_origins, trusted_proxies
 from shmooze.access.hosts import (
     is_loopback,
@@ -31,12 +33,13 @@ from shmooze.access.proxies import TrustedProxies
 from shmooze.access.scopes import EVERYTHING
 from shmooze.access.throttle import Throttle
 from shmooze.access.token_file import Holder, TokenFile
+from shmooze.access.while_valid import WhileValid
 from shmooze.errors import SettingsError
 from shmooze.lib import packet
 from shmooze.runtime import declared, schema
 from shmooze.settings import Settings
 from shmooze.web.answers import REFUSAL_HEADERS
-from shmooze.web.environ import THROTTLE
+from shmooze.web.environ import IS_VALID, THROTTLE
 from shmooze.web.response import is_event_stream
 
 log = logging.getLogger(__name__)
@@ -77,7 +80,7 @@ class AccessGate:
         own = schema.read(declared.Access, source.values, source.error)
         self._hosts = {normal_host(host), *allowed_hosts(own.allowed_hosts, source)}
         self._origins = allowed_origins(own.allowed_origins, source)
-        self._headers = self._headers_for_all()
+        self._headers = cross_site.headers_for_all(self._origins)
         self._proxies = TrustedProxies(
             [
                 *trusted_proxies(own.trusted_proxies, source),
@@ -94,13 +97,18 @@ class AccessGate:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         origin = environ.get("HTTP_ORIGIN")
         extra = self.headers_for(origin)
+        self._proxies.drop_foreign(environ)
         try:
             self._check_host(environ)
             self._check_origin(environ, origin)
             _check_path(environ)
+            is_streamed = self.is_streamed(environ["PATH_INFO"])
+            if is_streamed and origin is None:
+                self._check_site(environ)
             environ[CLIENT] = self._proxies.client_of(environ)
             if environ["REQUEST_METHOD"] == "OPTIONS" and origin is not None:
-                start_response("204 No Content", [*extra, *_PREFLIGHT])
+                allowed = cross_site.preflight(environ, is_streamed)
+                start_response("204 No Content", [*extra, *allowed])
                 return []
             self._check_token(environ)
         except AccessDenied as denied:
@@ -118,10 +126,17 @@ class AccessGate:
             endless = any(
                 name.lower() == "content-type" and is_event_stream(value) for name, value in headers
             )
-            return start_response(status, [*headers, *extra], exc_info)
+            merged = cross_site.merge(headers, extra) if is_streamed else [*headers, *extra]
+            return start_response(status, merged, exc_info)
 
+        token = environ.get(TOKEN)
+        if token is None:  # none is needed here
+            return self._application(environ, start)
+        environ[IS_VALID] = is_valid = partial(self._is_valid, token)
         answer = self._application(environ, start)
-        return self._while_valid(answer, environ[TOKEN]) if endless and self.tokens else answer
+        if endless or getattr(answer, "is_streamed", False):
+            return WhileValid(answer, is_valid)
+        return answer
 
     def is_streamed(self, path: str) -> bool:
         """Whether the body of a request to this path is read as it comes."""
@@ -154,19 +169,8 @@ class AccessGate:
     def headers_for(self, origin: str | None) -> list[tuple[str, str]]:
         """The headers to add to each answer, including those that the server itself gives."""
         if origin is not None and normal_origin(origin) in self._origins:
-            return [*self._headers, ("Access-Control-Allow-Origin", origin)]
+            return [*self._headers, (cross_site.ALLOW_ORIGIN, origin)]
         return self._headers
-
-    def _headers_for_all(self) -> list[tuple[str, str]]:
-        """The headers that browsers need with every answer."""
-        framed_by = " ".join(["'self'", *sorted(self._origins)])
-        headers = [
-            ("X-Content-Type-Options", "nosniff"),
-            ("Content-Security-Policy", f"frame-ancestors {framed_by}"),
-        ]
-        if self._origins:
-            headers.append(("Vary", "Origin"))
-        return headers
 
     def _check_host(self, environ: dict[str, Any]) -> None:
         header = environ.get("HTTP_HOST", "")
@@ -185,6 +189,16 @@ class AccessGate:
             return
         message = f"origin {origin!r} is not allowed; see `allowed_origins`"
         raise AccessDenied("403 Forbidden", message)
+
+    def _check_site(self, environ: dict[str, Any]) -> None:
+        """Deny what a page of another site makes a browser load.
+
+        Such a page cannot send commands, which are JSON. But a request to a module may be any, and
+        the module may even be started for it.
+        """
+        if cross_site.is_loaded_by_page(environ, may_be_framed=bool(self._origins)):
+            words = "pages of other sites may only have links to this"
+            raise AccessDenied("403 Forbidden", words)
 
     def _own_origin(self, environ: dict[str, Any]) -> str | None:
         return origin_at(self._proxies.scheme_of(environ), environ["HTTP_HOST"])
@@ -226,29 +240,17 @@ class AccessGate:
             return False
         return self._service is None or holder.scopes.allow_service(self._service)
 
-    def _while_valid(self, answer: Iterable[bytes], token: str) -> Iterator[bytes]:
-        """An endless answer, which ends when its token is revoked, or may not be used here."""
+    def _is_valid(self, token: str) -> bool:
+        """Whether a token that was valid still is, and may be used here."""
         assert self.tokens is not None
         try:
-            for piece in answer:
-                if not self._serves(self.tokens.holder_of(token)):
-                    return
-                yield piece
+            return self._serves(self.tokens.holder_of(token))
         except SettingsError:
-            return  # the token file is broken: access is denied to everyone
-        finally:
-            if (close := getattr(answer, "close", None)) is not None:
-                close()
+            return False  # the token file is broken: access is denied to everyone
 
 
 #: Sends all requests where no tokens are used.
 ANYBODY = Holder(None, EVERYTHING)
-
-_PREFLIGHT = [
-    ("Access-Control-Allow-Methods", "GET, POST"),
-    ("Access-Control-Allow-Headers", "Content-Type, Authorization, Last-Event-ID"),
-    ("Access-Control-Max-Age", "600"),
-]
 
 
 def token_file(source: Settings) -> TokenFile | None:

@@ -6,13 +6,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from shmooze.access.gate import CLIENT, HOLDER, TOKEN, wrong_service
+from shmooze.access.proxies import forwarded_scheme
 from shmooze.runtime import declared
 from shmooze.settings import Settings
-from shmooze.web.proxy import Passing, headers_of, pass_on, refuse, target_of
-from shmooze.web.upstream import Headers, Upstream
+from shmooze.web.exchange import Headers
+from shmooze.web.forwarding import Passing
+from shmooze.web.proxy import headers_of, pass_on, refuse, target_of
+from shmooze.web.upstream import Upstream
 
 #: Headers in which the gateway hands on what a service would take for its own.
 ORIGIN, AUTHORIZATION = "Shmooze-Origin", "Shmooze-Authorization"
+
+#: How the paths at a service begin that are for modules.
+_ROUTES = ("/at/", "/on/")
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -20,16 +26,11 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 class ModuleRoutes:
     """A WSGI application: passes on `{service}/at/…` and `{service}/on/…`, and of a service with
     `route_by` all other paths; everything else is for `otherwise`.
-
-    `cookie` is the name of the cookie that is for us.
     """
 
-    def __init__(
-        self, source: Settings, host: str, otherwise: Application, cookie: Callable[[], str | None]
-    ) -> None:
+    def __init__(self, source: Settings, host: str, otherwise: Application) -> None:
         self._prefix = source.get("wsgi_prefix")
-        self._otherwise, self._cookie = otherwise, cookie
-        self._host = host
+        self._otherwise, self._host = otherwise, host
         self._ports: Mapping[str, int] = source.services
         self._routed = {
             name for name in self._ports if "route_by" in declared.section_of(source, name)
@@ -46,12 +47,16 @@ class ModuleRoutes:
             return self._otherwise(environ, start_response)
         if not environ[HOLDER].scopes.allow_service(name):
             return refuse(start_response, 403, wrong_service(name))
-        segments = self._prefix.count("/")
+        target = target_of(environ, self._prefix.count("/"))
+        if name not in self._routed and not target.startswith(_ROUTES):
+            # A quoted slash: the service would see another path than we do.
+            return refuse(start_response, 404, f"there is nothing at {environ['PATH_INFO']}")
         passing = Passing(
             self._upstream(name),
-            target_of(environ, segments),
+            target,
             self._headers(environ, name),
             f"service {name!r}",
+            absent="is not running",
         )
         return pass_on(environ, start_response, passing)
 
@@ -73,7 +78,7 @@ class ModuleRoutes:
     def _upstream(self, name: str) -> Upstream:
         if name not in self._upstreams:
             # The service itself limits how long its modules may take.
-            self._upstreams[name] = Upstream(self._host, self._ports[name], None)
+            self._upstreams[name] = Upstream(self._host, self._ports[name], None, is_ours=True)
         return self._upstreams[name]
 
     def _headers(self, environ: dict[str, Any], name: str) -> Headers:
@@ -84,7 +89,7 @@ class ModuleRoutes:
             ("Host", f"{self._host}:{self._ports[name]}"),
             ("X-Forwarded-For", environ[CLIENT]),
             ("X-Forwarded-Host", environ.get("HTTP_HOST", "")),
-            ("X-Forwarded-Proto", environ.get("wsgi.url_scheme", "http")),
+            ("X-Forwarded-Proto", forwarded_scheme(environ)),
         ]
         if (origin := headers.pop("origin", None)) is not None:
             sent.append((ORIGIN, origin))  # which was checked here, for our own name
@@ -93,12 +98,4 @@ class ModuleRoutes:
             if authorization is not None and not authorization.lower().startswith("bearer "):
                 sent.append((AUTHORIZATION, authorization))  # ours came in the cookie
             sent.append(("Authorization", f"Bearer {token}"))
-        if cookie := without_cookie(headers.pop("cookie", ""), self._cookie()):
-            sent.append(("Cookie", cookie))
         return [*sent, *headers.items()]
-
-
-def without_cookie(header: str, name: str | None) -> str:
-    """A Cookie header without the cookie of this name."""
-    cookies = [each.strip() for each in header.split(";")]
-    return "; ".join(each for each in cookies if each and each.partition("=")[0].strip() != name)

@@ -23,9 +23,10 @@ from shmooze.runtime import jsonsafe
 from shmooze.servers.demand import Demand, Unavailable
 from shmooze.servers.server import ModuleServer
 from shmooze.web.environ import HAS_LEFT, WHILE_IT_WAITS
+from shmooze.web.exchange import Headers
+from shmooze.web.forwarding import Passing
 from shmooze.web.head import BadRequest
-from shmooze.web.proxy import Passing, headers_of, pass_on, refuse, target_of
-from shmooze.web.upstream import Headers
+from shmooze.web.proxy import headers_of, pass_on, refuse, target_of
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 

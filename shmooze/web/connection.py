@@ -9,20 +9,23 @@ from __future__ import annotations
 import http
 import logging
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Protocol
 
 import gevent
 
 from shmooze.lib import packet
 from shmooze.web.answers import REFUSAL_HEADERS
-from shmooze.web.environ import HAS_LEFT, TAKE_OVER, THROTTLE, WHILE_IT_WAITS, fill_environ
+from shmooze.web.body import HungUp, RequestBody
+from shmooze.web.environ import HAS_LEFT, THROTTLE, WHILE_IT_WAITS, fill_environ
 from shmooze.web.eviction import Connections, Wait
+from shmooze.web.hang_up import ended_when_gone
 from shmooze.web.head import BadRequest, Head
 from shmooze.web.limits import Limits
-from shmooze.web.request import HungUp, Incoming, RequestBody
+from shmooze.web.request import Incoming
 from shmooze.web.response import PIECE, Response
 from shmooze.web.sockets import send_all
 
@@ -30,7 +33,10 @@ log = logging.getLogger(__name__)
 
 
 class Successor(Protocol):
-    """What goes on with a connection instead of HTTP."""
+    """An answer of an application that goes on with the connection instead of HTTP."""
+
+    #: That it is one.
+    takes_over: bool
 
     def run(self, client: Any, rest: bytes) -> None:
         """Use the socket, from which `rest` was read already, until it is over."""
@@ -75,6 +81,8 @@ class Connection:
         self._state, self._server = state, server
         self._socket, self._address = connection, address
         self._incoming = Incoming(connection, state.limits)
+        #: The body of the request, as long as it is read as it comes.
+        self._upload: RequestBody | None = None
 
     def handle(self) -> None:
         """Answer requests until the connection is over."""
@@ -97,86 +105,78 @@ class Connection:
             with self._evictable(Wait.REQUEST):
                 self._incoming.wait()
                 head = self._incoming.head()
-                is_streamed = self._state.is_streamed(head.path)
-                body = self._incoming.stream(head) if is_streamed else self._incoming.body(head)
+                if self._state.is_streamed(head.path):
+                    body = self._incoming.stream(head, self._waiting_for_upload)
+                else:
+                    body = self._incoming.body(head)
         except HungUp:
             return False
         except BadRequest as bad:
             self._refuse(bad)
             return False
-        self._successor: Successor | None = None
-        try:
-            return self._answer(Response(self, head), head, body)
-        finally:
-            if self._successor is not None:
-                self._successor.close()
+        self._upload = body if isinstance(body, RequestBody) else None
+        return self._answer(Response(self, head), head, body)
 
     def _answer(self, response: Response, head: Head, body: bytes | RequestBody) -> bool:
         try:
             response.run(self._server.application, self._environ(head, body))
         except HungUp:
+            self._break_off(response)
             return False
         except (Exception, gevent.Timeout):  # a Timeout of the application's own
             log.exception("%s %s failed", head.method, head.path)
             if not response.has_begun:
                 self._refuse(BadRequest(500, "internal error; the server's log has details"))
+            self._break_off(response)
             return False
-        if self._successor is not None:
+        if response.successor is not None:
+            self._hand_over(response.successor)
+            return False
+        if self._upload is not None and not self._upload.is_complete:
+            with self._evictable(Wait.SENDING):
+                self._end_sending(self.linger)
+            return False
+        return response.keeps_alive
+
+    def _hand_over(self, successor: Successor) -> None:
+        try:
             with self._evictable(Wait.STREAM), suppress(OSError):
-                self._successor.run(self._socket, self._incoming.take_rest())
-            return False
-        is_read = isinstance(body, bytes) or body.is_complete
-        return response.keeps_alive and is_read
+                successor.run(self._socket, self._incoming.take_rest())
+        finally:
+            successor.close()
+
+    def _break_off(self, response: Response) -> None:
+        """Reset the connection if its end would be taken for the end of a whole answer."""
+        if response.ends_with_connection:
+            linger = struct.pack("ii", 1, 0)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self._socket.close()
 
     def _environ(self, head: Head, body: bytes | RequestBody) -> dict[str, Any]:
         environ: dict[str, Any] = self._server.get_environ()
         fill_environ(environ, head, body, self._address)
         environ[THROTTLE] = self._throttle
         environ[HAS_LEFT] = self._incoming.has_hung_up
-        environ[WHILE_IT_WAITS] = self._while_client_waits
-        environ[TAKE_OVER] = self._let_take_over
+        environ[WHILE_IT_WAITS] = self.while_client_waits
         return environ
 
     def _evictable(self, wait: Wait) -> Any:
         return self._state.connections.evictable(self, wait)
 
+    def _waiting_for_upload(self) -> Any:
+        # Another greenlet may read it, while ours waits for the answer.
+        return self._state.connections.evictable(self, Wait.REQUEST, self._upload)
+
     def _throttle(self, seconds: float) -> None:
-        with self._evictable(Wait.THROTTLE), self._while_client_waits():
+        with self._evictable(Wait.THROTTLE), self.while_client_waits():
             gevent.sleep(seconds)
-
-    @contextmanager
-    def _while_client_waits(self) -> Iterator[None]:
-        """End this greenlet as soon as the client has left."""
-        me, has_left = gevent.getcurrent(), False
-        watcher = gevent.get_hub().loop.io(self._socket.fileno(), 1)
-
-        def look() -> None:
-            nonlocal has_left
-            watcher.stop()  # what else may come is for the next request
-            if has_left := self._incoming.has_hung_up():
-                me.kill(block=False)
-
-        watcher.start(look)
-        try:
-            yield
-            if has_left:  # and the kill is still to come
-                raise gevent.GreenletExit
-        finally:
-            watcher.stop()
-            watcher.close()
-
-    def _let_take_over(self, successor: Successor) -> None:
-        self._successor = successor
 
     # What a Response needs.
 
     @property
-    def is_taken_over(self) -> bool:
-        return self._successor is not None
-
-    @property
     def is_stopping(self) -> bool:
-        return self._state.is_stopping
+        is_unread = self._upload is not None and not self._upload.is_complete
+        return self._state.is_stopping or is_unread
 
     def send(self, data: bytes | memoryview) -> None:
         """Send a piece of an answer. Raises HungUp if the client does not take it in time."""
@@ -193,8 +193,12 @@ class Connection:
     @contextmanager
     def while_streaming(self) -> Iterator[None]:
         """An answer without end is over when its client has left, is evicted, or we stop."""
-        with self._evictable(Wait.STREAM), self._while_client_waits():
+        with self._evictable(Wait.STREAM), self.while_client_waits():
             yield
+
+    def while_client_waits(self) -> AbstractContextManager[None]:
+        """End this greenlet as soon as the client has left."""
+        return ended_when_gone(self._socket)
 
     # Refusals and the end.
 
@@ -230,9 +234,17 @@ class Connection:
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         self._socket.settimeout(self.linger)
-        deadline = time.monotonic() + linger
         try:
             self._socket.sendall(head.encode() + body)
+        except OSError:
+            return  # it has gone
+        self._end_sending(linger)
+
+    def _end_sending(self, linger: float) -> None:
+        """Tell the client that nothing more comes, and read on until it has understood."""
+        self._socket.settimeout(self.linger)
+        deadline = time.monotonic() + linger
+        try:
             self._socket.shutdown(socket.SHUT_WR)
             while time.monotonic() < deadline and self._socket.recv(PIECE):
                 pass

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from shmooze.web.body import RequestBody
 from shmooze.web.head import Head
-from shmooze.web.request import RequestBody
 
 #: A function that delays a refusal by some seconds. Meanwhile the connection is evictable.
 THROTTLE = "shmooze.throttle"
@@ -17,9 +17,14 @@ HAS_LEFT = "shmooze.has_left"
 #: A context in which the request is abandoned when its client leaves.
 WHILE_IT_WAITS = "shmooze.while_it_waits"
 
-#: A function to which an application gives the Successor that is to go on with the connection,
-#: instead of an answer; see connection.py.
-TAKE_OVER = "shmooze.take_over"
+#: Whether an application may answer with a Successor; see connection.py.
+SWITCHES = "shmooze.switches"
+
+#: A function that tells whether the token of a request is still valid; missing without tokens.
+IS_VALID = "shmooze.is_valid"
+
+#: The headers of the request, names in lower case to values.
+HEADERS = "shmooze.headers"
 
 #: The target of the request, path and query as they were sent.
 TARGET = "shmooze.target"
@@ -46,5 +51,7 @@ def fill_environ(
         "REMOTE_PORT": str(address[1]),
         "wsgi.input": io.BytesIO(body) if isinstance(body, bytes) else body,
         TARGET: head.target,
+        HEADERS: head.headers,
+        SWITCHES: True,
         "wsgi.input_terminated": True,
     }

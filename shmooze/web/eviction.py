@@ -27,8 +27,8 @@ class Connections:
 
     def __init__(self) -> None:
         self._greenlets: dict[object, Any] = {}
-        #: Those that are evictable; the one that has waited longest first.
-        self._evictable: dict[object, Wait] = {}
+        #: Those that are evictable, with their greenlets; the one that has waited longest first.
+        self._evictable: dict[object, tuple[Wait, Any]] = {}
 
     def __len__(self) -> int:
         return len(self._greenlets)
@@ -44,45 +44,51 @@ class Connections:
     def greenlets(self) -> list[Any]:
         return list(self._greenlets.values())
 
-    def evictable(self, connection: object, wait: Wait) -> Evictable:
-        """A context in which the connection's greenlet may be ended by GreenletExit."""
-        return Evictable(self, connection, wait)
+    def evictable(self, connection: object, wait: Wait, part: object | None = None) -> Evictable:
+        """A context in which the connection's greenlet may be ended by GreenletExit.
+
+        Another greenlet that works for the connection has contexts of its own: its `part`.
+        """
+        entry = (wait, self._greenlets[connection])
+        return Evictable(self._evictable, part or connection, entry)
 
     def evict_one(self) -> bool:
         """Close the connection that has waited longest; whether there was one."""
-        for connection in self._evictable:
-            self._evict(connection)
+        for key in self._evictable:
+            self._evict(key)
             return True
         return False
 
     def evict_idle(self) -> None:
         """Close all that are evictable, except those with an answer on its way."""
-        for connection, wait in list(self._evictable.items()):
+        for key, (wait, _) in list(self._evictable.items()):
             if wait is not Wait.SENDING:
-                self._evict(connection)
+                self._evict(key)
 
-    def _evict(self, connection: object) -> None:
-        del self._evictable[connection]
-        self._greenlets[connection].kill(block=False)
+    def _evict(self, key: object) -> None:
+        _, greenlet = self._evictable.pop(key)
+        greenlet.kill(block=False)
 
 
 class Evictable:
     """The context that `Connections.evictable` returns. Contexts may be nested."""
 
-    __slots__ = ("_before", "_connection", "_line", "_wait")
+    __slots__ = ("_before", "_entry", "_key", "_line")
 
-    def __init__(self, connections: Connections, connection: object, wait: Wait) -> None:
-        self._connection, self._wait, self._line = connection, wait, connections._evictable
+    def __init__(
+        self, line: dict[object, tuple[Wait, Any]], key: object, entry: tuple[Wait, Any]
+    ) -> None:
+        self._line, self._key, self._entry = line, key, entry
 
     def __enter__(self) -> None:
-        self._before = self._line.pop(self._connection, None)
-        self._line[self._connection] = self._wait
+        self._before = self._line.pop(self._key, None)
+        self._line[self._key] = self._entry
 
     def __exit__(self, kind: object, *_: object) -> None:
-        wait = self._line.pop(self._connection, None)
+        entry = self._line.pop(self._key, None)
         if self._before is not None:
-            self._line[self._connection] = self._before  # at its end again
-        if wait is None and kind is None:
+            self._line[self._key] = self._before  # at its end again
+        if entry is None and kind is None:
             # It was evicted at the moment when its client moved, and the kill is still to come.
             # That must not hit it later, in the middle of what the application does.
             raise gevent.GreenletExit

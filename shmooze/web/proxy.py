@@ -1,7 +1,7 @@
 """Passing a request on: to a service by the gateway, to a module's own server by its service.
 
-Bodies stream in both directions. What switches protocols, such as a WebSocket, becomes a tunnel.
-When the client leaves, the connection to the upstream server is closed, and the other way round.
+Bodies stream in both directions. A WebSocket becomes a tunnel. When the client leaves, the
+connection to the upstream server is closed, and the other way round.
 """
 
 from __future__ import annotations
@@ -10,72 +10,60 @@ import http
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import gevent
-
 from shmooze.lib import packet
 from shmooze.web.answers import REFUSAL_HEADERS
-from shmooze.web.environ import TAKE_OVER, TARGET, WHILE_IT_WAITS
+from shmooze.web.body import HungUp
+from shmooze.web.environ import HEADERS, IS_VALID, SWITCHES, TARGET, WHILE_IT_WAITS
+from shmooze.web.exchange import Exchange, Headers
+from shmooze.web.forwarding import Forwarding, Passing, wants_websocket
 from shmooze.web.head import BadRequest
 from shmooze.web.reply import BrokenReply
-from shmooze.web.request import HungUp, RequestBody
 from shmooze.web.tunnel import Tunnel
-from shmooze.web.upstream import Exchange, Headers, Upstream
 
 log = logging.getLogger(__name__)
 
-#: Headers that are about one connection, and those that we set ourselves.
-_NOT_PASSED = {
+#: Headers that are about one connection.
+_OF_CONNECTION = {
     *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
-    *("te", "trailer", "transfer-encoding", "upgrade", "expect", "content-length", "host"),
-    *("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
-    "x-forwarded-prefix",
+    *("te", "trailer", "transfer-encoding", "upgrade", "expect", "content-length"),
 }
-#: Methods whose requests may be sent again.
-_REPEATABLE = ("GET", "HEAD", "OPTIONS")
+#: Headers of a request that we set ourselves, or that a server would believe of a proxy. So are
+#: those that begin with _FORWARDED.
+_OF_PROXIES = {"host", "forwarded", "x-real-ip", "x-original-url", "x-rewrite-url"}
+_FORWARDED = "x-forwarded-"
+_NOT_PASSED = _OF_CONNECTION | _OF_PROXIES
+#: How the names of the cookies begin that hold our tokens.
+_OUR_COOKIES = "shmooze_"
 
 StartResponse = Callable[..., Any]
 
 
-@dataclass
-class Passing:
-    """How one request is passed on."""
-
-    upstream: Upstream
-    #: Path and query, as they are sent on.
-    target: str
-    #: Headers of the request, without those about its connection.
-    headers: Headers
-    #: Who is asked, as the subject of a sentence.
-    name: str
-    #: The body, if it was read already.
-    body: bytes | None = None
-    #: Changes the headers of the answer.
-    edit: Callable[[Headers], Headers] = lambda headers: headers
-    #: Called once, when all is over.
-    on_end: Callable[[], None] = lambda: None
-    #: The time that the upstream server may take to begin its answer, in words.
-    within: str = field(default="in time")
-
-
 def headers_of(environ: dict[str, Any]) -> dict[str, str]:
-    """The headers of a request that may be passed on, by name in lower case."""
-    dropped = {each.strip().lower() for each in environ.get("HTTP_CONNECTION", "").split(",")}
-    found = {
-        name[5:].replace("_", "-").lower(): value
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    }
-    if content_type := environ.get("CONTENT_TYPE"):
-        found["content-type"] = content_type
-    return {
+    """The headers of a request that may be passed on, by name in lower case.
+
+    Cookies that hold tokens of ours are left out.
+    """
+    found = environ.get(HEADERS)
+    if found is None:  # another server
+        found = {
+            name[5:].replace("_", "-").lower(): value
+            for name, value in environ.items()
+            if name.startswith("HTTP_")
+        }
+        if content_type := environ.get("CONTENT_TYPE"):
+            found["content-type"] = content_type
+    dropped = _options(found.get("connection", ""))
+    headers = {
         name: value
         for name, value in found.items()
-        if name not in _NOT_PASSED and name not in dropped
+        if name not in _NOT_PASSED and name not in dropped and not name.startswith(_FORWARDED)
     }
+    if (cookies := headers.pop("cookie", None)) and (cookies := _without_ours(cookies)):
+        headers["cookie"] = cookies
+    return headers
 
 
 def target_of(environ: dict[str, Any], segments: int) -> str:
@@ -104,131 +92,38 @@ def pass_on(
     environ: dict[str, Any], start_response: StartResponse, passing: Passing
 ) -> Iterable[bytes]:
     """Pass a request on, and answer as the upstream server does; 502 or 504 where it does not."""
-    request = _Request(environ, passing)
-    is_taken = False
+    forwarding: Forwarding | None = None
+    name, is_open = passing.name, False
     try:
-        waiting = environ.get(WHILE_IT_WAITS, nullcontext)
-        with waiting():
-            exchange = request.send()
+        if SWITCHES not in environ and wants_websocket(environ):
+            return refuse(start_response, 501, "this server cannot pass WebSockets on")
+        forwarding = Forwarding(environ, passing)
+        with environ.get(WHILE_IT_WAITS, nullcontext)():
+            exchange = forwarding.send()
         if exchange.status == 101:
-            answer: Iterable[bytes] = _switch(environ, start_response, request)
+            answer: Any = _switch(environ, forwarding, exchange)
         else:
-            start_response(_status_line(exchange), _answer_headers(exchange, passing))
-            answer = PassedOn(request)
-        is_taken = True
+            headers = passing.edit(_answer_headers(exchange))
+            start_response(_status_line(exchange), headers)
+            answer = _answer(forwarding, exchange)
+        is_open = not isinstance(answer, list)
         return answer
     except BadRequest as bad:
         return refuse(start_response, bad.status, str(bad), ("Connection", "close"))
     except TimeoutError:
-        log.warning("%s did not answer %s", passing.name, passing.within)
-        return refuse(start_response, 504, f"{passing.name} did not answer {passing.within}")
+        log.warning("%s did not answer %s", name, passing.within)
+        return refuse(start_response, 504, f"{name} did not answer {passing.within}")
     except ConnectionRefusedError:
-        return refuse(start_response, 502, f"{passing.name} takes no connections")
+        return refuse(start_response, 502, f"{name} {passing.absent}")
+    except BrokenReply as broken:
+        log.warning("%s: the answer cannot be passed on: %s", name, broken)
+        return refuse(start_response, 502, f"the answer of {name} cannot be passed on: {broken}")
     except OSError as broken:
-        log.warning("%s broke off: %s", passing.name, broken)
-        return refuse(start_response, 502, f"{passing.name} broke off without an answer")
+        log.warning("%s broke off: %s", name, broken)
+        return refuse(start_response, 502, f"{name} broke off without an answer")
     finally:
-        if not is_taken:
-            request.close()
-
-
-class _Request:
-    """One request on its way, and the answer to it."""
-
-    def __init__(self, environ: dict[str, Any], passing: Passing) -> None:
-        self._environ, self.passing = environ, passing
-        self._method = environ["REQUEST_METHOD"]
-        self.exchange: Exchange | None = None
-        self._pump: gevent.Greenlet | None = None
-        #: What is wrong with the client's body, once that is known.
-        self._fault: Exception | None = None
-        self._is_closed = False
-
-    def send(self) -> Exchange:
-        """Send it, and wait for the head of the answer. Raises OSError; BadRequest or HungUp for
-        what the client does wrong.
-        """
-        can_repeat = self._method in _REPEATABLE and not self._body_exists()
-        self.exchange = exchange = self.passing.upstream.open(can_repeat)
-        try:
-            self._send_head(exchange)
-            exchange.read_head()
-        except TimeoutError:
-            raise
-        except OSError:
-            if self._fault is not None:
-                raise self._fault from None
-            if not exchange.is_used:
-                raise
-            # The server has closed a connection that was kept for it.
-            exchange.connection.close()
-            self.exchange = exchange = self.passing.upstream.open(can_repeat=False)
-            self._send_head(exchange)
-            exchange.read_head()
-        return exchange
-
-    def _send_head(self, exchange: Exchange) -> None:
-        passing, environ = self.passing, self._environ
-        headers = [*passing.headers]
-        upgrade = environ.get("HTTP_UPGRADE")
-        if upgrade and "upgrade" in environ.get("HTTP_CONNECTION", "").lower():
-            headers += [("Connection", "Upgrade"), ("Upgrade", upgrade)]
-        body = passing.body
-        if body is not None:
-            headers.append(("Content-Length", str(len(body))))
-        elif self._body_exists():
-            length = environ.get("CONTENT_LENGTH")
-            framing = ("Transfer-Encoding", "chunked") if length is None else None
-            headers.append(framing or ("Content-Length", str(length)))
-        exchange.send_head(self._method, passing.target, headers)
-        if body is not None:
-            exchange.connection.sendall(body)
-        elif self._body_exists():
-            self._pump = gevent.spawn(self._send_body, exchange)
-
-    def _body_exists(self) -> bool:
-        if self.passing.body is not None:
-            return True
-        body = self._environ.get("wsgi.input")
-        if isinstance(body, RequestBody):
-            return body.exists
-        return bool(self._environ.get("CONTENT_LENGTH", "0").strip("0"))
-
-    def _send_body(self, exchange: Exchange) -> None:
-        is_chunked = self._environ.get("CONTENT_LENGTH") is None
-        try:
-            for piece in self._body_pieces():
-                exchange.connection.sendall(
-                    b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece
-                )
-            if is_chunked:
-                exchange.connection.sendall(b"0\r\n\r\n")
-        except (BadRequest, HungUp) as fault:
-            self._fault = fault
-            exchange.abort()
-        except OSError:
-            pass  # it has had enough, and may have said why
-
-    def _body_pieces(self) -> Iterator[bytes]:
-        body = self._environ["wsgi.input"]
-        if isinstance(body, RequestBody):
-            yield from body.pieces()
-            return
-        left = int(self._environ["CONTENT_LENGTH"])
-        while left and (piece := body.read(min(left, 1 << 16))):
-            left -= len(piece)
-            yield piece
-
-    def close(self) -> None:
-        """Let go of all. May be called twice."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        if self._pump is not None:
-            self._pump.kill()  # it reads from the connection of the client
-        if self.exchange is not None:
-            self.exchange.close()
-        self.passing.on_end()
+        if not is_open:
+            (passing.on_end if forwarding is None else forwarding.close)()
 
 
 class PassedOn:
@@ -237,51 +132,69 @@ class PassedOn:
     #: See Response.
     is_streamed = True
 
-    def __init__(self, request: _Request) -> None:
-        self._request = request
+    def __init__(self, forwarding: Forwarding, exchange: Exchange) -> None:
+        self._forwarding, self._exchange = forwarding, exchange
+        self.take = exchange.take
 
     def __iter__(self) -> Iterator[bytes]:
-        assert self._request.exchange is not None
         try:
-            yield from self._request.exchange.pieces()
+            yield from self._exchange.pieces()
         except OSError as broken:
-            log.warning("%s broke off within its answer: %s", self._request.passing.name, broken)
+            name = self._forwarding.passing.name
+            log.warning("%s broke off within its answer: %s", name, broken)
             raise HungUp from broken  # the client must not take it for whole
 
     def close(self) -> None:
-        self._request.close()
+        self._forwarding.close()
 
 
-class _Switched:
-    """What goes on with a connection that has switched protocols."""
+class Switched:
+    """A WebSocket, which goes on with the connection of its client."""
 
-    def __init__(self, head: bytes, request: _Request) -> None:
-        self._head, self._request = head, request
+    #: See Response.
+    takes_over = True
+
+    def __init__(
+        self,
+        upstream: Any,
+        begin: bytes,
+        is_open: Callable[[], bool],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._upstream, self._begin = upstream, begin
+        self._is_open, self._on_end = is_open, on_end
 
     def run(self, client: Any, rest: bytes) -> None:
-        exchange = self._request.exchange
-        assert exchange is not None
-        client.settimeout(None)
-        client.sendall(self._head)
-        Tunnel(client, exchange.connection).run(rest, exchange.surplus)
+        tunnel = Tunnel(client, self._upstream, self._is_open)
+        begin, self._begin = self._begin, b""
+        tunnel.run(rest, begin)
 
     def close(self) -> None:
-        self._request.close()
+        self._upstream.close()
+        self._on_end()
 
 
-def _switch(
-    environ: dict[str, Any], start_response: StartResponse, request: _Request
-) -> list[bytes]:
-    exchange = request.exchange
-    assert exchange is not None
-    lines = "".join(f"{name}: {value}\r\n" for name, value in exchange.headers)
+def _switch(environ: dict[str, Any], forwarding: Forwarding, exchange: Exchange) -> Switched:
+    if not forwarding.is_websocket:
+        raise BrokenReply("it switches to another protocol without being asked")
+    own = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+    headers = forwarding.passing.edit([*own, *_answer_headers(exchange)])
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
     head = f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode("latin-1")
-    take_over = environ.get(TAKE_OVER)
-    if take_over is None:
-        request.close()
-        return refuse(start_response, 501, "this server cannot switch protocols")
-    take_over(_Switched(head, request))
-    return []
+    is_open = environ.get(IS_VALID, lambda: True)
+    on_end = forwarding.passing.on_end
+    return Switched(exchange.release(), head + exchange.surplus, is_open, on_end)
+
+
+def _answer(forwarding: Forwarding, exchange: Exchange) -> Any:
+    """What is to be sent: a list if it is all there."""
+    if not exchange.is_complete:
+        return PassedOn(forwarding, exchange)
+    if body := exchange.take():
+        return [body]
+    # The answer to a HEAD may lack a length that is not 0.
+    has_length = exchange.status in (204, 304) or exchange.values("content-length")
+    return [] if has_length or exchange.has_body else PassedOn(forwarding, exchange)
 
 
 def _status_line(exchange: Exchange) -> str:
@@ -291,22 +204,28 @@ def _status_line(exchange: Exchange) -> str:
         return f"{exchange.status} {exchange.reason or 'Unknown'}"
 
 
-def _answer_headers(exchange: Exchange, passing: Passing) -> Headers:
-    dropped = {
-        each.strip().lower()
-        for name, value in exchange.headers
-        if name == "connection"
-        for each in value.split(",")
-    } | (_NOT_PASSED - {"content-length"})
-    lengths = {value for name, value in exchange.headers if name == "content-length"}
-    if len(lengths) > 1:
+def _answer_headers(exchange: Exchange) -> Headers:
+    """The headers of an answer that may be passed on. Raises BrokenReply."""
+    dropped = _OF_CONNECTION
+    for each in exchange.values("connection"):
+        dropped = dropped | _options(each)
+    headers = [each for each in exchange.headers if each[0].lower() not in dropped]
+    lengths, encodings = exchange.values("content-length"), exchange.values("transfer-encoding")
+    if len(lengths) > 1 or (lengths and encodings):
         raise BrokenReply("it has two lengths")
-    has_body = exchange.status not in (204, 304)
-    headers = [
-        (name.title(), value)
-        for name, value in exchange.headers
-        if name not in dropped and name != "content-length"
-    ]
-    if lengths and has_body:
-        headers.append(("Content-Length", lengths.pop()))
-    return passing.edit(headers)
+    if encodings and [each.strip().lower() for each in encodings] != ["chunked"]:
+        raise BrokenReply("its Transfer-Encoding is not supported")
+    if lengths and exchange.status not in (101, 204, 304):
+        headers.append(("Content-Length", lengths[0]))
+    return headers
+
+
+def _options(header: str) -> set[str]:
+    """The names in a Connection header."""
+    return {each.strip().lower() for each in header.split(",")}
+
+
+def _without_ours(header: str) -> str:
+    """A Cookie header without the cookies that hold our tokens."""
+    cookies = [each.strip() for each in header.split(";")]
+    return "; ".join([each for each in cookies if each and not each.startswith(_OUR_COOKIES)])

@@ -9,11 +9,13 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from httptools import HttpParserError, HttpRequestParser
 
 from shmooze.runtime.time_slices import TimeSlices
+from shmooze.web.body import HungUp, RequestBody
 from shmooze.web.head import MAX_HEADERS, BadRequest, Head, parse_head
 from shmooze.web.limits import Limits
 from shmooze.web.sockets import peek, wait_until
@@ -31,10 +33,6 @@ _LONE_LF = re.compile(rb"(?<!\r)\n")
 
 #: By when the next piece has to come, as of time.monotonic.
 Deadline = Callable[[], float]
-
-
-class HungUp(Exception):
-    """The client has gone, or was quiet for too long between two requests."""
 
 
 class Incoming:
@@ -109,10 +107,19 @@ class Incoming:
         deadline = time.monotonic() + self._limits.body_timeout
         return b"".join(self._pieces(head, self._limits.max_body, lambda: deadline))
 
-    def stream(self, head: Head) -> RequestBody:
-        """The same, to be read as it comes; it may be of any size, but not pause for long."""
+    def stream(
+        self, head: Head, waiting: Callable[[], AbstractContextManager[Any]]
+    ) -> bytes | RequestBody:
+        """The same for a body of any size: a small one, or one to be read as it comes.
+
+        That must not pause for long; each wait is in the context `waiting`.
+        """
+        if "transfer-encoding" not in head.headers:
+            length = int(head.headers.get("content-length", "0"))
+            if length <= _PIECE:
+                return self.body(head) if length else b""
         pieces = self._pieces(head, None, lambda: time.monotonic() + self._limits.body_timeout)
-        return RequestBody(pieces, head)
+        return RequestBody(pieces, waiting)
 
     def take_rest(self) -> bytes:
         """What has come already of whatever follows the request."""
@@ -233,44 +240,6 @@ class Incoming:
 
     def _body_too_large(self) -> BadRequest:
         return BadRequest(413, f"the body is larger than {self._limits.max_body} bytes")
-
-
-class RequestBody:
-    """The body of a request, which is read as it comes."""
-
-    def __init__(self, pieces: Iterator[bytes], head: Head) -> None:
-        self._pieces = pieces
-        self._rest = b""
-        #: Whether there is one at all.
-        self.exists = (
-            "transfer-encoding" in head.headers
-            or head.headers.get("content-length", "0").strip("0") != ""
-        )
-        #: Whether it was read to its end.
-        self.is_complete = not self.exists
-
-    def pieces(self) -> Iterator[bytes]:
-        """The pieces as they come. Raises BadRequest, or HungUp."""
-        if self._rest:
-            rest, self._rest = self._rest, b""
-            yield rest
-        yield from self._pieces
-        self.is_complete = True
-
-    def read(self, size: int = -1) -> bytes:
-        """Read so many bytes, or all: as WSGI wants it."""
-        parts, left = [], size if size >= 0 else None
-        while left is None or left > 0:
-            piece = self._rest or next(self._pieces, b"")
-            self._rest = b""
-            if not piece:
-                self.is_complete = True
-                break
-            if left is not None:
-                piece, self._rest = piece[:left], piece[left:]
-                left -= len(piece)
-            parts.append(piece)
-        return b"".join(parts)
 
 
 class _Body:

@@ -35,22 +35,22 @@ class Transport(Protocol):
     def is_stopping(self) -> bool:
         """Whether the server takes no further request."""
 
-    @property
-    def is_taken_over(self) -> bool:
-        """Whether the application goes on with the connection itself, and there is no answer."""
-
     def send(self, data: bytes | memoryview) -> None:
         """Send at most PIECE bytes, and what frames them."""
 
     def while_streaming(self) -> AbstractContextManager[Any]:
         """A context around an answer without end."""
 
+    def while_client_waits(self) -> AbstractContextManager[Any]:
+        """A context around an answer that is over when the client leaves."""
+
 
 class Response:
     """Answers one request. `run` may be called once.
 
-    A result with `is_streamed` comes in its own time: its head is sent at once, and it is over when
-    the client leaves.
+    A result with `is_streamed` comes in its own time: its head is sent at once, with what it has
+    already, which `take` returns; and it is over when the client leaves. A result with `takes_over`
+    is no answer: it is the `successor` of HTTP on this connection.
     """
 
     def __init__(self, transport: Transport, head: Head) -> None:
@@ -61,6 +61,7 @@ class Response:
         self.keeps_alive = head.keeps_alive
         #: Whether something has been sent.
         self.has_begun = False
+        self.successor: Any = None
         self._status: str | None = None
         self._code = 0
         #: The application's headers, as they are sent.
@@ -79,11 +80,15 @@ class Response:
         next answer for the rest of it.
         """
         self._result = application(environ, self.start_response)
+        if getattr(self._result, "takes_over", False):
+            self.successor, self._result = self._result, None
+            return
         try:
-            if self._transport.is_taken_over:
-                return
-            if self._is_endless():
+            if is_event_stream(self._headers.get("content-type", "")):
                 with self._transport.while_streaming():
+                    self._write_result()
+            elif getattr(self._result, "is_streamed", False):
+                with self._transport.while_client_waits():
                     self._write_result()
             else:
                 self._write_result()
@@ -95,9 +100,10 @@ class Response:
             log.error("the answer to %s is shorter than announced", environ.get("PATH_INFO"))
             self.keeps_alive = False
 
-    def _is_endless(self) -> bool:
-        is_streamed = getattr(self._result, "is_streamed", False)
-        return is_streamed or is_event_stream(self._headers.get("content-type", ""))
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether a client takes the end of the connection for the end of the answer."""
+        return self.has_begun and self._left is None and not self._is_chunked
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
@@ -147,7 +153,7 @@ class Response:
 
     def _write_result(self) -> None:
         if getattr(self._result, "is_streamed", False):
-            self.write(b"")  # its first bytes may take a while
+            self.write(self._result.take())
         for piece in self._result:
             if piece:
                 self.write(piece)

@@ -6,6 +6,11 @@ import socket
 import time
 from typing import Any
 
+#: Asks Linux for the state of a TCP connection.
+_STATE = (socket.IPPROTO_TCP, getattr(socket, "TCP_INFO", 0), 1)
+#: States in which the peer has closed its side: TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, CLOSING.
+_PEER_HAS_CLOSED = frozenset((6, 7, 8, 9, 11))
+
 
 def peek(connection: Any) -> bytes | None:
     """The next byte, empty at the end; None if it has not come yet."""
@@ -19,6 +24,19 @@ def peek(connection: Any) -> bytes | None:
         return b""
     finally:
         connection.settimeout(before)
+
+
+def has_peer_closed(connection: Any) -> bool:
+    """Whether the peer has closed its side, even if what it sent before is still unread.
+
+    What is unread hides that where the system cannot tell the state of a connection.
+    """
+    if peek(connection) == b"":
+        return True
+    try:
+        return connection.getsockopt(*_STATE)[0] in _PEER_HAS_CLOSED
+    except OSError:
+        return False
 
 
 def wait_until(deadline: float | None, connection: Any) -> None:
