@@ -65,6 +65,7 @@ setup(
             "build",
             "matplotlib",
             "mypy",
+            "openai>=1.40",
             "playwright",
             "ruff",
             "setuptools",

@@ -11,12 +11,13 @@ if __name__ == "__main__":
 
     patch_all()
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from shmooze.broker import declared
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import types_from_settings
 from shmooze.broker.policy import AllPlay, Policy, SomePlay
+from shmooze.errors import SettingsError
 from shmooze.modules.module import Module
 from shmooze.runtime import declared as runtime_declared
 from shmooze.runtime.program import run_named
@@ -35,12 +36,30 @@ class Pool(Broker):
         name: str | None = None,
         slots: int | None = None,
     ) -> None:
+        if slots is not None and (isinstance(slots, bool) or slots < 1):
+            raise SettingsError(f"Pool: `slots` must be a whole number above 0, not {slots!r}")
         #: Modules that play at the same time; None: all.
         self.slots = slots
         super().__init__(modules, logfilename, name)
 
+    def start(self) -> None:
+        if self.slots is None:
+            words = "is not used by this program: pass it to its `Pool(…, slots=…)`"
+            declared.refuse_key(runtime_declared.current(), str(self.name), "slots", words)
+        super().start()
+
     def make_policy(self) -> Policy:
         return AllPlay() if self.slots is None else SomePlay(self.slots)
+
+    def free_slots(self) -> int | None:
+        capacity = self._policy.capacity
+        return None if capacity is None else max(0, capacity - self._policy.taken(self.roster))
+
+    def want(self, modules: Sequence[Module | None]) -> None:
+        policy = self._policy
+        if isinstance(policy, SomePlay) and [*policy.wanted] != [*modules]:
+            policy.wanted = modules
+            self._reconciler.choose_again()
 
     def attach_state(self) -> None:
         from shmooze.state.attach import attach  # loaded only where there is a state file

@@ -28,6 +28,11 @@ export interface Module {
   readonly added: string;
   /** Why it is held. Missing if it is not. */
   readonly held?: string;
+  /**
+   * Whether its own web server answers. "resting": its process was ended since nobody needed it, and the next
+   * request starts it. Missing if it has none, or no process.
+   */
+  readonly web?: "loading" | "ready" | "resting";
   /** The number of restarts. Missing if there were none. */
   readonly restarts?: number;
   /** The time of the next restart attempt, in seconds since 1970. Missing if none is scheduled. */

@@ -10,7 +10,10 @@ from typing import Any
 from support import PATIENCE, Client, wait_until
 
 #: What a change may say of a module, beside its parameters.
-KEYS = ("type", "state", "args", "label", "by", "added", "held", "restarts", "next_attempt_at")
+KEYS = (
+    *("type", "state", "args", "label", "by", "added"),
+    *("held", "web", "restarts", "next_attempt_at"),
+)
 
 
 class Watcher:
@@ -88,7 +91,7 @@ class Watcher:
         for uid, what in change.get("modules", {}).items():
             each = known.setdefault(uid, {"uid": uid, "parameters": {}})
             each |= {key: what[key] for key in KEYS if key in what}
-            for key in ("args", "label", "held", "next_attempt_at"):
+            for key in ("args", "label", "held", "web", "next_attempt_at"):
                 if each.get(key, 0) is None:
                     del each[key]
             each["parameters"] = {

@@ -171,6 +171,10 @@ class FakeProcess:
         #: Whether it reads nothing any more, and does not end at SIGTERM.
         self.leaves_unread = False
         self.has_hung_up = False
+        #: Whether it is stopped.
+        self.is_suspended = False
+        #: Ports that others listen on, as it knows them.
+        self.foreign_ports: set[int] = set()
         self._commands = Link(self._take)
         self._updates = Link(self._take_acknowledgements)
         self._channel: MemoryChannel | None = None
@@ -189,6 +193,15 @@ class FakeProcess:
 
     def has_unread(self, connection: Any) -> bool:
         return self.leaves_unread
+
+    def listens(self, port: int) -> bool:
+        return port not in self.foreign_ports
+
+    def suspend(self) -> None:
+        self.is_suspended = True
+
+    def resume(self) -> None:
+        self.is_suspended = False
 
     def usage(self) -> Usage:
         return Usage(0.0, 0, 1)
@@ -295,6 +308,10 @@ class FakeLauncher:
         #: Cleared while launching takes its time.
         self.may_go_on = Event()
         self.may_go_on.set()
+        self._ports = itertools.count(20_000)
+
+    def find_port(self, wanted: int | None) -> int:
+        return wanted or next(self._ports)
 
     def launch(self, spec: LaunchSpec, endpoint: Endpoint) -> FakeProcess:
         self.may_go_on.wait()

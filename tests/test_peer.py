@@ -124,3 +124,13 @@ def test_if_a_process_cannot_be_inspected_its_user_decides(case: str, host: str)
             assert verdicts == [by_root, by_nobody]
         finally:
             judge.kill()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
+def test_listener_is_known_by_the_processes_that_have_it_open(source: None, host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family, dualstack_ipv6=":" in host) as listener:
+        port = listener.getsockname()[1]
+        assert peer.listen_on([os.getpid()], port)
+        assert not peer.listen_on([], port)
+    assert not peer.listen_on([os.getpid()], port)

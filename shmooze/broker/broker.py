@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from shmooze.broker.admission import Admission
 from shmooze.broker.catalog import by_type, impatient_gateway
 from shmooze.broker.commands import Commands
-from shmooze.broker.declared import max_starting, unknown_keys
+from shmooze.broker.declared import max_starting, refuse_key, unknown_keys
 from shmooze.broker.describer import is_described
 from shmooze.broker.events import EventHub
 from shmooze.broker.factory import ModuleFactory
@@ -30,7 +30,7 @@ from shmooze.broker.usage import UsageSampler
 from shmooze.lib.database import Database
 from shmooze.lib.service import Service
 from shmooze.modules.channel.adapters import has_door
-from shmooze.modules.lifecycle import WITHOUT_PROCESS, State
+from shmooze.modules.lifecycle import WITHOUT_PROCESS
 from shmooze.modules.module import Module
 from shmooze.runtime import declared
 from shmooze.runtime.program import flush_log
@@ -111,10 +111,19 @@ class Broker(Commands, Service):
 
         attach(self)
 
-    def lacks_slot(self, module: Module) -> bool:
-        """Whether a module cannot play since others do."""
-        capacity, playing = self._policy.capacity, self.roster.in_state(State.PLAYING)
-        return capacity is not None and module not in playing and len(playing) >= capacity
+    def free_slots(self) -> int | None:
+        """How many more modules may play now; None: any number, or their order decides."""
+        return None
+
+    def want(self, modules: Sequence[Module | None]) -> None:
+        """Let these play before all others that wait for a slot; None: one that is to be added.
+        Does not wait.
+        """
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there can be no new modules, since the service ends."""
+        return self._factory.is_closed
 
     def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
         """The types on offer for each place of an item."""
@@ -145,6 +154,9 @@ class Broker(Commands, Service):
             self.attach_descriptions()
         if any(map(has_door, self.kinds())):
             self.attach_doors()
+        else:
+            problem = "needs a type with `http`, to which requests can be passed on"
+            refuse_key(source, str(self.name), "route_by", problem)
         launchers.prepare()  # ahead of listening: clients would find us half started
         self._reconciler.max_starting = max_starting(source, str(self.name))
         self.restore(launchers)

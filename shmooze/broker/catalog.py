@@ -15,7 +15,7 @@ from shmooze.broker.declared import ModuleType, Section
 from shmooze.errors import SettingsError
 from shmooze.modules.channel import adapters
 from shmooze.modules.module import Module
-from shmooze.modules.web_server import WebServer
+from shmooze.modules.web_server import FromParameter, WebServer, web_server_of
 from shmooze.runtime import declared, schema
 
 log = logging.getLogger(__name__)
@@ -67,20 +67,14 @@ def _check_class(module: type[Module]) -> None:
             attributes[key] = _plain(value)
     schema.check(ModuleType, attributes, wrong)
     _check_adapter(module, wrong)
-    _take_over(module, wrong)
+    if isinstance(module.http, dict):
+        module.http = WebServer(**schema.check(WebServer, module.http, wrong, "http"))
+    _check_web_server(module, wrong)
+    if module.adapter is not None and module.schema is None and not module.describe:
+        module.schema = adapters.find(module.adapter).description(module)
     if old := [key for key in _OLD_TIMES if hasattr(module, key)]:
         names = " and ".join(f"`{key}`" for key in old)
         log.warning("%s: %s of 1.2.4 is now `command_timeout`", module.__name__, names)
-
-
-def _take_over(kind: type[Module], wrong: schema.Wrong) -> None:
-    """Complete what a class says of itself."""
-    if isinstance(kind.http, dict):
-        kind.http = WebServer(
-            **schema.check(WebServer, kind.http, lambda key, problem: wrong(f"http.{key}", problem))
-        )
-    if kind.adapter is not None and kind.schema is None and not kind.describe:
-        kind.schema = adapters.find(kind.adapter).description(kind)
 
 
 def _check_adapter(kind: type[Module], wrong: schema.Wrong) -> None:
@@ -101,6 +95,27 @@ def _check_adapter(kind: type[Module], wrong: schema.Wrong) -> None:
         if key not in known and getattr(kind, attribute) != getattr(Module, attribute):
             which = "without an adapter" if name is None else f"with the adapter `{name}`"
             raise wrong(key, f"has no meaning for a type {which}")
+
+
+def _check_web_server(kind: type[Module], wrong: schema.Wrong) -> None:
+    """Check what a type says that depends on whether, and how, its program is a web server."""
+    own = web_server_of(kind)
+    has_port = any("{port}" in word for word in kind.process)
+    if own is None:
+        # With a schema, or without an adapter, it may be something else.
+        if has_port and kind.adapter is not None and kind.schema is None:
+            raise wrong("process", "has `{port}`, and the type has no `http`")
+        return
+    if own.keep_path and not any("{path}" in word for word in kind.process):
+        raise wrong("http.keep_path", "is true, and `process` has no `{path}`")
+    if not isinstance(own.port, FromParameter):
+        return
+    if has_port:
+        raise wrong("process", "has `{port}`, and `http.port` is reported by the program itself")
+    known = {*kind.parameter_patterns, *(["progress"] if kind.progress else [])}
+    if kind.adapter == "command" and not kind.json_lines and own.port.name not in known:
+        hint = schema.did_you_mean(own.port.name, known)
+        raise wrong("http.port", f"names a parameter that `parameters` does not have;{hint}")
 
 
 def _plain(value: Any) -> Any:

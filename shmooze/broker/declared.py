@@ -213,6 +213,12 @@ def routing_key(source: Settings, name: str) -> str | None:
     return None if chosen is None else chosen.partition(":")[2]
 
 
+def refuse_key(source: Settings, name: str, key: str, problem: str) -> None:
+    """Raise SettingsError if a key is in the section of a queue or pool that has no use for it."""
+    if _key_of_section(source, name, key) is not None:
+        raise source.error(f"{name}.{key}", problem)
+
+
 def _key_of_section(source: Settings, name: str, key: str) -> Any:
     section = declared.section_of(source, name)
     if key not in section:

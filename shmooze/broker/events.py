@@ -1,9 +1,10 @@
 """Live state for any number of watchers: a snapshot first, then changes.
 
     event: snapshot   {"modules": [{"uid", "type", "state", "args"?, "by", "added", "held"?,
-                       "restarts"?, "next_attempt_at"?, "parameters"}, …], "background": {…} | null}
+                       "web"?, "restarts"?, "next_attempt_at"?, "parameters"}, …],
+                       "background": {…} | null}
     event: change     {"modules"?: {uid: {"type"?, "state"?, "args"?, "by"?, "added"?, "held"?,
-                       "restarts"?, "next_attempt_at"?, "set"?: {…}, "unset"?: […]}},
+                       "web"?, "restarts"?, "next_attempt_at"?, "set"?: {…}, "unset"?: […]}},
                        "order"?: [uid, …], "background"?: uid | null,
                        "gone"?: {uid: {"reason", "ended"}}}
 

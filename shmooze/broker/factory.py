@@ -50,7 +50,8 @@ class ModuleFactory:
         self.describer: Describer = DescribesNothing()
         #: Set once it is opened or closed.
         self._is_decided = Event()
-        self._is_closed = False
+        #: Whether there can be no new modules any more.
+        self.is_closed = False
 
     def open(
         self, launchers: Launchers, admission: Admission, kinds: Iterable[type[Module]]
@@ -63,7 +64,7 @@ class ModuleFactory:
 
     def close(self) -> None:
         """From now on there can be no new ones."""
-        self._is_closed = True
+        self.is_closed = True
         self._is_decided.set()
         self.standby.stop()
 
@@ -211,7 +212,7 @@ class ModuleFactory:
     def _find_room(self) -> None:
         """Raise CommandError if there is no room for another module."""
         self._is_decided.wait()  # a command may come while the service is still starting
-        if self._is_closed or self._admission is None:
+        if self.is_closed or self._admission is None:
             raise CommandError(f"{self._service} is shutting down")
         ending = len(self._roster.in_state(State.ENDING))
         placed = len(self._roster.everyone) - ending + self._unlisted

@@ -13,7 +13,7 @@ from shmooze.broker.faults import attempt
 from shmooze.broker.keys import Keys
 from shmooze.broker.policy import Policy
 from shmooze.broker.reconcile import Reconciler
-from shmooze.broker.roster import Place, Roster
+from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.views import explain
 from shmooze.errors import CommandError
 from shmooze.modules.exit import Outcome
@@ -103,8 +103,11 @@ class Items(Changes):
             present = self._present(new)
             for module in present:
                 if self._can_be_held(module):
+                    was_resting = module.is_resting
                     module.hold(HELD)
                     self._roster.change(module)
+                    if was_resting:  # it stays held, for another reason
+                        self._roster.tell(module, Change.STATE)
             if late := [module for module in present if module.held is None]:
                 self.keeper.keep_held(late, None)
                 words = ", ".join(repr(module.uid) for module in late)

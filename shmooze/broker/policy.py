@@ -5,7 +5,7 @@ A policy only looks. The reconciler carries its choice out, in steps.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -20,7 +20,10 @@ class Policy(Protocol):
 
     @property
     def capacity(self) -> int | None:
-        """How many may play at a time; None: any number. One that is being suspended counts."""
+        """How many may play at a time; None: any number."""
+
+    def taken(self, roster: Roster) -> int:
+        """How much of the capacity is in use. One that is being suspended counts."""
 
     def choose(self, roster: Roster) -> Collection[Module]:
         """Those that should play, of those that are ready."""
@@ -48,6 +51,9 @@ class FirstPlays:
         background = roster.background
         return (background,) if background is not None and _can_play(background) else ()
 
+    def taken(self, roster: Roster) -> int:
+        return len(roster.in_state(State.PLAYING))
+
     def due(self, roster: Roster) -> Iterable[Module]:
         lazy = roster.waiting_for_turn
         if not lazy:
@@ -69,19 +75,48 @@ class SomePlay:
     """Of a pool with slots: so many play, those that do already before those that wait."""
 
     def __init__(self, slots: int) -> None:
-        self.capacity: int | None = slots
+        self.capacity = slots
+        #: Those that get a slot before all others that wait for one, in this order. A slot is kept
+        #: free for one that is not ready yet; None: it is still to be added.
+        self.wanted: Sequence[Module | None] = ()
 
     def choose(self, roster: Roster) -> Collection[Module]:
-        assert self.capacity is not None
         playing = [each for each in roster.in_state(State.PLAYING) if each in roster.ready]
-        waiting = (each for each in roster.order if each in roster.ready and each not in playing)
-        return (*playing, *islice(waiting, max(0, self.capacity - len(playing))))[: self.capacity]
+        chosen = dict.fromkeys(playing[: self.capacity])
+        kept = 0
+        for wanted in self.wanted:
+            if len(chosen) + kept >= self.capacity:
+                break
+            if wanted is not None and wanted in roster.ready:
+                chosen[wanted] = None
+            else:
+                kept += 1
+        for module in roster.order:
+            if len(chosen) + kept >= self.capacity:
+                break
+            if module in roster.ready:
+                chosen[module] = None
+        return tuple(chosen)
+
+    def taken(self, roster: Roster) -> int:
+        return len(roster.in_state(State.PLAYING)) + len(leaving_slots(roster))
 
     def due(self, roster: Roster) -> Iterable[Module]:
         return roster.waiting_for_turn
 
     def is_due(self, kind: type[Kind], index: int) -> bool:
         return True
+
+
+def leaving_slots(roster: Roster) -> list[Module]:
+    """Those that have played, and whose processes are being ended, so that their slots are not free
+    yet.
+    """
+    return [
+        module
+        for module in roster.in_state(State.ENDING)
+        if module.exit is not None and module.exit.state == State.PLAYING.shown
+    ]
 
 
 class AllPlay:
@@ -91,6 +126,9 @@ class AllPlay:
 
     def choose(self, roster: Roster) -> Collection[Module]:
         return roster.ready
+
+    def taken(self, roster: Roster) -> int:
+        return len(roster.in_state(State.PLAYING))
 
     def due(self, roster: Roster) -> Iterable[Module]:
         return roster.waiting_for_turn

@@ -84,6 +84,11 @@ class Reconciler:
             self._chosen_at = self._roster.version
         return self._choice
 
+    def choose_again(self) -> None:
+        """The policy may choose otherwise, although the roster has not changed."""
+        self._chosen_at = -1
+        self._wake()
+
     def _wake(self) -> None:
         if not self._is_awake:
             self._is_awake = True
@@ -150,9 +155,9 @@ class Reconciler:
             module.start(module.args)
 
     def _has_room(self) -> bool:
-        """Whether one more may play. Those that are being suspended count."""
+        """Whether one more may play."""
         capacity = self._policy.capacity
-        return capacity is None or len(self._roster.in_state(State.PLAYING)) < capacity
+        return capacity is None or self._policy.taken(self._roster) < capacity
 
     def _act(self, module: Module) -> None:
         try:

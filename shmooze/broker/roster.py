@@ -47,6 +47,8 @@ class Change(enum.Flag):
     RESTARTS = enum.auto()
     #: What it has saved for its next life.
     SAVED = enum.auto()
+    #: Whether its web server answers.
+    WEB = enum.auto()
 
 
 #: Whatever may change.

@@ -68,7 +68,7 @@ Shown = Annotated[
     dict[str, Any],
     object_of(
         "A module that has not ended.",
-        *("args", "held", "restarts", "next_attempt_at", "next_attempt_in", "parameters"),
+        *("args", "held", "web", "restarts", "next_attempt_at", "next_attempt_in", "parameters"),
         uid=TEXT,
         type=TEXT,
         state=STATE,
@@ -76,6 +76,11 @@ Shown = Annotated[
         by=BY,
         added=TIME,
         held={"type": "string", "description": "Why it is held."},
+        web={
+            "enum": ["loading", "ready", "resting"],
+            "description": "Whether its own web server answers. `resting`: its process was ended"
+            " since nobody needed it, and the next request starts it.",
+        },
         restarts={"type": "integer", "description": "How often it was restarted."},
         next_attempt_at={
             "type": "number",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shmooze.broker.views import shown_of
+from shmooze.broker.views import shown_of, web_of
 from shmooze.modules.module import Module
 from shmooze.modules.origin import Origin
 from shmooze.modules.presentation import View
@@ -23,6 +23,8 @@ class Shown:
     parameters: dict[str, Any]
     #: Why it is held; None: it is not.
     held: str | None
+    #: Whether its web server answers; None: it has none, or no process.
+    web: str | None
     #: How often it was started again.
     restarts: int
     #: When it is started again, in seconds since 1970; None: it is not waiting for that.
@@ -38,6 +40,7 @@ class Shown:
             module.origin,
             dict(module.parameters),
             module.held,
+            web_of(module),
             module.restarts.count,
             module.next_attempt,
         )
@@ -48,6 +51,8 @@ class Shown:
         shown.update(self._origin())
         if self.held is not None:
             shown["held"] = self.held
+        if self.web is not None:
+            shown["web"] = self.web
         if self.restarts:
             shown["restarts"] = self.restarts
         if self.next_attempt_at is not None:
@@ -81,6 +86,8 @@ class Shown:
             changes.update({**dict.fromkeys(old_keys), **self._origin()})
         if self.held != (before.held if before is not None else None):
             changes["held"] = self.held
+        if self.web != (before.web if before is not None else None):
+            changes["web"] = self.web
         if self.restarts != (before.restarts if before is not None else 0):
             changes["restarts"] = self.restarts
         if self.next_attempt_at != (before.next_attempt_at if before is not None else None):

@@ -8,6 +8,7 @@ from typing import Any
 from shmooze.access.permission import Target
 from shmooze.modules.module import Module
 from shmooze.modules.presentation import View
+from shmooze.modules.web_server import RESTS, web_server_of
 from shmooze.runtime import clock
 
 #: Begins a traceback of Python; its other lines are indented.
@@ -19,9 +20,11 @@ Wanted = dict[str, list[str]] | bool
 
 def show(module: Module, wanted: Wanted) -> dict[str, Any]:
     """A module as clients see it: {"uid", "type", "state", "args"?, "label"?, "by", "added",
-    "parameters"?}.
+    "web"?, "parameters"?}.
 
-    `args` are missing where the type hides them. One that is held has "held", why. One that was
+    `args` are missing where the type hides them. One that is held has "held", why. One that has a
+    web server of its own has "web" while it has a process: "loading" or "ready"; or "resting" while
+    it was ended since nobody needed it. One that was
     started again has "restarts", how often; one that waits for it "next_attempt_at", in the seconds
     of time.time, and "next_attempt_in", how many seconds that is from now.
     """
@@ -33,6 +36,8 @@ def show(module: Module, wanted: Wanted) -> dict[str, Any]:
     }
     if module.held is not None:
         shown["held"] = module.held
+    if (web := web_of(module)) is not None:
+        shown["web"] = web
     if module.restarts.count:
         shown["restarts"] = module.restarts.count
     if module.next_attempt is not None:
@@ -43,6 +48,11 @@ def show(module: Module, wanted: Wanted) -> dict[str, Any]:
     elif wanted and module.TYPE_STRING in wanted:
         shown["parameters"] = select(module, wanted[module.TYPE_STRING])
     return shown
+
+
+def web_of(module: Module) -> str | None:
+    """What clients are told of a module's web server; None: nothing."""
+    return RESTS if module.is_resting and web_server_of(module) is not None else module.web
 
 
 def origin_of(module: Module) -> dict[str, Any]:

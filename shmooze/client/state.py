@@ -8,7 +8,7 @@ from typing import Any
 State = dict[str, Any]
 
 #: Keys of a module that a change removes by null.
-_REMOVED_BY_NULL = ("args", "held", "label", "next_attempt_at")
+_REMOVED_BY_NULL = ("args", "held", "label", "next_attempt_at", "web")
 
 
 def apply(state: State, kind: str, data: dict[str, Any]) -> State:

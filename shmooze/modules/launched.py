@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import gevent
 from gevent.lock import Semaphore
 
 from shmooze.modules.channel.stream import StreamEnded
+from shmooze.modules.kind import Kind
 from shmooze.modules.lifecycle import ENDED, State
 from shmooze.modules.status import Status
-from shmooze.modules.web_server import FromParameter
+from shmooze.modules.web_server import FromParameter, web_server_of
 from shmooze.processes.contract import Endpoint, Launcher, LaunchSpec, Process
 
 
@@ -36,8 +37,8 @@ class Launched(Status):
         spec = LaunchSpec(
             [_replaced(word, own) for word in (self.process if argv is None else argv)],
             f"{self.TYPE_STRING} {self.uid[:8]}",
-            environ={**self.environment, **_port_of(own), **(environ or {})},
-            cwd=self.cwd and os.path.expanduser(os.path.expandvars(self.cwd)),
+            environ={**_own_variables(self), **_port_of(own), **(environ or {})},
+            cwd=_folder_of(self),
             has_stdio=has_stdio,
         )
         with self._launching:
@@ -65,9 +66,9 @@ class Launched(Status):
 
         Raises ModuleError if the port that the type names is taken.
         """
-        if self.http is None:
+        if (own_server := web_server_of(self)) is None:
             return {}
-        wanted = self.http.port
+        wanted = own_server.port
         if isinstance(wanted, FromParameter):
             return {"port": "", "path": f"{self.web_path}{self.uid}/"}
         self.port = self._launcher.find_port(None if wanted == "auto" else wanted)
@@ -84,6 +85,18 @@ class Launched(Status):
         """Wait until no launch is under way, and no process is being ended."""
         with self._launching:
             pass
+
+
+def _own_variables(kind: Kind) -> Mapping[str, str]:
+    """The environment variables of a type, which may call something else `environment`."""
+    return kind.environment if isinstance(kind.environment, dict) else {}
+
+
+def _folder_of(kind: Kind) -> str | None:
+    """The directory in which the processes of a type start, likewise."""
+    if not isinstance(kind.cwd, str):
+        return None
+    return os.path.expanduser(os.path.expandvars(kind.cwd))
 
 
 def _replaced(word: str, values: dict[str, str]) -> str:

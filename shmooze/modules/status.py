@@ -55,6 +55,8 @@ class Status(Kind):
         self._process: Process | None = None
         #: Where the web server of its process listens; None: it has none, or says so itself.
         self.port: int | None = None
+        #: What clients are told of that server: "loading" or "ready"; None: nothing.
+        self.web: str | None = None
         #: One that was ended although the module goes on.
         self._earlier: Process | None = None
         self._saved = SavedState()
@@ -87,6 +89,15 @@ class Status(Kind):
     def has_process(self) -> bool:
         """Whether it has a process at present."""
         return self._process is not None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has a process that is not stopped."""
+        return self._process is not None and not self._process.is_suspended
+
+    def listens(self, port: int) -> bool:
+        """Whether its process has a port on which somebody listens, as far as that is known."""
+        return self._process is not None and self._process.listens(port)
 
     @property
     def is_resting(self) -> bool:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from shmooze.runtime.declared import Count, Port, Seconds
+
+#: What clients are told of a module's web server: it is not ready yet; it answers; or its process
+#: was ended since nobody needed it, and the next request starts it again.
+LOADING, ANSWERS, RESTS = ("loading", "ready", "resting")
 
 
 def _problem_of_path(path: str) -> str | None:
@@ -72,3 +76,12 @@ class WebServer(Struct, frozen=True, forbid_unknown_fields=True):
         "Whether it gets the whole path of a request, which begins with what replaces `{path}` in"
         " `process`.",
     ] = False
+
+    def is_activity(self, path: str) -> bool:
+        """Whether a request to a path keeps it from being idle."""
+        return not any(re.search(pattern, path) for pattern in self.not_activity)
+
+
+def web_server_of(kind: Any) -> WebServer | None:
+    """The web server of a module or type; None: it has none, whatever else it calls `http`."""
+    return kind.http if isinstance(kind.http, WebServer) else None

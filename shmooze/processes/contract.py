@@ -148,11 +148,22 @@ class Process(Protocol):
         Returns False if this is not known. Does not wait.
         """
 
+    def listens(self, port: int) -> bool:
+        """Return True if it, or a process that it started, listens on a port of this machine.
+
+        Also returns True if this cannot be known, or if the listener is a system service that may
+        act for it, such as a container engine.
+        """
+
     def usage(self) -> Usage:
         """Measure its current usage. Raises CommandError if this is not possible."""
 
     def remaining(self) -> list[Remaining]:
         """Find what still runs: the process itself and everything that it started."""
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether it was stopped by `suspend`."""
 
     def suspend(self) -> None:
         """Stop it and everything that it started from running, until `resume` or `end`."""

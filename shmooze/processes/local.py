@@ -29,6 +29,7 @@ import os
 import resource
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable, Iterable
 
 import gevent
@@ -53,11 +54,15 @@ class LocalLauncher:
 
     #: Rounds of SIGKILL for an earlier run's processes, or for all of them, before giving up.
     kill_attempts = 200
+    #: Free ports that are not found again at once.
+    remembered_ports = 256
 
     def __init__(self) -> None:
         self._guardian: int | None = None
         self._spawner: Spawner | None = None
         self._numbers = itertools.count(1)
+        #: The free ports found last: a process that was given one may not listen there yet.
+        self._found_ports: deque[int] = deque(maxlen=self.remembered_ports)
         self._service_mark = 0
         self._own_mark = resource.getrlimit(resource.RLIMIT_RTTIME)[0]
 
@@ -86,14 +91,18 @@ class LocalLauncher:
         return capabilities.warnings()
 
     def find_port(self, wanted: int | None) -> int:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", wanted or 0))
-            except OSError as bad:
-                words = f"cannot be started: its port {wanted}: {bad.strerror}"
-                raise ModuleError(words) from bad
-            return int(probe.getsockname()[1])
+        while True:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", wanted or 0))
+                except OSError as bad:
+                    words = f"cannot be started: its port {wanted or ''}".rstrip()
+                    raise ModuleError(f"{words}: {bad.strerror}") from bad
+                port = int(probe.getsockname()[1])
+            if wanted is not None or port not in self._found_ports:
+                self._found_ports.append(port)
+                return port
 
     def launch(self, spec: LaunchSpec, endpoint: Endpoint) -> LocalProcess:
         assert self._spawner is not None

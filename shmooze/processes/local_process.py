@@ -18,7 +18,7 @@ from shmooze.processes.capabilities import CAN_TRACK_TREES
 from shmooze.processes.contract import LaunchSpec, OutputLine, Remaining, Usage
 from shmooze.processes.group import Group
 from shmooze.processes.output import ProcessOutput
-from shmooze.processes.peer import belongs_to, has_unread
+from shmooze.processes.peer import belongs_to, has_unread, listen_on
 from shmooze.processes.proc import Member, command_line, explain_survival
 from shmooze.processes.spawn import Spawner
 from shmooze.processes.spawn_request import SpawnRequest
@@ -59,6 +59,7 @@ class LocalProcess:
         self._output = ProcessOutput(spec.label, spec.is_logged, spec.has_stdio)
         self._exited = Event()
         self.exit_status: int | None = None
+        self.is_suspended = False
         self.pid = 0  # a child that fails to execute the program has an exit status as well
         self._stdio: StdioPipes | None = None
         try:
@@ -120,6 +121,9 @@ class LocalProcess:
         except OSError:
             return False  # the connection is closed, which its reader notices
 
+    def listens(self, port: int) -> bool:
+        return listen_on(self._pids_likeliest_first(), port)
+
     def usage(self) -> Usage:
         return usage.measure(self.tree)
 
@@ -136,6 +140,7 @@ class LocalProcess:
         return found
 
     def suspend(self) -> None:
+        self.is_suspended = True
         seen: set[Member | Group] = set()
         # What is started meanwhile has to be stopped as well.
         while found := [each for each in self._members() if each not in seen]:
@@ -146,6 +151,7 @@ class LocalProcess:
     def resume(self) -> None:
         for member in self._members():
             member.send(signal.SIGCONT)
+        self.is_suspended = False
 
     def when_exited(self, call: Callable[[], None]) -> None:
         self._exited.rawlink(lambda _: gevent.spawn(call))

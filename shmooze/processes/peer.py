@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterable, Iterator
 
 from shmooze.processes.proc import shows_our_processes
-from shmooze.processes.socket_ends import CLOSED, SocketEnd, find_other_end
+from shmooze.processes.socket_ends import CLOSED, SocketEnd, find_listener, find_other_end
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,20 @@ def belongs_to(pids: Iterable[int], connection: socket.socket) -> bool:
             os.geteuid(),
         )
     return end.uid == os.geteuid()
+
+
+def listen_on(pids: Iterable[int], port: int) -> bool:
+    """Return True if one of `pids` listens on a port of this machine.
+
+    Also returns True if this system cannot tell, or if a service of root listens there, as the
+    engine does that runs a container for one of them.
+    """
+    listener = find_listener(port)
+    if listener is None or not shows_our_processes():
+        return True
+    if listener.uid == 0 != os.geteuid():
+        return True
+    return any(_has_open(pid, listener) for pid in pids)
 
 
 def has_unread(connection: socket.socket) -> bool:

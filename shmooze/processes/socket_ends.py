@@ -12,6 +12,8 @@ _SOCK_DIAG_BY_FAMILY = 20
 _REQUEST = 1
 _ANY_STATE = 0xFFFFFFFF
 _ANY_COOKIE = 0xFFFFFFFF
+#: The state of a listening socket in /proc/net/tcp.
+_LISTEN = b"0A"
 #: Length, type, flags, sequence number, sender.
 _HEADER = struct.Struct("=IHHII")
 #: Offset of these fields in an inet_diag_msg: expiry, unread and unsent bytes, user, inode.
@@ -46,6 +48,25 @@ def find_other_end(connection: socket.socket) -> SocketEnd | None:
         return found
     # Either it does not exist, or nothing can be looked up here. Our own end does exist.
     return CLOSED if _ask_kernel(ours, other) else None
+
+
+def find_listener(port: int) -> SocketEnd | None:
+    """Return the socket that listens on a port of loopback, CLOSED, or None if this system cannot
+    tell.
+    """
+    # The kernel finds the one that would get a connection from a port that nobody has.
+    if found := _ask_kernel(("127.0.0.1", port), ("127.0.0.1", 0)):
+        return found
+    for table in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/net/{table}", "rb") as lines:
+                found = found or CLOSED
+                for fields in map(bytes.split, lines):
+                    if fields[3] == _LISTEN and fields[1].endswith(b":%04X" % port):
+                        return SocketEnd(int(fields[9]), int(fields[7]), 0)
+        except OSError:
+            pass
+    return found
 
 
 def _ask_kernel(local: _Address, remote: _Address) -> SocketEnd | None:

@@ -116,6 +116,14 @@ def _problem(kind: Any, value: Any) -> str | None:
     for meta in _metas(kind):
         if meta.extra and (problem := meta.extra["problem"](value)):
             return str(problem)
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(bare) is list:
+        for each in value:
+            if problem := _problem(get_args(bare)[0], each):
+                return f"has {shown(each)} in it, which {problem}"
+    if len(choices := [each for each in get_args(bare) if each is not type(None)]) == 1:
+        is_optional = type(None) in get_args(bare) and value is not None
+        return _problem(choices[0], value) if is_optional else None
     return None
 
 

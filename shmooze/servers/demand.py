@@ -1,218 +1,339 @@
 """Which module answers a request: found, woken or started, and waited for.
 
+Strategy. Requests wait in one line. Whenever something may have changed, one pass goes through it,
+and never waits itself: it lets servers that are ready answer, then sees to it that the others come.
+So two requests never start one module twice, and a request counts at its server from the moment
+when it is let through.
+
 Where there are only so many slots, a module that is idle makes room for one that is wanted. Nothing
-that loads or has requests is ended for another. So that nobody waits for ever beside a busy module,
-new requests to that one wait as well once somebody has waited for long.
+that loads or has requests is ever ended for another. So that nobody waits for ever beside a busy
+module, that one gets no new requests for a while once somebody has waited for long.
+
+In a queue, nothing makes room: a request waits until its module's turn comes.
 """
 
 from __future__ import annotations
 
-import contextvars
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import gevent
-from gevent.event import Event
 
 from shmooze.broker.broker import Broker
-from shmooze.broker.roster import Change, Place
+from shmooze.broker.policy import leaving_slots
+from shmooze.broker.roster import Place
+from shmooze.broker.supervision import STOPPED
+from shmooze.broker.views import explain
 from shmooze.errors import CommandError, TooMany
 from shmooze.modules.channel.adapters import has_door
-from shmooze.modules.kind import Kind
-from shmooze.modules.lifecycle import ENDED, State
+from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
+from shmooze.modules.web_server import web_server_of
 from shmooze.runtime import clock
+from shmooze.servers.line import Claim, Line, Target, Unavailable, Waiting
 from shmooze.servers.server import ModuleServer
+from shmooze.servers.servers import Servers
 
 log = logging.getLogger(__name__)
 
 
-class Unavailable(Exception):
-    """A request that nobody answers, with the HTTP status that says so."""
-
-    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.status, self.retry_after = status, retry_after
-
-
-class _Waiting:
-    """A request that waits for a module of a type."""
-
-    def __init__(self, kind: type[Kind]) -> None:
-        self.kind, self.since = kind, clock.now()
-        #: Whether it needs a slot that another module has.
-        self.needs_slot = False
-
-
 class Demand:
-    """The web servers of the modules of one broker."""
+    """The requests to the modules of one broker that are not answered yet."""
 
-    #: Seconds after which those who wait for a slot come before new requests to other types.
+    #: Seconds after which requests to a busy module are held back for one that waits for its slot.
     patience = 5.0
+    #: Seconds for which they are held back, and then for which they are not: a module with a
+    #: connection that does not end never becomes idle.
+    longest_drain = 60.0
     #: Seconds for which a request waits for a module that has no web server of its own.
     default_wait = 60.0
+    #: Seconds between two looks at a line in which somebody waits for a slot.
+    interval = 1.0
 
     def __init__(self, broker: Broker) -> None:
         self._broker, self._roster, self._items = broker, broker.roster, broker.items
-        self._servers: dict[str, ModuleServer] = {}
-        self._line: list[_Waiting] = []
-        #: Types of which one is being added.
-        self._adding: dict[str, gevent.Greenlet] = {}
-        #: Set and replaced whenever something may have changed.
-        self._changed = Event()
-        self._roster.listen(self._on_change, Change.STATE | Change.PLACE)
+        self.servers = Servers(broker, self._wake)
+        self._line = Line()
+        #: The modules on which those wait that are not answered yet.
+        self._awaited: dict[Target, Module] = {}
+        #: What is being added, or released.
+        self._coming: set[Target] = set()
+        #: The first of those for which no slot could be found.
+        self._without_slot: Waiting | None = None
+        self._is_ticking = False
+        #: Whether a pass is about to begin, and whether somebody was waiting at the last one.
+        self._is_awake = self._is_busy = False
 
-    def at(self, uid: str) -> ModuleServer:
-        """The server of a module, once it is ready. Raises Unavailable."""
-        module = self._find(uid)
-        if not has_door(type(module)):
-            raise Unavailable(404, f"{module.TYPE_STRING} {uid} has no web server")
-        return self._wait_for(type(module), lambda: self._find(uid))
+    def at(self, uid: str, path: str = "/") -> Claim:
+        """Let a module answer a request, when it can. Raises Unavailable."""
+        module = self._roster.find(uid)
+        if module is None:
+            raise self._unknown(uid)
+        kind = type(module)
+        if not has_door(kind):
+            raise Unavailable(404, f"{kind.TYPE_STRING} {uid} has no web server")
+        return self._wait(Waiting(uid, kind, path))
 
-    def on(self, kind: type[Module]) -> ModuleServer:
-        """The server of any module of a type, once it is ready; one is added if there is none.
+    def on(self, kind: type[Module], path: str = "/") -> Claim:
+        """Let any module of a type answer a request, when one can; one is added if there is none.
 
         Raises Unavailable.
         """
         if not has_door(kind):
             raise Unavailable(404, f"modules of type {kind.TYPE_STRING!r} have no web server")
-        return self._wait_for(kind, lambda: self._best(kind) or self._add(kind))
+        return self._wait(Waiting(kind, kind, path))
 
-    def _wait_for(self, kind: type[Module], find: Callable[[], Module]) -> ModuleServer:
-        entry = _Waiting(kind)
-        deadline = entry.since + (kind.http.max_wait if kind.http else self.default_wait)
-        self._line.append(entry)
+    def _wait(self, request: Waiting) -> Claim:
+        own = web_server_of(request.kind)
+        longest = self.default_wait if own is None else own.max_wait
         try:
-            while True:
-                changed = self._changed
-                module = find()
-                server = self._servers.get(module.uid)
-                is_loading = server is not None and server.module is module
-                if server is not None and is_loading and server.is_ready:
-                    if not self._must_let_others_go_first(entry):
-                        return server
-                elif not is_loading:
-                    self._bring_up(module, entry)
-                is_late = clock.now() >= deadline
-                if is_late and not (is_loading and server is not None and not server.is_ready):
-                    raise self._late(entry, module)
-                clock.wait(changed, None if is_late else deadline - clock.now())
+            if self._line.add(request):
+                self._go_through()
+            while not request.wait(max(0.0, longest - request.seconds) or self.interval):
+                if request.seconds >= longest and not self._is_loading(request.target):
+                    raise self._late(request)
+            return request.take()
+        except BaseException:
+            request.give_up()
+            raise
         finally:
-            self._line.remove(entry)
-            self._tell()
+            self._line.remove(request)
+            self._wake()
 
-    def _bring_up(self, module: Module, entry: _Waiting) -> None:
-        """Do what is missing so that a module gets its process."""
-        if module.is_resting:
-            self._in_background(lambda: self._items.release([module.uid]))
-        elif module.held is not None:
-            raise Unavailable(503, f"{module.TYPE_STRING} {module.uid} is held: {module.held}")
-        entry.needs_slot = self._broker.lacks_slot(module)
-        if entry.needs_slot and next(each for each in self._line if each.needs_slot) is entry:
-            self._make_room(module)
+    # One pass.
 
-    def _make_room(self, wanted: Module) -> None:
-        """Let the module rest that has been idle for longest, if there is one."""
-        idle = [
-            server
-            for server in self._servers.values()
-            if server.module is not wanted
-            and server.module.state is State.PLAYING
-            and not server.is_busy
-            and not server.is_leaving
-        ]
+    def _wake(self) -> None:
+        if not self._is_awake and (self._is_busy or not self._line.is_empty):
+            self._is_awake = True
+            gevent.spawn_raw(self._go_through)
+
+    def _go_through(self) -> None:
+        self._is_awake, self._is_busy = False, not self._line.is_empty
+        try:
+            self._answer()
+            self._bring_up()
+        except Exception:  # a bug of ours: those who wait are refused when their time is over
+            log.exception("requests to modules cannot be seen to")
+
+    def _answer(self) -> None:
+        """Let servers answer what they can."""
+        draining = self._draining()
+        for target in self._line.targets:
+            for request in self._line.all(target):
+                try:
+                    if not self._try_to_answer(request, draining):
+                        break
+                except Unavailable as why:
+                    self._line.refuse(target, why)
+                    break
+        for target in self._awaited.keys() - {*self._line.targets}:
+            del self._awaited[target]
+
+    def _try_to_answer(self, request: Waiting, draining: ModuleServer | None) -> bool:
+        """Returns False if it has to wait, and so have those behind it. Raises Unavailable."""
+        target = request.target
+        module = self._find(target)
+        server = self.servers.of(module)
+        if module is None or server is None or not self.servers.can_answer(target, server):
+            if self._is_activity(request) or (module is not None and module.state is State.PLAYING):
+                return False
+            words = "has no process at present, and a request to this path starts none"
+            self._line.remove(request)
+            request.settle(Unavailable(503, f"{request.kind.TYPE_STRING} {words}", 1.0))
+            return True
+        if not server.has_room or (server is draining and self._gives_way(request)):
+            return False
+        self._line.grant(request, server)
+        self._awaited.pop(target, None)
+        return True
+
+    def _bring_up(self) -> None:
+        """See to it that what is still waited for comes, in this order, as far as there are
+        slots.
+        """
+        free = self._broker.free_slots()
+        #: Slots that are about to become free.
+        soon = len(leaving_slots(self._roster)) + len(self.servers.leaving())
+        wanted: list[Module | None] = []
+        self._without_slot = None
+        for target in self._line.targets:
+            request, module = self._line.first(target), self._find(target)
+            if module is None and self._is_ending(target):
+                continue
+            if module is not None:
+                if isinstance(target, str) or not self._can_answer(target, module):
+                    self._awaited[target] = module
+                if not self._needs_turn(target, module):
+                    continue
+            wanted.append(module)
+            if free is not None and free <= 0:
+                if soon > 0:
+                    soon -= 1
+                elif not self._make_room(request.kind) and self._without_slot is None:
+                    self._without_slot = request
+                continue
+            if free is not None:
+                free -= 1
+            self._begin(request, module)
+        self._broker.want(wanted)
+        if self._without_slot is not None and not self._is_ticking:
+            self._is_ticking = True
+            gevent.spawn(self._tick)
+
+    def _tick(self) -> None:
+        """Look again after a while: time alone may have changed something."""
+        clock.sleep(self.interval)
+        self._is_ticking = False
+        self._wake()
+
+    def _make_room(self, kind: type[Module]) -> bool:
+        """Let the module rest that has been idle for longest. Returns False if there is none."""
+        idle = [each for each in self.servers.in_slots() if each.is_idle]
         if idle:
             victim = min(idle, key=lambda server: server.last_activity)
-            victim.leave(f"made room for {wanted.TYPE_STRING}")
+            victim.leave(f"made room for {kind.TYPE_STRING}")
+        return bool(idle)
 
-    def _must_let_others_go_first(self, entry: _Waiting) -> bool:
-        """Whether somebody has waited for long for the slot that this request would go on using."""
-        now = clock.now()
-        return any(
-            each.needs_slot
-            and each.kind is not entry.kind
-            and each.since < entry.since
-            and now - each.since > self.patience
-            for each in self._line
-        )
+    def _draining(self) -> ModuleServer | None:
+        """The server that gets no more requests, since its slot is needed by one that has waited
+        for long: the one that has the fewest.
+        """
+        first = self._without_slot
+        if first is None or first not in self._line or first.seconds < self.patience:
+            return None
+        busy = [each for each in self.servers.in_slots() if each.is_ready]
+        for server in sorted(busy, key=lambda each: each.requests):
+            if server.may_drain(self.longest_drain):
+                return server
+        return None
 
-    def _late(self, entry: _Waiting, module: Module) -> Unavailable:
-        place = self._line.index(entry) + 1
-        seconds = f"{clock.now() - entry.since:.0f} s"
-        words = f"{module.TYPE_STRING} is {module.state.shown}"
-        words = f"{words}; waited {seconds}, and is at place {place} in line"
-        return Unavailable(503, words, retry_after=max(1.0, min(30.0, 2.0 * place)))
+    def _gives_way(self, request: Waiting) -> bool:
+        """Whether a request has come after the one for which a server is drained."""
+        first = self._without_slot
+        return first is not None and request.number > first.number
 
-    def _find(self, uid: str) -> Module:
-        module = self._roster.find(uid)
-        if module is None or self._roster.place_of(module) is Place.ARRIVING:
-            ended = [each for each in self._broker.gone() if each["uid"] == uid]
-            if module is None and ended:
-                raise Unavailable(502, f"{ended[-1]['type']} {uid} {ended[-1]['reason']}")
-            words = "is still starting" if module else "is unknown"
-            raise Unavailable(503 if module else 404, f"module {uid!r} {words}", 1.0)
+    def _begin(self, request: Waiting, module: Module | None) -> None:
+        """Add or release a module, once. It goes on if the client leaves: others may wait for it by
+        then.
+        """
+        target, action = request.target, None
+        if module is None and not isinstance(target, str) and not self._is_arriving(target):
+            kind = target
+            action = lambda: self._items.add(kind, {}, None)  # noqa: E731
+        elif module is not None and module.is_resting:
+            uid = module.uid
+            action = lambda: self._items.release([uid])  # noqa: E731
+        if action is not None and target not in self._coming:
+            self._coming.add(target)
+            gevent.spawn(request.context.copy().run, self._try, request, action)
+
+    def _try(self, request: Waiting, action: Callable[[], Any]) -> None:
+        target, name = request.target, request.kind.TYPE_STRING
+        try:
+            action()
+        except TooMany as full:
+            self._line.refuse(target, Unavailable(503, f"{name}: {full}", full.retry_after))
+        except CommandError as refusal:
+            words = f"{name} cannot be started by a request: {refusal}"
+            closed = self._broker.is_closed
+            why = Unavailable(503, words, 1.0) if closed else Unavailable(502, words)
+            self._line.refuse(target, why)
+        finally:
+            self._coming.discard(target)
+            self._wake()
+
+    # What there is.
+
+    def _find(self, target: Target) -> Module | None:
+        """The module on which requests wait; None: it is about to come, or to be added.
+
+        Raises Unavailable if it has ended, or is held by somebody.
+        """
+        if isinstance(target, str):
+            module = self._roster.find(target)
+        else:
+            module = self.servers.best(target) or self._held(target)
+        if module is None:
+            awaited = self._awaited.get(target)
+            if awaited is not None and awaited.state is State.GONE:
+                raise _why_gone(awaited)
+            if awaited is None and isinstance(target, str):
+                raise self._unknown(target)
+            return None
+        if self._roster.place_of(module) is Place.ARRIVING:
+            return None
+        is_held = module.held is not None and not module.is_resting
+        if is_held and not self._can_answer(target, module):
+            words = f"{module.TYPE_STRING} {module.uid} is held: {module.held}"
+            raise Unavailable(503, words, 1.0)
         return module
 
-    def _best(self, kind: type[Module]) -> Module | None:
-        """The module of a type that answers soonest."""
+    def _held(self, kind: type[Module]) -> Module | None:
+        """A module of a type that is held by somebody: so is the type, then."""
+        return next((each for each in self._roster.order if type(each) is kind), None)
 
-        def effort(module: Module) -> tuple[int, int]:
-            server = self._servers.get(module.uid)
-            if server is not None and server.module is module:
-                return (0 if server.is_ready else 1, server.requests)
-            return (3 if module.is_resting else 2, 0)
+    def _needs_turn(self, target: Target, module: Module) -> bool:
+        """Whether a module has to play, and does not yet. Otherwise it loads, or has as many
+        requests as it may have.
+        """
+        goes_on = isinstance(target, str) and module.state in READY and module.runs
+        return not (module.state is State.PLAYING or goes_on)
 
-        found = [
-            module
-            for module in self._roster.order
-            if type(module) is kind and (module.held is None or module.is_resting)
-        ]
-        return min(found, key=effort, default=None)
+    def _can_answer(self, target: Target, module: Module) -> bool:
+        return self.servers.can_answer(target, self.servers.of(module))
 
-    def _add(self, kind: type[Module]) -> Module:
-        """A new module of a type; all who want one at the same time share it."""
-        name = kind.TYPE_STRING
-        adding = self._adding.get(name)
-        if adding is None:
-            # It goes on if the client leaves: others may wait for it by then.
-            context = contextvars.copy_context()
-            adding = self._adding[name] = gevent.spawn(context.run, self._try_to_add, kind)
-        outcome = adding.get()
-        self._adding.pop(name, None)
-        if isinstance(outcome, Unavailable):
-            raise outcome
-        return self._find(outcome)
+    def _is_ending(self, target: Target) -> bool:
+        """Whether what was waited for is ending, so that it will soon be known why."""
+        awaited = self._awaited.get(target)
+        return awaited is not None and awaited.state is not State.GONE
 
-    def _try_to_add(self, kind: type[Module]) -> str | Unavailable:
-        try:
-            return self._items.add(kind, {}, None)
-        except TooMany as full:
-            return Unavailable(503, str(full), full.retry_after)
-        except CommandError as refusal:
-            return Unavailable(502, str(refusal))
+    def _is_arriving(self, target: Target) -> bool:
+        """Whether a client is adding just that."""
+        arriving = self._roster.listed[len(self._roster.order) :]
+        return any(target in (each.uid, type(each)) for each in arriving)
 
-    def _in_background(self, action: Callable[[], None]) -> None:
-        def attempt() -> None:
-            try:
-                action()
-            except CommandError as refusal:
-                log.warning("%s", refusal)
+    def _is_loading(self, target: Target) -> bool:
+        """Whether what is wanted has begun to start, or has failed to: both have time limits of
+        their own.
+        """
+        module = self._awaited.get(target)
+        if module is None:
+            return target in self._coming
+        server = self.servers.of(module)
+        is_ready = server is not None and server.is_ready
+        plays = module.state is State.PLAYING and module.runs
+        return module.state in (State.STARTING, State.ENDING) or (plays and not is_ready)
 
-        gevent.spawn(attempt)
+    def _is_activity(self, request: Waiting) -> bool:
+        own = web_server_of(request.kind)
+        return own is None or own.is_activity(request.path)
 
-    def _on_change(self, uid: str, _what: Change) -> None:
-        server = self._servers.get(uid)
-        if server is not None and not server.is_for_present_process:
-            del self._servers[uid]
-            server.close()
-        module = self._roster.find(uid)
-        if module is not None and uid not in self._servers and has_door(type(module)):
-            has_process = module.has_process and module.state not in ENDED
-            if has_process or module.state is State.PLAYING:
-                rest = self._items.rest
-                self._servers[uid] = ModuleServer(module, module.http, self._tell, rest)
-        self._tell()
+    def _late(self, request: Waiting) -> Unavailable:
+        name, place = request.kind.TYPE_STRING, self._line.place(request)
+        module = self._awaited.get(request.target)
+        if module is None or module.state is State.SUSPENDED or module.is_resting:
+            state = "waits for its turn"
+        elif module.state is State.PLAYING:
+            state = "has as many requests as it may have"
+        else:
+            state = f"is {module.state.shown}"
+        words = f"{name} {state}; waited {request.seconds:.0f} s, place {place} in line"
+        return Unavailable(503, words, min(60.0, 1.0 + place))
 
-    def _tell(self) -> None:
-        changed, self._changed = self._changed, Event()
-        changed.set()
+    def _unknown(self, uid: str) -> Unavailable:
+        """Why there is no module with a uid."""
+        for module in self._roster.everyone:
+            if module.uid == uid:
+                return Unavailable(502, f"{module.TYPE_STRING} {uid} is ending")
+        for report in self._broker.gone():
+            if report["uid"] == uid:
+                return Unavailable(502, f"{report['type']} {uid} {report['reason']}")
+        return Unavailable(404, f"module {uid!r} is unknown")
+
+
+def _why_gone(module: Module) -> Unavailable:
+    """Why nobody answers requests that have waited for a module."""
+    if module.reason.startswith(STOPPED):
+        return Unavailable(503, explain(module), 1.0)
+    return Unavailable(502, explain(module))

@@ -8,7 +8,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,8 +20,10 @@ from shmooze.access.scopes import ADD, OWN
 from shmooze.broker.broker import Broker
 from shmooze.errors import CommandError, PacketError
 from shmooze.modules.module import Module
+from shmooze.modules.web_server import web_server_of
 from shmooze.runtime import jsonsafe
-from shmooze.servers.demand import Demand, Unavailable
+from shmooze.servers.demand import Demand
+from shmooze.servers.line import Claim, Unavailable
 from shmooze.servers.server import ModuleServer
 from shmooze.web.environ import HAS_LEFT, WHILE_IT_WAITS
 from shmooze.web.exchange import Headers
@@ -79,44 +82,33 @@ class Doors:
         if door == "at":
             uid, slash, _ = rest.partition("/")
             self._require(who, "at", (OWN,), lambda: self._targets(uid))
-            find, segments, name = (lambda: self._demand.at(uid)), 2, uid
+            find, segments = partial(self._demand.at, uid), 2
         elif door == "on":
             kind, slash = self._kind_in(rest)
             name = kind.TYPE_STRING
             self._require(who, "on", (ADD,), lambda: [Target(name)])
-            segments = 1 + _segments(environ, name)
-            find = lambda: self._demand.on(kind)  # noqa: E731
+            find, segments = partial(self._demand.on, kind), 1 + _segments(environ, name)
         else:
             kind, body = self._kind_of_body(environ)
-            name, slash, segments = kind.TYPE_STRING, "/", 0
+            name, slash = kind.TYPE_STRING, "/"
             self._require(who, "on", (ADD,), lambda: [Target(name)])
-            find = lambda: self._demand.on(kind)  # noqa: E731
+            find, segments = partial(self._demand.on, kind), 0
         if not slash:  # a page refers to its own files by relative URLs
             return _add_slash(environ, start_response)
-        with environ[WHILE_IT_WAITS]():
-            server = self._server_with_room(find)
         target = target_of(environ, segments)
-        module = server.module
-        if module.http is None:
-            return module.door(environ, start_response, target)
-        end = server.begin(target.partition("?")[0])
+        claim: Claim | None = None
         try:
-            passing = self._passing(environ, server, target, body, end)
+            with environ[WHILE_IT_WAITS]():
+                claim = find(target.partition("?")[0])
+            server = claim.server
+            if not server.has_own:
+                return _until_closed(server.module.door(environ, start_response, target), claim.end)
+            passing = self._passing(environ, server, target, body, claim.end)
         except BaseException:
-            end()
+            if claim is not None:
+                claim.end()
             raise
         return pass_on(environ, start_response, passing)
-
-    def _server_with_room(self, find: Callable[[], ModuleServer]) -> ModuleServer:
-        """A server that takes another request now."""
-        while True:
-            server = find()
-            place = server.wait_in_line()
-            if place is not None:
-                words = f"{server.module.TYPE_STRING} has as many requests as it may have"
-                raise Unavailable(503, f"{words}; place {place} in line", 1.0 + place)
-            if server.is_ready:
-                return server
 
     def _passing(
         self,
@@ -126,7 +118,7 @@ class Doors:
         body: bytes | None,
         end: Callable[[], None],
     ) -> Passing:
-        module, own = server.module, server.module.http
+        module, own = server.module, web_server_of(server.module)
         assert own is not None
         headers, prefix = self._headers(environ, module)
         if own.keep_path:
@@ -213,6 +205,32 @@ class Doors:
         return Unavailable(404, f"unknown module type {name!r}; known: {known}")
 
 
+class _Answer:
+    """The answer of a door. `on_end` is called when it is over."""
+
+    def __init__(self, pieces: Any, on_end: Callable[[], None]) -> None:
+        self._pieces, self._on_end = pieces, on_end
+        #: See Response.
+        self.is_streamed = getattr(pieces, "is_streamed", False)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+    def close(self) -> None:
+        try:
+            if (close := getattr(self._pieces, "close", None)) is not None:
+                close()
+        finally:
+            self._on_end()
+
+
+def _until_closed(answer: Iterable[bytes], on_end: Callable[[], None]) -> Iterable[bytes]:
+    if isinstance(answer, (list, tuple)):  # whose length is known
+        on_end()
+        return answer
+    return _Answer(answer, on_end)
+
+
 def _add_slash(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     last = target_of(environ, 0).partition("?")[0].rpartition("/")[2]
     start_response("307 Temporary Redirect", [("Location", f"{last}/"), ("Content-Length", "0")])
@@ -227,7 +245,7 @@ def _segments(environ: dict[str, Any], name: str) -> int:
 
 def _relocated(headers: Headers, prefix: str, server: ModuleServer) -> Headers:
     """The headers of an answer, with redirections to where the client finds the module."""
-    own = f"http://{server.host}:{server.port}/"
+    own = f"http://{server.host}:{server.upstream.port}/"
 
     def moved(name: str, value: str) -> str:
         if name.lower() != "location":

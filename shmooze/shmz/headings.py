@@ -14,7 +14,10 @@ def heading(item: Mapping[str, Any]) -> str:
 
 
 def state_of(item: Mapping[str, Any]) -> Any:
-    """Return the state, with the fact that the item is held if the state does not say so."""
-    state = item.get("state")
+    """Return the state, with the fact that the item is held if the state does not say so, and what
+    its own web server is doing.
+    """
+    state, web = item.get("state"), item.get("web")
     is_held = item.get("held") is not None and isinstance(state, str) and state != "held"
-    return f"{state}, held" if is_held else state
+    more = ["held"] * is_held + [web] * isinstance(web, str)
+    return ", ".join([state, *more]) if isinstance(state, str) else state

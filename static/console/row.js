@@ -20,9 +20,10 @@ export class Row {
   /**
    * `actions` is {name: function(row)}, each with a button. `ask(cmd, args, now)` sends a command to the
    * service and returns a promise. `tell` is the name of the command that reaches this module.
-   * `describe(type)` returns the description of a type, {} if there is none.
+   * `describe(type)` returns the description of a type, {} if there is none. `web(uid)` is the URL of a module's own
+   * web server.
    */
-  constructor(uid, { actions, ask, tell, describe = () => ({}) }) {
+  constructor(uid, { actions, ask, tell, web, describe = () => ({}) }) {
     this.uid = uid;
     this.ask = ask;
     this.tell = tell;
@@ -42,6 +43,7 @@ export class Row {
     }
     this.part("uid").textContent = uid.slice(0, 8);
     this.part("uid").title = uid;
+    this.part("open").href = web(uid);
     this.plots = { cpu: new Plot("CPU", percent, USAGE_PLOT), memory: new Plot("memory", megabytes, USAGE_PLOT) };
     for (const [name, plot] of Object.entries(this.plots)) this.part(name).append(plot.element);
     const more = this.part("more");
@@ -73,6 +75,7 @@ export class Row {
       button.title = LABELS[action];
       button.ariaLabel = `${LABELS[action]} ${this.name}`;
     }
+    this.part("open").ariaLabel = `Open ${this.name}`;
     this.part("more").firstElementChild.ariaLabel = `Commands and output of ${this.name}`;
   }
 
@@ -108,12 +111,14 @@ export class Row {
   }
 
   show() {
-    const { state, held, parameters } = this.module, described = this.describe(this.type).parameters || {};
+    const { state, held, web, parameters } = this.module, described = this.describe(this.type).parameters || {};
     const order = new Map(Object.keys(described).map((name, place) => [name, place]));
     const place = (name) => order.get(name) ?? order.size;
     const inOrder = (a, b) => place(a) - place(b) || progressFirst(a, b);
-    write(this.part("state"), held && state !== "held" ? `${state}, held` : state);
+    const states = [state, held && state !== "held" && "held", web !== "ready" && web];
+    write(this.part("state"), states.filter(Boolean).join(", "));
     this.part("state").title = held || "";
+    this.part("open").hidden = web !== "ready";
     this.element.dataset.state = state;
     const all = Object.keys(parameters);
     const names = all.length > MAX_PARAMETERS ? all.sort(inOrder).slice(0, MAX_PARAMETERS) : all;

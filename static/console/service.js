@@ -165,7 +165,8 @@ export class Service {
       row.enable("remove", !row.removed);
     };
     const step = (by) => (row) => this.roster.move(row, this.roster.rows.indexOf(row) + by);
-    const options = { ask, tell: "tell_module", describe: (type) => this.descriptions.type(type) };
+    const web = (uid) => `${this.endpoint.url}/at/${uid}/`;
+    const options = { ask, web, tell: "tell_module", describe: (type) => this.descriptions.type(type) };
     this.roster = kind === "queue"
       ? new Roster("roster", { ...options, actions: { up: step(-1), down: step(1), remove } },
         (uids, announcement) => this.perform("mv", { uids }, announcement))
@@ -174,7 +175,7 @@ export class Service {
     this.element.append(this.roster.element, add);
     if (kind === "queue") {
       const describe = (type) => this.descriptions.type(type, true);
-      this.background = new Roster("background", { ask, tell: "tell_background", actions: {}, describe });
+      this.background = new Roster("background", { ask, web, tell: "tell_background", actions: {}, describe });
       this.background.element.append(
         this.typeForm("Set background", "set_bg", "backgrounds_available", (type) => `background set to ${type}`, true));
       this.element.append(this.background.element);

@@ -23,6 +23,7 @@ from bench import proxying as proxying
 from bench import size as size
 from bench import starts as starts
 from bench import streams as streams
+from bench import swapping as swapping
 from bench import watching as watching
 from bench.lab import CACHE, Lab, allow_files
 from bench.row import GROWTHS, TABLE, Growth, Result, Row, Skip

@@ -82,6 +82,12 @@ class Lab:
             yield site
 
     @contextmanager
+    def running(self, *services: str, settings: dict[str, Any]) -> Iterator[Site]:
+        """Run an application with these services and settings."""
+        with self._running(Site(self._new_folder(), services, settings)) as site:
+            yield site
+
+    @contextmanager
     def old(self, *services: str, **types: Type) -> Iterator[OldSite]:
         """Run the same application with 1.2.4. Raises Skip if it cannot be installed."""
         python, packages = old_python(), old_packages()

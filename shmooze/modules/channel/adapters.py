@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from shmooze.errors import SettingsError
 from shmooze.modules.channel.contract import Channel, Owner
 from shmooze.modules.channel.tcp import TcpChannel
+from shmooze.modules.web_server import web_server_of
 
 #: The group of entry points by which packages offer adapters.
 GROUP = "shmooze.adapters"
@@ -69,4 +70,6 @@ def make_channel(owner: Owner) -> Channel:
 
 def has_door(kind: type[Any]) -> bool:
     """Whether HTTP requests can be passed on to modules of a type, which is a Kind."""
-    return kind.http is not None or (kind.adapter is not None and find(kind.adapter).has_door)
+    if web_server_of(kind) is not None:
+        return True
+    return isinstance(kind.adapter, str) and find(kind.adapter).has_door

@@ -16,7 +16,7 @@ class Live:
 
     url: str
     #: Modules in order, each with `uid`, `type`, `state`, `parameters`, a dict,
-    #: and `label` and `held`, if they have one.
+    #: and `label`, `held` and `web`, if they have one.
     modules: list[dict[str, Any]] = field(default_factory=list)
     background: dict[str, Any] | None = None
     #: Headings, by uid, of modules that were removed and are not gone yet.
@@ -54,7 +54,7 @@ def apply_event(live: Live, event: Event) -> Live:
 def apply_snapshot(live: Live, snapshot: dict[str, Any]) -> Live:
     def module(shown: dict[str, Any]) -> dict[str, Any]:
         each = {key: shown[key] for key in ("uid", "type", "state")}
-        more = {key: shown[key] for key in ("label", "held") if shown.get(key)}
+        more = {key: shown[key] for key in ("label", "held", "web") if shown.get(key)}
         return {**each, **more, "parameters": {**shown["parameters"]}}
 
     background = snapshot["background"]
@@ -74,7 +74,7 @@ def apply_change(live: Live, change: dict[str, Any]) -> Live:
         parameters = {**module["parameters"], **new.get("set", {})}
         for name in new.get("unset", []):
             parameters.pop(name, None)
-        updated = {key: new[key] for key in ("type", "state", "label", "held") if key in new}
+        updated = {key: new[key] for key in ("type", "state", "label", "held", "web") if key in new}
         known[uid] = {**module, **updated, "parameters": parameters}
     order = change.get("order", [each["uid"] for each in live.modules])
     place = change.get("background", live.background and live.background["uid"])
