@@ -71,6 +71,11 @@ class Pool(Broker):
 
         attach(self)
 
+    def attach_doors(self) -> None:
+        from shmooze.servers.attach import attach  # loaded only where a type has a web server
+
+        attach(self)
+
     commands = {
         "add": Broker.add,
         "rm": Broker.rm,

@@ -61,6 +61,11 @@ class Queue(Broker):
 
         attach(self)
 
+    def attach_doors(self) -> None:
+        from shmooze.servers.attach import attach  # loaded only where a type has a web server
+
+        attach(self)
+
     def kinds(self) -> Iterable[type[Module]]:
         return dict.fromkeys([*super().kinds(), *self.backgrounds_available_dict.values()])
 

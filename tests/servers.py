@@ -14,7 +14,8 @@ from shmooze.modules import Module
 from shmooze.modules.web_server import FromParameter, WebServer
 from shmooze.pool import Pool
 from shmooze.servers.demand import Demand
-from shmooze.servers.line import Claim, Unavailable
+from shmooze.servers.line import Claim
+from shmooze.servers.refusals import Unavailable
 from shmooze.servers.server import ModuleServer
 
 #: Seconds in which a probe comes.

@@ -241,7 +241,7 @@ class Interleavings(RuleBasedStateMachine):
         demand = self.service.demand
         assert not demand._line.targets
         assert not demand._awaited
-        assert not demand._coming
+        assert not demand._starts.under_way
 
 
 class WithoutSlots(Interleavings):

@@ -129,8 +129,9 @@ def test_model_that_cannot_be_started_is_told_with_its_last_words(client: Any) -
     assert failed.value.status_code == 502
     error = json.loads(failed.value.response.text)["error"]
     assert error == "broken exited with status 3; its last words: no such file"
-    with pytest.raises(openai.NotFoundError, match="unknown module type 'none'; known: tiny"):
+    with pytest.raises(openai.NotFoundError) as unknown:
         ask(client, "none")
+    assert "unknown module type 'none'; known: tiny, small" in unknown.value.response.text
     assert text_of(ask(client, "tiny")) == "tiny says: yes"
 
 
@@ -140,7 +141,7 @@ def test_model_that_dies_while_it_answers_ends_the_answer_and_is_started_anew(
     stream = ask(client, "small", " ".join(["word"] * 1000), stream=True)
     pid = int(next(iter(stream)).system_fingerprint.removeprefix("pid "))
     os.kill(pid, signal.SIGKILL)
-    with pytest.raises((openai.APIError, openai._exceptions.httpx.HTTPError)):
+    with pytest.raises(openai.APIConnectionError):
         list(stream)
     answer = ask(client, "small")
     assert text_of(answer) == "small says: yes"

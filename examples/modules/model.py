@@ -67,13 +67,18 @@ class Handler(BaseHTTPRequestHandler):
     def _stream(self, words: Iterator[str]) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Connection", "close")
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for word in words:
             choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
             chunk = self._completion("chat.completion.chunk", choice)
-            self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
-        self.wfile.write(b"data: [DONE]\n\n")
+            self._send_event(json.dumps(chunk))
+        self._send_event("[DONE]")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _send_event(self, data: str) -> None:
+        event = f"data: {data}\n\n".encode()
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
 
     def _completion(self, kind: str, choice: dict[str, Any]) -> dict[str, Any]:
         return {

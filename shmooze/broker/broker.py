@@ -107,9 +107,7 @@ class Broker(Commands, Service):
 
     def attach_doors(self) -> None:
         """Let requests reach the web servers of modules."""
-        from shmooze.servers.attach import attach  # loaded only where a type has one
-
-        attach(self)
+        log.warning("%s: passes no requests on, since it is neither a Queue nor a Pool", self.name)
 
     def free_slots(self) -> int | None:
         """How many more modules may play now; None: any number, or their order decides."""

@@ -15,25 +15,22 @@ In a queue, nothing makes room: a request waits until its module's turn comes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
 
 import gevent
 
 from shmooze.broker.broker import Broker
 from shmooze.broker.policy import leaving_slots
 from shmooze.broker.roster import Place
-from shmooze.broker.supervision import STOPPED
-from shmooze.broker.views import explain
-from shmooze.errors import CommandError, TooMany
 from shmooze.modules.channel.adapters import has_door
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 from shmooze.modules.web_server import web_server_of
 from shmooze.runtime import clock
-from shmooze.servers.line import Claim, Line, Target, Unavailable, Waiting
+from shmooze.servers.line import Claim, Line, Target, Waiting
+from shmooze.servers.refusals import Unavailable, unknown, why_gone
 from shmooze.servers.server import ModuleServer
 from shmooze.servers.servers import Servers
+from shmooze.servers.starts import Starts
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +49,12 @@ class Demand:
     interval = 1.0
 
     def __init__(self, broker: Broker) -> None:
-        self._broker, self._roster, self._items = broker, broker.roster, broker.items
+        self._broker, self._roster = broker, broker.roster
         self.servers = Servers(broker, self._wake)
         self._line = Line()
         #: The modules on which those wait that are not answered yet.
         self._awaited: dict[Target, Module] = {}
-        #: What is being added, or released.
-        self._coming: set[Target] = set()
+        self._starts = Starts(broker, self._line, self._wake)
         #: The first of those for which no slot could be found.
         self._without_slot: Waiting | None = None
         self._is_ticking = False
@@ -69,7 +65,7 @@ class Demand:
         """Let a module answer a request, when it can. Raises Unavailable."""
         module = self._roster.find(uid)
         if module is None:
-            raise self._unknown(uid)
+            raise unknown(self._broker, uid)
         kind = type(module)
         if not has_door(kind):
             raise Unavailable(404, f"{kind.TYPE_STRING} {uid} has no web server")
@@ -175,7 +171,7 @@ class Demand:
                 continue
             if free is not None:
                 free -= 1
-            self._begin(request, module)
+            self._starts.begin(request, module)
         self._broker.want(wanted)
         if self._without_slot is not None and not self._is_ticking:
             self._is_ticking = True
@@ -213,36 +209,6 @@ class Demand:
         first = self._without_slot
         return first is not None and request.number > first.number
 
-    def _begin(self, request: Waiting, module: Module | None) -> None:
-        """Add or release a module, once. It goes on if the client leaves: others may wait for it by
-        then.
-        """
-        target, action = request.target, None
-        if module is None and not isinstance(target, str) and not self._is_arriving(target):
-            kind = target
-            action = lambda: self._items.add(kind, {}, None)  # noqa: E731
-        elif module is not None and module.is_resting:
-            uid = module.uid
-            action = lambda: self._items.release([uid])  # noqa: E731
-        if action is not None and target not in self._coming:
-            self._coming.add(target)
-            gevent.spawn(request.context.copy().run, self._try, request, action)
-
-    def _try(self, request: Waiting, action: Callable[[], Any]) -> None:
-        target, name = request.target, request.kind.TYPE_STRING
-        try:
-            action()
-        except TooMany as full:
-            self._line.refuse(target, Unavailable(503, f"{name}: {full}", full.retry_after))
-        except CommandError as refusal:
-            words = f"{name} cannot be started by a request: {refusal}"
-            closed = self._broker.is_closed
-            why = Unavailable(503, words, 1.0) if closed else Unavailable(502, words)
-            self._line.refuse(target, why)
-        finally:
-            self._coming.discard(target)
-            self._wake()
-
     # What there is.
 
     def _find(self, target: Target) -> Module | None:
@@ -257,9 +223,9 @@ class Demand:
         if module is None:
             awaited = self._awaited.get(target)
             if awaited is not None and awaited.state is State.GONE:
-                raise _why_gone(awaited)
+                raise why_gone(awaited)
             if awaited is None and isinstance(target, str):
-                raise self._unknown(target)
+                raise unknown(self._broker, target)
             return None
         if self._roster.place_of(module) is Place.ARRIVING:
             return None
@@ -288,18 +254,13 @@ class Demand:
         awaited = self._awaited.get(target)
         return awaited is not None and awaited.state is not State.GONE
 
-    def _is_arriving(self, target: Target) -> bool:
-        """Whether a client is adding just that."""
-        arriving = self._roster.listed[len(self._roster.order) :]
-        return any(target in (each.uid, type(each)) for each in arriving)
-
     def _is_loading(self, target: Target) -> bool:
         """Whether what is wanted has begun to start, or has failed to: both have time limits of
         their own.
         """
         module = self._awaited.get(target)
         if module is None:
-            return target in self._coming
+            return target in self._starts.under_way
         server = self.servers.of(module)
         is_ready = server is not None and server.is_ready
         plays = module.state is State.PLAYING and module.runs
@@ -311,29 +272,13 @@ class Demand:
 
     def _late(self, request: Waiting) -> Unavailable:
         name, place = request.kind.TYPE_STRING, self._line.place(request)
-        module = self._awaited.get(request.target)
-        if module is None or module.state is State.SUSPENDED or module.is_resting:
-            state = "waits for its turn"
-        elif module.state is State.PLAYING:
+        module = self._awaited.get(request.target) or self._find(request.target)
+        server = self.servers.of(module)
+        if server is not None and server.is_ready and not server.has_room:
             state = "has as many requests as it may have"
+        elif module is not None and module.state in (State.STARTING, State.BACKOFF):
+            state = "is starting"
         else:
-            state = f"is {module.state.shown}"
+            state = "waits for its turn"
         words = f"{name} {state}; waited {request.seconds:.0f} s, place {place} in line"
         return Unavailable(503, words, min(60.0, 1.0 + place))
-
-    def _unknown(self, uid: str) -> Unavailable:
-        """Why there is no module with a uid."""
-        for module in self._roster.everyone:
-            if module.uid == uid:
-                return Unavailable(502, f"{module.TYPE_STRING} {uid} is ending")
-        for report in self._broker.gone():
-            if report["uid"] == uid:
-                return Unavailable(502, f"{report['type']} {uid} {report['reason']}")
-        return Unavailable(404, f"module {uid!r} is unknown")
-
-
-def _why_gone(module: Module) -> Unavailable:
-    """Why nobody answers requests that have waited for a module."""
-    if module.reason.startswith(STOPPED):
-        return Unavailable(503, explain(module), 1.0)
-    return Unavailable(502, explain(module))

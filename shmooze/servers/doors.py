@@ -23,7 +23,8 @@ from shmooze.modules.module import Module
 from shmooze.modules.web_server import web_server_of
 from shmooze.runtime import jsonsafe
 from shmooze.servers.demand import Demand
-from shmooze.servers.line import Claim, Unavailable
+from shmooze.servers.line import Claim
+from shmooze.servers.refusals import Unavailable
 from shmooze.servers.server import ModuleServer
 from shmooze.web.environ import HAS_LEFT, WHILE_IT_WAITS
 from shmooze.web.exchange import Headers

@@ -11,20 +11,13 @@ from gevent.event import AsyncResult
 
 from shmooze.modules.module import Module
 from shmooze.runtime import clock
+from shmooze.servers.refusals import Unavailable
 from shmooze.servers.server import ModuleServer
 
 #: What requests wait for: a module, by its uid, or any module of a type.
 Target = str | type[Module]
 
 _numbers = itertools.count()
-
-
-class Unavailable(Exception):
-    """A request that nobody answers, with the HTTP status that says so."""
-
-    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.status, self.retry_after = status, retry_after
 
 
 class Claim(NamedTuple):

@@ -218,8 +218,9 @@ class ModuleServer:
         port = self.port
         if port is None:
             source = self._own.port
-            is_reported = isinstance(source, FromParameter)
-            return f"it has not set the parameter {source.name!r} to a port" if is_reported else ""
+            if not isinstance(source, FromParameter):
+                return ""
+            return f"it has not set the parameter {source.name!r} to a port"
         problem = self._probe(port, self._own.ready)
         if problem is None and self.port == port:
             self._ready_port = port

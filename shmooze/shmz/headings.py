@@ -19,5 +19,7 @@ def state_of(item: Mapping[str, Any]) -> Any:
     """
     state, web = item.get("state"), item.get("web")
     is_held = item.get("held") is not None and isinstance(state, str) and state != "held"
-    more = ["held"] * is_held + [web] * isinstance(web, str)
-    return ", ".join([state, *more]) if isinstance(state, str) else state
+    if not isinstance(state, str):
+        return state
+    held = ["held"] if is_held else []
+    return ", ".join([state, *held, *([web] if isinstance(web, str) else [])])
