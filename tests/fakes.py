@@ -188,6 +188,9 @@ class FakeProcess:
     def on_output(self, listener: Callable[[OutputLine], None]) -> None:
         pass
 
+    def add_output(self, text: str) -> None:
+        self.output += text.splitlines()
+
     def authenticate(self, connection: Any) -> bool:
         return True
 

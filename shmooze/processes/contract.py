@@ -128,6 +128,9 @@ class Process(Protocol):
     def stdio(self) -> ByteStream:
         """Its standard input and output. Only of one that was launched with `has_stdio`."""
 
+    def add_output(self, text: str) -> None:
+        """Add lines to its output that have come in another way. Does not wait."""
+
     def on_output(self, listener: Callable[[OutputLine], None]) -> None:
         """Call `listener` with each further line of output. Does not wait."""
 

@@ -105,6 +105,9 @@ class LocalProcess:
         assert self._stdio is not None
         return self._stdio
 
+    def add_output(self, text: str) -> None:
+        self._output.add(text)
+
     def on_output(self, listener: Callable[[OutputLine], None]) -> None:
         self._output.listeners.append(listener)
 

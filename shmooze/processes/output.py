@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from shmooze.processes.contract import OutputLine
 from shmooze.processes.output_pipe import OutputPipe
+from shmooze.runtime.printable import printable
 
 log = logging.getLogger("shmooze.output")
 
@@ -71,6 +72,13 @@ class ProcessOutput:
         """The last lines of standard error, followed by an incomplete one."""
         incomplete = [self.stderr.incomplete_line()]
         return [*self._errors, *filter(None, incomplete)][-self.max_error_lines :]
+
+    def add(self, text: str) -> None:
+        """Add lines that have come in another way."""
+        for line in text.splitlines():
+            line = printable(line[: OutputPipe.max_line])
+            self._keep(line)
+            self._log(line)
 
     def _keep(self, line: str, is_error: bool = False) -> None:
         self._lines.append(line)
