@@ -60,7 +60,7 @@ class EventHub:
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
-        roster.listen(self._on_change, ~Change.SAVED)  # which watchers do not see
+        roster.listen(self._on_change, ~(Change.SAVED | Change.COMMANDS))  # which are not shown
         #: Tells this life of the program from others: their numbers mean nothing here.
         self._instance = secrets.token_hex(4)
         self._number = 0

@@ -199,6 +199,7 @@ class ModuleFactory:
         )
         module.presentation = self.describer.presentation(kind)
         module.on_save = lambda module: self._roster.tell(module, Change.SAVED)
+        module.on_commands = lambda module: self._roster.tell(module, Change.COMMANDS)
         return module
 
     def _make_room(self) -> None:

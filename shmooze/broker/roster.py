@@ -49,6 +49,8 @@ class Change(enum.Flag):
     SAVED = enum.auto()
     #: Whether its web server answers.
     WEB = enum.auto()
+    #: Which commands it has.
+    COMMANDS = enum.auto()
 
 
 #: Whatever may change.

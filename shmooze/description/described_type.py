@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shmooze.description.description import Description
+from shmooze.description.learned import merged, usable
 from shmooze.modules.kind import Kind
 from shmooze.modules.presentation import View
 
@@ -24,6 +25,25 @@ class DescribedType:
         self.description: Description | None = None
         #: Whether its program is asked for the description.
         self.is_asked = not isinstance(kind.schema, (dict, str))
+        #: The description without what processes have told of while they ran.
+        self._written: Description | None = None
+
+    def take(self, written: Description | None) -> None:
+        """Use a description that is written down, or that its program has printed."""
+        self.description = self._written = written
+
+    def learn(self, commands: dict[str, Any], whose: str) -> Description | None:
+        """Complete the description by commands that a process of this type has told of.
+
+        Returns it; None if nothing else is known of the type.
+        """
+        if self._written is None:
+            return None
+        written = self._written.document
+        if self.is_asked:  # its program has told of the same
+            written = {key: each for key, each in written.items() if key != "commands"}
+        self.description = merged(written, usable(commands, whose))
+        return self.description
 
     @property
     def version(self) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from shmooze.broker.broker import Broker
 from shmooze.broker.describer import is_described
@@ -42,6 +43,9 @@ class TypeDescriber:
             if not described.is_asked:
                 self._read(described)
         self._programs = Programs(self._service, asked, self._on_answer)
+        #: The descriptions of modules whose processes have told of their commands.
+        self._own: WeakKeyDictionary[Module, Description] = WeakKeyDictionary()
+        self._roster.listen(self._on_commands, Change.COMMANDS)
         self._checks: ParameterChecks | None = None
         known = [each.description for each in self._types.values() if each.description]
         if asked or any(each.parameters for each in known):
@@ -49,7 +53,7 @@ class TypeDescriber:
 
     def _read(self, described: DescribedType) -> None:
         try:
-            described.description = source.read(described.kind)
+            described.take(source.read(described.kind))
         except SettingsError as mistake:
             kind = described.kind
             name, rest = kind.TYPE_STRING, UNDESCRIBED
@@ -68,6 +72,20 @@ class TypeDescriber:
         for module in list(self._roster.everyone):
             if type(module) is described.kind:
                 self._roster.tell(module, Change.PARAMETERS)
+
+    def _on_commands(self, uid: str, _what: Change) -> None:
+        """A process has told of its commands."""
+        for module in self._roster.everyone:
+            described = self._types.get(type(module))
+            if module.uid != uid or module.own_commands is None or described is None:
+                continue
+            try:
+                own = described.learn(module.own_commands, f"{module.TYPE_STRING} {uid}")
+            except SettingsError as mistake:
+                log.error("%s: %s: %s", self._service, module.TYPE_STRING, mistake)
+                continue
+            if own is not None:
+                self._own[module] = own
 
     def _current(self, kind: type[Kind]) -> DescribedType | None:
         """What is known of a type; waits for its program if it has to be asked first."""
@@ -88,6 +106,8 @@ class TypeDescriber:
         return described.prepare(cmd, args) if described is not None else args
 
     def prepare_command(self, module: Module, cmd: str, args: dict[str, Any]) -> dict[str, Any]:
+        if (own := self._own.get(module)) is not None:
+            return own.prepare_command(cmd, args)
         described = self._types.get(type(module))
         if described is not None and described.description is None:
             self._current(type(module))

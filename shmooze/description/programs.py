@@ -18,7 +18,9 @@ from shmooze.broker.launchers import Launchers
 from shmooze.description.asking import DESCRIBE, Asking, Fingerprint, Refusal, fingerprint
 from shmooze.description.described_type import UNDESCRIBED, DescribedType
 from shmooze.description.description import Description
-from shmooze.errors import SettingsError
+from shmooze.description.learned import usable
+from shmooze.errors import CommandError, ModuleError, SettingsError
+from shmooze.modules.channel.adapters import Enquiry, enquiry_of
 from shmooze.runtime import clock
 from shmooze.runtime.patience import Patience
 
@@ -49,7 +51,7 @@ class Programs:
         self._next_look: dict[DescribedType, float] = {}
         self._launchers: Launchers | None = None
         self._waiting: deque[DescribedType] = deque()
-        self._askings: set[Asking] = set()
+        self._askings: set[Asking | Enquiry] = set()
         self._workers: set[gevent.Greenlet] = set()
         self._is_closed = False
 
@@ -113,20 +115,25 @@ class Programs:
         kind = described.kind
         assert self._launchers is not None
         self._asked[described] = fingerprint(kind.process)
-        asking = Asking(kind, self._launchers.of(kind))
+        launcher = self._launchers.of(kind)
+        enquiry = enquiry_of(kind, launcher)
+        asking = Asking(kind, launcher) if enquiry is None else enquiry
         self._askings.add(asking)
         before, now = described.description, None
         try:
-            now = Description(asking.ask(), _wrong)
-        except (Refusal, SettingsError) as bad:
+            document = asking.ask()
+            if enquiry is not None:
+                document["commands"] = usable(document["commands"], kind.TYPE_STRING)
+            now = Description(document, _wrong)
+        except (Refusal, SettingsError, ModuleError, CommandError) as bad:
             if not self._is_closed:
-                words = " ".join([*kind.process, DESCRIBE])
+                words = " ".join([*kind.process, *([DESCRIBE] if enquiry is None else [])])
                 name, rest = kind.TYPE_STRING, UNDESCRIBED
                 log.error("%s: %s: `%s` %s; %s", self._service, name, words, bad, rest)
         except Exception:
             log.exception("%s: `%s` cannot be described", self._service, kind.TYPE_STRING)
         finally:
-            described.description = now
+            described.take(now)
             self._askings.discard(asking)
             self._next_look[described] = clock.now() + self.interval
             self._answered[described].set()

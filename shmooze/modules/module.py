@@ -55,6 +55,8 @@ class Module(Held):
         self._log = log
         #: Called when it has saved another state than before.
         self.on_save: Callable[[Module], None] = lambda module: None
+        #: Called when it has other commands than before.
+        self.on_commands: Callable[[Module], None] = lambda module: None
         #: How long it may take to end, from the moment when its removal began.
         self._removal: Patience | None = None
         #: Why only its process ends.
@@ -152,7 +154,7 @@ class Module(Held):
         owner = (self._on_change, self._log, self._on_update)
         successor = type(self)(self.uid, self._launcher, *owner, State.BACKOFF)
         successor.inherit(self)
-        successor.on_save = self.on_save
+        successor.on_save, successor.on_commands = self.on_save, self.on_commands
         return successor
 
     # Orders.
@@ -244,6 +246,11 @@ class Module(Held):
         self._end(cause)
         if self.exit is not None:
             self.exit.explain_by(cause)
+
+    def take_commands(self, commands: dict[str, Any]) -> None:
+        """See Owner of channel/contract.py."""
+        self.own_commands = commands
+        self.on_commands(self)
 
     def _take_state(self, state: Any) -> None:
         """Keep a state for the next life. Raises Failure as `SavedState.keep` does."""

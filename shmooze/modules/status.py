@@ -29,6 +29,8 @@ class Status(Kind):
         self.parameters = self._parameters.values
         #: The args of `init`.
         self.args: dict[str, Any] = {}
+        #: The commands that its process has told of; None: it tells of none.
+        self.own_commands: dict[str, Any] | None = None
         #: How its type shows its args; None: as they are.
         self.presentation: Presentation | None = None
         self._view: tuple[dict[str, Any], object, View] | None = None

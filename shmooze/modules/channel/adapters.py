@@ -6,7 +6,7 @@ entry points of the group `shmooze.adapters`, of whatever packages are installed
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from shmooze.errors import SettingsError
 from shmooze.modules.channel.contract import Channel, Owner
 from shmooze.modules.channel.tcp import TcpChannel
 from shmooze.modules.web_server import web_server_of
+from shmooze.processes.contract import Launcher
 
 #: The group of entry points by which packages offer adapters.
 GROUP = "shmooze.adapters"
@@ -42,6 +43,21 @@ class Adapter(Protocol):
         """A channel for one module."""
 
 
+class Enquiry(Protocol):
+    """One program that is asked for its description. An adapter that has a way of its own to ask
+    also has a method `enquiry(kind, launcher)`, which returns one.
+    """
+
+    def ask(self) -> Any:
+        """The description; see docs/descriptions.md. Nothing of the program is left afterwards.
+
+        Raises ModuleError, CommandError.
+        """
+
+    def stop(self) -> None:
+        """Give up."""
+
+
 @cache
 def find(name: str) -> Adapter:
     """The adapter of this name. Raises SettingsError, also where a package that it needs is
@@ -66,6 +82,15 @@ def find(name: str) -> Adapter:
 def make_channel(owner: Owner) -> Channel:
     """A channel as the type of `owner` wants it: two TCP streams, or what its adapter makes."""
     return TcpChannel(owner) if owner.adapter is None else find(owner.adapter).make_channel(owner)
+
+
+def enquiry_of(kind: type[Any], launcher: Launcher) -> Enquiry | None:
+    """What asks a program of a type for its description as its adapter does; None: it is run with
+    `--describe`.
+    """
+    adapter = None if kind.adapter is None else find(kind.adapter)
+    ask: Callable[[type[Any], Launcher], Enquiry] | None = getattr(adapter, "enquiry", None)
+    return None if ask is None else ask(kind, launcher)
 
 
 def has_door(kind: type[Any]) -> bool:

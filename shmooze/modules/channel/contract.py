@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from shmooze.modules.channel.command_stream import Answer
 from shmooze.modules.channel.updates import Update
+from shmooze.modules.web_server import WebServer
 from shmooze.processes.contract import Endpoint, Process
 from shmooze.runtime.patience import Patience
 
@@ -22,6 +23,9 @@ class Owner(Protocol):
     @property
     def suspend_by(self) -> str | None:
         """See Kind, as for those that follow."""
+
+    @property
+    def http(self) -> WebServer | None: ...
 
     @property
     def progress(self) -> str | None: ...
@@ -56,6 +60,9 @@ class Owner(Protocol):
 
         Raises Failure to refuse it.
         """
+
+    def take_commands(self, commands: dict[str, Any]) -> None:
+        """Take the commands that the child has from now on; see docs/descriptions.md."""
 
     def channel_ended(self, reason: str, is_breach: bool) -> None:
         """The child has hung up, or broken the protocol: the module ends."""
