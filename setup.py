@@ -64,6 +64,8 @@ setup(
             "axe-playwright-python",
             "build",
             "matplotlib",
+            "mcp>=2",
+            "mcp-server-time",
             "mypy",
             "openai>=1.40",
             "playwright",

@@ -1,0 +1,24 @@
+"""The program of a type: its words, with arguments in place of placeholders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shmooze.adapters.placeholders import fill, names_in
+
+
+def arguments_of(kind: Any) -> list[str]:
+    """The names of the arguments that its program needs."""
+    return [name for name in names_in(kind.process) if name not in _reserved(kind)]
+
+
+def argv_of(kind: Any, args: dict[str, Any]) -> list[str]:
+    """The words of its program. Raises CommandError as `fill` does."""
+    # Those of its web server are known when it is launched.
+    kept = {name: f"{{{name}}}" for name in _reserved(kind)}
+    return fill(kind.process, {**args, **kept})
+
+
+def _reserved(kind: Any) -> tuple[str, ...]:
+    """Placeholders that are no arguments."""
+    return ("port", "path") if kind.http is not None else ()
