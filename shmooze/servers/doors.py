@@ -122,15 +122,13 @@ class Doors:
         module, own = server.module, web_server_of(server.module)
         assert own is not None
         headers, prefix = self._headers(environ, module)
-        if own.keep_path:
-            target, prefix = prefix + target, ""
         return Passing(
             server.upstream,
-            target,
+            server.path_of(target),
             headers,
             f"{module.TYPE_STRING} {module.uid}",
             body,
-            lambda answer: _relocated(answer, prefix, server),
+            lambda answer: _relocated(answer, server, prefix),
             end,
             f"within {own.timeout:g} s",
         )
@@ -244,16 +242,17 @@ def _segments(environ: dict[str, Any], name: str) -> int:
     return 1 if len(sent) > 1 and unquote(sent[1]) == name else name.count("/") + 1
 
 
-def _relocated(headers: Headers, prefix: str, server: ModuleServer) -> Headers:
+def _relocated(headers: Headers, server: ModuleServer, prefix: str) -> Headers:
     """The headers of an answer, with redirections to where the client finds the module."""
-    own = f"http://{server.host}:{server.upstream.port}/"
+    origin = f"http://{server.host}:{server.upstream.port}/"
+    own_prefix = server.path_of("")
 
     def moved(name: str, value: str) -> str:
         if name.lower() != "location":
             return value
-        if value.startswith(own):
-            value = value[len(own) - 1 :]
-        is_path = value.startswith("/") and not value.startswith("//")
-        return prefix + value if is_path else value
+        if value.startswith(origin):
+            value = value[len(origin) - 1 :]
+        is_own = value.startswith(f"{own_prefix}/") and not value.startswith("//")
+        return prefix + value[len(own_prefix) :] if is_own else value
 
     return [(name, moved(name, value)) for name, value in headers]

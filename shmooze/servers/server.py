@@ -111,6 +111,11 @@ class ModuleServer:
             self._upstream = Upstream(self.host, self._ready_port, self._own.timeout)
         return self._upstream
 
+    def path_of(self, path: str) -> str:
+        """A path as its program knows it."""
+        assert self._own is not None
+        return f"{self.module.web_path}{self.module.uid}{path}" if self._own.keep_path else path
+
     def look(self) -> None:
         """Its module or a parameter may have changed: see whether it is still ready."""
         if self.is_ready and not self._can_answer():
@@ -227,7 +232,8 @@ class ModuleServer:
         return "its port has changed" if problem is None and self.port != port else problem
 
     def _probe(self, port: int, path: str | None) -> str | None:
-        problem = self.probe(self.host, port, path, self.probe_timeout)
+        known = None if path is None else self.path_of(path)
+        problem = self.probe(self.host, port, known, self.probe_timeout)
         if problem is None and not self.module.listens(port):
             return f"its port {port} belongs to another process"
         return problem

@@ -19,8 +19,8 @@ from bench import describing as describing
 from bench import keeping as keeping
 from bench import lives as lives
 from bench import load as load
-from bench import proxying as proxying
 from bench import mcp_calls as mcp_calls
+from bench import proxying as proxying
 from bench import size as size
 from bench import starts as starts
 from bench import streams as streams
