@@ -195,9 +195,10 @@ def messages(count: int) -> Measure:
     "proxied",
     "request to a module's web server, 1 client, p50",
     versus="directly",
-    goal=12,
+    goal=1,
     better=LOWER,
     unit="ms",
+    difference=True,
     quick=True,
 )
 def proxied_request(lab: Lab) -> Iterator[tuple[float, float]]:
@@ -208,9 +209,10 @@ def proxied_request(lab: Lab) -> Iterator[tuple[float, float]]:
     "proxied-nginx",
     "request to a module's web server, 1 client, p50",
     versus="through nginx",
-    goal=6,
+    goal=1,
     better=LOWER,
     unit="ms",
+    difference=True,
 )
 def proxied_request_and_nginx(lab: Lab) -> Iterator[tuple[float, float]]:
     yield from measured(lab, requests, by_nginx=True)
@@ -220,7 +222,7 @@ def proxied_request_and_nginx(lab: Lab) -> Iterator[tuple[float, float]]:
     "proxied-32",
     "requests to a module's web server, 32 clients",
     versus="through nginx",
-    goal=0.1,
+    goal=0.08,
     better=HIGHER,
     unit="/s",
 )
@@ -232,9 +234,10 @@ def proxied_requests_of_32_clients(lab: Lab) -> Iterator[tuple[float, float]]:
     "token",
     "a streamed token, from the module to the client, p50",
     versus="directly",
-    goal=4,
+    goal=0.5,
     better=LOWER,
     unit="ms",
+    difference=True,
     quick=True,
 )
 def streamed_tokens(lab: Lab) -> Iterator[tuple[float, float]]:
@@ -245,9 +248,10 @@ def streamed_tokens(lab: Lab) -> Iterator[tuple[float, float]]:
     "token-nginx",
     "a streamed token, from the module to the client, p50",
     versus="through nginx",
-    goal=3,
+    goal=0.5,
     better=LOWER,
     unit="ms",
+    difference=True,
 )
 def streamed_tokens_and_nginx(lab: Lab) -> Iterator[tuple[float, float]]:
     yield from measured(lab, tokens, by_nginx=True)
@@ -270,7 +274,7 @@ def websocket_round_trip(lab: Lab) -> Iterator[tuple[float, float]]:
     "websocket-nginx",
     "round trip over a module's WebSocket, p50",
     versus="through nginx",
-    goal=3,
+    goal=4,
     better=LOWER,
     unit="ms",
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 from support import Site
 
-from bench.lab import allow_files, cpu_ms
+from bench.lab import allow_files
 from bench.load import median_ms
 from bench.proxying import WEB, add_web, echo, open_socket
 
@@ -45,12 +45,10 @@ def main() -> None:
             print(f"{count} WebSockets, opened in {seconds:.1f} s")
             for name, each in processes.items():
                 used = each.memory_full_info().uss - before[name]
-                cpu = cpu_ms([each])
+                each.cpu_percent()
                 time.sleep(QUIET)
-                cpu = cpu_ms([each]) - cpu
-                print(
-                    f"{name}: {used / count / 1024:.1f} KiB each, idle CPU {cpu / QUIET / 10:.2f} %"
-                )
+                quiet = each.cpu_percent()
+                print(f"{name}: {used / count / 1024:.1f} KiB each, {quiet:.1f} % CPU when quiet")
             among = median_ms(300, lambda: echo(first))
             print(f"round trip: {among:.3f} ms among them, {alone:.3f} ms alone")
             for each in opened:
