@@ -31,6 +31,8 @@ class ModuleServer:
     host = "127.0.0.1"
     #: Seconds between two looks at whether it is ready: at first, and at most.
     first_look, longest_look = 0.02, 0.5
+    #: The same, as a part of the time that it has taken so far.
+    look_after = 0.05
     #: Seconds that one probe may take.
     probe_timeout = 10.0
     #: Probes that may fail one after the other before it counts as dead.
@@ -194,7 +196,7 @@ class ModuleServer:
         that takes too long.
         """
         timeout = None if self._own is None else self._own.ready_timeout
-        waited, pause, problem = 0.0, self.first_look, "it does not listen"
+        waited, problem = 0.0, "it does not listen"
         while self.module.state not in ENDED and not self.is_leaving:
             begun = clock.now()
             self._wakeup.clear()
@@ -207,8 +209,8 @@ class ModuleServer:
             if found is None:
                 return True
             problem = found or problem
-            clock.wait(self._wakeup, pause)
-            pause = min(self.longest_look, pause * 1.5)
+            pause = max(self.first_look, self.look_after * waited)
+            clock.wait(self._wakeup, min(self.longest_look, pause))
             waited += clock.now() - begun
             if timeout is not None and waited >= timeout and self.module.runs:
                 words = f"was not ready within {timeout:g} s: {problem}"
