@@ -748,3 +748,22 @@ def test_numbers_that_cannot_be_sent_exactly_are_rejected(well_site: Site, page:
     page.goto(well_site.url)
     form = submit(page, "pool", "Add", "well", '{"id": 9007199254740993}')
     expect(form.get_by_role("alert")).to_contain_text("id is too large to be sent exactly")
+
+
+def test_web_server_of_a_module_can_be_opened_while_it_answers(
+    page: Page, make_site: Callable[..., Site]
+) -> None:
+    argv = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "{port}"]
+    types = {"files": {"adapter": "command", "process": argv, "http": {}}}
+    site = make_site(settings={"pool": {"modules": types}}, services=("wsgi", "pool")).start()
+    page.goto(site.url)
+    uid = site.ask("pool", "add", type="files")["uid"]
+    row = rows(page, "pool")
+    link = row.get_by_role("link", name="Open files")
+    with page.expect_popup() as opened:
+        link.click()
+    assert opened.value.url == f"{site.url}pool/at/{uid}/"
+    expect(opened.value).to_have_title("Directory listing for /")
+    site.ask("pool", "hold", uids=[uid])
+    expect(row.locator(".state")).to_have_text("suspended, held")
+    expect(link).to_be_hidden()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,8 +10,9 @@ import gevent
 import pytest
 from fakes import FakeClock, run_until_idle
 from servers import LONG, SOON, A, Again, Alive, B, C, Few, Idle, Reports, Service, Talks, served
+from support import PATIENCE
 
-from shmooze.modules.lifecycle import State
+from shmooze.client.state import apply
 from shmooze.queue import Queue
 
 
@@ -594,23 +596,47 @@ def test_module_of_a_queue_that_is_suspended_answers_by_its_uid_if_its_process_g
 # What clients see.
 
 
-def test_web_server_of_each_item_is_shown_and_told(pool: Service) -> None:
-    seen: list[Any] = []
-    pool.broker.roster.listen(lambda uid, what: seen.append(pool.shown))
+def test_web_server_of_each_item_is_shown(pool: Service) -> None:
     pool.are_quick = False
     request = pool.on(Idle)
+    assert pool.shown == [("idle", "playing", "loading")]
     pool.load(pool.broker.roster.order[0])
+    uid = request.module.uid
+    assert pool.shown == [("idle", "playing", "ready")]
+    pool.broker.hold([uid])
+    assert pool.shown == [("idle", "suspended", None)]
+    pool.broker.release([uid])
+    pool.clock.advance(SOON)
+    assert pool.shown == [("idle", "playing", "ready")]
     request.end()
     pool.clock.advance(11)
-    shown = [each[0][1:] for each in seen if each]
-    assert [each for each in dict.fromkeys(shown) if each[1]] == [
-        ("playing", "loading"),
-        ("playing", "ready"),
-        ("starting", "resting"),
-        ("held", "resting"),
-    ]
-    assert pool.find(request_uid(pool)).state is State.HELD
+    assert pool.shown == [("idle", "held", "resting")]
 
 
-def request_uid(pool: Service) -> str:
-    return str(pool.broker.show_roster()[0]["uid"])
+def test_events_add_up_to_what_is_shown_of_web_servers(pool: Service) -> None:
+    states: list[Any] = [None]
+
+    def follow() -> None:
+        for event in pool.broker.events.watch(None):
+            fields = dict(line.split(": ", 1) for line in event.decode().splitlines() if line[1:])
+            if data := fields.get("data"):
+                states.append(apply(states[-1], fields["event"], json.loads(data)))
+
+    def expect_told() -> None:
+        with gevent.Timeout(PATIENCE, AssertionError("events do not add up to what is shown")):
+            while states[-1] is None or states[-1]["modules"] != pool.broker.show_roster(True):
+                gevent.sleep(0.01)
+
+    watching = gevent.spawn(follow)
+    module = pool.ready(Idle)
+    expect_told()
+    pool.clock.advance(11)
+    expect_told()
+    pool.broker.hold([module.uid])
+    expect_told()
+    pool.broker.release([module.uid])
+    pool.clock.advance(SOON)
+    expect_told()
+    pool.broker.hold([module.uid])
+    expect_told()
+    watching.kill()

@@ -296,6 +296,25 @@ def test_item_that_is_held_says_so_whatever_its_state() -> None:
     assert "held, held" not in lines[2]
 
 
+def test_what_the_web_server_of_an_item_is_doing_is_shown_with_its_state() -> None:
+    items = [
+        {**ITEM, "web": "ready"},
+        {**ITEM, "uid": OTHER_UID, "state": "held", "held": "was idle", "web": "resting"},
+        {**ITEM, "state": "suspended", "held": "by hand", "web": "ready"},
+    ]
+    lines = format_result(items, 120).splitlines()
+    assert "  playing, ready  " in lines[1]
+    assert "  held, resting  " in lines[2]
+    assert "  suspended, held, ready  " in lines[3]
+    snapshot = {"modules": items[:1], "background": None}
+    ready = apply_event(Live("url"), Event("snapshot", "1", json.dumps(snapshot)))
+    assert "  playing, ready  " in render(ready, 100, 24)[1]
+    change = {"modules": {UID: {"web": None}}}
+    stopped = apply_event(ready, Event("change", "2", json.dumps(change)))
+    assert "  playing  " in render(stopped, 100, 24)[1]
+    assert describe_changes(ready, stopped) == [f"Assam, 180 s (tea) {UID} playing"]
+
+
 def test_watch_shows_what_is_held_and_released() -> None:
     def change(live: Live, **changes: Any) -> Live:
         data = {"modules": {UID: changes}}

@@ -122,7 +122,7 @@ class ModuleServer:
         """Its module or a parameter may have changed: see whether it is still ready."""
         if self.is_ready and not self._can_answer():
             self.is_ready = False
-            self._show(LOADING)
+            self._show(LOADING if self.module.runs else None)
             self._wakeup.set()
         if self.module.state is not self._seen:
             self._seen = self.module.state
@@ -205,6 +205,7 @@ class ModuleServer:
                 clock.wait(self._wakeup, None if is_suspended else self.first_look)
                 waited = 0.0
                 continue
+            self._show(LOADING)
             found = self._problem()
             if found is None:
                 return True
