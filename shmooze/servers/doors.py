@@ -209,8 +209,9 @@ class _Answer:
 
     def __init__(self, pieces: Any, on_end: Callable[[], None]) -> None:
         self._pieces, self._on_end = pieces, on_end
-        #: See Response.
-        self.is_streamed = getattr(pieces, "is_streamed", False)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pieces, name)  # such as what Response looks for
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._pieces)
