@@ -110,6 +110,10 @@ class Request:
         self._greenlet.kill()
         run_until_idle()
 
+    def leave_soon(self) -> None:
+        """The same, once what is happening at present is over."""
+        self._greenlet.kill(block=False)
+
     def end(self) -> None:
         """It is answered."""
         assert self.claim is not None

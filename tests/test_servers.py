@@ -14,6 +14,7 @@ from support import PATIENCE
 
 from shmooze.client.state import apply
 from shmooze.queue import Queue
+from shmooze.servers.line import Line
 
 
 @pytest.fixture
@@ -84,19 +85,36 @@ def test_request_waits_for_a_module_that_a_client_is_adding(pool: Service) -> No
     assert len(pool.launcher.processes) == 1
 
 
-def test_request_that_is_given_up_when_it_is_let_through_does_not_count(pool: Service) -> None:
+def test_request_that_is_given_up_just_when_it_is_let_through_does_not_count(
+    pool: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pool.are_quick = False
     request = pool.on(A)
+    grant = Line.grant
+
+    def leave_and_grant(*args: Any) -> None:
+        request.leave_soon()
+        grant(*args)
+
+    monkeypatch.setattr(Line, "grant", leave_and_grant)
     module = pool.broker.roster.order[0]
+    pool.load(module)
     server = pool.demand.servers.of(module)
     assert server is not None
-    pool.answering.add(module.port)
-    while not server.is_ready:
-        pool.clock.advance(0.01)
-        if server.is_ready:
-            break
-    request.leave() if request.waits else request.end()
-    assert server.requests == 0
+    assert (server.is_ready, request.claim, server.requests) == (True, None, 0)
+
+
+def test_module_is_released_once_however_often_it_is_looked_at_meanwhile(pool: Service) -> None:
+    module = pool.ready(Idle)
+    pool.clock.advance(11)
+    pool.keeper.may_go_on.clear()
+    request = pool.on(Idle)
+    for _ in range(3):
+        pool.on(A).leave()
+    pool.keeper.may_go_on.set()
+    pool.clock.advance(SOON)
+    assert request.is_under_way
+    assert pool.keeper.asked.count(f"held {module.uid}") == 2  # as it went to rest, and now
 
 
 def test_module_that_fails_to_start_is_told_to_all_who_wait_and_started_once(
