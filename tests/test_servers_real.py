@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support import ROOT, Site, http, is_alive, wait_until
+from support import ROOT, Site, free_ports, http, is_alive, wait_until
 
 openai = pytest.importorskip("openai", reason="the package `openai` is not installed")
 
@@ -26,7 +27,14 @@ def model(name: str, *more: str, **keys: Any) -> dict[str, Any]:
     return {"adapter": "command", "process": argv, "http": {"ready": "/health", **keys}}
 
 
+#: A port that no module listens on.
+(PORT,) = free_ports(1)
 TYPES = {
+    "elsewhere": {
+        "adapter": "command",
+        "process": ["sleep", "1000"],
+        "http": {"port": PORT, "ready_timeout": 1},
+    },
     "tiny": model("tiny", max_requests=1),
     "small": model("small", "--load", "0.2", "--pause", "0.02"),
     "large": model("large", "--load", "0.5"),
@@ -131,7 +139,7 @@ def test_model_that_cannot_be_started_is_told_with_its_last_words(client: Any) -
     assert error == "broken exited with status 3; its last words: no such file"
     with pytest.raises(openai.NotFoundError) as unknown:
         ask(client, "none")
-    assert "unknown module type 'none'; known: tiny, small" in unknown.value.response.text
+    assert "unknown module type 'none'; known: elsewhere, tiny" in unknown.value.response.text
     assert text_of(ask(client, "tiny")) == "tiny says: yes"
 
 
@@ -146,3 +154,21 @@ def test_model_that_dies_while_it_answers_ends_the_answer_and_is_started_anew(
     answer = ask(client, "small")
     assert text_of(answer) == "small says: yes"
     assert pid_of(answer) != pid
+
+
+def test_program_of_somebody_else_at_the_port_of_a_module_is_never_asked(
+    models: Site, client: Any
+) -> None:
+    uid = models.ask("pool", "add", type="elsewhere")["uid"]
+    asking = threading.Thread(target=lambda: refused.append(http(f"{models.url}pool/at/{uid}/")))
+    refused: list[Any] = []
+    asking.start()
+    wait_until(lambda: shown(models).get("elsewhere") == "loading", "it has a slot")
+    with socket.create_server(("127.0.0.1", PORT)):
+        asking.join()
+    assert refused[0].status == 502
+    words = f"was not ready within 1 s: its port {PORT} belongs to another process"
+    assert words in refused[0].json["error"]
+    with socket.create_server(("127.0.0.1", PORT)):
+        taken = http(f"{models.url}pool/on/elsewhere/")
+    assert f"its port {PORT}: Address already in use" in taken.json["error"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import ROOT
 
 from shmooze import pool, queue, settings
 from shmooze.broker.catalog import by_type, types_from_settings
@@ -121,3 +122,11 @@ def test_key_of_a_section_that_means_nothing_there_is_told(use: Any) -> None:
     use({"pool": {"route_by": "model", **types}})
     with pytest.raises(SettingsError, match=r'`pool.route_by` must be "json:" and a key'):
         pool._from_settings("pool").start()
+
+
+def test_settings_of_the_example_are_sound(use: Any) -> None:
+    use(json.loads((ROOT / "examples" / "models.json").read_text()))
+    types = by_type(types_from_settings("models", "modules"))
+    assert list(types) == ["small", "large"]
+    assert all(has_door(each) for each in types.values())
+    assert pool._from_settings("models").free_slots() == 1
