@@ -24,9 +24,6 @@ StartResponse = Callable[..., Any]
 class _Streaming:
     """An event stream as the body of an answer."""
 
-    #: See Response.
-    is_streamed = True
-
     def __init__(self, session: Session, stream: EventStream, events: Iterator[bytes]) -> None:
         self._session, self._stream, self._events = session, stream, events
 
