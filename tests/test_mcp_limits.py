@@ -371,3 +371,30 @@ def test_tools_that_change_all_the_time_are_listed_now_and_then(clock: FakeClock
     assert server.lists == 4
     assert [[*each] for each in changes] == [["tool1"], ["tool2"], ["tool3"]]  # each set once
     tools.close()
+
+
+class Piece(bytes):
+    """Bytes that are not to be added to others one by one."""
+
+    def __radd__(self, before: bytes) -> bytes:
+        raise AssertionError(f"{len(before)} bytes are moved once more")
+
+
+def test_a_long_line_in_small_pieces_is_joined_once(server: Server) -> None:
+    """Otherwise it takes time by the square of its length: seconds for an image."""
+    server.begin()
+    line = json.dumps({"id": 1, "result": "x" * 5000}).encode() + b'\n{"method": "x"}\n{"met'
+    for begin in range(0, len(line), 100):
+        server.pipes.receive(Piece(line[begin : begin + 100]))
+    server.pipes.receive(b'hod": "y"}\n')
+    assert [len(reply.result or b"") for reply in server.replies] == [5002]
+    assert server.notifications == ["x", "y"]
+
+
+def test_a_line_over_the_limit_ends_the_connection_before_it_is_complete(server: Server) -> None:
+    server.connection.max_line = 1000
+    for _ in range(10):
+        server.pipes.receive(b"x" * 100)
+    assert server.ends == []
+    server.pipes.receive(b"x\n")
+    assert server.ends == [("sent a line over 0 MiB on its standard output", True)]

@@ -48,8 +48,10 @@ class Stream:
     def __init__(self, on_end: OnEnd) -> None:
         self._on_end = on_end
         self.connection: ByteStream | None = None
-        #: The beginning of a line whose end has not come yet.
-        self._tail = b""
+        #: The beginning of a line whose end has not come yet. Joined once: to add each piece to it
+        #: would take time by the square of its length.
+        self._begun: list[bytes] = []
+        self._begun_length = 0
         self._ended: str | None = None
         self.connected: AsyncResult[None] = AsyncResult()
 
@@ -100,15 +102,19 @@ class Stream:
         self._on_end(reason, is_breach)
 
     def _take_lines_of(self, data: bytes) -> None:
-        block, newline, tail = (self._tail + data).rpartition(b"\n")
-        if _first_length(block if newline else tail) > self.max_line:  # the others fit in a read
+        end = data.find(b"\n")
+        first = self._begun_length + (len(data) if end < 0 else end)
+        if first > self.max_line:  # the others fit in a read
             raise Breach(f"sent a line over {self.max_line >> 20} MiB on its {self.name}")
-        self._tail = tail
-        # As much again as there is of a long line, so that each byte is moved a few times only.
-        assert self.connection is not None
-        self.connection.piece = max(self.piece, len(tail))
-        if newline:
-            self._take(block)
+        block, newline, tail = data.rpartition(b"\n")
+        if not newline:
+            self._begun.append(data)
+            self._begun_length = first
+            return
+        if self._begun:
+            block = b"".join([*self._begun, block])
+        self._begun, self._begun_length = [tail] if tail else [], len(tail)
+        self._take(block)
 
     def _take(self, block: bytes) -> None:
         """Take whole lines, without the last newline. Raises Breach."""
@@ -119,9 +125,3 @@ class Stream:
             self._ended = reason
             if not self.connected.ready():
                 self.connected.set_exception(StreamEnded(reason))
-
-
-def _first_length(block: bytes) -> int:
-    """The length of the first of some lines."""
-    end = block.find(b"\n")
-    return len(block) if end < 0 else end
