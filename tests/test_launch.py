@@ -122,3 +122,38 @@ def launch_stdio(argv: list[str]) -> Process:
     launcher = LocalLauncher()
     launcher.prepare()
     return launcher.launch(LaunchSpec(argv, "test", has_stdio=True), NoEndpoint())
+
+
+def test_it_is_known_whether_a_child_has_read_its_input(launch: Launch) -> None:
+    process = launch(ECHO, has_stdio=True)
+    echoed = Event()
+    process.stdio.read_with(lambda data: echoed.set())
+    assert not process.has_unread(None)
+    process.suspend()
+    process.stdio.write(b"a line\n")
+    assert process.has_unread(None)
+    process.resume()
+    process.stdio.end_writing()
+    assert echoed.wait(PATIENCE)
+    assert not process.has_unread(None)
+
+
+#: A process that starts another one, which starts another one, each in a session of its own.
+CHAIN = """
+import os, time
+for _ in range(1000):
+    time.sleep(0.002)
+    if os.fork():
+        time.sleep(1000)
+    os.setsid()
+"""
+
+
+def test_what_is_started_while_a_process_is_suspended_is_suspended_too(launch: Launch) -> None:
+    process = launch(CHAIN)
+    wait_until(lambda: len(process.tree()) > 1)
+    process.suspend()
+    before = {pid: state_of(pid) for pid in process.tree()}
+    assert set(before.values()) == {"T"}
+    gevent.sleep(0.02)  # many links of a chain that runs
+    assert {pid: state_of(pid) for pid in process.tree()} == before

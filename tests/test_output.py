@@ -169,3 +169,46 @@ def test_a_prompt_of_a_module_appears_in_its_output_and_once_in_the_log(
     site.stop()
     assert site.log("pool").count("Password: ") == 1
     assert site.log("pool").count("20%") == 1
+
+
+def watched(pipe: Pipe) -> list[list[str]]:
+    """What whoever watches a pipe is told from now on."""
+    told: list[list[str]] = []
+    pipe.output.watch(told.append)
+    return told
+
+
+def test_whoever_watches_gets_each_status_line_once_and_those_of_one_read_together(
+    make_pipe: Any,
+) -> None:
+    pipe = make_pipe()
+    told = watched(pipe)
+    pipe.write(b"start\n10%\r20%\r")
+    assert told == [["start", "10%", "20%"]]
+    pipe.write(b"30%\rdone\r\n\nend\r")
+    pipe.write(b"\n")
+    assert told[1:] == [["30%", "done", "", "end"]]
+    assert pipe.lines == ["start", "done", "", "end"]  # as if nobody watched
+
+
+def test_whoever_watches_gets_a_status_line_that_stays_incomplete(make_pipe: Any) -> None:
+    pipe = make_pipe()
+    pipe.output.watch_delay = 0.01
+    told = watched(pipe)
+    pipe.write(b"\r 1%\r 2")
+    pipe.write("5% of 字".encode()[:-1])
+    with gevent.Timeout(PATIENCE):
+        while len(told) < 2:
+            gevent.sleep(0.01)
+    assert told == [[" 1%"], [" 25% of "]]
+    pipe.write("字".encode()[-1:] + b"\r 50%\n")
+    assert told[2:] == [[" 25% of 字", " 50%"]]
+
+
+def test_whoever_watches_gets_the_pieces_of_a_long_line_and_the_end(make_pipe: Any) -> None:
+    pipe = make_pipe()
+    told = watched(pipe)
+    pipe.write(b"x" * (OutputPipe.max_line + 1) + b"\nlast")
+    pipe.close()
+    shown = [text for each in told for text in each]
+    assert shown == ["x" * OutputPipe.max_line, "x", "last"]

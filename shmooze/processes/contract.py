@@ -134,6 +134,13 @@ class Process(Protocol):
     def on_output(self, listener: Callable[[OutputLine], None]) -> None:
         """Call `listener` with each further line of output. Does not wait."""
 
+    def watch_output(self, listener: Callable[[list[str]], None]) -> None:
+        """Call `listener` with what its output shows from now on: lines, and the texts of a status
+        line that a carriage return starts over, each once. Those that come together are one call.
+
+        An incomplete line is included once it has been quiet for a moment. Does not wait.
+        """
+
     def describe(self) -> str:
         """Return where it runs, for logs, such as "pid 812". Does not wait."""
 
@@ -145,10 +152,11 @@ class Process(Protocol):
         the check fails; the connection is refused then.
         """
 
-    def has_unread(self, connection: socket.socket) -> bool:
+    def has_unread(self, connection: socket.socket | None) -> bool:
         """Return True if its end of a connection has received data that it has not read.
 
-        Returns False if this is not known. Does not wait.
+        None stands for its standard input, if it was launched with `has_stdio`. Returns False if
+        this is not known. Does not wait.
         """
 
     def listens(self, port: int) -> bool:

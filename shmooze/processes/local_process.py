@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that the kernel gets to carry out SIGKILL before the tree is inspected again.
 _KILL_WAIT = 0.05
+#: Seconds until it is checked again whether processes have stopped.
+_STOP_INTERVAL = 0.001
 
 
 class LocalProcess:
@@ -44,6 +46,8 @@ class LocalProcess:
     #: Seconds after SIGKILL until a surviving process is abandoned: it will not run any further,
     #: and a service that stops must not wait for a debugger.
     survivor_timeout = 10.0
+    #: Seconds that it may take to stop everything: the kernel may hold a process for longer.
+    stop_timeout = 2.0
     #: Seconds until the next attempt when the system is out of file descriptors.
     retry_delay = 0.5
 
@@ -58,6 +62,8 @@ class LocalProcess:
         self._mark = mark
         self._output = ProcessOutput(spec.label, spec.is_logged, spec.has_stdio)
         self._exited = Event()
+        #: Whether `end` was called, so that it must not be stopped any more.
+        self._is_ending = False
         self.exit_status: int | None = None
         self.is_suspended = False
         self.pid = 0  # a child that fails to execute the program has an exit status as well
@@ -111,6 +117,9 @@ class LocalProcess:
     def on_output(self, listener: Callable[[OutputLine], None]) -> None:
         self._output.listeners.append(listener)
 
+    def watch_output(self, listener: Callable[[list[str]], None]) -> None:
+        self._output.watch(listener)
+
     def authenticate(self, connection: socket.socket) -> bool:
         return belongs_to(self._pids_likeliest_first(), connection)
 
@@ -118,9 +127,9 @@ class LocalProcess:
         yield self.pid
         yield from self.tree()  # takes a snapshot of all processes
 
-    def has_unread(self, connection: socket.socket) -> bool:
+    def has_unread(self, connection: socket.socket | None) -> bool:
         try:
-            return has_unread(connection)
+            return self.stdio.has_unread() if connection is None else has_unread(connection)
         except OSError:
             return False  # the connection is closed, which its reader notices
 
@@ -144,12 +153,19 @@ class LocalProcess:
 
     def suspend(self) -> None:
         self.is_suspended = True
-        seen: set[Member | Group] = set()
-        # What is started meanwhile has to be stopped as well.
-        while found := [each for each in self._members() if each not in seen]:
-            for member in found:
-                member.send(signal.SIGSTOP)
-            seen.update(found)
+        give_up = time.monotonic() + self.stop_timeout
+        stopped: set[Member | Group] = set()
+        # Only what was stopped before a search cannot have started anything during it.
+        with strays.signal_when_found(self._mark, signal.SIGSTOP):
+            while not stopped.issuperset(found := self._members()) and not self._is_ending:
+                if time.monotonic() > give_up:
+                    log.warning("%r: not everything that it has started could be stopped", self)
+                    return
+                for member in found:
+                    member.send(signal.SIGSTOP)
+                while not all(each.is_stopped() for each in found) and time.monotonic() < give_up:
+                    gevent.sleep(_STOP_INTERVAL)  # the kernel takes a moment
+                stopped = {each for each in found if each.is_stopped()}
 
     def resume(self) -> None:
         for member in self._members():
@@ -172,6 +188,7 @@ class LocalProcess:
             self._stdio.close()
 
     def end(self, patience: float | None) -> str | None:
+        self._is_ending = True
         while True:
             try:
                 return self._end(patience)
@@ -193,7 +210,7 @@ class LocalProcess:
 
     def _kill_all(self) -> None:
         begun = logged = time.monotonic()
-        with strays.kill_when_found(self._mark):
+        with strays.signal_when_found(self._mark, signal.SIGKILL):
             while (members := self._members()) or self.exit_status is None:
                 kill(members)
                 if not members:

@@ -50,6 +50,11 @@ class ProcessOutput:
             raise
         self._pipes = [self.stderr] if self.stdout is None else [self.stdout, self.stderr]
 
+    def watch(self, listener: Callable[[list[str]], None]) -> None:
+        """See Process.watch_output."""
+        for pipe in self._pipes:
+            pipe.watch(listener)
+
     def close_write_ends(self) -> None:
         """Close our copies of the child's ends, once it has been started."""
         for pipe in self._pipes:

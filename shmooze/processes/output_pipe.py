@@ -6,7 +6,7 @@ split.
 A line that is not yet complete, such as a prompt or a progress bar, is available as well. As in a
 terminal, a carriage return starts it over. Readers of the current output see it immediately. The
 log gets it once it has been quiet for a moment, or has kept growing for long, and later only
-what was added.
+what was added. Whoever watches gets every text that such a line has shown.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ class OutputPipe:
     quiet_period = 0.5
     #: Seconds after which it is logged even if it keeps growing.
     max_delay = 2.0
+    #: Seconds without output after which whoever watches gets an incomplete line.
+    watch_delay = 0.1
+    #: Bytes per read while somebody watches: each line takes more time then.
+    watched_piece = 1 << 14
 
     def __init__(self, on_line: Callable[[str], None], on_text: Callable[[str], None]) -> None:
         self._on_line, self._on_text = on_line, on_text
@@ -46,6 +50,11 @@ class OutputPipe:
         self._line = self._logged = b""
         self._last_read = 0.0
         self._logger: gevent.Greenlet | None = None
+        self._on_shown: Callable[[list[str]], None] | None = None
+        #: What was shown and is not passed on yet, and the last text of the current line in it.
+        self._shown: list[str] = []
+        self._last_shown: bytes | None = None
+        self._shower: gevent.Greenlet | None = None
         self._fd_reader = FdReader(self._read_end, self._take, self.piece)
 
     def fileno(self) -> int:
@@ -58,13 +67,22 @@ class OutputPipe:
             close_now(self._write_end)
             self._write_end = -1
 
+    def watch(self, on_shown: Callable[[list[str]], None]) -> None:
+        """Call `on_shown` with the texts that are shown from now on, those of one read together.
+
+        These are lines, and what a line has shown before a carriage return. An incomplete line is
+        included once it has been quiet for a moment, and again only if more is added to it.
+        """
+        self._on_shown = on_shown
+        self._fd_reader.piece = self.watched_piece
+
     def close(self, patience: float = 0.0) -> None:
         """Read what is left, for at most `patience` seconds, and close the pipe."""
         self.close_write_end()
         self._fd_reader.wait_end(patience)
         self._fd_reader.close()
-        if self._logger is not None:
-            self._logger.kill(block=False)
+        for greenlet in filter(None, (self._logger, self._shower)):
+            greenlet.kill(block=False)
         if self._read_end >= 0:
             os.close(self._read_end)
             self._read_end = -1
@@ -72,8 +90,7 @@ class OutputPipe:
 
     def incomplete_line(self) -> str:
         """Return the line that is not complete yet, or an empty string."""
-        line = self._line.rstrip(b"\r")
-        return _decode(line[: _complete_length(line)])
+        return _decode(self._complete_part())
 
     def _take(self, data: bytes) -> None:
         *lines, rest = (self._line + data).split(b"\n")
@@ -88,6 +105,10 @@ class OutputPipe:
             self._last_read = time.monotonic()
             if self._logger is None:
                 self._logger = gevent.spawn(self._log_incomplete)
+        if self._on_shown is not None:
+            self._pass_on()
+            if self._shower is None and self._has_more_to_show():
+                self._shower = gevent.spawn(self._show_incomplete)
 
     def _shorten(self, line: bytes) -> bytes:
         """Drop what was overwritten in a line, and end lines of `max_line` bytes at its start.
@@ -96,6 +117,8 @@ class OutputPipe:
         """
         if b"\r" in line:
             shown = line.rstrip(b"\r")
+            if self._on_shown is not None:
+                self._show_overwritten(shown, is_current_over=len(shown) < len(line))
             overwritten = shown.rfind(b"\r") + 1
             if overwritten and shown[overwritten:] != self._logged:
                 self._logged = b""
@@ -110,6 +133,9 @@ class OutputPipe:
     def _end_line(self, line: bytes) -> None:
         line, logged, self._logged = line.rstrip(b"\r"), self._logged, b""
         self._on_line(_decode(line))
+        if self._on_shown is not None:
+            self._show(line)
+            self._last_shown = None
         if not logged:
             self._on_text(_decode(line))
         elif len(line) > len(logged):
@@ -128,9 +154,42 @@ class OutputPipe:
                 began = now
         self._logger = None
 
-    def _unlogged(self) -> bytes:
+    def _show(self, text: bytes) -> None:
+        """Note a text for whoever watches, unless the current line has just shown it."""
+        if text != self._last_shown:
+            self._shown.append(_decode(text[: self.max_line]))
+            self._last_shown = text
+
+    def _show_overwritten(self, line: bytes, is_current_over: bool) -> None:
+        """Note what a line has shown before carriage returns."""
+        *overwritten, current = line.split(b"\r")
+        for text in filter(None, [*overwritten, current if is_current_over else b""]):
+            self._show(text)
+
+    def _show_incomplete(self) -> None:
+        """Pass an incomplete line on once it is quiet."""
+        while self._has_more_to_show():
+            gevent.sleep(self.watch_delay)
+            if time.monotonic() - self._last_read >= self.watch_delay and self._has_more_to_show():
+                self._show(self._complete_part())
+                self._pass_on()
+        self._shower = None
+
+    def _has_more_to_show(self) -> bool:
+        return self._complete_part() not in (b"", self._last_shown)
+
+    def _pass_on(self) -> None:
+        shown, self._shown = self._shown, []
+        if shown and self._on_shown is not None:
+            self._on_shown(shown)
+
+    def _complete_part(self) -> bytes:
+        """The incomplete line without an incomplete character at its end."""
         line = self._line.rstrip(b"\r")
-        return line[len(self._logged) : _complete_length(line)]
+        return line[: _complete_length(line)]
+
+    def _unlogged(self) -> bytes:
+        return self._complete_part()[len(self._logged) :]
 
 
 def _decode(line: bytes) -> str:

@@ -18,6 +18,9 @@ from shmooze.runtime.printable import printable
 
 log = logging.getLogger(__name__)
 
+#: States of threads: stopped, stopped by a tracer, and ended.
+_CANNOT_RUN = (b"T", b"t", b"Z", b"X")
+
 
 @dataclass(frozen=True)
 class Member:
@@ -46,6 +49,15 @@ class Member:
         finally:
             close_now(pidfd)
 
+    def is_stopped(self) -> bool:
+        """Return True if none of its threads can run: SIGSTOP has taken effect, or it has ended."""
+        try:
+            threads = os.listdir(f"/proc/{self.pid}/task")
+            states = [_read_stat(f"/proc/{self.pid}/task/{each}/stat")[0] for each in threads]
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return read_member(self.pid) != self
+        return all(state in _CANNOT_RUN for state in states)
+
     def wait_dead(self) -> None:
         """Wait until the process has ended."""
         try:
@@ -69,17 +81,9 @@ def read_member(pid: int) -> Member | None:
     Raises OSError if this process is out of file descriptors.
     """
     try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        fields = _read_stat(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError, PermissionError):  # the last: hidepid
         return None
-    try:
-        line = os.read(fd, 4096)
-    except ProcessLookupError:
-        return None
-    finally:
-        close_now(fd)
-    # "pid (name) state ppid …": the name may contain spaces and parentheses.
-    fields = line[line.rindex(b")") + 2 :].split()
     if fields[0] in (b"Z", b"X"):
         return None
     # Read at once: a living process whose mark is unknown would be missed.
@@ -90,6 +94,17 @@ def read_member(pid: int) -> Member | None:
     except PermissionError:
         mark = None
     return Member(pid, int(fields[1]), int(fields[19]), mark)
+
+
+def _read_stat(path: str) -> list[bytes]:
+    """Read the fields of a stat file of /proc, from the state on."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        line = os.read(fd, 4096)
+    finally:
+        close_now(fd)
+    # "pid (name) state ppid …": the name may contain spaces and parentheses.
+    return line[line.rindex(b")") + 2 :].split()
 
 
 def shows_our_processes() -> bool:

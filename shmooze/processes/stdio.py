@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
+import termios
 from collections.abc import Callable
 from typing import Any
 
 import gevent
+from gevent.event import Event
 from gevent.os import make_nonblocking
 
 from shmooze.runtime.fd_reader import FdReader, close_now
@@ -32,8 +36,9 @@ class StdioPipes:
             raise
         make_nonblocking(self._read_end)
         make_nonblocking(self._write_end)
-        #: Becomes ready when the child has read some of what was written.
-        self._writable: Any = gevent.get_hub().loop.io(self._write_end, 2)
+        #: Runs while somebody waits until the child has read some of what was written.
+        self._watcher: Any = gevent.get_hub().loop.io(self._write_end, 2)
+        self._is_writable = Event()
 
     @property
     def child_fds(self) -> tuple[int, int]:
@@ -70,14 +75,27 @@ class StdioPipes:
 
     def write_all(self, data: bytes) -> None:
         while data := data[self.write(data) :]:
-            gevent.get_hub().wait(self._writable)
+            self._is_writable.clear()
+            self._watcher.start(self._is_writable.set)
+            try:
+                self._is_writable.wait()
+            finally:
+                self._watcher.stop()
 
     def end_writing(self) -> None:
         if self._write_end >= 0:
             fd, self._write_end = self._write_end, -1
-            closed = BrokenPipeError("standard input is closed")
-            gevent.get_hub().cancel_wait(self._writable, closed, True)
+            self._watcher.stop()
+            self._watcher.close()
             close_now(fd)
+            self._is_writable.set()  # whoever waits gets an error
+
+    def has_unread(self) -> bool:
+        """Return True if the child has not read all that was written. Raises OSError."""
+        if self._write_end < 0:
+            return False
+        answer = fcntl.ioctl(self._write_end, termios.FIONREAD, b"\0" * 4)
+        return struct.unpack("i", answer)[0] > 0
 
     def wait_end(self, timeout: float) -> None:
         if self._fd_reader is not None:

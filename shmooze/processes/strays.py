@@ -21,7 +21,8 @@ from shmooze.runtime.time_slices import TimeSlices
 #: The living children that this process started itself, by pid: they are not strays.
 started: set[int] = set()
 
-_marks_to_kill: set[int] = set()
+#: The signal that strays with this mark get.
+_signals: dict[int, signal.Signals] = {}
 _snapshot_lock = Semaphore()
 _next_snapshot: gevent.Greenlet | None = None
 
@@ -64,16 +65,17 @@ def _our_children() -> Iterator[int]:
 
 
 @contextmanager
-def kill_when_found(mark: int) -> Iterator[None]:
-    """Send SIGKILL to strays with this mark as soon as any snapshot finds them.
+def signal_when_found(mark: int, number: signal.Signals) -> Iterator[None]:
+    """Send a signal to strays with this mark as soon as any snapshot finds them.
 
     A stray that keeps forking and exiting would be gone by the end of the snapshot.
     """
-    _marks_to_kill.add(mark)
+    _signals[mark] = number
     try:
         yield
     finally:
-        _marks_to_kill.discard(mark)
+        if _signals.get(mark) is number:  # or another greenlet has begun to end them meanwhile
+            del _signals[mark]
 
 
 def shared_snapshot() -> ProcessSnapshot:
@@ -96,8 +98,8 @@ def _take_snapshot() -> ProcessSnapshot:
 
 
 def _on_found(member: Member) -> None:
-    if _marks_to_kill and _is_stray(member) and member.mark in _marks_to_kill:
-        member.send(signal.SIGKILL)
+    if _signals and member.mark in _signals and _is_stray(member):
+        member.send(_signals[member.mark])
 
 
 def _is_stray(member: Member) -> bool:
