@@ -18,8 +18,11 @@
  * throw a plain Error. Mistakes in the program (TypeError and the like) are only reported on
  * standard error. An exception outside of commands ends the module, with its text as the reason.
  *
- * The program ends when the service hangs up. `docs/other-languages.md` has more.
+ * The program ends when the service hangs up. If it is started without host and ports, as with the
+ * adapter `stdio`, it uses standard input and output, and `console` writes to standard error.
+ * `docs/other-languages.md` has more.
  */
+import fs from "node:fs";
 import net from "node:net";
 import readline from "node:readline";
 
@@ -37,7 +40,8 @@ export class Module {
       return;
     }
     const [host, ...ports] = argv.slice(-3);
-    if (ports.length < 2 || !ports.every((port) => /^\d+$/.test(port))) {
+    const isConnecting = ports.length === 2 && ports.every((port) => /^\d+$/.test(port));
+    if (!isConnecting && !isPipe(0)) {
       process.stderr.write("this is a shmooze module; a queue or pool starts it and ends its arguments with HOST COMMAND_PORT UPDATE_PORT\n");
       process.exit(2);
     }
@@ -46,12 +50,19 @@ export class Module {
       process.stderr.write(`${bad?.stack ?? bad}\n`);
       module.fail(explain(bad));
     });
-    const commands = await connect(host, ports[0]);
+    const commands = isConnecting ? await connect(host, ports[0]) : process.stdin;
+    const answers = isConnecting ? commands : process.stdout;
+    if (!isConnecting) globalThis.console = new console.Console(process.stderr);
     let last = Promise.resolve();
     readline
       .createInterface({ input: commands })
-      .on("line", (line) => (last = last.then(() => module.#execute(JSON.parse(line), commands))))
+      .on("line", (line) => (last = last.then(() => module.#execute(JSON.parse(line), answers))))
       .on("close", () => last.finally(() => process.exit(0)));
+    if (!isConnecting) {
+      module.#updates = process.stdout;
+      process.stdout.on("error", () => process.exit(0));
+      return;
+    }
     commands.pause(); // until updates can be sent
     module.#updates = await connect(host, ports[1]);
     module.#updates.resume(); // the answers to updates are read, and dropped
@@ -91,8 +102,8 @@ export class Module {
     this.#updates?.write(JSON.stringify({ cmd, args }) + "\n");
   }
 
-  async #execute(command, commands) {
-    commands.write(JSON.stringify(await this.#answer(command)) + "\n");
+  async #execute(command, answers) {
+    answers.write(JSON.stringify(await this.#answer(command)) + "\n");
   }
 
   async #answer({ cmd, args = {} }) {
@@ -179,6 +190,11 @@ function failure(text) {
 
 function quote(names) {
   return names.map((name) => `\`${name}\``).join(", ") || "none";
+}
+
+function isPipe(fd) {
+  const file = fs.fstatSync(fd, { throwIfNoEntry: false });
+  return file !== undefined && (file.isFIFO() || file.isSocket());
 }
 
 function connect(host, port) {

@@ -29,6 +29,8 @@
 #
 # sh cannot open TCP connections: bash, perl or python3 does that, and executes sh again with the
 # streams as file descriptors 3 and 4. Arguments are read by awk. Plain Debian has bash, perl and awk.
+# Without host and ports, as with the adapter `stdio`, the streams are standard input and output, and
+# what is printed goes to standard error.
 
 serve() { # answer commands until the service hangs up
     if [ "${_last-}" = --describe ]; then
@@ -44,9 +46,9 @@ serve() { # answer commands until the service hangs up
         _error='' result=null
         _answer
         if [ -n "$_error" ]; then
-            printf '{"success":false,"error":%s}\n' "$(json "$_error")" >&3
+            printf '{"success":false,"error":%s}\n' "$(json "$_error")" >&5
         else
-            printf '{"success":true,"result":%s}\n' "$result" >&3
+            printf '{"success":true,"result":%s}\n' "$result" >&5
         fi
     done
     _end_work
@@ -102,7 +104,7 @@ _work() { # start `work`, or let it go on
             work
             _status=$?
             [ $_status = 0 ] && leave || fail "the work has ended with status $_status"
-        ) 3<&- &
+        ) 3<&- 5>&- &
         _worker=$!
     fi
 }
@@ -272,8 +274,14 @@ _connected=''
 if [ "${SHMOOZE_CONNECTED-}" = $$ ]; then
     _connected=yes
     unset SHMOOZE_CONNECTED
-elif [ $# -lt 3 ] || [ "$_last" = --describe ]; then
+    exec 5>&3
+elif [ "$_last" = --describe ]; then
     : # by hand
+elif [ $# -lt 3 ]; then
+    if [ -p /dev/stdin ]; then # otherwise by hand
+        _connected=yes
+        exec 3<&0 4>&1 5>&1 0</dev/null 1>&2
+    fi
 elif command -v bash >/dev/null; then
     SHMOOZE_CONNECTED=$$ exec bash -c '
         at=$(($# - 2)); host=${!at} commands=${@:$at+1:1} updates=${@:$at+2:1}

@@ -1,8 +1,9 @@
 """The child's side of a module, for modules written in Python.
 
 A module is a program that a queue or pool starts with three additional arguments: a host and two
-ports. `ParentConnection` holds the two streams; `JSONParentPoller` answers commands from a table
-of functions.
+ports. With the adapter `stdio` it gets none, and uses standard input and output.
+`ParentConnection` holds the two streams; `JSONParentPoller` answers commands from a table of
+functions.
 
 Standard library only, and no gevent: every child imports this, at every start. It works in plain
 programs, from several threads at once, and in programs that gevent has patched; Python 3.8 and
@@ -38,14 +39,13 @@ OPEN, REMOVED, CLOSED = "open", "removed", "closed"
 class ParentConnection:
     """The two streams to the parent: commands arrive on one, updates are sent on the other.
 
-    The constructor connects to the addresses at the end of `argv`. A program that was started by
-    hand prints one line about that and exits with status 2.
+    The constructor connects to the addresses at the end of `argv`. If there are none, and standard
+    input is a pipe, both streams are standard input and output. A program that was started by hand
+    prints one line about that and exits with status 2.
     """
 
     def __init__(self, argv: Sequence[str] | None = None) -> None:
-        host, command_port, update_port = _addresses(sys.argv if argv is None else argv)
-        self.cs = _connect(host, command_port)
-        self.us = _connect(host, update_port)
+        self.cs, self.us = _open(sys.argv if argv is None else argv)
         self._commands = self.cs.makefile("rb")
         self._answers = b""
         self._update_lock = threading.Lock()
@@ -260,17 +260,24 @@ def _can_notify_threads(function: Callable[..., Any] | None) -> bool:
     return function is not None and (code is None or bool(code.co_names or code.co_freevars))
 
 
-def _addresses(argv: Sequence[str]) -> tuple[str, int, int]:
+def _open(argv: Sequence[str]) -> tuple[Any, Any]:
+    """Open the command stream and the update stream."""
     try:
-        host, command_port, update_port = argv[-3:]
-        return host, int(command_port), int(update_port)
+        host, command_text, update_text = argv[-3:]
+        command_port, update_port = int(command_text), int(update_text)
     except ValueError:
+        from shmooze.modules import standard_streams
+
+        if standard_streams.are_meant():
+            streams = standard_streams.StandardStreams()
+            return streams, streams
         program = os.path.basename(argv[0]) if argv else "module"
         sys.stderr.write(
             f"{program}: this is a shmooze module; a queue or pool starts it and ends its "
             "arguments with HOST COMMAND_PORT UPDATE_PORT\n"
         )
         raise SystemExit(2) from None
+    return _connect(host, command_port), _connect(host, update_port)
 
 
 def _connect(host: str, port: int) -> socket.socket:
