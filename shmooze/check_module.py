@@ -138,6 +138,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CHECK,…",
         help="checks to leave out, by their names in the table",
     )
+    parser.add_argument(
+        "--stdio",
+        action="store_true",
+        help="speak to it over standard input and output, as the adapter `stdio` does",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     for name, text in (
         ("connect_timeout", "seconds to connect"),

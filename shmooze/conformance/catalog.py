@@ -158,5 +158,7 @@ CHECKS = {
     ),
 }
 
+#: Checks that are not made of a module that is spoken to over standard input and output.
+CONNECTING = ("connects", "connect-order", "connects-once")
 #: The check that fails when the others took too long.
 TIME_LIMIT = "time-limit"

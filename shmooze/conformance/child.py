@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
 from shmooze.conformance.options import Options
-from shmooze.conformance.port import Port, UpdatePort
+from shmooze.conformance.port import (
+    Port,
+    Received,
+    ReceivedUpdates,
+    StandardStreams,
+    UpdatePort,
+)
 from shmooze.modules.channel.stream import encode
 from shmooze.modules.channel.tcp import TcpEndpoint
-from shmooze.processes.contract import Launcher, LaunchSpec, Remaining
+from shmooze.processes.contract import Launcher, LaunchSpec, NoEndpoint, Process, Remaining
 from shmooze.runtime.patience import Patience
 
 
@@ -25,16 +32,29 @@ class Child:
 
     def __init__(self, launcher: Launcher, options: Options, is_full: bool = False) -> None:
         self._options = options
-        self.commands = Port(options.host, is_full)
-        self.updates = UpdatePort(options.host)
+        self.commands: Received
+        self.updates: ReceivedUpdates
         self._exited = Event()
-        endpoint = TcpEndpoint(options.host, (self.commands.number, self.updates.number))
+        launch = self._launch_with_stdio if options.stdio else self._launch
+        self._process = launch(launcher, LaunchSpec(options.argv, options.argv[0]), is_full)
+        self._process.when_exited(self._exited.set)
+
+    def _launch(self, launcher: Launcher, spec: LaunchSpec, is_full: bool) -> Process:
+        host = self._options.host
+        self.commands, self.updates = ports = Port(host, is_full), UpdatePort(host)
+        endpoint = TcpEndpoint(host, tuple(port.number for port in ports))
         try:
-            self._process = launcher.launch(LaunchSpec(options.argv, options.argv[0]), endpoint)
+            return launcher.launch(spec, endpoint)
         except BaseException:
             self._hang_up()
             raise
-        self._process.when_exited(self._exited.set)
+
+    def _launch_with_stdio(self, launcher: Launcher, spec: LaunchSpec, _is_full: bool) -> Process:
+        process = launcher.launch(replace(spec, has_stdio=True), NoEndpoint())
+        self.commands = streams = StandardStreams()
+        self.updates = streams.updates
+        streams.attach(process.stdio)
+        return process
 
     def __enter__(self) -> Child:
         return self

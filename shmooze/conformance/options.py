@@ -23,6 +23,8 @@ class Options:
     schema: Any = None
     #: Whether it must answer `--describe`.
     must_describe: bool = False
+    #: Whether it is spoken to over standard input and output.
+    stdio: bool = False
     host: str = Kind.listen_host
     connect_timeout: float = Kind.connect_timeout
     command_timeout: float = Kind.command_timeout

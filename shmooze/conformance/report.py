@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from shmooze.conformance.catalog import CHECKS, TIME_LIMIT, Check
+from shmooze.conformance.catalog import CHECKS, CONNECTING, TIME_LIMIT, Check
 from shmooze.conformance.options import Options
 from shmooze.runtime.printable import printable
 
@@ -54,7 +54,13 @@ class Report:
 
     def wants(self, name: str) -> bool:
         """Whether a check is to be made."""
-        return name not in self._options.skip
+        return self._why_left_out(name) is None
+
+    def _why_left_out(self, name: str) -> str | None:
+        if name in self._options.skip:
+            return "left out by --skip"
+        is_without = self._options.stdio and name in CONNECTING
+        return "it uses standard input and output" if is_without else None
 
     def has_failed(self, name: str) -> bool:
         return name in self._results and self._results[name].result == FAILED
@@ -79,8 +85,8 @@ class Report:
         self._add(TIME_LIMIT, FAILED, "the checks that are skipped for that reason are not made")
 
     def _add(self, name: str, result: str, got: str = "", stderr: Sequence[str] = ()) -> None:
-        if not self.wants(name):
-            result, got, stderr = SKIPPED, "left out by --skip", ()
+        if (reason := self._why_left_out(name)) is not None:
+            result, got, stderr = SKIPPED, reason, ()
         before = self._results.get(name)
         if before and _ORDER.index(before.result) >= _ORDER.index(result):
             return

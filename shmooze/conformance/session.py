@@ -78,8 +78,9 @@ class Session:
                 finally:
                     self._review()
         except ModuleError as bad:
-            self.report.failed("connects", str(bad))
-            reason = "because `connects` failed"
+            first = "init" if self.options.stdio else "connects"
+            self.report.failed(first, str(bad))
+            reason = f"because `{first}` failed"
         except Broken as broken:
             reason = f"because `{broken}` failed"
         for name in scenario.names:
@@ -216,7 +217,8 @@ class Session:
         try:
             packet = jsonsafe.decode(line)
         except PacketError as bad:
-            self.fail("packets", f"the answer to `{cmd}` is {_shown(line)}: {bad}")
+            hint = "; other text belongs on standard error" if self.options.stdio else ""
+            self.fail("packets", f"the answer to `{cmd}` is {_shown(line)}: {bad}{hint}")
         if not isinstance(packet, dict) or not isinstance(packet.get("success"), bool):
             self.fail("packets", f"the answer to `{cmd}` is {_shown(line)}")
         self.report.ok("packets")
