@@ -152,8 +152,8 @@ class MemoryChannel(StreamChannel):
 class FakeProcess:
     """A child. It notes the commands that it gets, and does what a test tells it to do."""
 
-    def __init__(self, number: int, label: str) -> None:
-        self.number, self.label = number, label
+    def __init__(self, number: int, spec: LaunchSpec) -> None:
+        self.number, self.label, self.spec = number, spec.label, spec
         self.exit_status: int | None = None
         self.output: list[str] = []
         self.errors: list[str] = []
@@ -177,6 +177,11 @@ class FakeProcess:
         self.foreign_ports: set[int] = set()
         self._commands = Link(self._take)
         self._updates = Link(self._take_acknowledgements)
+        #: Its standard input and output, if that is how it is spoken to.
+        self.stdio = self._commands
+        if spec.has_stdio:
+            self._updates = self.stdio
+        self._watchers: list[Callable[[list[str]], None]] = []
         self._channel: MemoryChannel | None = None
         self._exited = Event()
 
@@ -190,6 +195,9 @@ class FakeProcess:
 
     def add_output(self, text: str) -> None:
         self.output += text.splitlines()
+
+    def watch_output(self, listener: Callable[[list[str]], None]) -> None:
+        self._watchers.append(listener)
 
     def authenticate(self, connection: Any) -> bool:
         return True
@@ -266,6 +274,17 @@ class FakeProcess:
         """Send an answer to which there is no command."""
         self._commands.deliver(b'{"success":true,"result":"unasked"}\n')
 
+    def print(self, *lines: str, is_error: bool = False) -> None:
+        """Print lines that are read together."""
+        self.output += lines
+        self.errors += lines if is_error else ()
+        for watcher in self._watchers:
+            watcher([*lines])
+
+    def send(self, line: str) -> None:
+        """Send a line on the update stream, whatever it is."""
+        self._updates.deliver(line.encode() + b"\n")
+
     def delay_reading(self) -> None:
         """Have what is sent from now on read late: the loop of the service is busy."""
         self._commands.unread, self._updates.unread = [], []
@@ -320,7 +339,7 @@ class FakeLauncher:
         self.may_go_on.wait()
         if self.fault:
             raise ModuleError(f"cannot be started: {self.fault}")
-        process = FakeProcess(len(self.processes), spec.label)
+        process = FakeProcess(len(self.processes), spec)
         self.processes.append(process)
         self._on_launch(process)
         return process

@@ -6,21 +6,25 @@ with the exit status 0 it is `done`, with any other it has failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from shmooze.adapters.patterns import Patterns
-from shmooze.adapters.placeholders import fill, names_in, problem_of
+from shmooze.adapters import placeholders
+from shmooze.adapters.patterns import Patterns, problem_of
 from shmooze.errors import CommandError, Failure
 from shmooze.modules.channel.command_stream import Answer
 from shmooze.modules.channel.contract import Owner
+from shmooze.modules.channel.stream import encode
 from shmooze.modules.channel.updates import Parameters, SetParameters
-from shmooze.processes.contract import NoEndpoint, OutputLine, Process
+from shmooze.modules.web_server import web_server_of
+from shmooze.processes.contract import NoEndpoint, Process
 from shmooze.runtime.patience import Patience
 
 STOP, END, NONE = ("stop", "end", "none")
-#: The type of an argument whose type nobody has declared.
-_SCALAR = {"type": ["string", "number", "boolean"]}
+#: An argument whose type nobody has declared: it reaches the program as it was typed.
+_TEXT = {"type": "string"}
+#: How clients show the parameter `progress`.
+_PROGRESS = {"type": "number", "minimum": 0, "maximum": 1, "role": "progress"}
 
 
 class CommandAdapter:
@@ -30,18 +34,39 @@ class CommandAdapter:
     has_door = False
 
     def problem(self, kind: type[Any]) -> tuple[str, str] | None:
-        if words := problem_of(kind.process):
+        if words := placeholders.problem_of(_argv(kind)):
             return "process", words
+        if kind.progress is not None and (words := problem_of(kind.progress)):
+            return "progress", words
         if kind.standby:
             return "standby", "must be 0: a command is started when it plays"
         if kind.describe:
             return "describe", "must be false: a command knows no `--describe`; use `schema`"
+        declared = _declared(kind.given_schema)
+        for name in _arguments(kind):
+            if declared is not None and name not in declared:
+                return (
+                    "process",
+                    f"has the placeholder {{{name}}}, which `schema` does not describe",
+                )
         return None
 
-    def description(self, kind: type[Any]) -> dict[str, Any] | None:
-        names = [name for name in names_in(kind.process) if name not in _reserved(kind)]
-        properties = dict.fromkeys(names, _SCALAR)
-        return {"args": {"type": "object", "properties": properties, "required": [*properties]}}
+    def description(self, kind: type[Any]) -> dict[str, Any]:
+        names = _arguments(kind)
+        parameters: dict[str, Any] = {name: {} for name in kind.parameter_patterns}
+        if kind.progress is not None:
+            parameters["progress"] = _PROGRESS
+        label = {"label": ", ".join(f"{{{name}}}" for name in names)} if names else {}
+        return {
+            **label,
+            "args": {
+                "type": "object",
+                "properties": dict.fromkeys(names, _TEXT),
+                "required": names,
+            },
+            "commands": {},
+            "parameters": parameters,
+        }
 
     def make_channel(self, owner: Owner) -> CommandChannel:
         return CommandChannel(owner)
@@ -50,9 +75,28 @@ class CommandAdapter:
 ADAPTER = CommandAdapter()
 
 
+def _argv(kind: Any) -> Sequence[str]:
+    """The program of a type, unless each of its modules has another one."""
+    return () if isinstance(kind.process, property) else kind.process
+
+
+def _arguments(kind: Any) -> list[str]:
+    """The placeholders of a type that stand for arguments."""
+    return [name for name in placeholders.names_in(_argv(kind)) if name not in _reserved(kind)]
+
+
 def _reserved(kind: Any) -> tuple[str, ...]:
     """Placeholders that are no arguments."""
-    return ("port", "path") if kind.http is not None else ()
+    return ("port", "path") if web_server_of(kind) is not None else ()
+
+
+def _declared(schema: Any) -> Collection[str] | None:
+    """The arguments that a description has; None if there may be others."""
+    args = schema.get("args") if isinstance(schema, dict) else None
+    if not isinstance(args, dict) or not args.keys() <= {"type", "properties", "required"}:
+        return None
+    properties = args.get("properties", {})
+    return properties if isinstance(properties, dict) else None
 
 
 class CommandChannel:
@@ -63,7 +107,7 @@ class CommandChannel:
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._argv: list[str] = []
+        self._args: dict[str, Any] = {}
         self._process: Process | None = None
         self._patterns = Patterns(owner.progress, owner.parameter_patterns, owner.json_lines)
 
@@ -73,9 +117,7 @@ class CommandChannel:
     def request(self, cmd: str, args: dict[str, Any] | None, patience: Patience) -> Answer:
         try:
             if cmd == "init":
-                # Those of its web server are known when it is launched.
-                kept = {name: f"{{{name}}}" for name in _reserved(self._owner)}
-                self._argv = fill(self._owner.process, {**(args or {}), **kept})
+                self._take_args(args or {})
             elif cmd == "play":
                 self._play()
             elif cmd == "suspend":
@@ -91,7 +133,7 @@ class CommandChannel:
         patience: Patience,
         is_withdrawn: Callable[[], bool],
     ) -> Answer:
-        return Answer(False, error=f"unknown command {cmd.removeprefix('do_')!r}; known: none")
+        return Answer(False, error=f"unknown command `{cmd.removeprefix('do_')}`; known: none")
 
     def request_final(self, cmd: str, args: dict[str, Any] | None, patience: Patience) -> Answer:
         return Answer(True)  # SIGTERM is all that it can be told
@@ -111,14 +153,27 @@ class CommandChannel:
     def close(self, reason: str = "was closed") -> None:
         pass
 
+    def _take_args(self, args: dict[str, Any]) -> None:
+        """Raises CommandError for args with which it cannot be launched."""
+        known = placeholders.names_in(self._owner.process)
+        unknown = next((name for name in args if name not in known), None)
+        if unknown is not None and not self._owner.checks_args:
+            names = ", ".join(f"`{name}`" for name in known) or "none"
+            raise CommandError(f"unknown argument `{unknown}`; known: {names}")
+        self._args = args
+        self._fill(dict.fromkeys(_reserved(self._owner), ""))
+
+    def _fill(self, own: Mapping[str, str]) -> list[str]:
+        """The program and its arguments. `own` are the placeholders of its web server."""
+        return placeholders.fill(self._owner.process, {**self._args, **own})
+
     def _play(self) -> None:
-        if self._process is not None:
-            if self._owner.suspend_by != NONE:
-                self._process.resume()
-            return
-        self._process = self._owner.launch(NoEndpoint(), self._argv)
-        if self._patterns:
-            self._process.on_output(self._take_line)
+        if self._process is None:
+            self._process = self._owner.launch(NoEndpoint(), fill=self._fill)
+            if self._patterns:
+                self._process.watch_output(self._take_lines)
+        elif self._owner.suspend_by != NONE:
+            self._process.resume()
 
     def _suspend(self) -> None:
         if self._process is None:
@@ -130,9 +185,19 @@ class CommandChannel:
             self._process = None
             self._owner.end_process()
 
-    def _take_line(self, line: OutputLine) -> None:
-        if found := self._patterns.find(line.text):
-            try:
-                self._owner.take_update(SetParameters(Parameters(found)), len(line.text), 1)
-            except Failure:
-                pass  # more than parameters may take: the line is in the output all the same
+    def _take_lines(self, lines: list[str]) -> None:
+        """Set the parameters that lines of output have; the last value of each counts."""
+        found = list(filter(None, map(self._patterns.find, lines)))
+        merged = {name: value for each in found for name, value in each.items()}
+        if found and not self._set(merged, len(found)):
+            for each in found:  # near the limit each counts for itself
+                self._set(each, 1)
+
+    def _set(self, parameters: dict[str, Any], count: int) -> bool:
+        """Returns False if they would take more than parameters may."""
+        try:
+            size = len(encode(parameters))
+            self._owner.take_update(SetParameters(Parameters(parameters)), size, count)
+        except Failure:
+            return False
+        return True

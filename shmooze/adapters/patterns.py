@@ -7,10 +7,22 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from shmooze.errors import PacketError
+from shmooze.runtime import jsonsafe
+
 _NUMBER = re.compile(r"[+-]?(\d{1,15}(\.\d{1,15})?|\.\d{1,15})")
 _TIME = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9}(?:\.\d{1,15})?)")
 #: A number that is written as JSON writes it: "007" is a text.
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,15})?")
+
+
+def problem_of(progress: str) -> str | None:
+    """What is wrong with a pattern for the progress, in a sentence without its subject."""
+    groups = re.compile(progress).groupindex
+    for name, other in (("done", "total"), ("total", "done")):
+        if name in groups and other not in groups:
+            return f"has the group `{name}` and no group `{other}`"
+    return None
 
 
 class Patterns:
@@ -55,10 +67,11 @@ class Patterns:
             if done is None or not self._total:
                 return None
             return _limited(done / self._total)
-        value = _seconds_or_number(_first_of(match))
-        if value is None:
+        value = _seconds_or_number(text := _first_of(match))
+        if value is None or text is None:
             return None
-        is_percent = value > 1 or match.string[match.end(1) :].lstrip().startswith("%")
+        after = match.string[match.end(match.groups().index(text) + 1) :]
+        is_percent = value > 1 or after.lstrip().startswith("%")
         return _limited(value / 100 if is_percent else value)
 
 
@@ -86,9 +99,6 @@ def _value_of(text: str) -> Any:
 
 
 def _object_in(line: str) -> dict[str, Any]:
-    from shmooze.errors import PacketError
-    from shmooze.runtime import jsonsafe
-
     try:
         value = jsonsafe.decode(line.encode())
     except PacketError:

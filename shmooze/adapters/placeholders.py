@@ -24,8 +24,9 @@ def problem_of(argv: Sequence[str]) -> str | None:
             if part[0] in ("{", "}"):
                 return f"has a lone `{part[0]}` in {json.dumps(word)}: write `{part[0] * 2}` for it"
             if part[1] is not None and not _NAME.fullmatch(part[1]):
-                return f"has the placeholder {{{part[1]}}}, which is not a name"
-    if _PART.search(argv[0]):
+                name = f"{{{part[1]}}}"
+                return f"has the placeholder {name}, which is not a name; write `{{{{` for a brace"
+    if names_in(argv[:1]):
         return "has a placeholder in the name of the program"
     return None
 
@@ -39,18 +40,21 @@ def names_in(argv: Iterable[str]) -> list[str]:
 def fill(argv: Sequence[str], values: Mapping[str, Any]) -> list[str]:
     """The words of a program, with values in place of the placeholders.
 
-    Raises CommandError for a value that is missing or cannot be given to a program, and for one
-    that the program would take for an option: it is a word of its own, begins with `-`, and no
-    `--` comes before it.
+    Raises CommandError for a value that is missing or cannot be given to a program, and for a text
+    that the program would take for an option: it is at the beginning of a word, begins with `-`,
+    and no `--` comes before it.
     """
     words: list[str] = []
     for word in argv:
         filled = _PART.sub(lambda part: _text(part, values), word)
-        if filled.startswith("-") and word.startswith("{") and "--" not in words:
-            name = names_in([word])[0]
-            raise CommandError(
-                f"argument `{name}`: must not begin with `-`, or the program takes it for an option"
-            )
+        first = _PART.match(word)
+        if filled.startswith("-") and first and "--" not in argv[: len(words)]:
+            value = values.get(first[1])
+            if isinstance(value, str):  # numbers may be negative
+                raise CommandError(
+                    f"argument `{first[1]}`: must not begin with `-`,"
+                    " or the program takes it for an option"
+                )
         words.append(filled)
     return words
 

@@ -2,13 +2,14 @@
 
 A line of standard input is a command. A line of standard output is the answer to one, which has
 `success`, or an update, which has `cmd`. Updates are not acknowledged, since an acknowledgement
-could be taken for a command. Standard error is output.
+could be taken for a command; one that is refused is logged. Standard error is output.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable, Collection
-from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from shmooze.modules.channel.streams import StreamChannel
 from shmooze.processes.contract import ByteStream, NoEndpoint, Process
 from shmooze.runtime.patience import Patience
 from shmooze.runtime.printable import printable
+
+log = logging.getLogger(__name__)
 
 
 class StdioAdapter:
@@ -45,12 +48,12 @@ class StdioChannel(StreamChannel):
 
     def __init__(self, owner: Owner) -> None:
         super().__init__(owner)
-        self.commands.name = "standard output"
+        self.commands.name, self.updates.name = "standard input", "standard output"
         self._lines: Lines | None = None
 
     def connect(self, timeout: float) -> None:
         stdio = self._owner.launch(NoEndpoint(), has_stdio=True).stdio
-        commands, updates = Half(stdio), Half(None)
+        commands, updates = Half(stdio), UpdateHalf(self._owner)
         self._lines = Lines(commands, updates, self._owner.channel_ended, self.give_up)
         # Both are ready before anything is read.
         self.commands.attach(commands)
@@ -59,7 +62,7 @@ class StdioChannel(StreamChannel):
         self._wait_connected(Patience(timeout))
 
     def has_unread(self, process: Process) -> bool:
-        return False
+        return process.has_unread(None)
 
     def wait_end(self, timeout: float) -> None:
         if self._lines is not None:
@@ -69,7 +72,7 @@ class StdioChannel(StreamChannel):
 class Half:
     """One of the two streams over standard input and output.
 
-    What is written goes to `stdio`; None: it goes nowhere.
+    What is written goes to `stdio`; None: nothing can be written.
     """
 
     #: Bytes that are read at once, which does not matter here.
@@ -79,10 +82,10 @@ class Half:
         self._stdio = stdio
         self._receive: Callable[[bytes], None] | None = None
 
-    def deliver(self, data: bytes) -> None:
-        """Hand on lines, or no bytes at the end."""
-        if self._receive is not None:
-            self._receive(data)
+    def deliver_lines(self, lines: list[bytes]) -> None:
+        """Hand on whole lines."""
+        if lines and self._receive is not None:
+            self._receive(b"\n".join([*lines, b""]))
 
     def read_with(self, receive: Callable[[bytes], None]) -> None:
         self._receive = receive
@@ -110,11 +113,32 @@ class Half:
             self._stdio.close()
 
 
+class UpdateHalf(Half):
+    """Updates come up, and acknowledgements of them go nowhere. Refusals are logged."""
+
+    def __init__(self, owner: Owner) -> None:
+        super().__init__(None)
+        self._owner = owner
+        self._last_words = ""
+
+    def write_all(self, data: bytes) -> None:
+        if data.startswith(_FAILURE):
+            words = json.loads(data.partition(b"\n")[0])["error"]
+            if words != self._last_words:
+                log.warning("%r: an update was refused: %s", self._owner, words)
+            self._last_words = words
+
+
+#: How a refusal of an update begins.
+_FAILURE = b'{"success":false'
+_ABSENT = msgspec.Raw()
+
+
 class _Line(msgspec.Struct):
     """As much of a line as tells where it belongs."""
 
-    success: bool | msgspec.UnsetType = msgspec.UNSET
-    cmd: str | msgspec.UnsetType = msgspec.UNSET
+    success: msgspec.Raw = _ABSENT
+    cmd: msgspec.Raw = _ABSENT
 
 
 _decode = msgspec.json.Decoder(_Line).decode
@@ -132,24 +156,52 @@ class Lines(Stream):
         self._commands, self._updates, self._give_up = commands, updates, give_up
 
     def _take(self, block: bytes) -> None:
-        for half, lines in groupby(block.split(b"\n"), self._half_of):
-            half.deliver(b"\n".join([*lines, b""]))
+        # Lines that follow each other on the same stream are handed on together.
+        together: list[bytes] = []
+        current = self._updates
+        try:
+            for line in block.split(b"\n"):
+                half = self._half_of(line)
+                if half is not current:
+                    current.deliver_lines(together)
+                    current, together = half, []
+                together.append(line)
+        finally:  # what came before a breach counts
+            current.deliver_lines(together)
 
     def _half_of(self, line: bytes) -> Half:
-        try:
-            found = _decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            found = _Line()
-        if found.success is not msgspec.UNSET:
+        keys = _keys_of(line)
+        if "success" in keys:
             return self._commands
-        if found.cmd is not msgspec.UNSET:
+        if "cmd" in keys:
             return self._updates
         shown = printable(line[:60].decode(errors="backslashreplace"))
         raise Breach(
-            f"printed a line that is neither an answer nor an update: {shown!r};"
-            " other text belongs on standard error"
+            "printed a line that is neither an answer nor an update, and belongs on standard error:"
+            f" `{shown}`"
         )
 
     def _set_ended(self, reason: str) -> None:
         super()._set_ended(reason)
         self._give_up(reason)  # whoever waits for an answer will get none
+
+
+def _keys_of(line: bytes) -> Collection[str]:
+    """Which of `success` and `cmd` a line has."""
+    try:
+        found = _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _keys_of_lenient(line)
+    keys = {"success": found.success, "cmd": found.cmd}
+    return [name for name, value in keys.items() if value is not _ABSENT]
+
+
+def _keys_of_lenient(line: bytes) -> Collection[str]:
+    """The same for a line that is not JSON as we want it, which its stream explains better."""
+    try:
+        value = json.loads(line)  # which takes NaN, long integers and half a surrogate pair
+    except RecursionError:
+        return [name for name in ("success", "cmd") if f'"{name}"'.encode() in line]
+    except ValueError:
+        return []
+    return value if isinstance(value, dict) else []

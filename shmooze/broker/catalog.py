@@ -61,8 +61,8 @@ def _check_class(module: type[Module]) -> None:
         if isinstance(value, timedelta):  # as 1.2.4 had them
             seconds = f"{value.total_seconds():g}"
             raise wrong(key, f"must be a number of seconds: {seconds}, not a timedelta")
-        if key in _MAY_BE_OTHERWISE and callable(value):
-            continue  # a method or class of the application, which has nothing to do with us
+        if _is_of_application(module, key, value):
+            continue
         if not isinstance(value, property) and hasattr(module, attribute):
             attributes[key] = _plain(value)
     schema.check(ModuleType, attributes, wrong)
@@ -70,11 +70,32 @@ def _check_class(module: type[Module]) -> None:
     if isinstance(module.http, dict):
         module.http = WebServer(**schema.check(WebServer, module.http, wrong, "http"))
     _check_web_server(module, wrong)
-    if module.adapter is not None and module.schema is None and not module.describe:
-        module.schema = adapters.find(module.adapter).description(module)
+    if module.adapter is not None and not module.describe:
+        _add_description(module, adapters.find(module.adapter).description(module))
     if old := [key for key in _OLD_TIMES if hasattr(module, key)]:
         names = " and ".join(f"`{key}`" for key in old)
         log.warning("%s: %s of 1.2.4 is now `command_timeout`", module.__name__, names)
+
+
+def _is_of_application(kind: type[Module], key: str, value: Any) -> bool:
+    """Whether a class has something of its own of this name, which has nothing to do with us."""
+    if key in _MAY_BE_OTHERWISE:
+        return callable(value)
+    return key in _ADAPTER_KEYS and kind.adapter is None and not kind.place_in_settings
+
+
+def _add_description(kind: type[Module], derived: dict[str, Any] | None) -> None:
+    """Complete the description of a type with what its adapter knows of it."""
+    given = kind.given_schema
+    if derived is not None and (given is None or isinstance(given, dict)):
+        kind.schema = {**derived, **(given or {})}
+
+
+def _given_schema(kind: type[Module]) -> Any:
+    """The description that a class has or inherits, without what an adapter has added to it."""
+    names = ("given_schema", "schema")
+    found = (vars(each)[name] for each in kind.__mro__ for name in names if name in vars(each))
+    return next(found)
 
 
 def _check_adapter(kind: type[Module], wrong: schema.Wrong) -> None:
@@ -88,13 +109,20 @@ def _check_adapter(kind: type[Module], wrong: schema.Wrong) -> None:
         except SettingsError as bad:
             raise wrong("adapter", f"cannot be used: {bad}") from bad
         known = adapter.keys
+        kind.given_schema = _given_schema(kind)
         if problem := adapter.problem(kind):
             raise wrong(*problem)
     for key in _ADAPTER_KEYS:
         attribute = ATTRIBUTES.get(key, key)
-        if key not in known and getattr(kind, attribute) != getattr(Module, attribute):
-            which = "without an adapter" if name is None else f"with the adapter `{name}`"
-            raise wrong(key, f"has no meaning for a type {which}")
+        value, default = getattr(kind, attribute), getattr(Module, attribute)
+        if key in known or value == default:
+            continue
+        which = "without an adapter" if name is None else f"with the adapter `{name}`"
+        words = f"has no meaning for a type {which}"
+        if not _is_of_application(kind, key, value):
+            raise wrong(key, words)
+        if not callable(value) and not isinstance(value, property):
+            log.warning("%s: `%s` %s", kind.__name__, attribute, words)
 
 
 def _check_web_server(kind: type[Module], wrong: schema.Wrong) -> None:

@@ -25,6 +25,8 @@ class Kind:
     #: What its items are, see docs/descriptions.md: a description, or the path of a file that holds
     #: one. None: it has none.
     schema: ClassVar[dict[str, Any] | str | None] = None
+    #: The same as the type has it, where its adapter has completed it.
+    given_schema: ClassVar[dict[str, Any] | str | None] = None
     #: Whether its program prints its description for `--describe`.
     describe: ClassVar[bool] = False
     #: Where the settings have this type, such as "queue.modules.countdown"; empty: it is a class.

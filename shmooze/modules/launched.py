@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import gevent
 from gevent.lock import Semaphore
@@ -31,11 +31,12 @@ class Launched(Status):
         argv: Sequence[str] | None = None,
         environ: dict[str, str] | None = None,
         has_stdio: bool = False,
+        fill: Callable[[Mapping[str, str]], Sequence[str]] | None = None,
     ) -> Process:
         """See Owner of channel/contract.py."""
         own = self._prepare_web_server()
         spec = LaunchSpec(
-            [_replaced(word, own) for word in (self.process if argv is None else argv)],
+            fill(own) if fill else [_replaced(word, own) for word in argv or self.process],
             f"{self.TYPE_STRING} {self.uid[:8]}",
             environ={**_own_variables(self), **_port_of(own), **(environ or {})},
             cwd=_folder_of(self),
@@ -55,8 +56,8 @@ class Launched(Status):
     def _end_process(self) -> None:
         with self._launching:
             process = self._process
-            if process is None or self.state in ENDED:
-                return  # whoever ends the module ends that as well
+            if process is None or process.exit_status is not None or self.state in ENDED:
+                return  # the module ends, and whoever ends it ends that as well
             self._process, self._earlier = None, process
             process.end(self.sigterm_timeout)
             process.close(self.output_timeout)

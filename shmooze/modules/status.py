@@ -17,6 +17,9 @@ from shmooze.modules.saved import SavedState
 from shmooze.processes.contract import Process, Usage
 from shmooze.runtime import clock
 
+#: Lines of output that explain how a program has ended.
+_MAX_ERRORS = 20
+
 
 class Status(Kind):
     """The part of a module that everybody may read."""
@@ -143,9 +146,18 @@ class Status(Kind):
 
     @property
     def errors(self) -> list[str]:
-        """The last lines of its standard error."""
+        """The last lines of its standard error; of its output, if a program that knows nothing of
+        us has written nothing else.
+        """
         process = self._process or self._earlier
-        return process.errors if process else []
+        if process is None:
+            return []
+        return process.errors or (process.output[-_MAX_ERRORS:] if self.adapter else [])
+
+    @property
+    def checks_args(self) -> bool:
+        """See Owner of channel/contract.py."""
+        return self.describe is True or self.given_schema is not None
 
     def usage(self) -> Usage:
         """What the child and all that it has started use. Raises CommandError where unknown."""

@@ -23,6 +23,9 @@ GROUP = "shmooze.adapters"
 OURS = {name: f"shmooze.adapters.{name}" for name in ("command", "stdio", "mcp")}
 
 
+_NEEDED = ("keys", "has_door", "problem", "description", "make_channel")
+
+
 class Adapter(Protocol):
     """A way to speak to programs of one kind."""
 
@@ -37,7 +40,7 @@ class Adapter(Protocol):
         """
 
     def description(self, kind: type[Any]) -> dict[str, Any] | None:
-        """What is known of a type that has no `schema`; see docs/descriptions.md."""
+        """What is known of a type; see docs/descriptions.md. What its own `schema` says counts."""
 
     def make_channel(self, owner: Owner) -> Channel:
         """A channel for one module."""
@@ -66,8 +69,8 @@ def find(name: str) -> Adapter:
     if name in OURS:
         try:
             found: Adapter = import_module(OURS[name]).ADAPTER
-        except ModuleNotFoundError as missing:
-            raise SettingsError(f"the adapter `{name}` cannot be loaded: {missing}") from missing
+        except ImportError as missing:
+            raise _not_loaded(name, missing) from missing
         return found
     from importlib.metadata import entry_points  # services without other adapters start faster
 
@@ -75,8 +78,17 @@ def find(name: str) -> Adapter:
     if name not in others:
         known = ", ".join([*OURS, *sorted(others)])
         raise SettingsError(f"there is no adapter `{name}`; known: {known}")
-    other: Adapter = others[name].load()
+    try:
+        other: Adapter = others[name].load()
+    except Exception as bad:  # whatever the package does when it is imported
+        raise _not_loaded(name, bad) from bad
+    if lacking := [each for each in _NEEDED if not hasattr(other, each)]:
+        raise SettingsError(f"{others[name].value} is not an adapter: it has no `{lacking[0]}`")
     return other
+
+
+def _not_loaded(name: str, bad: Exception) -> SettingsError:
+    return SettingsError(f"the adapter `{name}` cannot be loaded: {bad}")
 
 
 def make_channel(owner: Owner) -> Channel:

@@ -37,6 +37,10 @@ class Owner(Protocol):
     def json_lines(self) -> bool: ...
 
     @property
+    def checks_args(self) -> bool:
+        """Whether its type has a description of its own, so that unknown args are refused."""
+
+    @property
     def adapter(self) -> str | None:
         """The name of the adapter that its type wants."""
 
@@ -46,10 +50,12 @@ class Owner(Protocol):
         argv: Sequence[str] | None = None,
         environ: dict[str, str] | None = None,
         has_stdio: bool = False,
+        fill: Callable[[Mapping[str, str]], Sequence[str]] | None = None,
     ) -> Process:
         """Start the module's process, or its next one. Raises ModuleError.
 
         `argv` is instead of `process`, and `environ` in addition to the variables of the type.
+        `fill` returns the argv itself; it gets what stands for the placeholders of its web server.
         """
 
     def end_process(self) -> None:
