@@ -63,6 +63,7 @@ setup(
             *TEST,
             "axe-playwright-python",
             "build",
+            "imageio-ffmpeg",
             "ipykernel",
             "jupyter-server",
             "matplotlib",
