@@ -32,6 +32,9 @@ from support import (
 )
 from terminal import Terminal
 
+#: Kinds with an adapter, of the same name. Each is three processes: itself, a child and a daemon.
+ADAPTED = ("command", "stdio")
+
 #: Kinds that reach the state `playing`.
 PLAYING = (
     "ignores-rm",
@@ -42,6 +45,7 @@ PLAYING = (
     "has-bare-daemon",
     "chain",
     "chain-of-sessions",
+    *ADAPTED,
 )
 
 #: Kinds that are still starting, or already being ended, when the cause of the end comes.
@@ -68,6 +72,7 @@ def kinds(connect_timeout: float) -> dict[str, dict[str, Any]]:
             "process": child("stubborn", kind),
             "connect_timeout": connect_timeout if "connects" in kind else 30,
             "command_timeout": 30,
+            **({"adapter": kind} if kind in ADAPTED else {}),
             **PATIENCE,
         }
         for kind in (*PLAYING, *STARTING)
@@ -93,6 +98,8 @@ class Endings:
             self.adds[-1].start()
         for kind in STARTING:
             wait_until(lambda k=kind: self.recorded(k), f"{kind} runs")
+        for kind in ADAPTED:
+            wait_until(lambda k=kind: len(self.recorded(k)) == 3, f"{kind} has started all")
         self.hurry()
 
     def hurry(self) -> None:
@@ -233,7 +240,10 @@ def test_rm_leaves_nothing(pool: Endings) -> None:
 def test_the_childs_own_end_leaves_nothing(pool: Endings, how: str) -> None:
     pool.fill()
     pool.site.ask("pool", "rm", uids=[pool.uids.pop("stopped")])  # it cannot hear
-    for uid in pool.uids.values():
+    for kind, uid in pool.uids.items():
+        if kind == "command":  # it cannot be told
+            os.kill(pool.recorded(kind)[0][0], signal.SIGUSR1 if how == "exit" else signal.SIGSEGV)
+            continue
         with pytest.raises(Refusal):
             pool.site.ask("pool", "tell_module", uid=uid, cmd=how)
     for kind in ("never-connects", "connects-one-stream"):

@@ -1,5 +1,7 @@
 """Modules that resist ending, one for each KIND: stubborn.py KIND HOST PORT PORT.
 
+The kinds `command` and `stdio` are spoken to as the adapters of these names do.
+
 Each of its processes writes its pid and start time to HERE/pids-KIND, so that a test can look for
 it. Imports nothing from shmooze, and only what is written in C: a dozen of these start at once.
 """
@@ -74,6 +76,17 @@ def chain(own_session):
     os._exit(0)
 
 
+def answer_on_stdio():
+    for line in sys.stdin:
+        if '"do_exit"' in line:
+            os._exit(0)
+        if '"do_crash"' in line:
+            os.kill(os.getpid(), _signal.SIGSEGV)
+        if '"rm"' not in line:
+            print('{"success":true}', flush=True)
+    sleep_on()
+
+
 def answer_commands():
     host, command_port, update_port = sys.argv[-3:]
     commands, updates = _socket.socket(), _socket.socket()
@@ -99,7 +112,8 @@ def answer_commands():
 
 
 record()
-if KIND in ("ignores-sigterm", "refuses-init", "never-connects"):
+_signal.signal(_signal.SIGUSR1, lambda *_: os._exit(0))
+if KIND in ("ignores-sigterm", "refuses-init", "never-connects", "command", "stdio"):
     ignore_sigterm()
 if KIND == "has-children":
     for _ in range(3):
@@ -108,6 +122,11 @@ if KIND == "has-children":
             sleep_on()
 elif KIND in ("has-daemon", "exits-before-init"):
     daemon()
+elif KIND in ("command", "stdio"):
+    daemon()
+    if os.fork() == 0:
+        record()
+        sleep_on()
 elif KIND == "has-bare-daemon":
     daemon(empty_environment=True)
 elif KIND == "chain":
@@ -116,6 +135,8 @@ elif KIND == "chain-of-sessions":
     chain(own_session=True)
 if KIND == "exits-before-init":
     sys.exit(3)
-if KIND == "never-connects":
+if KIND in ("never-connects", "command"):
     sleep_on()
+if KIND == "stdio":
+    answer_on_stdio()
 answer_commands()
