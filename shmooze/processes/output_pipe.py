@@ -42,6 +42,14 @@ class OutputPipe:
     #: Bytes per read while somebody watches: each line takes more time then.
     watched_piece = 1 << 14
 
+    # Most pipes are not watched: these take memory only where that is so.
+    _on_shown: Callable[[list[str]], None] | None = None
+    _shower: gevent.Greenlet | None = None
+    #: What was shown and is not passed on yet.
+    _shown: list[str]
+    #: The last text that the current line has shown.
+    _last_shown: bytes | None = None
+
     def __init__(self, on_line: Callable[[str], None], on_text: Callable[[str], None]) -> None:
         self._on_line, self._on_text = on_line, on_text
         self._read_end, self._write_end = os.pipe()
@@ -50,11 +58,6 @@ class OutputPipe:
         self._line = self._logged = b""
         self._last_read = 0.0
         self._logger: gevent.Greenlet | None = None
-        self._on_shown: Callable[[list[str]], None] | None = None
-        #: What was shown and is not passed on yet, and the last text of the current line in it.
-        self._shown: list[str] = []
-        self._last_shown: bytes | None = None
-        self._shower: gevent.Greenlet | None = None
         self._fd_reader = FdReader(self._read_end, self._take, self.piece)
 
     def fileno(self) -> int:
@@ -73,7 +76,7 @@ class OutputPipe:
         These are lines, and what a line has shown before a carriage return. An incomplete line is
         included once it has been quiet for a moment, and again only if more is added to it.
         """
-        self._on_shown = on_shown
+        self._on_shown, self._shown = on_shown, []
         self._fd_reader.piece = self.watched_piece
 
     def close(self, patience: float = 0.0) -> None:
