@@ -157,3 +157,32 @@ def test_what_is_started_while_a_process_is_suspended_is_suspended_too(launch: L
     assert set(before.values()) == {"T"}
     gevent.sleep(0.02)  # many links of a chain that runs
     assert {pid: state_of(pid) for pid in process.tree()} == before
+
+
+class SlowToStop:
+    """A process that starts another one between SIGSTOP and the moment when that takes effect."""
+
+    def __init__(self, family: list[SlowToStop], starts: int) -> None:
+        self._family, self._starts = family, starts
+        self._looks = 0
+        self.signals: list[signal.Signals] = []
+        family.append(self)
+
+    def send(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+
+    def is_stopped(self) -> bool:
+        self._looks += 1
+        if self._looks == 3 and self._starts:
+            SlowToStop(self._family, self._starts - 1)
+        return self._looks > 3
+
+
+def test_what_a_process_starts_before_it_stops_is_stopped_too(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, family = launch("import time; time.sleep(100)"), list[SlowToStop]()
+    SlowToStop(family, starts=2)
+    monkeypatch.setattr(process, "_members", lambda: [*family])
+    process.suspend()
+    assert [signal.SIGSTOP in each.signals for each in family] == [True] * 3
