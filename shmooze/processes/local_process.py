@@ -51,6 +51,9 @@ class LocalProcess:
     #: Seconds until the next attempt when the system is out of file descriptors.
     retry_delay = 0.5
 
+    #: Whether `end` was called, so that it must not be stopped any more.
+    _is_ending = False
+
     def __init__(
         self,
         spawner: Spawner,
@@ -62,8 +65,6 @@ class LocalProcess:
         self._mark = mark
         self._output = ProcessOutput(spec.label, spec.is_logged, spec.has_stdio)
         self._exited = Event()
-        #: Whether `end` was called, so that it must not be stopped any more.
-        self._is_ending = False
         self.exit_status: int | None = None
         self.is_suspended = False
         self.pid = 0  # a child that fails to execute the program has an exit status as well
