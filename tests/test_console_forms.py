@@ -543,6 +543,11 @@ def cinema(make_shared_site: Callable[..., Site]) -> Site:
     types = {
         "film": {"process": child("well"), "schema": FILM},
         "other": {"process": child("well")},
+        "convert": {
+            "adapter": "command",
+            "process": ["sh", "-c", "printf '40%%\\r'; exec sleep 1000", "sh", "{file}", "{kbps}"],
+            "progress": r"(\d+)%",
+        },
     }
     settings = {"state_path": "$HERE/state.db", "queue": {"modules": types, "backgrounds": types}}
     site = make_shared_site(
@@ -590,6 +595,24 @@ def test_described_item_is_added_told_and_shown_by_its_label(
     background.get_by_label("Title").fill("Nosferatu")
     background.get_by_role("button").click()
     expect(queue.locator(".background .module .title")).to_have_text("Nosferatu, 90 min")
+    page.close()
+
+
+def test_a_command_has_a_field_for_each_placeholder_and_a_progress_bar(
+    cinema: Site, browser: Browser
+) -> None:
+    page = browser.new_page()
+    page.goto(cinema.url)
+    form = form_of(page, "queue")
+    form.get_by_label("Type").select_option("convert")
+    form.get_by_label("file").fill("a b.wav")
+    form.get_by_label("kbps").fill("064")
+    form.get_by_role("button").click()
+    row = rows(page)
+    expect(row.locator(".title")).to_have_text("a b.wav, 064")
+    expect(row.locator("progress")).to_have_attribute("value", "0.4")
+    row.get_by_role("button", name="Remove a b.wav, 064").click()
+    expect(row).to_have_count(0)
     page.close()
 
 
