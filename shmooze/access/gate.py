@@ -102,7 +102,7 @@ class AccessGate:
             self._check_host(environ)
             self._check_origin(environ, origin)
             _check_path(environ)
-            is_streamed = self.is_streamed(environ["PATH_INFO"])
+            is_streamed = self.is_streamed(environ.get("PATH_INFO", ""))
             if is_streamed and origin is None:
                 self._check_site(environ)
             environ[CLIENT] = self._proxies.client_of(environ)

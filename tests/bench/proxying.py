@@ -199,7 +199,6 @@ def messages(count: int) -> Measure:
     better=LOWER,
     unit="ms",
     difference=True,
-    quick=True,
 )
 def proxied_request(lab: Lab) -> Iterator[tuple[float, float]]:
     yield from measured(lab, requests, by_nginx=False)
@@ -238,7 +237,6 @@ def proxied_requests_of_32_clients(lab: Lab) -> Iterator[tuple[float, float]]:
     better=LOWER,
     unit="ms",
     difference=True,
-    quick=True,
 )
 def streamed_tokens(lab: Lab) -> Iterator[tuple[float, float]]:
     yield from measured(lab, tokens, by_nginx=False)
