@@ -298,6 +298,16 @@ def test_a_body_with_a_length_arrives_with_it(hops: Hops, length: int) -> None:
     assert answer_to(client) == (200, b"ok")
 
 
+@pytest.mark.parametrize("length", [100, LARGE])
+def test_a_body_may_be_larger_than_that_of_a_command(make: MakeHops, length: int) -> None:
+    hops = make(1, max_body=10)
+    client, module = hops.ask(upload(length) + b"x" * length)
+    head_of(module)
+    assert module.read(length) == b"x" * length
+    module.send(OK)
+    assert answer_to(client) == (200, b"ok")
+
+
 def test_an_empty_body_is_announced_as_it_was(hops: Hops) -> None:
     _, module = hops.ask(upload(0))
     assert b"Content-Length: 0\r\n" in head_of(module)

@@ -104,8 +104,7 @@ class Incoming:
 
     def body(self, head: Head) -> bytes:
         """The body that belongs to a head. Raises BadRequest, or HungUp in the middle of it."""
-        deadline = time.monotonic() + self._limits.body_timeout
-        return b"".join(self._pieces(head, self._limits.max_body, lambda: deadline))
+        return self._whole_body(head, self._limits.max_body)
 
     def stream(
         self, head: Head, waiting: Callable[[], AbstractContextManager[Any]]
@@ -117,9 +116,13 @@ class Incoming:
         if "transfer-encoding" not in head.headers:
             length = int(head.headers.get("content-length", "0"))
             if length <= _PIECE:
-                return self.body(head) if length else b""
+                return self._whole_body(head, None) if length else b""
         pieces = self._pieces(head, None, lambda: time.monotonic() + self._limits.body_timeout)
         return RequestBody(pieces, waiting)
+
+    def _whole_body(self, head: Head, limit: int | None) -> bytes:
+        deadline = time.monotonic() + self._limits.body_timeout
+        return b"".join(self._pieces(head, limit, lambda: deadline))
 
     def take_rest(self) -> bytes:
         """What has come already of whatever follows the request."""
