@@ -12,8 +12,8 @@ from shmooze.adapters.placeholders import problem_of
 from shmooze.modules.channel.contract import Owner
 from shmooze.processes.contract import Launcher
 
-#: The type of an argument whose type nobody has declared.
-_SCALAR = {"type": ["string", "number", "boolean"]}
+#: An argument whose type nobody has declared: it reaches the program as it was typed.
+_TEXT = {"type": "string"}
 
 
 class McpAdapter:
@@ -34,7 +34,7 @@ class McpAdapter:
 
     def description(self, kind: type[Any]) -> dict[str, Any] | None:
         names = arguments_of(kind)
-        properties = dict.fromkeys(names, _SCALAR)
+        properties = dict.fromkeys(names, _TEXT)
         return {"args": {"type": "object", "properties": properties, "required": names}}
 
     def make_channel(self, owner: Owner) -> McpChannel:

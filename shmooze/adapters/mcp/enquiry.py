@@ -28,12 +28,15 @@ class Enquiry:
 
     def ask(self) -> dict[str, Any]:
         kind = self._kind
+        is_named = isinstance(kind.cwd, str)
+        folder = os.path.expanduser(os.path.expandvars(kind.cwd)) if is_named else None
         spec = LaunchSpec(
             argv_of(kind, {}),
             f"{kind.TYPE_STRING} tools",
             is_logged=False,
-            environ=kind.environment,
-            cwd=kind.cwd and os.path.expanduser(os.path.expandvars(kind.cwd)),
+            # A class may call something else by these names.
+            environ=kind.environment if isinstance(kind.environment, dict) else {},
+            cwd=folder,
             has_stdio=True,
         )
         process = self._launcher.launch(spec, NoEndpoint())

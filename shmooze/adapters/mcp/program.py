@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shmooze.adapters.placeholders import fill, names_in
+from shmooze.modules.web_server import web_server_of
 
 
 def arguments_of(kind: Any) -> list[str]:
@@ -21,4 +22,4 @@ def argv_of(kind: Any, args: dict[str, Any]) -> list[str]:
 
 def _reserved(kind: Any) -> tuple[str, ...]:
     """Placeholders that are no arguments."""
-    return ("port", "path") if kind.http is not None else ()
+    return ("port", "path") if web_server_of(kind) is not None else ()
