@@ -27,10 +27,6 @@ class _Streaming:
     def __init__(self, session: Session, stream: EventStream, events: Iterator[bytes]) -> None:
         self._session, self._stream, self._events = session, stream, events
 
-    def take(self) -> bytes:
-        """See Response: nothing has been read ahead."""
-        return b""
-
     def __iter__(self) -> Iterator[bytes]:
         return self._events
 

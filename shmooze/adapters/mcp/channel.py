@@ -33,7 +33,7 @@ class McpChannel:
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._argv: list[str] = []
+        self._args: dict[str, Any] = {}
         self._server: McpServer | None = None
         self._tools: Toolbox | None = None
         self._is_suspended = False
@@ -43,7 +43,6 @@ class McpChannel:
 
     def connect(self, timeout: float) -> None:
         if not arguments_of(self._owner):
-            self._argv = argv_of(self._owner, {})
             self._launch()  # so that it can load before `init`
 
     def request(self, cmd: str, args: dict[str, Any] | None, patience: Patience) -> Answer:
@@ -51,7 +50,7 @@ class McpChannel:
             raise Superseded
         try:
             if cmd == "init":
-                self._argv = argv_of(self._owner, args or {})
+                self._args = args or {}
                 self._begin(patience)
             elif cmd == "play":
                 self._play(patience)
@@ -111,9 +110,12 @@ class McpChannel:
         self._hub.close()
 
     def _launch(self) -> McpServer:
-        process = self._owner.launch(NoEndpoint(), self._argv, has_stdio=True)
+        owner = self._owner
+        process = owner.launch(
+            NoEndpoint(), has_stdio=True, fill=lambda own: argv_of(owner, self._args, own)
+        )
         server = self._server = McpServer(
-            self._owner,
+            owner,
             process,
             lambda reason, is_breach: self._on_end(server, reason, is_breach),
             self._take_notification,

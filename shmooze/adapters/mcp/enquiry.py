@@ -31,7 +31,7 @@ class Enquiry:
         is_named = isinstance(kind.cwd, str)
         folder = os.path.expanduser(os.path.expandvars(kind.cwd)) if is_named else None
         spec = LaunchSpec(
-            argv_of(kind, {}),
+            argv_of(kind, {}, {"port": "0", "path": "/"}),  # any port
             f"{kind.TYPE_STRING} tools",
             is_logged=False,
             # A class may call something else by these names.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from shmooze.adapters.placeholders import fill, names_in
@@ -13,11 +14,11 @@ def arguments_of(kind: Any) -> list[str]:
     return [name for name in names_in(kind.process) if name not in _reserved(kind)]
 
 
-def argv_of(kind: Any, args: dict[str, Any]) -> list[str]:
-    """The words of its program. Raises CommandError as `fill` does."""
-    # Those of its web server are known when it is launched.
-    kept = {name: f"{{{name}}}" for name in _reserved(kind)}
-    return fill(kind.process, {**args, **kept})
+def argv_of(kind: Any, args: dict[str, Any], own: Mapping[str, str]) -> list[str]:
+    """The words of its program. `own` are the placeholders of its web server. Raises CommandError
+    as `fill` does.
+    """
+    return fill(kind.process, {**args, **own})
 
 
 def _reserved(kind: Any) -> tuple[str, ...]:
