@@ -8,7 +8,6 @@ wait.
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -25,9 +24,6 @@ from shmooze.processes.contract import ByteStream
 from shmooze.runtime.patience import Patience
 from shmooze.runtime.printable import printable
 from shmooze.runtime.time_slices import TimeSlices
-
-log = logging.getLogger(__name__)
-
 
 #: on_notification(method, params)
 OnNotification = Callable[[str, Raw | None], None]
