@@ -17,6 +17,8 @@ from survivors.peers import PEERS, Peer, Shmooze, Tools
 
 #: Seconds that processes have to end by themselves.
 SETTLE = 10.0
+#: Programs that run at the same time.
+THREADS = 5
 #: Clients that come and leave, one after the other.
 CLIENTS = 3
 #: What happens, and to which process of those that a program consists of.
@@ -27,6 +29,10 @@ CAUSES = {
 }
 #: Only shmooze has two: the guardian, whose pid its supervisor knows, and the service.
 OF_SERVICE = (signal.SIGKILL, 1)
+
+
+#: What was found: the numbers of all rounds, for each program and cause.
+Results = dict[tuple[type[Peer], str], set[int]]
 
 
 def arguments() -> argparse.Namespace:
@@ -88,11 +94,11 @@ def count(peer_type: type[Peer], tools: Tools, cause: tuple[int | None, int]) ->
 def main() -> int:
     chosen = arguments()
     peers = [each for each in PEERS if chosen.only in each.name]
-    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(3) as threads:
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(THREADS) as threads:
         tools = Tools(chosen.tools or Path(name))
         if any(each.transport or not issubclass(each, Shmooze) for each in peers):
             tools.install()
-        results: dict[tuple[type[Peer], str], set[int]] = {}
+        results: Results = {}
         for number in range(chosen.rounds):
             asked = {
                 (peer, words, cause): threads.submit(count, peer, tools, cause)
@@ -102,13 +108,24 @@ def main() -> int:
             }
             for (peer, words, _), future in asked.items():
                 results.setdefault((peer, words), set()).add(future.result())
-            print(f"survivors: round {number + 1} of {chosen.rounds} is over", file=sys.stderr)
-        print(f"| | {' | '.join(CAUSES)} |\n|---|{'---|' * len(CAUSES)}")
-        for peer in peers:
-            cells = [_range(results[peer, words]) for words in CAUSES]
-            print(f"| {peer.name} ({peer.version(tools)}) | {' | '.join(cells)} |")
-    ours = [found for (peer, _), found in results.items() if issubclass(peer, Shmooze)]
-    return 1 if any(max(found) for found in ours) else 0
+            print(f"survivors: after round {number + 1} of {chosen.rounds}:", file=sys.stderr)
+            print(table(results, tools), file=sys.stderr, flush=True)
+        print(table(results, tools))
+    left = [
+        max(found)
+        for (peer, words), found in results.items()
+        if issubclass(peer, Shmooze) and CAUSES[words][0] is not None
+    ]
+    return 1 if any(left) else 0
+
+
+def table(results: Results, tools: Tools) -> str:
+    """The results in Markdown."""
+    lines = [f"| | {' | '.join(CAUSES)} |", f"|---|{'---|' * len(CAUSES)}"]
+    for peer in dict.fromkeys(peer for peer, _ in results):
+        cells = [_range(results[peer, words]) for words in CAUSES]
+        lines.append(f"| {peer.name} ({peer.version(tools)}) | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _causes_of(peer: type[Peer]) -> dict[str, list[tuple[int | None, int]]]:

@@ -92,10 +92,9 @@ class Peer:
         wait_until(lambda: is_listening(self.port), f"{self.name} listens", LONG)
 
     def kill(self, number: int, which: int) -> None:
-        """Send a signal to one of its processes, and wait until it has ended."""
+        """Send a signal to one of its processes."""
         assert self._process is not None
         self._process.send_signal(number)
-        self._process.wait(LONG)
 
     def close(self) -> None:
         """End it, whatever it does."""
@@ -156,6 +155,7 @@ class Shmooze(Peer):
         self._site = Site(self.folder / "site", ("wsgi", "pool"), pool).start()
         self.port = self._site.ports["wsgi"]
         self._service = Client(self._site, "pool").service
+        self._killed: subprocess.Popen[bytes] | None = None
 
     def kind(self) -> dict[str, object]:
         argv = [*self.argv_of_tree, "web", "{port}"]
@@ -166,12 +166,13 @@ class Shmooze(Peer):
         return f"{self._site.url}pool/on/tree/stream"
 
     def kill(self, number: int, which: int) -> None:
-        process = self._site.processes.pop("pool")
-        os.kill([process.pid, self._service][which], number)
-        process.wait(LONG)
+        self._killed = self._site.processes.pop("pool")
+        os.kill([self._killed.pid, self._service][which], number)
 
     def close(self) -> None:
         self._site.stop()
+        if self._killed is not None:
+            self._killed.wait(LONG)
 
 
 class ShmoozeMcp(Shmooze):
