@@ -10,10 +10,10 @@ from support import ROOT
 
 
 def blocks(page: str) -> list[dict[str, Any]]:
-    """The blocks of JSON that a page in docs shows."""
+    """The whole objects of JSON that a page in docs shows."""
     file = ROOT / "docs" / page
     text = file.read_text() if file.exists() else ""
-    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.S)]
+    return [json.loads(block) for block in re.findall(r"```json\n(\{.*?)```", text, re.S)]
 
 
 def recipe(name: str) -> dict[str, Any]:
