@@ -18,7 +18,7 @@ openai = pytest.importorskip("openai", reason="the package `openai` is not insta
 
 pytestmark = pytest.mark.slow
 
-SERVER = [sys.executable, "-S", str(ROOT / "examples" / "modules" / "model.py")]
+SERVER = [sys.executable, "-S", str(ROOT / "examples" / "model.py")]
 
 
 def model(name: str, *more: str, **keys: Any) -> dict[str, Any]:
