@@ -144,13 +144,14 @@ def test_model_that_cannot_be_started_is_told_with_its_last_words(client: Any) -
 
 
 def test_model_that_dies_while_it_answers_ends_the_answer_and_is_started_anew(
-    client: Any,
+    models: Site, client: Any
 ) -> None:
     stream = ask(client, "small", " ".join(["word"] * 1000), stream=True)
     pid = int(next(iter(stream)).system_fingerprint.removeprefix("pid "))
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(openai.APIConnectionError):
         list(stream)
+    wait_until(lambda: "small" not in shown(models), "the service has noticed")
     answer = ask(client, "small")
     assert text_of(answer) == "small says: yes"
     assert pid_of(answer) != pid
