@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -46,6 +47,12 @@ def everything(make_shared_site: Callable[..., Site]) -> Client:
     return start(make_shared_site, {"everything": {"process": ["node", str(program), "stdio"]}})
 
 
+def in_a_loop(what: Coroutine[Any, Any, Any]) -> Any:
+    """Run it in a thread of its own: tests with a browser have an event loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, what).result()
+
+
 def door(client: Client, kind: str) -> str:
     return f"{client.site.url}pool/on/{kind}/mcp"
 
@@ -71,7 +78,7 @@ def test_a_time_server_serves_several_clients_at_once(client: Client) -> None:
         zones = ("Asia/Tokyo", "Asia/Kolkata", "UTC")
         return await asyncio.gather(*(convert(door(client, "time"), zone) for zone in zones))
 
-    tokyo, kolkata, utc = asyncio.run(all_at_once())
+    tokyo, kolkata, utc = in_a_loop(all_at_once())
     assert ("T03:00" in tokyo, "T06:30" in kolkata, "T12:00" in utc) == (True, True, True)
     (uid,) = client.uids()  # one process for all of them
     assert "Asia/Tokyo" in str(client.tell(uid, "get_current_time", timezone="Asia/Tokyo"))
@@ -94,7 +101,7 @@ def test_the_client_hears_of_changed_tools(client: Client) -> None:
             assert "new" in {tool.name for tool in tools.tools}
             assert text(await web.call_tool("new")) == "called new"
 
-    asyncio.run(learn(door(client, "test")))
+    in_a_loop(learn(door(client, "test")))
 
 
 def test_the_client_cancels_a_call(client: Client) -> None:
@@ -105,7 +112,7 @@ def test_the_client_cancels_a_call(client: Client) -> None:
             found = await web.call_tool("cancelled")
             assert found.structured_content == {"names": ["x"]}
 
-    asyncio.run(cancel(door(client, "test")))
+    in_a_loop(cancel(door(client, "test")))
 
 
 def test_the_reference_server_does_all_that_it_can(everything: Client) -> None:
@@ -134,7 +141,7 @@ def test_the_reference_server_does_all_that_it_can(everything: Client) -> None:
             structured = await web.call_tool("get-structured-content", {"location": "New York"})
             assert structured.structured_content["conditions"]
 
-    asyncio.run(use(door(everything, "everything")))
+    in_a_loop(use(door(everything, "everything")))
     (uid,) = everything.uids()
     assert "5" in str(everything.tell(uid, "get-sum", a=2, b=3))
     commands = everything("describe", type="everything")["commands"]

@@ -23,7 +23,7 @@ export class Row {
    * `describe(type)` returns the description of a type, {} if there is none. `web(uid)` is the URL of a module's own
    * web server.
    */
-  constructor(uid, { actions, ask, tell, web, describe = () => ({}) }) {
+  constructor(uid, { actions, ask, tell, web = () => "", describe = () => ({}) }) {
     this.uid = uid;
     this.ask = ask;
     this.tell = tell;
