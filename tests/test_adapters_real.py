@@ -29,7 +29,7 @@ from support import (
 
 PAGE = (ROOT / "docs" / "adapters.md").read_text()
 #: The text of each file that the page shows, and the settings.
-FILES = dict(re.findall(r"`([\w.]+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+FILES = dict(re.findall(r"`(\w+\.\w+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 TYPES: dict[str, Any] = json.loads(
     "{" + ",".join(re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)) + "}"
 )
