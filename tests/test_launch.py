@@ -24,7 +24,7 @@ TELL = "import json, os; print(json.dumps([os.environ.get('SONG'), os.getcwd()])
 FAMILY = """
 import os, subprocess, time
 child = subprocess.Popen(["sleep", "100"])
-print(os.getpid(), child.pid)
+print(f"{os.getpid()} {child.pid}")  # in one piece
 time.sleep(100)
 """
 
