@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
 import pytest
@@ -29,7 +29,7 @@ class Answering:
     exit_status: int | None = None
 
     def __init__(self, spec: LaunchSpec) -> None:
-        self.argv = list(spec.argv)
+        self.spec, self.argv = spec, list(spec.argv)
         self.errors: list[str] = []
         self.is_ended = False
         self._exited = Event()
@@ -110,6 +110,16 @@ def test_add_waits_for_the_program_that_is_asked(clock: FakeClock, launcher: Lau
     assert add(queue, name="x").get()["success"]
     (item,) = queue.show_roster()
     assert item["label"] == "x"
+
+
+def test_program_is_asked_where_its_modules_run(launcher: Launcher, tmp_path: Path) -> None:
+    class Elsewhere(Asked):
+        cwd = str(tmp_path)
+        environment: ClassVar[dict[str, str]] = {"SCREEN": "left"}
+
+    opened(Queue([Elsewhere]), launcher)
+    (process,) = launcher.asked
+    assert (process.spec.cwd, process.spec.environ) == (str(tmp_path), {"SCREEN": "left"})
 
 
 def test_program_that_does_not_answer_is_ended_and_its_type_goes_on(

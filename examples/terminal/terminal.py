@@ -118,7 +118,7 @@ def answer(page: ServerConnection, request: Request) -> Response | None:
             return None
         return page.respond(HTTPStatus.FORBIDDEN, "Open this page through shmooze.\n")
     if path not in FILES:
-        return page.respond(HTTPStatus.NOT_FOUND, "There is no such file.\n")
+        return page.respond(HTTPStatus.NOT_FOUND, "no such file\n")
     file, content_type = FILES[path]
     try:
         content = file.read_bytes()

@@ -6,23 +6,19 @@ with the exit status 0 it is `done`, with any other it has failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from shmooze.adapters import placeholders
-from shmooze.adapters.patterns import Patterns, problem_of
+from shmooze.adapters import patterns, placeholders, program
+from shmooze.adapters.acting import END, NONE, STOP, ActingChannel
 from shmooze.errors import CommandError, Failure
 from shmooze.modules.channel.command_stream import Answer
 from shmooze.modules.channel.contract import Owner
 from shmooze.modules.channel.stream import encode
 from shmooze.modules.channel.updates import Parameters, SetParameters
-from shmooze.modules.web_server import web_server_of
 from shmooze.processes.contract import NoEndpoint, Process
 from shmooze.runtime.patience import Patience
 
-STOP, END, NONE = ("stop", "end", "none")
-#: An argument whose type nobody has declared: it reaches the program as it was typed.
-_TEXT = {"type": "string"}
 #: How clients show the parameter `progress`.
 _PROGRESS = {"type": "number", "minimum": 0, "maximum": 1, "role": "progress"}
 
@@ -34,16 +30,16 @@ class CommandAdapter:
     has_door = False
 
     def problem(self, kind: type[Any]) -> tuple[str, str] | None:
-        if words := placeholders.problem_of(_argv(kind)):
+        if words := program.problem_of(kind):
             return "process", words
-        if kind.progress is not None and (words := problem_of(kind.progress)):
+        if kind.progress is not None and (words := patterns.problem_of(kind.progress)):
             return "progress", words
         if kind.standby:
             return "standby", "must be 0: a command is started when it plays"
         if kind.describe:
             return "describe", "must be false: a command knows no `--describe`; use `schema`"
         declared = _declared(kind.given_schema)
-        for name in _arguments(kind):
+        for name in program.arguments_of(kind):
             if declared is not None and name not in declared:
                 return (
                     "process",
@@ -52,18 +48,14 @@ class CommandAdapter:
         return None
 
     def description(self, kind: type[Any]) -> dict[str, Any]:
-        names = _arguments(kind)
+        names = program.arguments_of(kind)
         parameters: dict[str, Any] = {name: {} for name in kind.parameter_patterns}
         if kind.progress is not None:
             parameters["progress"] = _PROGRESS
         label = {"label": ", ".join(f"{{{name}}}" for name in names)} if names else {}
         return {
             **label,
-            "args": {
-                "type": "object",
-                "properties": dict.fromkeys(names, _TEXT),
-                "required": names,
-            },
+            "args": program.args_of(kind),
             "commands": {},
             "parameters": parameters,
         }
@@ -75,21 +67,6 @@ class CommandAdapter:
 ADAPTER = CommandAdapter()
 
 
-def _argv(kind: Any) -> Sequence[str]:
-    """The program of a type, unless each of its modules has another one."""
-    return () if isinstance(kind.process, property) else kind.process
-
-
-def _arguments(kind: Any) -> list[str]:
-    """The placeholders of a type that stand for arguments."""
-    return [name for name in placeholders.names_in(_argv(kind)) if name not in _reserved(kind)]
-
-
-def _reserved(kind: Any) -> tuple[str, ...]:
-    """Placeholders that are no arguments."""
-    return ("port", "path") if web_server_of(kind) is not None else ()
-
-
 def _declared(schema: Any) -> Collection[str] | None:
     """The arguments that a description has; None if there may be others."""
     args = schema.get("args") if isinstance(schema, dict) else None
@@ -99,7 +76,7 @@ def _declared(schema: Any) -> Collection[str] | None:
     return properties if isinstance(properties, dict) else None
 
 
-class CommandChannel:
+class CommandChannel(ActingChannel):
     """See Channel of modules/channel/contract.py."""
 
     can_ask_to_end = False
@@ -109,22 +86,12 @@ class CommandChannel:
         self._owner = owner
         self._args: dict[str, Any] = {}
         self._process: Process | None = None
-        self._patterns = Patterns(owner.progress, owner.parameter_patterns, owner.json_lines)
+        self._patterns = patterns.Patterns(
+            owner.progress, owner.parameter_patterns, owner.json_lines
+        )
 
     def connect(self, timeout: float) -> None:
         pass  # it is launched when it plays
-
-    def request(self, cmd: str, args: dict[str, Any] | None, patience: Patience) -> Answer:
-        try:
-            if cmd == "init":
-                self._take_args(args or {})
-            elif cmd == "play":
-                self._play()
-            elif cmd == "suspend":
-                self._suspend()
-        except CommandError as refusal:
-            return Answer(False, error=str(refusal))
-        return Answer(True)
 
     def request_in_line(
         self,
@@ -141,9 +108,6 @@ class CommandChannel:
     def hang_up(self, final_command: str | None) -> bool:
         return False
 
-    def has_unread(self, process: Process) -> bool:
-        return False
-
     def wait_end(self, timeout: float) -> None:
         pass
 
@@ -153,7 +117,7 @@ class CommandChannel:
     def close(self, reason: str = "was closed") -> None:
         pass
 
-    def _take_args(self, args: dict[str, Any]) -> None:
+    def _init(self, args: dict[str, Any], patience: Patience) -> None:
         """Raises CommandError for args with which it cannot be launched."""
         known = placeholders.names_in(self._owner.process)
         unknown = next((name for name in args if name not in known), None)
@@ -161,13 +125,13 @@ class CommandChannel:
             names = ", ".join(f"`{name}`" for name in known) or "none"
             raise CommandError(f"unknown argument `{unknown}`; known: {names}")
         self._args = args
-        self._fill(dict.fromkeys(_reserved(self._owner), ""))
+        self._fill(dict.fromkeys(program.reserved(self._owner), ""))
 
     def _fill(self, own: Mapping[str, str]) -> list[str]:
         """The program and its arguments. `own` are the placeholders of its web server."""
-        return placeholders.fill(self._owner.process, {**self._args, **own})
+        return program.argv_of(self._owner, self._args, own)
 
-    def _play(self) -> None:
+    def _play(self, patience: Patience) -> None:
         if self._process is None:
             self._process = self._owner.launch(NoEndpoint(), fill=self._fill)
             if self._patterns:

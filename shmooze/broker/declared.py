@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from shmooze.modules.web_server import WebServer
+from shmooze.modules.web_server import WebServer, problem_of_pattern
 from shmooze.runtime import declared, schema
 from shmooze.runtime.declared import Number, Quota, Seconds
 from shmooze.settings import Settings
@@ -46,11 +46,9 @@ def _problem_of_variable(name: str) -> str | None:
 
 
 def _problem_of_pattern(pattern: str) -> str | None:
-    try:
-        groups = re.compile(pattern).groups
-    except (re.error, RecursionError, OverflowError) as bad:
-        return f"is not a regular expression: {bad}"
-    return None if groups else "has no group: put what is wanted in parentheses"
+    if problem := problem_of_pattern(pattern):
+        return problem
+    return None if re.compile(pattern).groups else "has no group: put what is wanted in parentheses"
 
 
 Argv = Annotated[

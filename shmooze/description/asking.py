@@ -12,6 +12,7 @@ from shmooze.description.description import MAX_BYTES
 from shmooze.errors import ModuleError, PacketError
 from shmooze.modules.exit import describe_exit
 from shmooze.modules.kind import Kind
+from shmooze.modules.launched import folder_of, own_variables
 from shmooze.processes.contract import Launcher, LaunchSpec, NoEndpoint, OutputLine, Process
 from shmooze.runtime import jsonsafe
 from shmooze.runtime.patience import Patience
@@ -68,8 +69,13 @@ class Asking:
 
     def ask(self) -> Any:
         """What the program prints, decoded. Raises Refusal."""
+        kind = self._kind
         spec = LaunchSpec(
-            [*self._kind.process, DESCRIBE], f"{self._kind.TYPE_STRING} {DESCRIBE}", False
+            [*kind.process, DESCRIBE],
+            f"{kind.TYPE_STRING} {DESCRIBE}",
+            is_logged=False,
+            environ=own_variables(kind),
+            cwd=folder_of(kind),
         )
         try:
             process = self._launcher.launch(spec, NoEndpoint())

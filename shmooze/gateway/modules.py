@@ -10,15 +10,9 @@ from shmooze.access.proxies import forwarded_scheme
 from shmooze.runtime import declared
 from shmooze.settings import Settings
 from shmooze.web.exchange import Headers
-from shmooze.web.forwarding import Passing
+from shmooze.web.forwarding import AUTHORIZATION, MODULE_PATHS, ORIGIN, Passing
 from shmooze.web.proxy import headers_of, pass_on, refuse, target_of
 from shmooze.web.upstream import Upstream
-
-#: Headers in which the gateway hands on what a service would take for its own.
-ORIGIN, AUTHORIZATION = "Shmooze-Origin", "Shmooze-Authorization"
-
-#: How the paths at a service begin that are for modules.
-_ROUTES = ("/at/", "/on/")
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -48,7 +42,7 @@ class ModuleRoutes:
         if not environ[HOLDER].scopes.allow_service(name):
             return refuse(start_response, 403, wrong_service(name))
         target = target_of(environ, self._prefix.count("/"))
-        if name not in self._routed and not target.startswith(_ROUTES):
+        if name not in self._routed and not target.startswith(MODULE_PATHS):
             # A quoted slash: the service would see another path than we do.
             return refuse(start_response, 404, f"there is nothing at {environ['PATH_INFO']}")
         passing = Passing(
@@ -72,7 +66,7 @@ class ModuleRoutes:
         name, _, rest = path[len(self._prefix) :].partition("/")
         if name not in self._ports or not rest:
             return None
-        is_for_modules = rest.startswith(("at/", "on/"))
+        is_for_modules = f"/{rest}".startswith(MODULE_PATHS)
         return name if is_for_modules or (name in self._routed and rest != "events") else None
 
     def _upstream(self, name: str) -> Upstream:

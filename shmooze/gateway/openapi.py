@@ -134,30 +134,30 @@ def _paths_of(
     }
     paths: dict[str, Any] = {path: {"post": post}}
     if service.events:
-        paths[f"{path}/events"] = {
-            "get": {
-                "operationId": f"events_{name}",
-                "summary": f"Watch {name} live",
-                "description": _EVENTS,
-                "tags": [name],
-                "parameters": [
-                    {
-                        "name": "Last-Event-ID",
-                        "in": "header",
-                        "description": "The `id` of the last event that the client has got.",
-                        "schema": {"type": "string"},
-                    }
-                ],
-                "responses": {
-                    "200": {
-                        "description": "The events.",
-                        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-                    },
-                    **refused,
-                },
-            }
-        }
+        paths[f"{path}/events"] = {"get": _events_of(name, refused)}
     return paths
+
+
+def _events_of(name: str, refused: dict[str, Any]) -> dict[str, Any]:
+    """The operation that watches one service."""
+    last_id = {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "The `id` of the last event that the client has got.",
+        "schema": {"type": "string"},
+    }
+    events = {
+        "description": "The events.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+    return {
+        "operationId": f"events_{name}",
+        "summary": f"Watch {name} live",
+        "description": _EVENTS,
+        "tags": [name],
+        "parameters": [last_id],
+        "responses": {"200": events, **refused},
+    }
 
 
 def _one_or_list(reference: dict[str, Any]) -> dict[str, Any]:

@@ -28,18 +28,16 @@ class Launched(Status):
     def launch(
         self,
         endpoint: Endpoint,
-        argv: Sequence[str] | None = None,
-        environ: dict[str, str] | None = None,
         has_stdio: bool = False,
         fill: Callable[[Mapping[str, str]], Sequence[str]] | None = None,
     ) -> Process:
         """See Owner of channel/contract.py."""
         own = self._prepare_web_server()
         spec = LaunchSpec(
-            fill(own) if fill else [_replaced(word, own) for word in argv or self.process],
+            fill(own) if fill else [_replaced(word, own) for word in self.process],
             f"{self.TYPE_STRING} {self.uid[:8]}",
-            environ={**_own_variables(self), **_port_of(own), **(environ or {})},
-            cwd=_folder_of(self),
+            environ={**own_variables(self), **_port_of(own)},
+            cwd=folder_of(self),
             has_stdio=has_stdio,
         )
         with self._launching:
@@ -88,12 +86,12 @@ class Launched(Status):
             pass
 
 
-def _own_variables(kind: Kind) -> Mapping[str, str]:
+def own_variables(kind: Kind | type[Kind]) -> Mapping[str, str]:
     """The environment variables of a type, which may call something else `environment`."""
     return kind.environment if isinstance(kind.environment, dict) else {}
 
 
-def _folder_of(kind: Kind) -> str | None:
+def folder_of(kind: Kind | type[Kind]) -> str | None:
     """The directory in which the processes of a type start, likewise."""
     if not isinstance(kind.cwd, str):
         return None

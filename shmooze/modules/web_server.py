@@ -19,7 +19,8 @@ def _problem_of_path(path: str) -> str | None:
     return None if is_path else "must be a path that starts with '/'"
 
 
-def _problem_of_pattern(pattern: str) -> str | None:
+def problem_of_pattern(pattern: str) -> str | None:
+    """Why a text is not a regular expression; None: it is one."""
     try:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as bad:
@@ -29,7 +30,7 @@ def _problem_of_pattern(pattern: str) -> str | None:
 
 Path = Annotated[str, Meta(description="a path", extra={"problem": _problem_of_path})]
 Pattern = Annotated[
-    str, Meta(description="a regular expression", extra={"problem": _problem_of_pattern})
+    str, Meta(description="a regular expression", extra={"problem": problem_of_pattern})
 ]
 
 

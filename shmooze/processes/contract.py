@@ -33,7 +33,7 @@ class NoEndpoint:
 class ByteStream(Protocol):
     """Bytes in both directions: a socket, or standard input and output of a process."""
 
-    #: Bytes that are read at once.
+    #: Bytes that are read at once; set before `read_with`.
     piece: int
 
     def read_with(self, receive: Callable[[bytes], None]) -> None:

@@ -22,10 +22,9 @@ class StdioPipes:
     """
 
     #: Bytes that are read at once.
-    default_piece = 1 << 14
+    piece = 1 << 14
 
     def __init__(self) -> None:
-        self._piece = self.default_piece
         self._fd_reader: FdReader | None = None
         self._child_stdin, self._write_end = os.pipe()
         try:
@@ -52,18 +51,8 @@ class StdioPipes:
                 close_now(fd)
         self._child_stdin = self._child_stdout = -1
 
-    @property
-    def piece(self) -> int:
-        return self._piece
-
-    @piece.setter
-    def piece(self, piece: int) -> None:
-        self._piece = piece
-        if self._fd_reader is not None:
-            self._fd_reader.piece = piece
-
     def read_with(self, receive: Callable[[bytes], None]) -> None:
-        self._fd_reader = FdReader(self._read_end, receive, self._piece)
+        self._fd_reader = FdReader(self._read_end, receive, self.piece)
 
     def write(self, data: bytes) -> int:
         if self._write_end < 0:

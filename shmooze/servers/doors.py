@@ -28,7 +28,7 @@ from shmooze.servers.refusals import Unavailable
 from shmooze.servers.server import ModuleServer
 from shmooze.web.environ import HAS_LEFT, WHILE_IT_WAITS
 from shmooze.web.exchange import Headers
-from shmooze.web.forwarding import Passing
+from shmooze.web.forwarding import AUTHORIZATION, MODULE_PATHS, ORIGIN, Passing
 from shmooze.web.head import BadRequest
 from shmooze.web.proxy import headers_of, pass_on, refuse, target_of
 
@@ -56,7 +56,7 @@ class Doors:
 
     def is_streamed(self, path: str) -> bool:
         """Whether the body of a request to this path is read as it comes."""
-        is_ours = path.startswith(("/at/", "/on/"))
+        is_ours = path.startswith(MODULE_PATHS)
         return is_ours or (self._route_by is not None and path not in ("/", "/events"))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -136,11 +136,11 @@ class Doors:
     def _headers(self, environ: dict[str, Any], module: Module) -> tuple[Headers, str]:
         """The headers for a module, and the path below which its own paths are for the client."""
         headers = headers_of(environ)
-        origin = headers.pop("shmooze-origin", None) or headers.pop("origin", None)
+        origin = headers.pop(ORIGIN.lower(), None) or headers.pop("origin", None)
         authorization = headers.pop("authorization", None)
         if environ.get(TOKEN) is not None:
             authorization = None  # it is ours
-        authorization = headers.pop("shmooze-authorization", authorization)
+        authorization = headers.pop(AUTHORIZATION.lower(), authorization)
         host = environ.get("HTTP_X_FORWARDED_HOST", environ.get("HTTP_HOST", ""))
         is_behind_gateway = "HTTP_X_FORWARDED_HOST" in environ
         prefix = f"{self._prefix if is_behind_gateway else ''}/at/{module.uid}"

@@ -15,6 +15,11 @@ from shmooze.web.exchange import Exchange, Headers
 from shmooze.web.head import BadRequest
 from shmooze.web.upstream import Upstream
 
+#: How the paths at a service begin that are for its modules.
+MODULE_PATHS = ("/at/", "/on/")
+#: Headers in which the gateway hands on what a service would take for its own.
+ORIGIN, AUTHORIZATION = "Shmooze-Origin", "Shmooze-Authorization"
+
 #: Methods whose requests may be sent again.
 _REPEATABLE = ("GET", "HEAD", "OPTIONS")
 #: Bytes of a body that are read at once from another WSGI server.

@@ -7,13 +7,9 @@ from typing import Any
 
 from shmooze.adapters.mcp.channel import McpChannel
 from shmooze.adapters.mcp.enquiry import Enquiry
-from shmooze.adapters.mcp.program import arguments_of
-from shmooze.adapters.placeholders import problem_of
+from shmooze.adapters.program import args_of, arguments_of, problem_of
 from shmooze.modules.channel.contract import Owner
 from shmooze.processes.contract import Launcher
-
-#: An argument whose type nobody has declared: it reaches the program as it was typed.
-_TEXT = {"type": "string"}
 
 
 class McpAdapter:
@@ -23,7 +19,7 @@ class McpAdapter:
     has_door = True
 
     def problem(self, kind: type[Any]) -> tuple[str, str] | None:
-        if words := problem_of(kind.process):
+        if words := problem_of(kind):
             return "process", words
         if arguments_of(kind):
             if kind.standby:
@@ -33,9 +29,7 @@ class McpAdapter:
         return None
 
     def description(self, kind: type[Any]) -> dict[str, Any] | None:
-        names = arguments_of(kind)
-        properties = dict.fromkeys(names, _TEXT)
-        return {"args": {"type": "object", "properties": properties, "required": names}}
+        return {"args": args_of(kind)}
 
     def make_channel(self, owner: Owner) -> McpChannel:
         return McpChannel(owner)

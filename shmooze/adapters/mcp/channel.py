@@ -7,23 +7,23 @@ from typing import Any
 
 from msgspec import Raw
 
+from shmooze.adapters.acting import END, STOP, ActingChannel
 from shmooze.adapters.mcp.door import Door
 from shmooze.adapters.mcp.hub import Hub
-from shmooze.adapters.mcp.program import arguments_of, argv_of
 from shmooze.adapters.mcp.server import McpServer
 from shmooze.adapters.mcp.toolbox import Toolbox
-from shmooze.errors import CommandError, ModuleError
+from shmooze.adapters.program import arguments_of, argv_of
+from shmooze.errors import ModuleError
 from shmooze.modules.channel.command_stream import Answer, Superseded
 from shmooze.modules.channel.contract import Owner
 from shmooze.modules.channel.stream import StreamEnded
-from shmooze.processes.contract import NoEndpoint, Process
+from shmooze.processes.contract import NoEndpoint
 from shmooze.runtime.patience import Patience
 
-STOP, END = ("stop", "end")
 _TOOLS_CHANGED = "notifications/tools/list_changed"
 
 
-class McpChannel:
+class McpChannel(ActingChannel):
     """See Channel of modules/channel/contract.py.
 
     Calls of tools wait neither for each other nor for anything else.
@@ -48,17 +48,7 @@ class McpChannel:
     def request(self, cmd: str, args: dict[str, Any] | None, patience: Patience) -> Answer:
         if self.final_is_sent:
             raise Superseded
-        try:
-            if cmd == "init":
-                self._args = args or {}
-                self._begin(patience)
-            elif cmd == "play":
-                self._play(patience)
-            elif cmd == "suspend":
-                self._suspend()
-        except CommandError as refusal:
-            return Answer(False, error=str(refusal))
-        return Answer(True)
+        return super().request(cmd, args, patience)
 
     def request_in_line(
         self,
@@ -91,9 +81,6 @@ class McpChannel:
         self.final_is_sent |= final_command is not None
         return self.final_is_sent
 
-    def has_unread(self, process: Process) -> bool:
-        return False
-
     def wait_end(self, timeout: float) -> None:
         if self._server is not None:
             self._server.connection.wait_end(timeout)
@@ -121,6 +108,10 @@ class McpChannel:
             self._take_notification,
         )
         return server
+
+    def _init(self, args: dict[str, Any], patience: Patience) -> None:
+        self._args = args
+        self._begin(patience)
 
     def _begin(self, patience: Patience) -> None:
         server = self._server or self._launch()

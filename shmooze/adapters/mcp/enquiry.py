@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from gevent.event import Event
 
-from shmooze.adapters.mcp.program import argv_of
 from shmooze.adapters.mcp.server import McpServer
 from shmooze.adapters.mcp.tools import as_commands
+from shmooze.adapters.program import argv_of
 from shmooze.errors import ModuleError
+from shmooze.modules.launched import folder_of, own_variables
 from shmooze.processes.contract import Launcher, LaunchSpec, NoEndpoint, Process
 from shmooze.runtime.patience import Patience
 
@@ -28,15 +28,12 @@ class Enquiry:
 
     def ask(self) -> dict[str, Any]:
         kind = self._kind
-        is_named = isinstance(kind.cwd, str)
-        folder = os.path.expanduser(os.path.expandvars(kind.cwd)) if is_named else None
         spec = LaunchSpec(
             argv_of(kind, {}, {"port": "0", "path": "/"}),  # any port
             f"{kind.TYPE_STRING} tools",
             is_logged=False,
-            # A class may call something else by these names.
-            environ=kind.environment if isinstance(kind.environment, dict) else {},
-            cwd=folder,
+            environ=own_variables(kind),
+            cwd=folder_of(kind),
             has_stdio=True,
         )
         process = self._launcher.launch(spec, NoEndpoint())

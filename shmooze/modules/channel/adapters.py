@@ -21,8 +21,7 @@ from shmooze.processes.contract import Launcher
 GROUP = "shmooze.adapters"
 #: Those of ours, and the module that has each as `ADAPTER`. Loaded only where a type names them.
 OURS = {name: f"shmooze.adapters.{name}" for name in ("command", "stdio", "mcp")}
-
-
+#: What an adapter of another package must have.
 _NEEDED = ("keys", "has_door", "problem", "description", "make_channel")
 
 

@@ -47,15 +47,13 @@ class Owner(Protocol):
     def launch(
         self,
         endpoint: Endpoint,
-        argv: Sequence[str] | None = None,
-        environ: dict[str, str] | None = None,
         has_stdio: bool = False,
         fill: Callable[[Mapping[str, str]], Sequence[str]] | None = None,
     ) -> Process:
         """Start the module's process, or its next one. Raises ModuleError.
 
-        `argv` is instead of `process`, and `environ` in addition to the variables of the type.
-        `fill` returns the argv itself; it gets what stands for the placeholders of its web server.
+        `fill` returns what is started instead of `process`; it gets what stands for the
+        placeholders of its web server.
         """
 
     def end_process(self) -> None:

@@ -115,25 +115,17 @@ class _Server(StreamServer):
 class TcpConnection:
     """A connected socket as a ByteStream."""
 
-    __slots__ = ("_fd_reader", "_piece", "socket")
+    __slots__ = ("_fd_reader", "piece", "socket")
+
+    #: Bytes that are read at once.
+    piece: int
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self._fd_reader: FdReader | None = None
 
-    @property
-    def piece(self) -> int:
-        """Bytes that are read at once."""
-        return self._piece
-
-    @piece.setter
-    def piece(self, piece: int) -> None:
-        self._piece = piece
-        if self._fd_reader is not None:
-            self._fd_reader.piece = piece
-
     def read_with(self, receive: Callable[[bytes], None]) -> None:
-        self._fd_reader = FdReader(self.socket.fileno(), receive, self._piece)
+        self._fd_reader = FdReader(self.socket.fileno(), receive, self.piece)
 
     def write(self, data: bytes) -> int:
         try:
