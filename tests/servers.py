@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import gevent
-from fakes import Fake, FakeClock, FakeLauncher, MemoryKeeper, open_with, run_until_idle
+from fakes import Fake, FakeClock, FakeLauncher, open_with, run_until_idle
+from memory_keeper import MemoryKeeper
 
 from shmooze.broker.broker import Broker
 from shmooze.modules import Module

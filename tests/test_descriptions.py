@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Fake, FakeClock, FakeLauncher, MemoryKeeper, open_with, run_until_idle
+from fakes import Fake, FakeClock, FakeLauncher, open_with, run_until_idle
+from memory_keeper import MemoryKeeper
 from support import in_fresh_interpreter, wait_until
 
 from shmooze.broker.broker import Broker

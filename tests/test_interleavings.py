@@ -26,7 +26,6 @@ from fakes import (
     Fake,
     FakeLauncher,
     FakeProcess,
-    MemoryKeeper,
     fake_clock,
     open_with,
     run_until_idle,
@@ -40,6 +39,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from memory_keeper import MemoryKeeper
 
 from shmooze.access.caller import Caller, caller
 from shmooze.access.scopes import CONTROL

@@ -9,7 +9,8 @@ from typing import Any
 import gevent
 import pytest
 from fake_types import AfterFailure, Again, Ahead, Lazy, Plain
-from fakes import Fake, FakeClock, FakeLauncher, MemoryKeeper, open_with, run_until_idle
+from fakes import Fake, FakeClock, FakeLauncher, open_with, run_until_idle
+from memory_keeper import MemoryKeeper
 
 from shmooze.broker import restoring
 from shmooze.broker.admission import Admission

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from fake_types import Lazy, Plain
-from fakes import FakeLauncher, MemoryKeeper, fake_clock, open_with, run_until_idle
+from fakes import FakeLauncher, fake_clock, open_with, run_until_idle
+from memory_keeper import MemoryKeeper
 
 from shmooze.broker.keeper import KeptItem
 from shmooze.broker.roster import Change, Place, Roster

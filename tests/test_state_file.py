@@ -31,6 +31,7 @@ from shmooze.state.pruning import Limits, prune, prune_forever
 from shmooze.state.tables import table
 
 ITEMS, HISTORY = table("queue", "items"), table("queue", "history")
+VERSION = len(tables.MIGRATIONS)
 INSERT = f"INSERT INTO {ITEMS} (uid, place, args) VALUES (?, 'order', ?)"
 
 
@@ -523,7 +524,7 @@ def make_state(path: Path, name: str = "queue") -> None:
     [
         (not_a_database, "is damaged, or is not a state file: run `python -m shmooze.state check"),
         (of_another_program, "is not a state file of shmooze, but a database of another program"),
-        (of_a_newer_shmooze, "was written by a newer shmooze (its version is 99, and 1 the latest"),
+        (of_a_newer_shmooze, f"by a newer shmooze (its version is 99, and {VERSION} the latest"),
         (cut_in_the_middle, "the file is damaged: run `python -m shmooze.state check"),
         (damaged_inside, "the file is damaged: run `python -m shmooze.state check"),
         (in_a_missing_folder, "does not exist: create it"),
@@ -658,7 +659,7 @@ def test_a_file_of_an_older_version_is_migrated_unless_it_is_used(
     open_file()
     with closing(sqlite3.connect(path)) as connection:
         assert "mood" in tables.columns(connection, "pool", "items")
-        assert tables.version_of(connection) == 2
+        assert tables.version_of(connection) == VERSION + 1
 
 
 # The tool.
@@ -718,7 +719,7 @@ def test_an_export_is_imported_as_it_was(
     status, exported = shmooze_state("export", str(path))  # while a service uses it
     assert status == 0
     lines = [json.loads(line) for line in exported.splitlines()]
-    assert lines[0] == {"format": "shmooze state", "version": 1}
+    assert lines[0] == {"format": "shmooze state", "version": VERSION}
     assert lines[-1] == {"rows": 2, "complete": True}
     assert lines[1]["row"]["args"] == strange
     copy = str(tmp_path / "copy.db")
@@ -728,7 +729,7 @@ def test_an_export_is_imported_as_it_was(
 
 
 EXPORT = [
-    {"format": "shmooze state", "version": 1},
+    {"format": "shmooze state", "version": VERSION},
     {"service": "queue", "table": "items", "row": {"uid": "a", "place": "order"}},
     {"service": "queue", "table": "items", "row": {"uid": "b", "place": "order"}},
     {"rows": 2, "complete": True},
@@ -753,7 +754,7 @@ EXPORT = [
         (lambda lines: [lines[0], lines[1].replace("uid", "x")], "there is no column"),
         (lambda lines: [lines[0], lines[1].replace('"a"', "[1]")], "cannot be [1]"),
         (lambda lines: [lines[0], lines[1].replace('"a"', "9" * 30)], "line 2: is not a line"),
-        (lambda lines: [lines[0].replace("1", "2"), *lines[1:]], "by a newer shmooze"),
+        (lambda lines: [lines[0].replace(str(VERSION), "99"), *lines[1:]], "by a newer shmooze"),
     ],
 )
 def test_a_bad_export_is_not_imported_at_all(

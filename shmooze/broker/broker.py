@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from shmooze.broker.admission import Admission
@@ -80,6 +80,8 @@ class Broker(Commands, Service):
         )
         #: Puts something in front of the application that answers commands.
         self.front: Callable[[Any], Any] = lambda app: app
+        #: What `keep_value` has kept in an earlier life, by key.
+        self.kept_values: Mapping[str, Any] = {}
         #: Why items of an earlier life do not come back, by uid.
         self._lost: dict[str, Loss] = {}
         #: All changes to the items, each kept before it is carried out.
@@ -176,6 +178,8 @@ class Broker(Commands, Service):
         kept = self.items.keeper.load()
         self._supervision.remember(kept.gone)
         self._lost = restore(kept, self.types_by_place(), self.roster, self._factory, launchers)
+        self.items.conditions.update_all()
+        self.kept_values = kept.values
 
     def open(self, launchers: Launchers, admission: Admission) -> None:
         """From now on there can be processes of modules, and new modules."""

@@ -25,7 +25,10 @@ _ADAPTER_KEYS = ("progress", "parameters", "json_lines", "suspend")
 #: The attributes of classes for keys whose names modules use otherwise.
 ATTRIBUTES = {"parameters": "parameter_patterns", "suspend": "suspend_by"}
 #: Keys that did not exist when applications gave these names to something of their own.
-_MAY_BE_OTHERWISE = ("schema", "describe", "adapter", "environment", "cwd", "http")
+_MAY_BE_OTHERWISE = (
+    *("schema", "describe", "adapter", "environment", "cwd", "http"),
+    *("needs", "preempt", "keep", "retries", "time_limit", "reuse", "preload"),
+)
 #: What 1.2.4 had in place of `command_timeout`.
 _OLD_TIMES = ("cmd_read_timeout", "cmd_write_timeout")
 

@@ -18,12 +18,19 @@ from shmooze.broker.items import Items
 from shmooze.broker.roster import Place, Roster
 from shmooze.broker.shapes import (
     Added,
+    After,
     Args,
+    Batch,
     Ended,
+    Index,
+    InWindow,
     Key,
     KnownUids,
+    Label,
+    Moment,
     Names,
     OnStandby,
+    Priority,
     Shown,
     Told,
     Type,
@@ -33,6 +40,7 @@ from shmooze.broker.shapes import (
     Wanted,
 )
 from shmooze.broker.supervision import Supervision
+from shmooze.broker.terms import terms_of
 from shmooze.broker.usage import UsageSampler
 from shmooze.broker.views import as_targets, select, show
 from shmooze.errors import CommandError
@@ -57,13 +65,37 @@ class Commands(JSONCommandProcessor):
         """The types on offer for each place of an item."""
         raise NotImplementedError
 
-    def add(self, type: Type, args: Args = {}, key: Key = None) -> Added:
+    def add(
+        self,
+        type: Type,
+        args: Args = {},
+        key: Key = None,
+        priority: Priority = 0,
+        at: Index = None,
+        label: Label = None,
+        not_before: Moment = None,
+        expires: Moment = None,
+        after: After = [],
+        batch: Batch = None,
+        window: InWindow = None,
+    ) -> Added:
         """Start a module and put it at the end.
 
         Returns once the module has accepted its arguments, and plays if it is its turn. A module
         that refuses its arguments is removed, and its own text is the error.
         """
-        return {"uid": self.items.add(self._kind(self.modules_available_dict, type), args, key)}
+        kind = self._kind(self.modules_available_dict, type)
+        terms = terms_of(
+            "add",
+            priority=priority,
+            label=label,
+            not_before=not_before,
+            expires=expires,
+            after=after,
+            batch=batch,
+            window=window,
+        )
+        return {"uid": self.items.add(kind, args, key, terms, at)}
 
     def rm(self, uids: Uids) -> None:
         """Remove modules, and the background if it is named.

@@ -84,6 +84,9 @@ Description = Annotated[
     Meta(description="a description, which is an object, or the path of a file that holds one"),
 ]
 
+Amount = Annotated[float, Meta(description="a number, 0 or more", ge=0)]
+Amounts = Annotated[dict[TypeName, Amount], Meta(description="an object of names and numbers")]
+
 # Keys.
 
 
@@ -168,10 +171,56 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
         "How a program is suspended that knows no such command: it is stopped by SIGSTOP, ended and"
         " started anew, or goes on.",
     ] = None
+    needs: Annotated[
+        Amounts, "What a process of it takes of what the service `has`, such as `gpu`."
+    ] = {}
+    max_playing: Annotated[
+        declared.Count | None,
+        "Modules of this type that play at the same time; any number if null.",
+    ] = None
+    preempt: Annotated[
+        bool, "Whether one that plays may be suspended for one of higher priority."
+    ] = False
+    keep: Annotated[bool, "Whether one that is idle is never ended for others."] = False
+    retries: Annotated[
+        CountOrZero, "How often one that has failed is tried again, if `restart` is `never`."
+    ] = 0
+    retry_delay: Annotated[
+        Seconds, "Seconds before the first retry; the delay doubles with each further one."
+    ] = 1.0
+    time_limit: Annotated[
+        Seconds | None, "Seconds after which it is ended as failed; none if null."
+    ] = None
+    reuse: Annotated[
+        declared.Count,
+        "Items that one process serves, one after the other, if each ends as done.",
+    ] = 1
+    preload: Annotated[
+        bool,
+        "Of a Python program: whether a process loads it once, and each item is forked from that.",
+    ] = False
 
 
 Route = Annotated[str, Meta(description='"json:" and a key', pattern=r"^json:.+\Z")]
 Types = Annotated[dict[TypeName, ModuleType], Meta(description="an object of types")]
+
+
+class OwnerLimits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits for each owner: the token that items are added with, or else the client's address."""
+
+    waiting: Annotated[declared.Count | None, "Items that wait; any number if null."] = None
+    per_hour: Annotated[declared.Count | None, "Items added in an hour, likewise."] = None
+
+
+class Votes(Struct, frozen=True, forbid_unknown_fields=True):
+    """Votes of owners on items."""
+
+    skip: Annotated[
+        declared.Count | None, "Votes that end an item; there are no such votes if null."
+    ] = None
+    up: Annotated[bool, "Whether items can be voted up: each vote is one point of priority."] = (
+        False
+    )
 
 
 class Section(Quota, frozen=True):
@@ -182,6 +231,20 @@ class Section(Quota, frozen=True):
     slots: Annotated[
         declared.Count | None, "Modules of a pool that play at the same time; all if null."
     ] = None
+    order: Annotated[
+        Literal["fifo", "priority", "fair"],
+        "In which order items play: as they were added, by priority, or in turns by owner.",
+    ] = "fifo"
+    age: Annotated[
+        Seconds | None,
+        "With the order `priority`, the seconds of waiting that are worth one point of it; none if"
+        " null.",
+    ] = None
+    has: Annotated[
+        Amounts, 'What there is of what types need, such as `{"gpu": 2, "memory_mb": 16000}`.'
+    ] = {}
+    limits: Annotated[OwnerLimits | None, "How much each owner may have waiting, or add."] = None
+    votes: Annotated[Votes | None, "What votes of users do."] = None
     route_by: Annotated[
         Route | None,
         "Where a request names the type of the module that is to answer it, such as `json:model`.",

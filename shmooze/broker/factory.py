@@ -24,6 +24,7 @@ from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
 from shmooze.modules.origin import Origin
 from shmooze.modules.requests import LogFunction
+from shmooze.modules.terms import PLAIN, Terms
 from shmooze.runtime import clock
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class ModuleFactory:
         module = self._build(kind, state, item.uid)
         module.args, module.origin, module.saved = item.args, item.origin, item.saved
         module.has_begun, module.attempts = item.has_begun, item.attempts
-        module.restarts.count, module.held = item.restarts, item.held
+        module.restarts.count, module.held, module.terms = item.restarts, item.held, item.terms
         return module
 
     def new_waiting(
@@ -86,6 +87,7 @@ class ModuleFactory:
         args: dict[str, Any],
         key: str | None = None,
         keeper: Keeper = NO_KEEPER,
+        terms: Terms = PLAIN,
     ) -> Module:
         """A module that gets its process later, and its place from the caller. Raises
         CommandError.
@@ -93,7 +95,7 @@ class ModuleFactory:
         self._make_room()
         self._count_for_caller()
         module = self._build(kind, State.WAITING)
-        module.args, module.origin = args, _origin(key)
+        module.args, module.origin, module.terms = args, _origin(key), terms
         self._unlisted += 1
         try:
             self._keep_new(module, Place.ORDER, keeper)
@@ -108,6 +110,7 @@ class ModuleFactory:
         place: Place,
         key: str | None = None,
         keeper: Keeper = NO_KEEPER,
+        terms: Terms = PLAIN,
     ) -> Module:
         """A module that has accepted `init`. It stands at `place` while it starts.
 
@@ -118,7 +121,7 @@ class ModuleFactory:
             self._make_room()
         self._count_for_caller()
         module = self.standby.take(kind) or self._make(kind)
-        module.args, module.origin = args, _origin(key)
+        module.args, module.origin, module.terms = args, _origin(key), terms
         self._roster.change(module, place)
         self._keep_new(module, place, keeper)
         try:
@@ -154,7 +157,7 @@ class ModuleFactory:
         self.standby.count_miss(type(stale))
         self._make_room()
         module = self._make(type(stale), uid=stale.uid)
-        module.args, module.origin = stale.args, stale.origin
+        module.args, module.origin, module.terms = stale.args, stale.origin, stale.terms
         self._roster.change(module, place)
         return module
 

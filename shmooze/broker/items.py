@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from shmooze.broker.changes import Changes
+from shmooze.broker.conditions import Conditions
 from shmooze.broker.describer import Describer, DescribesNothing
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.faults import attempt
@@ -19,6 +20,7 @@ from shmooze.errors import CommandError
 from shmooze.modules.exit import Outcome
 from shmooze.modules.lifecycle import ENDED, READY, UNSTARTED, State
 from shmooze.modules.module import Module
+from shmooze.modules.terms import PLAIN, Terms
 
 #: Why an item is held that a client has held.
 HELD = "held by a client"
@@ -41,18 +43,27 @@ class Items(Changes):
         self._factory, self._policy = factory, policy
         #: Checks what items are added with, see describe_with.
         self.describer: Describer = DescribesNothing()
+        #: What items have to wait for beside their turn.
+        self.conditions = Conditions(roster)
         self._keys = Keys(roster, lambda: self.keeper)
 
     def describe_with(self, describer: Describer) -> None:
         """Check items against the descriptions of their types from now on."""
         self.describer = self._factory.describer = describer
 
-    def add(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
-        """Add an item at the end. Returns its uid when it does what it should.
+    def add(
+        self,
+        kind: type[Module],
+        args: dict[str, Any],
+        key: str | None,
+        terms: Terms = PLAIN,
+        at: int | None = None,
+    ) -> str:
+        """Add an item, at the end or at a place. Returns its uid when it does what it should.
 
         Raises CommandError.
         """
-        return self._keys.once(key, lambda: self._add(kind, args, key))
+        return self._keys.once(key, lambda: self._add(kind, args, key, terms))
 
     def set_background(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
         """Replace the background, likewise."""
@@ -153,17 +164,20 @@ class Items(Changes):
             if module.state in UNSTARTED:
                 module.cancel()
 
-    def _add(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
+    def _add(self, kind: type[Module], args: dict[str, Any], key: str | None, terms: Terms) -> str:
         args = self.describer.prepare("add", kind, args)
         held = len(self._roster.held) - (self._roster.background in self._roster.held)
-        if self._policy.is_due(kind, len(self._roster.order) - held):
-            module = self._factory.new_started(kind, args, Place.ARRIVING, key, self.keeper)
+        index = len(self._roster.order) - held
+        blocked = self.conditions.obstacle(kind, terms)
+        if blocked is None and self._policy.is_due(kind, index):
+            module = self._factory.new_started(kind, args, Place.ARRIVING, key, self.keeper, terms)
             with self._failing(module):
                 self.keeper.keep_place(module, Place.ORDER)
             self._roster.change(module, Place.ORDER)
             self._wait_for_new(module)
         else:
-            module = self._factory.new_waiting(kind, args, key, self.keeper)
+            module = self._factory.new_waiting(kind, args, key, self.keeper, terms)
+            module.blocked = self.conditions.obstacle(kind, terms)  # after a while, maybe
             self._roster.change(module, Place.ORDER)
         return module.uid
 

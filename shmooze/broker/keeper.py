@@ -9,13 +9,14 @@ the items any more.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from shmooze.broker.roster import Place
 from shmooze.modules.exit import Outcome
 from shmooze.modules.module import Module
 from shmooze.modules.origin import Origin
+from shmooze.modules.terms import PLAIN, Terms
 
 
 @dataclass
@@ -35,6 +36,7 @@ class KeptItem:
     held: str | None = None
     #: The state that it has saved itself, as JSON; None: it has saved none.
     saved: bytes | None = None
+    terms: Terms = PLAIN
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Kept:
     gone: Sequence[dict[str, Any]] = ()
     #: Whether that life was stopped, and did not crash.
     was_stopped: bool = True
+    #: What `keep_value` has kept, by key.
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,14 @@ class Keeper(Protocol):
 
     def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
         """These are held, or with None released. Raises CommandError."""
+
+    def keep_terms(self, terms: Mapping[str, Terms]) -> None:
+        """These items have other terms now, by uid. Raises CommandError."""
+
+    def keep_value(self, key: str, value: Any) -> None:
+        """Something that concerns the whole service, as JSON; None: nothing any more. Raises
+        CommandError.
+        """
 
     def keep_removed(self, uids: Collection[str], living: Mapping[str, Module]) -> None:
         """These have ended, since a client removes them. Raises CommandError.
@@ -142,6 +154,12 @@ class KeepsNothing:
         pass
 
     def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
+        pass
+
+    def keep_terms(self, terms: Mapping[str, Terms]) -> None:
+        pass
+
+    def keep_value(self, key: str, value: Any) -> None:
         pass
 
     def keep_removed(self, uids: Collection[str], living: Mapping[str, Module]) -> None:

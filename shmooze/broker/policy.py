@@ -58,8 +58,8 @@ class FirstPlays:
         lazy = roster.waiting_for_turn
         if not lazy:
             return
-        unheld = (module for module in roster.order if module.held is None)
-        for index, module in enumerate(islice(unheld, self._lookahead + 1)):
+        free = (module for module in roster.order if module.is_free)
+        for index, module in enumerate(islice(free, self._lookahead + 1)):
             if module in lazy and index <= module.lookahead:
                 yield module
 
@@ -68,7 +68,7 @@ class FirstPlays:
 
 
 def _can_play(module: Module) -> bool:
-    return module.state in READY and module.held is None
+    return module.state in READY and module.is_free
 
 
 class SomePlay:

@@ -139,7 +139,7 @@ class Reconciler:
                 self._actions[module] = gevent.spawn(self._act, module)
 
     def _next_action(self, module: Module) -> tuple[str, Callable[[], None]] | None:
-        if module.state is State.WAITING and self._starts_modules:
+        if module.state is State.WAITING and module.is_free and self._starts_modules:
             return "start", lambda: self._start(module)
         if module.state not in READY or module in self._roster.dismissed:
             return None

@@ -51,6 +51,8 @@ class Change(enum.Flag):
     WEB = enum.auto()
     #: Which commands it has.
     COMMANDS = enum.auto()
+    #: When it may play, and before whom.
+    TERMS = enum.auto()
 
 
 #: Whatever may change.
@@ -97,10 +99,10 @@ class Roster:
         self._by_uid: dict[str, Module] = {}
         #: Every module that is not gone, the older of two lives first.
         self.everyone = self._places.keys()
-        #: Those of the order that answer commands and are not held. Always the same view, so that
-        #: it can be told from any other choice at no cost.
+        #: Those of the order that answer commands and may play when it is their turn. Always the
+        #: same view, so that it can be told from any other choice at no cost.
         self.ready = self._ready.keys()
-        #: Those of the order and the background that are held.
+        #: Those of the order and the background that are held, or blocked.
         self.held = self._held.keys()
         #: Those that answer commands, have lost their place, and have not begun to end.
         self.dismissed = self._dismissed.keys()
@@ -156,8 +158,8 @@ class Roster:
     def change(
         self, module: Module, place: Place | None = None, instead_of: Module | None = None
     ) -> None:
-        """Take note of a module's present state and whether it is held, and give it a place if one
-        is named.
+        """Take note of a module's present state and whether it is held or blocked, and give it a
+        place if one is named.
 
         A new place in the order is the last one. With `instead_of` it is that of another module,
         which has none afterwards. A module that is ending gets no new place, and one that is gone
@@ -248,11 +250,11 @@ class Roster:
             self._in_state[state][module] = None
             self._states[module] = state
         is_ready = state in READY
-        is_held = module.held is not None
+        is_held = not module.is_free
         _set(self._held, module, is_held and place in _LASTING)
         _set(self._ready, module, is_ready and place is Place.ORDER and not is_held)
         _set(self._dismissed, module, is_ready and place is Place.NOWHERE)
-        is_waiting = state is State.WAITING and place in _LASTING
+        is_waiting = state is State.WAITING and place in _LASTING and not is_held
         is_for_turn = module.spawn == LAZY and not module.has_begun
         for turn, index in self._waiting.items():
             _set(index, module, is_waiting and turn is is_for_turn)

@@ -36,6 +36,31 @@ Key = Annotated[
         " nothing, and returns the uid of that one: so it can be sent again if there was no answer."
     ),
 ]
+Moment = Annotated[
+    str | float | None,
+    Meta(description="A time with its zone, as in RFC 3339; or seconds since 1970."),
+]
+Label = Annotated[
+    str | None, Meta(description="What the item is called, in place of the label of its type.")
+]
+Priority = Annotated[
+    float, Meta(description="The higher, the sooner its turn comes, if `order` is `priority`.")
+]
+Index = Annotated[
+    int | None,
+    Meta(description="Its place, the first is 0; null for the one that `order` gives it."),
+]
+After = Annotated[
+    list[str], Meta(description="Uids of items that all have to be done before it starts.")
+]
+Batch = Annotated[str | None, Meta(description="A name that it shares with others.")]
+InWindow = Annotated[
+    dict[str, Any] | None,
+    Meta(
+        description='When it plays, and plays alone: `{"from": "08:00", "to": "18:30",'
+        ' "days"?: ["mon", …], "tz"?: "Europe/Berlin"}`.'
+    ),
+]
 Told = Annotated[
     str, Meta(description="The name of the command, which the module receives as `do_` + name.")
 ]
@@ -68,14 +93,27 @@ Shown = Annotated[
     dict[str, Any],
     object_of(
         "A module that has not ended.",
-        *("args", "held", "web", "restarts", "next_attempt_at", "next_attempt_in", "parameters"),
+        *("args", "label", "priority", "not_before", "expires", "after", "batch", "window"),
+        *("schedule", "ups", "skips", "held", "waits", "web"),
+        *("restarts", "next_attempt_at", "next_attempt_in", "parameters"),
         uid=TEXT,
         type=TEXT,
         state=STATE,
         args=ARGS,
         by=BY,
         added=TIME,
+        label=TEXT,
+        priority={"type": "number"},
+        not_before=TIME,
+        expires=TIME,
+        after={"type": "array", "items": TEXT},
+        batch=TEXT,
+        window={"type": "object"},
+        schedule=TEXT,
+        ups={"type": "integer", "description": "Votes for it to come sooner."},
+        skips={"type": "integer", "description": "Votes for it to be skipped."},
         held={"type": "string", "description": "Why it is held."},
+        waits={"type": "string", "description": "What it waits for beside its turn."},
         web={
             "enum": ["loading", "ready", "resting"],
             "description": "Whether its own web server answers. `resting`: its process was ended"

@@ -9,6 +9,7 @@ from shmooze.broker.views import shown_of, web_of
 from shmooze.modules.module import Module
 from shmooze.modules.origin import Origin
 from shmooze.modules.presentation import View
+from shmooze.modules.terms import PLAIN, Terms
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,11 @@ class Shown:
     view: View
     origin: Origin
     parameters: dict[str, Any]
+    terms: Terms
     #: Why it is held; None: it is not.
     held: str | None
+    #: What it waits for beside its turn.
+    waits: str | None
     #: Whether its web server answers; None: it has none, or no process.
     web: str | None
     #: How often it was started again.
@@ -39,7 +43,9 @@ class Shown:
             module.view,
             module.origin,
             dict(module.parameters),
+            module.terms,
             module.held,
+            module.waits,
             web_of(module),
             module.restarts.count,
             module.next_attempt,
@@ -49,8 +55,11 @@ class Shown:
         """The module in a snapshot."""
         shown: dict[str, Any] = {"uid": uid, "type": self.type, "state": self.state}
         shown.update(self._origin())
+        shown.update(self.terms.shown())
         if self.held is not None:
             shown["held"] = self.held
+        if self.waits is not None:
+            shown["waits"] = self.waits
         if self.web is not None:
             shown["web"] = self.web
         if self.restarts:
@@ -86,6 +95,11 @@ class Shown:
             changes.update({**dict.fromkeys(old_keys), **self._origin()})
         if self.held != (before.held if before is not None else None):
             changes["held"] = self.held
+        if self.waits != (before.waits if before is not None else None):
+            changes["waits"] = self.waits
+        if self.terms is not (before.terms if before is not None else PLAIN):
+            old_terms = before.terms.shown() if before is not None else {}
+            changes.update({**dict.fromkeys(old_terms), **self.terms.shown()})
         if self.web != (before.web if before is not None else None):
             changes["web"] = self.web
         if self.restarts != (before.restarts if before is not None else 0):

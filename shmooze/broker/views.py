@@ -20,9 +20,10 @@ Wanted = dict[str, list[str]] | bool
 
 def show(module: Module, wanted: Wanted) -> dict[str, Any]:
     """A module as clients see it: {"uid", "type", "state", "args"?, "label"?, "by", "added",
-    "web"?, "parameters"?}.
+    "waits"?, "web"?, "parameters"?}, and its terms.
 
-    `args` are missing where the type hides them. One that is held has "held", why. One that has a
+    `args` are missing where the type hides them. One that is held has "held", why; one that waits
+    for something else than its turn "waits", for what. One that has a
     web server of its own has "web" while it has a process: "loading" or "ready"; or "resting" while
     it was ended since nobody needed it. One that was
     started again has "restarts", how often; one that waits for it "next_attempt_at", in the seconds
@@ -34,8 +35,11 @@ def show(module: Module, wanted: Wanted) -> dict[str, Any]:
         "state": module.state.shown,
         **origin_of(module),
     }
+    shown.update(module.terms.shown())
     if module.held is not None:
         shown["held"] = module.held
+    if (waits := module.waits) is not None:
+        shown["waits"] = waits
     if (web := web_of(module)) is not None:
         shown["web"] = web
     if module.restarts.count:
@@ -58,7 +62,7 @@ def web_of(module: Module) -> str | None:
 def origin_of(module: Module) -> dict[str, Any]:
     """With what, by whom and when a module was added: {"args"?, "label"?, "by", "added"}."""
     origin = {"by": module.origin.by, "added": module.origin.added_at}
-    if module.presentation is None:
+    if module.presentation is None and module.terms.label is None:
         return {"args": module.args, **origin} if module.show_args else origin
     return {**shown_of(module.view), **origin}
 

@@ -87,6 +87,24 @@ class Kind:
     show_args = True
     #: What becomes of one that had a process when the service crashed: "again", "hold" or "drop".
     after_crash = AGAIN
+    #: What a process of it takes of what the service has, such as {"gpu": 1}.
+    needs: ClassVar[Mapping[str, float]] = {}
+    #: Modules of this type that play at the same time; None: any number.
+    max_playing: ClassVar[int | None] = None
+    #: Whether one that plays may be suspended for one of higher priority.
+    preempt: ClassVar[bool] = False
+    #: Whether one that is idle is never ended for others.
+    keep: ClassVar[bool] = False
+    #: How often one that has failed is tried again, if it is not restarted anyway.
+    retries = 0
+    #: Seconds before the first retry; the delay doubles with each further one.
+    retry_delay = 1.0
+    #: Seconds after which it is ended as failed; None: no limit.
+    time_limit: ClassVar[float | None] = None
+    #: Items that one process serves, one after the other, if each ends as done.
+    reuse = 1
+    #: Of a Python program: whether one process loads it, and each item is forked from that.
+    preload: ClassVar[bool] = False
     #: Whether the settings have no such type any more. One that came back is held.
     is_missing: ClassVar[bool] = False
     #: Bytes that its parameters may take as JSON.

@@ -14,6 +14,7 @@ from shmooze.modules.parameters import Parameters
 from shmooze.modules.presentation import Presentation, View
 from shmooze.modules.restarts import Restarts
 from shmooze.modules.saved import SavedState
+from shmooze.modules.terms import PLAIN, Terms
 from shmooze.processes.contract import Process, Usage
 from shmooze.runtime import clock
 
@@ -36,15 +37,23 @@ class Status(Kind):
         self.own_commands: dict[str, Any] | None = None
         #: How its type shows its args; None: as they are.
         self.presentation: Presentation | None = None
-        self._view: tuple[dict[str, Any], object, View] | None = None
+        self._view: tuple[dict[str, Any], object, str | None, View] | None = None
         #: Who added it, and when.
         self.origin = Origin(None, clock.time())
+        #: When it may play, and before whom.
+        self.terms: Terms = PLAIN
         #: Whether a process was ever started for it, in this life or an earlier one.
         self.has_begun = False
         #: Starts of its process during which the service died, and the one under way.
         self.attempts = 0
         #: Why it is held; None: it is not.
         self.held: str | None = None
+        #: What keeps it from starting and playing until it passes by itself, such as a time; None:
+        #: nothing.
+        self.blocked: str | None = None
+        #: Why its turn has not come, where its place does not tell; None: that is plain, or it does
+        #: not wait.
+        self.lacks: str | None = None
         self.restarts = Restarts(
             self.restart_delay, self.restart_delay_max, self.restart_limit, self.restart_period
         )
@@ -69,7 +78,7 @@ class Status(Kind):
     def inherit(self, earlier: Status) -> None:
         """Go on where an earlier life of the same item has ended."""
         self.args, self.origin, self.has_begun = earlier.args, earlier.origin, earlier.has_begun
-        self.held = earlier.held
+        self.held, self.blocked, self.terms = earlier.held, earlier.blocked, earlier.terms
         self.restarts, self._saved = earlier.restarts, SavedState(earlier._saved)
         self.presentation = earlier.presentation
 
@@ -105,6 +114,16 @@ class Status(Kind):
         return self._process is not None and self._process.listens(port)
 
     @property
+    def is_free(self) -> bool:
+        """Whether nothing but its turn keeps it from playing."""
+        return self.held is None and self.blocked is None
+
+    @property
+    def waits(self) -> str | None:
+        """What clients are told that it waits for; None: nothing but its turn."""
+        return self.blocked or self.lacks
+
+    @property
     def is_resting(self) -> bool:
         """Whether it is held only until somebody needs it."""
         return self.held is not None and self.held.endswith(WAKES)
@@ -114,15 +133,21 @@ class Status(Kind):
         """What clients see of its args. The same object as long as that stays the same."""
         presentation = self.presentation
         version = self.show_args if presentation is None else presentation.version
-        known = self._view
-        if known is None or known[0] is not self.args or known[1] is not version:
-            self._view = known = self.args, version, self._new_view()
-        return known[2]
+        known, label = self._view, self.terms.label
+        if (
+            known is None
+            or known[0] is not self.args
+            or known[1] is not version
+            or known[2] != label
+        ):
+            self._view = known = self.args, version, label, self._new_view(label)
+        return known[3]
 
-    def _new_view(self) -> View:
+    def _new_view(self, label: str | None) -> View:
         if self.presentation is None or not self.show_args:
-            return View(self.args if self.show_args else None)
-        return self.presentation.view(self.args)
+            return View(self.args if self.show_args else None, label)
+        view = self.presentation.view(self.args)
+        return view if label is None else view._replace(label=label)
 
     def loggable(self, command: dict[str, Any]) -> dict[str, Any]:
         """A command to its child as the command log may have it."""

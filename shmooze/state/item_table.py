@@ -17,9 +17,12 @@ from shmooze.broker.roster import Place
 from shmooze.modules.exit import Outcome
 from shmooze.modules.module import Module
 from shmooze.modules.origin import Origin
+from shmooze.modules.terms import Terms, from_json, to_json
 from shmooze.state.file import Write
 from shmooze.state.tables import table
 
+#: Before the keys of values that concern the whole service.
+_VALUE = "value:"
 #: What of an item changes while it lives, and is written soon after.
 Facts = tuple[bool, int, int, str | None, bytes | None]
 
@@ -49,8 +52,8 @@ class ItemTable:
         origins = (origin.added, origin.by, origin.key)
         yield (
             f"INSERT INTO {self._items} (uid, place, position, type, args, added, by, key, begun,"
-            " restarts, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)",
-            values + origins,
+            " terms, restarts, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, 0)",
+            (*values, *origins, to_json(module.terms)),
         )
 
     def delete(self, uid: str) -> Iterator[Write]:
@@ -107,8 +110,9 @@ class ItemTable:
         """An item has ended, unless it has ended before."""
         end = (outcome.value, ended, seconds, reason, None if report is None else _json(report))
         yield (
-            f"INSERT OR IGNORE INTO {self._history} (uid, type, args, added, by, key, outcome,"
-            " ended, seconds, reason, report) SELECT uid, type, args, added, by, key, ?, ?, ?, ?, ?"
+            f"INSERT OR IGNORE INTO {self._history} (uid, type, args, added, by, key, terms,"
+            " outcome, ended, seconds, reason, report)"
+            " SELECT uid, type, args, added, by, key, terms, ?, ?, ?, ?, ?"
             f" FROM {self._items} WHERE uid = ?",
             (*end, uid),
         )
@@ -119,8 +123,9 @@ class ItemTable:
         end = (Outcome.REMOVED.value, ended, 0.0, "was removed")
         others = f"FROM {self._items} WHERE place = '{Place.BACKGROUND.value}' AND uid != ?"
         yield (
-            f"INSERT OR IGNORE INTO {self._history} (uid, type, args, added, by, key, outcome,"
-            f" ended, seconds, reason) SELECT uid, type, args, added, by, key, ?, ?, ?, ? {others}",
+            f"INSERT OR IGNORE INTO {self._history} (uid, type, args, added, by, key, terms,"
+            " outcome, ended, seconds, reason)"
+            f" SELECT uid, type, args, added, by, key, terms, ?, ?, ?, ? {others}",
             (*end, uid),
         )
         yield f"DELETE {others}", (uid,)
@@ -132,8 +137,8 @@ class ItemTable:
         removed = f"FROM {self._history} WHERE uid = ? AND outcome = 'removed'"
         yield (
             f"INSERT OR IGNORE INTO {self._items} (place, position, begun, restarts, attempts,"
-            " held, state, uid, type, args, added, by, key)"
-            f" SELECT ?, ?, ?, ?, ?, ?, ?, uid, type, args, added, by, key {removed}",
+            " held, state, uid, type, args, added, by, key, terms)"
+            f" SELECT ?, ?, ?, ?, ?, ?, ?, uid, type, args, added, by, key, terms {removed}",
             (place.value, position, *numbers, state, module.uid),
         )
         yield f"DELETE {removed}", (module.uid,)
@@ -169,6 +174,20 @@ class ItemTable:
             (str(int(is_stopped)),),
         )
 
+    def terms(self, uid: str, terms: Terms) -> Iterator[Write]:
+        """An item has other terms."""
+        yield f"UPDATE {self._items} SET terms = ? WHERE uid = ?", (to_json(terms), uid)
+
+    def value(self, key: str, value: Any) -> Iterator[Write]:
+        """A value that concerns the whole service; None: there is none any more."""
+        if value is None:
+            yield f"DELETE FROM {self._life} WHERE key = ?", (_VALUE + key,)
+            return
+        yield (
+            f"INSERT OR REPLACE INTO {self._life} (key, value) VALUES (?, ?)",
+            (_VALUE + key, _json(value)),
+        )
+
     # Reading.
 
     def load(self, connection: sqlite3.Connection) -> tuple[Kept, dict[str, float]]:
@@ -176,10 +195,10 @@ class ItemTable:
         items, positions = [], {}
         rows = connection.execute(
             "SELECT uid, place, position, type, args, added, by, key, begun, restarts, attempts,"
-            f" held, state FROM {self._items} ORDER BY position IS NULL, position, rowid"
+            f" held, state, terms FROM {self._items} ORDER BY position IS NULL, position, rowid"
         )
         for uid, place, position, type, args, added, by, key, begun, *rest in rows:
-            restarts, attempts, held, state = rest
+            restarts, attempts, held, state, terms = rest
             items.append(
                 KeptItem(
                     uid,
@@ -192,6 +211,7 @@ class ItemTable:
                     attempts or 0,
                     held,
                     None if state is None else state.encode(),
+                    from_json(terms),
                 )
             )
             if place == Place.ORDER.value:
@@ -199,7 +219,12 @@ class ItemTable:
         gone = connection.execute(f"SELECT report FROM {self._gone} ORDER BY number")
         reports = [msgspec.json.decode(report) for (report,) in gone]
         life = dict(connection.execute(f"SELECT key, value FROM {self._life}"))
-        return Kept(items, reports, life.get("stopped", "1") == "1"), positions
+        values = {
+            key.removeprefix(_VALUE): msgspec.json.decode(value)
+            for key, value in life.items()
+            if key.startswith(_VALUE)
+        }
+        return Kept(items, reports, life.get("stopped", "1") == "1", values), positions
 
     def find_key(self, connection: sqlite3.Connection, key: str, since: float) -> str | None:
         """The uid of the item with this key, unless it has ended before `since`."""

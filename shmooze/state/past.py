@@ -11,13 +11,19 @@ from typing import Any
 import msgspec
 
 from shmooze.modules.lifecycle import State
+from shmooze.modules.terms import from_json
 from shmooze.runtime import clock
 from shmooze.state.visibility import Visibility
 
 #: Bytes of args and reports after which a page ends, so that one answer stays small.
 MAX_PAGE = 4 << 20
 
-_COLUMNS = "number, uid, type, outcome, args, by, added, key, ended, seconds, reason, report"
+_COLUMNS = (
+    "number, uid, type, outcome, args, by, added, key, ended, seconds, reason, report, terms,"
+    " result"
+)
+#: Where in a row the report is.
+_REPORT = 11
 
 #: The value of one key of args, as JSON; NULL where it is not there.
 #: Booleans have a case of their own, since json_extract makes them numbers.
@@ -80,7 +86,7 @@ def page(
         for row in rows:
             if len(items) == limit or size > MAX_PAGE:
                 return {"items": items, "next": items[-1]["number"]}
-            size += len(row[4] or "") + len(row[-1] or "")
+            size += sum(len(text) for text in row if isinstance(text, str))
             items.append(_item(row, wanted.visibility))
     return {"items": items, "next": None}
 
@@ -92,7 +98,7 @@ def find(
     row = connection.execute(f"SELECT {_COLUMNS} FROM {table} WHERE uid = ?", (uid,)).fetchone()
     if row is None:
         return None
-    report = _decoded(row[-1])
+    report = _decoded(row[_REPORT])
     known = report if isinstance(report, dict) else {}
     return {
         **{key: value for key, value in known.items() if key not in ("args", "label")},
@@ -163,9 +169,11 @@ def counts(
 
 
 def _item(row: tuple[Any, ...], visibility: Visibility) -> dict[str, Any]:
-    number, uid, type, outcome, args, by, added, key, ended, seconds, reason, report = row
+    number, uid, type, outcome, args, by, added, key, ended, seconds, reason, *rest = row
+    report, terms, result = rest
     item = {"number": number, "uid": uid, "type": type, "state": outcome}
     item |= visibility.view(type, _decoded(args), report)
+    item |= _terms(terms)
     if key is not None:
         item["key"] = key
     return {
@@ -175,7 +183,17 @@ def _item(row: tuple[Any, ...], visibility: Visibility) -> dict[str, Any]:
         "ended": _moment(ended),
         "seconds": None if seconds is None else round(seconds, 3),
         "reason": reason,
+        **({} if result is None else {"result": _decoded(result)}),
     }
+
+
+def _terms(text: str | None) -> dict[str, Any]:
+    try:
+        terms = from_json(text)
+    except ValueError:  # changed by hand
+        return {}
+    label = {} if terms.label is None else {"label": terms.label}
+    return {**terms.shown(), **label}
 
 
 def _moment(seconds: float | None) -> str | None:

@@ -21,9 +21,11 @@ from shmooze.errors import StateError
 from shmooze.modules.exit import Outcome
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
+from shmooze.modules.terms import Terms
 from shmooze.runtime import clock
 from shmooze.state.file import StateFile, Write
 from shmooze.state.item_table import Facts, ItemTable, facts_of
+from shmooze.state.positions import Positions
 from shmooze.state.pruning import DAY, Limits, prune_forever
 from shmooze.state.write_behind import WriteBehind
 
@@ -47,9 +49,7 @@ class Store:
         self._pruning: gevent.Greenlet | None = None
         self._table = ItemTable(name)
         self._behind = WriteBehind(file, name, self._update_of)
-        #: Positions in the order, which need not be without gaps.
-        self._positions: dict[str, float] = {}
-        self._first = self._last = 0.0
+        self._positions = Positions()
         #: Those that were starting when the service ended, and their positions now.
         self._arrived: dict[str, float] = {}
         #: What was written last of each item.
@@ -59,19 +59,21 @@ class Store:
         self._modules: dict[str, Module] = {}
         #: Keys of refused commands that the file may still have.
         self._forgotten: dict[str, None] = {}
+        #: What concerns the whole service, by key.
+        self._values: dict[str, Any] = {}
 
     # What there was.
 
     def load(self) -> Kept:
         try:
-            kept, self._positions = self._file.read(self._table.load)
+            kept, positions = self._file.read(self._table.load)
         except ValueError as bad:  # a row that cannot be an item
             raise self._file.damaged() from bad
-        self._first = min(self._positions.values(), default=0.0)
-        self._last = max(self._positions.values(), default=0.0)
+        self._values = dict(kept.values)
+        self._positions.load(positions)
         for item in kept.items:
             if item.place is Place.ARRIVING:
-                self._arrived[item.uid] = self._append(item.uid)
+                self._arrived[item.uid] = self._positions.append(item.uid)
         self._written = {
             each.uid: (each.has_begun, each.restarts, each.attempts, each.held, each.saved)
             for each in kept.items
@@ -103,7 +105,7 @@ class Store:
 
     def keep_new(self, module: Module, place: Place) -> None:
         uid = module.uid
-        position = self._append(uid) if place is Place.ORDER else None
+        position = self._positions.append(uid) if place is Place.ORDER else None
         try:
             self._commit(self._table.insert(module, place, position), self._table.delete(uid))
         except BaseException:
@@ -112,7 +114,7 @@ class Store:
         self._written[uid] = facts_of(module)
 
     def keep_place(self, module: Module, place: Place, instead_of: Module | None = None) -> None:
-        position = self._append(module.uid) if place is Place.ORDER else None
+        position = self._positions.append(module.uid) if place is Place.ORDER else None
         writes, undo = [*self._table.place(module.uid, place, position)], list[Write]()
         if instead_of is not None:
             writes += self._removal(instead_of)
@@ -130,12 +132,9 @@ class Store:
         self._written[module.uid] = (True, 0, 0, None, None)
 
     def keep_order(self, uids: Sequence[str]) -> None:
-        before = [(uid, self._positions[uid]) for uid in uids if uid in self._positions]
-        first = self._first - len(uids)
-        after = {uid: first + index for index, uid in enumerate(uids)}
+        before, after = self._positions.known(uids), self._positions.before_all(uids)
         self._commit(self._table.move(after.items()), self._table.move(before))
-        self._first = first
-        self._positions |= {uid: after[uid] for uid, _ in before}
+        self._positions.take(after)
 
     def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
         held = [(module.uid, module.held) for module in modules]
@@ -150,12 +149,28 @@ class Store:
                 begun, restarts, _, _, saved = written
                 self._written[uid] = (begun, restarts, 0, reason, saved)
 
+    def keep_terms(self, terms: Mapping[str, Terms]) -> None:
+        modules = {uid: self._roster.find(uid) for uid in terms}
+        self._commit(
+            chain.from_iterable(self._table.terms(uid, new) for uid, new in terms.items()),
+            chain.from_iterable(
+                self._table.terms(uid, module.terms)
+                for uid, module in modules.items()
+                if module is not None
+            ),
+        )
+
+    def keep_value(self, key: str, value: Any) -> None:
+        before = self._values.get(key)
+        self._commit(self._table.value(key, value), self._table.value(key, before))
+        self._values[key] = value
+
     def keep_removed(self, uids: Collection[str], living: Mapping[str, Module]) -> None:
         undo = [
             write
             for each in living.values()
             for write in self._table.undo_removal(
-                each, self._roster.place_of(each), self._positions.get(each.uid)
+                each, self._roster.place_of(each), self._positions.of(each.uid)
             )
         ]
         removals = (
@@ -240,15 +255,10 @@ class Store:
         seconds = clock.now() - module.born if module.has_begun else 0.0
         return self._table.end(module.uid, Outcome.REMOVED, clock.time(), seconds, module.removal)
 
-    def _append(self, uid: str) -> float:
-        """The position after the last one."""
-        self._last += 1
-        self._positions[uid] = self._last
-        return self._last
-
     def _forget(self, uid: str) -> None:
-        for known in (self._positions, self._written, self._modules):
-            known.pop(uid, None)
+        self._positions.forget(uid)
+        self._written.pop(uid, None)
+        self._modules.pop(uid, None)
 
     # Changes of items that live.
 
@@ -284,7 +294,7 @@ class Store:
         """
         if len(last_two := self._roster.order[-2:]) < 2:
             return
-        before, last = (self._positions.get(module.uid, 0.0) for module in last_two)
+        before, last = (self._positions.of(module.uid) or 0.0 for module in last_two)
         if last < before:
             uid = last_two[1].uid
-            self._behind.add(self._table.move([(uid, self._append(uid))]))
+            self._behind.add(self._table.move([(uid, self._positions.append(uid))]))

@@ -54,8 +54,13 @@ def _first_form(connection: sqlite3.Connection, name: str) -> None:
         connection.execute(statement)
 
 
+def _with_terms(connection: sqlite3.Connection, name: str) -> None:
+    for kind, column in (("items", "terms"), ("history", "terms"), ("history", "result")):
+        connection.execute(f"ALTER TABLE {table(name, kind)} ADD COLUMN {column} TEXT")
+
+
 #: MIGRATIONS[n] brings the tables of one service from version n to n + 1.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection, str], None], ...] = (_first_form,)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection, str], None], ...] = (_first_form, _with_terms)
 
 
 def version_of(connection: sqlite3.Connection) -> int | None:

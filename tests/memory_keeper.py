@@ -1,0 +1,155 @@
+"""A keeper in memory, for tests of what survives the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gevent.event import Event
+
+from shmooze.broker.keeper import Kept, KeptItem, Loss
+from shmooze.broker.roster import Place
+from shmooze.errors import CommandError
+from shmooze.modules.exit import Outcome
+from shmooze.modules.module import Module
+from shmooze.modules.terms import Terms
+
+
+class MemoryKeeper:
+    """A keeper that survives its broker. What it keeps, it keeps when a test lets it."""
+
+    is_instant = False
+
+    def __init__(self, items: Iterable[KeptItem] = (), was_stopped: bool = True) -> None:
+        self.items = {item.uid: item for item in items}
+        #: In order, as far as items have a place in it.
+        self.order = [each.uid for each in self.items.values() if each.place is Place.ORDER]
+        self.history: dict[str, Outcome] = {}
+        self.keys: dict[str, str] = {}
+        self.gone: list[dict[str, Any]] = []
+        #: What concerns the whole service.
+        self.values: dict[str, Any] = {}
+        self.was_stopped = was_stopped
+        #: Why nothing can be kept at present; empty: it can.
+        self.fault = ""
+        #: Cleared while keeping takes its time.
+        self.may_go_on = Event()
+        self.may_go_on.set()
+        #: What was asked, in order, such as "new 1".
+        self.asked: list[str] = []
+
+    def copy(self) -> MemoryKeeper:
+        """What is kept when the service crashes: whatever is asked of this one later is lost."""
+        other = MemoryKeeper([replace(item) for item in self.items.values()], self.was_stopped)
+        other.order, other.gone = [*self.order], [*self.gone]
+        other.history, other.keys = {**self.history}, {**self.keys}
+        other.values = {**self.values}
+        return other
+
+    def load(self) -> Kept:
+        ordered = [self.items[uid] for uid in self.order]
+        others = [each for each in self.items.values() if each.uid not in self.order]
+        items = [replace(each) for each in [*ordered, *others]]
+        return Kept(items, self.gone, self.was_stopped, {**self.values})
+
+    def begin(self, lost: Mapping[str, Loss]) -> None:
+        self.was_stopped = False
+        for item in self.items.values():
+            if item.place is Place.ARRIVING:
+                item.place = Place.ORDER
+                self.order.append(item.uid)
+        for uid in lost:
+            self._end(uid, Outcome.LOST)
+
+    def keep_new(self, module: Module, place: Place) -> None:
+        self._keep("new", [module])
+        item = KeptItem(
+            module.uid,
+            place,
+            module.TYPE_STRING,
+            module.args,
+            module.origin,
+            terms=module.terms,
+        )
+        self.items[module.uid] = item
+        if place is Place.ORDER:
+            self.order.append(module.uid)
+
+    def keep_place(self, module: Module, place: Place, instead_of: Module | None = None) -> None:
+        self._keep(place.value, [module])
+        if instead_of is not None:
+            self._end(instead_of.uid, Outcome.REMOVED)
+        if place is Place.BACKGROUND:
+            for uid in [uid for uid, each in self.items.items() if each.place is place]:
+                self._end(uid, Outcome.REMOVED)
+        if (item := self.items.get(module.uid)) is not None:
+            item.place, item.has_begun = place, True
+            if place is Place.ORDER:
+                self.order.append(module.uid)
+
+    def keep_order(self, uids: Sequence[str]) -> None:
+        self._keep("order", [])
+        known = [uid for uid in uids if uid in self.order]
+        self.order = [*known, *(uid for uid in self.order if uid not in known)]
+
+    def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
+        self._keep("held", modules)
+        for module in modules:
+            if (item := self.items.get(module.uid)) is not None:
+                item.held, item.attempts = reason, 0
+
+    def keep_terms(self, terms: Mapping[str, Terms]) -> None:
+        self._keep("terms", [])
+        for uid, new in terms.items():
+            if (item := self.items.get(uid)) is not None:
+                item.terms = new
+
+    def keep_value(self, key: str, value: Any) -> None:
+        self._keep(f"value {key}", [])
+        self.values[key] = value
+
+    def keep_removed(self, uids: Collection[str], living: Mapping[str, Module]) -> None:
+        self._keep("removed", living.values())
+        for uid in uids:
+            self._end(uid, Outcome.REMOVED)
+
+    def keep_attempt(self, module: Module) -> None:
+        module.attempts += 1
+        self.may_go_on.wait()
+        if not self.fault and (item := self.items.get(module.uid)) is not None:
+            item.attempts, item.has_begun = module.attempts, True
+
+    def keep_end(self, module: Module, outcome: Outcome) -> None:
+        self._end(module.uid, outcome)
+
+    def keep_failed(self, module: Module) -> None:
+        self._end(module.uid, Outcome.FAILED)
+
+    def keep_report(self, module: Module, report: dict[str, Any]) -> None:
+        self.gone.append(report)
+
+    def find_key(self, key: str) -> str | None:
+        return self.keys.get(key)
+
+    def forget_key(self, key: str) -> None:
+        self.keys.pop(key, None)
+
+    def close(self) -> None:
+        self.was_stopped = True
+
+    def _keep(self, what: str, modules: Iterable[Module]) -> None:
+        self.asked.append(f"{what} {' '.join(module.uid for module in modules)}".strip())
+        self.may_go_on.wait()
+        if self.fault:
+            raise CommandError(self.fault)
+
+    def _end(self, uid: str, outcome: Outcome) -> None:
+        """One that has ended already keeps its outcome."""
+        if (item := self.items.pop(uid, None)) is not None:
+            assert uid not in self.history
+            self.history[uid] = outcome
+            if item.origin.key is not None:
+                self.keys[item.origin.key] = uid
+            if uid in self.order:
+                self.order.remove(uid)
