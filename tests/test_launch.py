@@ -165,6 +165,7 @@ class SlowToStop:
     def __init__(self, family: list[SlowToStop], starts: int) -> None:
         self._family, self._starts = family, starts
         self._looks = 0
+        self.pid = -len(family)
         self.signals: list[signal.Signals] = []
         family.append(self)
 

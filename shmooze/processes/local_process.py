@@ -47,7 +47,7 @@ class LocalProcess:
     #: and a service that stops must not wait for a debugger.
     survivor_timeout = 10.0
     #: Seconds that it may take to stop everything: the kernel may hold a process for longer.
-    stop_timeout = 2.0
+    stop_timeout = 4.0
     #: Seconds until the next attempt when the system is out of file descriptors.
     retry_delay = 0.5
 
@@ -155,18 +155,24 @@ class LocalProcess:
     def suspend(self) -> None:
         self.is_suspended = True
         give_up = time.monotonic() + self.stop_timeout
-        stopped: set[Member | Group] = set()
+        told, stopped = set[Member | Group](), set[Member | Group]()
         # Only what was stopped before a search cannot have started anything during it.
         with strays.signal_when_found(self._mark, signal.SIGSTOP):
             while not stopped.issuperset(found := self._members()) and not self._is_ending:
                 if time.monotonic() > give_up:
                     log.warning("%r: not everything that it has started could be stopped", self)
                     return
-                for member in found:
-                    member.send(signal.SIGSTOP)
+                if new := [member for member in found if member not in told]:
+                    for member in new:
+                        member.send(signal.SIGSTOP)
+                    told.update(new)
+                    pids = {member.pid for member in found}
+                    strays.overtake(self._mark, signal.SIGSTOP, pids)
+                    continue
                 while not all(each.is_stopped() for each in found) and time.monotonic() < give_up:
                     gevent.sleep(_STOP_INTERVAL)  # the kernel takes a moment
                 stopped = {each for each in found if each.is_stopped()}
+                told = {*stopped}
 
     def resume(self) -> None:
         for member in self._members():

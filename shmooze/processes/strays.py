@@ -15,8 +15,11 @@ import gevent
 from gevent.lock import Semaphore
 
 from shmooze.processes.proc import Member
-from shmooze.processes.tree import ProcessSnapshot
+from shmooze.processes.tree import ProcessSnapshot, read_new
 from shmooze.runtime.time_slices import TimeSlices
+
+#: Attempts to overtake processes that start others.
+_MAX_STEPS = 100
 
 #: The living children that this process started itself, by pid: they are not strays.
 started: set[int] = set()
@@ -76,6 +79,23 @@ def signal_when_found(mark: int, number: signal.Signals) -> Iterator[None]:
     finally:
         if _signals.get(mark) is number:  # or another greenlet has begun to end them meanwhile
             del _signals[mark]
+
+
+def overtake(mark: int, number: signal.Signals, family: set[int]) -> None:
+    """Send a signal to descendants with this mark that were started since the last snapshot.
+
+    `family` are pids of the processes that have started them. A chain in which each process starts
+    another one grows faster than whole snapshots can be taken.
+    """
+    for _ in range(_MAX_STEPS):
+        found_one = False
+        for member in read_new():
+            if member.mark == mark and member.parent in family:
+                member.send(number)
+                family.add(member.pid)
+                found_one = True
+        if not found_one:
+            return
 
 
 def shared_snapshot() -> ProcessSnapshot:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from shmooze.processes.proc import Member, read_member
 
@@ -37,7 +37,7 @@ class ProcessSnapshot:
         self.dead: set[int] = set()
         self._children: dict[int, list[Member]] = {}
         global _listed_before
-        listed = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+        listed = _list()
         # New processes first and without a pause: they are the ones that may be gone in a moment.
         for pid in listed - _listed_before:
             self._read(pid, on_found)
@@ -65,6 +65,22 @@ class ProcessSnapshot:
         for each in found:  # grows during iteration
             found.extend(self.children(each.pid))
         return found
+
+
+def read_new() -> Iterator[Member]:
+    """Read the processes that were started since the latest snapshot, or the last call, in the
+    order of their pids: parents come before their children, as long as pids do not start over.
+    """
+    global _listed_before
+    listed = _list()
+    new, _listed_before = sorted(listed - _listed_before), listed
+    for pid in new:
+        if (member := read_member(pid)) is not None:
+            yield member
+
+
+def _list() -> set[int]:
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
 
 
 def find_processes(
