@@ -28,6 +28,16 @@ from shmooze.runtime.program import ending_signals
 
 _EPILOG = """The program's environment has SHMOOZE_CHECK=1, so that it can leave out what a check
 must not do. Timeouts mean the same as the keys of a module type."""
+#: Timeouts that are options, by their names in Options.
+_TIMEOUTS = (
+    ("connect_timeout", "seconds to connect"),
+    ("command_timeout", "seconds to answer a command"),
+    ("natural_death_timeout", "seconds from `rm` to its end"),
+    ("sigterm_timeout", "seconds from SIGTERM to SIGKILL, if it does not end"),
+    ("quiet", "seconds to watch it before `init`"),
+    ("watch", "seconds to let it play"),
+    ("time_limit", "seconds for all checks together"),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -113,6 +123,16 @@ def _parser() -> argparse.ArgumentParser:
         description="Check that a module's program follows the protocol.",
         epilog=_EPILOG,
     )
+    _add_what_to_check(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_timeouts(parser)
+    parser.add_argument(
+        "argv", nargs=argparse.REMAINDER, metavar="PROGRAM [ARGUMENT]...", help="the module"
+    )
+    return parser
+
+
+def _add_what_to_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--args",
         type=_object,
@@ -143,16 +163,10 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="speak to it over standard input and output, as the adapter `stdio` does",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    for name, text in (
-        ("connect_timeout", "seconds to connect"),
-        ("command_timeout", "seconds to answer a command"),
-        ("natural_death_timeout", "seconds from `rm` to its end"),
-        ("sigterm_timeout", "seconds from SIGTERM to SIGKILL, if it does not end"),
-        ("quiet", "seconds to watch it before `init`"),
-        ("watch", "seconds to let it play"),
-        ("time_limit", "seconds for all checks together"),
-    ):
+
+
+def _add_timeouts(parser: argparse.ArgumentParser) -> None:
+    for name, text in _TIMEOUTS:
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=_seconds,
@@ -160,10 +174,6 @@ def _parser() -> argparse.ArgumentParser:
             metavar="S",
             help=f"{text} (default {getattr(Options, name):g})",
         )
-    parser.add_argument(
-        "argv", nargs=argparse.REMAINDER, metavar="PROGRAM [ARGUMENT]...", help="the module"
-    )
-    return parser
 
 
 if __name__ == "__main__":

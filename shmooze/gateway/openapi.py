@@ -13,6 +13,7 @@ of a request is one of them, told apart by `cmd`; or a list. The schemas are cal
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -36,65 +37,79 @@ A stream of server-sent events that does not end by itself. The first event is a
 `modules` in order, each with all its parameters, and the `background`. Each later `change` has what
 is different: `modules` by uid, with `set` and `unset` parameters; `order`; `background`; `gone`.
 """
+#: The packet that answers a command which has failed.
+_FAILURE = {
+    "type": "object",
+    "properties": {
+        "success": {"const": False},
+        "error": {"type": "string", "description": "One line for people."},
+    },
+    "required": ["success", "error"],
+}
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token of this application. Where a browser has logged in, its cookie is"
+    " enough.",
+}
 
 
 def document(
     title: str, services: Mapping[str, Service | str], needs_token: bool
 ) -> dict[str, Any]:
     """The document. A service that did not describe itself is a text that says why."""
-    schemas = Schemas()
-    schemas.add(
-        {
-            "type": "object",
-            "properties": {
-                "success": {"const": False},
-                "error": {"type": "string", "description": "One line for people."},
-            },
-            "required": ["success", "error"],
-        },
-        "Failure",
-    )
     responses = refusals(needs_token)
     refused = {status: {"$ref": f"#/components/responses/{status}"} for status in responses}
-    paths: dict[str, Any] = {}
-    tags, notes = [], []
-    for name, service in services.items():
-        if isinstance(service, str):
-            notes.append(f"- `{name}` {printable(service)}")
-            continue
-        more = Schemas(schemas)
-        try:
-            described = _paths_of(name, service, more, refused)
-        except BadSchema as bad:  # then nothing of this service is in the document
-            notes.append(f"- `{name}` {printable(str(bad))}")
-            continue
-        schemas = more
-        paths |= described
-        tags.append({"name": name, "description": service.description})
-    paths["/settings.json"] = _settings_path(refused)
-    introduction = _INTRODUCTION
-    if notes:
-        introduction += "\nNot described here:\n\n" + "\n".join(notes) + "\n"
+    found = _describe(services, refused)
     made: dict[str, Any] = {
         "openapi": OPENAPI,
-        "info": {"title": title, "version": __version__, "description": introduction},
+        "info": {"title": title, "version": __version__, "description": _introduce(found.notes)},
         # Relative to this document, since a proxy may map paths.
         "servers": [{"url": "."}],
-        "tags": tags,
-        "paths": paths,
-        "components": {"schemas": schemas.by_name, "responses": responses},
+        "tags": found.tags,
+        "paths": {**found.paths, "/settings.json": _settings_path(refused)},
+        "components": {"schemas": found.schemas.by_name, "responses": responses},
     }
     if needs_token:
-        made["components"]["securitySchemes"] = {
-            "token": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "A token of this application. Where a browser has logged in, its"
-                " cookie is enough.",
-            }
-        }
+        made["components"]["securitySchemes"] = {"token": _TOKEN}
         made["security"] = [{"token": []}]
     return made
+
+
+@dataclass
+class _Described:
+    """What the services say of themselves, as parts of the document."""
+
+    schemas: Schemas
+    paths: dict[str, Any] = field(default_factory=dict)
+    tags: list[dict[str, str]] = field(default_factory=list)
+    #: Why a service is missing, one line each.
+    notes: list[str] = field(default_factory=list)
+
+
+def _describe(services: Mapping[str, Service | str], refused: dict[str, Any]) -> _Described:
+    found = _Described(Schemas())
+    found.schemas.add(_FAILURE, "Failure")
+    for name, service in services.items():
+        if isinstance(service, str):
+            found.notes.append(f"- `{name}` {printable(service)}")
+            continue
+        more = Schemas(found.schemas)
+        try:
+            paths = _paths_of(name, service, more, refused)
+        except BadSchema as bad:  # then nothing of this service is in the document
+            found.notes.append(f"- `{name}` {printable(str(bad))}")
+            continue
+        found.schemas = more
+        found.paths |= paths
+        found.tags.append({"name": name, "description": service.description})
+    return found
+
+
+def _introduce(notes: list[str]) -> str:
+    if not notes:
+        return _INTRODUCTION
+    return "\n".join([_INTRODUCTION, "Not described here:\n", *notes, ""])
 
 
 def _paths_of(
