@@ -143,7 +143,7 @@ def test_an_argument_after_two_dashes_may_begin_with_one() -> None:
     [
         ({}, "argument `x` is missing"),
         ({"x": None}, "argument `x` is missing"),
-        ({"x": "-rf"}, "argument `x`: must not begin with `-`, or the program takes it for an"),
+        ({"x": "-rf"}, "argument `x`: must not begin with `-`, because the program would"),
         ({"x": "a\0b"}, "argument `x`: has a null character"),
         ({"x": "\ud800"}, "argument `x`: is not valid text"),
     ],
@@ -202,11 +202,14 @@ def test_objects_of_json_set_parameters_and_other_lines_do_not() -> None:
     ("wrong", "words"),
     [
         ({"adapter": "no"}, "`adapter` cannot be used: there is no adapter `no`; known: command,"),
-        ({"process": ["a", "{"]}, '`process` has a lone `{` in "{": write `{{` for it'),
+        (
+            {"process": ["a", "{"]},
+            '`process` has an unmatched `{` in "{": write `{{` for a literal brace',
+        ),
         ({"process": ["a", "{0}"]}, "`process` has the placeholder {0}, which is not a name"),
         ({"process": ["{a}"]}, "`process` has a placeholder in the name of the program"),
         ({"standby": 1}, "`standby` must be 0: a command is started when it plays"),
-        ({"describe": True}, "`describe` must be false: a command knows no `--describe`"),
+        ({"describe": True}, "`describe` must be false: a command cannot be asked with"),
         ({"progress": "("}, "`progress` is not a regular expression"),
         ({"progress": "%"}, "`progress` has no group"),
         ({"progress": "(?P<done>.)"}, "`progress` has the group `done` and no group `total`"),
@@ -459,8 +462,8 @@ def test_a_module_on_stdio_is_started_ahead(make_stage: Any) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("hello", "an answer nor an update, and belongs on standard error: `hello`"),
-        ("", "an answer nor an update, and belongs on standard error: ``"),
+        ("hello", "an update (other output belongs on standard error): `hello`"),
+        ("", "an update (other output belongs on standard error): ``"),
         ('"\x1b[2J"', "is neither an answer nor an update"),
         ('{"cmd": "dance"}', None),
         ('{"cmd": "set_parameters", "args": {"parameters": {"a": NaN}}}', None),

@@ -124,9 +124,11 @@ def test_an_incomplete_or_surplus_answer_is_502(
 
     with RawService(port, answer) as service:
         status, body = refusal(backend(port))
-    assert (status, b"broke off" in body) == (502, True)
+    assert (status, b"without answering" in body) == (502, True)
     [entry] = [each for each in caplog.records if each.name == "shmooze.web.backend"]
-    assert entry.getMessage().startswith(f"service 'raw' broke off: {why}")
+    assert entry.getMessage().startswith(
+        f"service 'raw' closed the connection without answering: {why}"
+    )
     assert entry.exc_info is None
 
 

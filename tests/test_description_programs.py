@@ -135,7 +135,7 @@ def test_program_that_does_not_answer_is_ended_and_its_type_goes_on(
     assert launcher.asked[0].is_ended
     (line,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
     assert line == (
-        "queue: asked: `fake --describe` did not end within 5 s; its last words: thinking; until"
+        "queue: asked: `fake --describe` did not end within 5 s; last output: thinking; until"
         " this is fixed, args of this type are neither checked nor shown"
     )
     (item,) = queue.show_roster()
@@ -339,10 +339,10 @@ def test_real_programs_are_asked_and_nothing_of_them_is_left(
     log = site.log("queue")
     for how, words in {
         "garbage": "printed no JSON: JSON is malformed",
-        "fails": "exited with status 1; its last words: is asked | cannot find | the library",
+        "fails": "exited with status 1; last output: is asked | cannot find | the library",
         "mistake": "printed a description in which `args.properties.name.minLength` must be",
         "floods": "printed more than 262144 bytes",
-        "hangs": "did not end within 3 s; its last words: is asked",
+        "hangs": "did not end within 3 s; last output: is asked",
     }.items():
         (line,) = [each for each in log.splitlines() if f"queue: {how}: `" in each]
         assert words in line

@@ -235,7 +235,7 @@ def test_a_restarted_service_is_reached_again_without_an_error(
 def test_a_service_that_dies_during_a_command_is_502(own_site: Site) -> None:
     reply = own_site.post("probe", {"cmd": "die"})
     assert reply.status == 502
-    assert failure(reply) == "service 'probe' broke off without an answer"
+    assert failure(reply) == "service 'probe' closed the connection without answering"
     assert own_site.processes.pop("probe").wait(PATIENCE) == 9
     own_site.start("probe")
     assert own_site.post("probe", {"cmd": "nothing"}).status == 200
@@ -268,7 +268,7 @@ def test_a_command_that_may_have_been_carried_out_is_not_sent_again(
             assert len(expected) == 1 or site.post("raw", 1).json == 1
             reply = site.post("raw", "break")
             assert (reply.status, [body.decode() for body in service.bodies]) == (502, expected)
-            assert failure(reply) == "service 'raw' broke off without an answer"
+            assert failure(reply) == "service 'raw' closed the connection without answering"
         assert site.post("raw", 2).json == 2
 
 

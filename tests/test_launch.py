@@ -81,7 +81,7 @@ def test_a_type_has_variables_and_a_directory_of_its_own(launch: Launch, tmp_pat
 
 
 def test_a_directory_that_is_not_there_is_named(launch: Launch) -> None:
-    with pytest.raises(ModuleError, match="in the directory /no/such: there is none"):
+    with pytest.raises(ModuleError, match="the directory /no/such does not exist"):
         launch(TELL, cwd="/no/such")
 
 

@@ -162,7 +162,7 @@ def test_requests_of_the_server_are_refused_but_for_ping(client: Client, uid: st
     [
         ("silent", "did not answer `initialize` within 0.2 s"),
         ("garbage", "is not an MCP server: it prints lines such as 'line 1000'"),
-        ("ancient", "speaks version '1999-01-01' of MCP, which is unknown"),
+        ("ancient", "uses MCP version '1999-01-01', which is not supported"),
     ],
 )
 def test_what_is_not_a_server_that_we_know_cannot_be_added(

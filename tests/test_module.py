@@ -50,7 +50,7 @@ STUBBORN = {
 STILLBORN = {
     "never": "did not connect its command stream within 1 s",
     "half": "did not connect its update stream within 1.5 s",
-    "exits": "exited with status 1 before `init`; its last words: no sound card",
+    "exits": "exited with status 1 before `init`; last output: no sound card",
     "exits_connected": "exited with status 3 before `init`",
     "crashes": "killed by SIGSEGV before `init`",
 }

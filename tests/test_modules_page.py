@@ -130,7 +130,7 @@ def test_player_of_the_page_fails_with_its_program(
     monkeypatch.setattr("sys.argv", ["player.py", *program, "127.0.0.1", "1", "2"])
     stage.ask("init", file=__file__)
     stage.ask("play")
-    words = "sh exited with status 2; its last words: no sound card"
+    words = "sh exited with status 2; last output: no sound card"
     assert stage.next_update() == {"cmd": "fail", "args": {"text": words}}
     stage.ask("rm")
     wait_until(lambda: not stage.module.is_running, "nothing is left")

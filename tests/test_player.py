@@ -67,7 +67,7 @@ def test_module_leaves_when_its_program_has_ended_well(
     ("script", "words"),
     [
         ("exit 3", "sh exited with status 3"),
-        ("seq 5; exit 2", "sh exited with status 2; its last words: 3 | 4 | 5"),
+        ("seq 5; exit 2", "sh exited with status 2; last output: 3 | 4 | 5"),
         ("kill -9 $$", "sh was killed by SIGKILL"),
     ],
 )

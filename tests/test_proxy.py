@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import socket
@@ -19,7 +20,15 @@ pytestmark = pytest.mark.slow
 
 WEB = {"adapter": "command", "process": child("web_module", "{port}"), "http": {"timeout": 30}}
 #: Another one of the same kind, for which not every token is good.
-MODULES = {"web": WEB, "other": {**WEB, "http": {"max_requests": 1}}}
+MODULES = {
+    "web": WEB,
+    "other": {**WEB, "http": {"max_requests": 1}},
+    "whole": {
+        **WEB,
+        "process": child("web_module", "{port}", "{path}"),
+        "http": {"keep_path": True},
+    },
+}
 
 
 class Web:
@@ -29,10 +38,16 @@ class Web:
         self.site, self.tokens = site, tokens
         self.token = tokens.add("ada", "control")
         site.start()
-        added = self.command("add", type="web")
-        self.uid: str = added["result"]["uid"]
+        self.uid: str = self.command("add", type="web")["result"]["uid"]
         self.at = f"/pool/at/{self.uid}"
         assert self.ask("/").status == 200  # it is ready
+
+    def another(self, type: str = "web") -> Web:
+        """The same application with another module of its own."""
+        other = copy.copy(self)
+        other.uid = self.command("add", type=type)["result"]["uid"]
+        other.at = f"/pool/at/{other.uid}"
+        return other
 
     def command(self, cmd: str, **args: Any) -> Any:
         packet = {"cmd": cmd, "args": args}
@@ -120,6 +135,12 @@ def test_a_module_sees_its_own_path_and_who_asks(web: Web) -> None:
         "x-forwarded-prefix": web.at,
     }.items():
         assert header_of(seen, name) == value
+
+
+def test_a_module_that_keeps_the_path_is_told_of_no_prefix(web: Web) -> None:
+    whole = web.another("whole")
+    seen = whole.seen("/")
+    assert (seen["target"], all_of(seen, "x-forwarded-prefix")) == (f"{whole.at}/", [])
 
 
 def test_what_a_client_says_of_proxies_is_dropped(web: Web) -> None:
@@ -315,17 +336,35 @@ def test_neither_an_upload_nor_a_download_is_kept_in_memory(web: Web) -> None:
 
 
 def test_a_module_that_dies_within_its_answer_leaves_half_an_answer(web: Web) -> None:
-    uid = web.command("add", type="web")["result"]["uid"]
-    url = f"/pool/at/{uid}"
-    at, web.at = web.at, url
-    try:
-        assert web.ask("/").status == 200
-        with closing(web.open("/die")) as connection:
-            received = connection.makefile("rb").read()
-    finally:
-        web.at = at
+    other = web.another()
+    assert other.ask("/").status == 200
+    with closing(other.open("/die")) as connection:
+        received = connection.makefile("rb").read()
     assert b"Content-Length: 10\r\n" in received
     assert received.endswith(b"\r\n\r\nhalf")
+
+
+def test_a_module_that_dies_before_its_answer_is_reported_with_the_reason(web: Web) -> None:
+    other = web.another()
+    refused = other.ask("/perish")
+    assert (refused.status, failure(refused)) == (
+        502,
+        f"web {other.uid} closed the connection without answering:"
+        " it exited with status 3; last output: out of memory",
+    )
+
+
+def test_a_request_under_way_waits_while_its_program_is_stopped(web: Web) -> None:
+    other = web.another()
+    with closing(other.open("/later")) as connection:
+        wait_until(lambda: "later" in web.ended, "the program works on it")
+        web.command("hold", uids=[other.uid])
+        (held,) = [each for each in web.command("pool")["result"] if each["uid"] == other.uid]
+        assert "web" not in held, "its program is stopped"
+        (web.site.folder / "go").touch()
+        web.command("release", uids=[other.uid])
+        answer = connection.makefile("rb")
+        assert b" 200 " in answer.readline()
 
 
 def test_a_request_beyond_the_line_is_503_with_a_time_to_try_again(
@@ -375,4 +414,7 @@ def test_requests_pass_under_another_server_but_no_websockets(
         "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     )
     refused, _ = raw_http(site.ports["wsgi"], sent.encode())
-    assert (refused.status, failure(refused)) == (501, "this server cannot pass WebSockets on")
+    assert (refused.status, failure(refused)) == (
+        501,
+        "this WSGI server does not support WebSockets",
+    )

@@ -413,7 +413,7 @@ def test_client_sees_no_traceback_of_a_program_that_crashes_at_startup(queue: Cl
     with pytest.raises(Refusal) as refused:
         queue.add("broken")
     last_words = "ModuleNotFoundError: No module named 'no_such_library'"
-    expected = f"broken exited with status 1 before `init`; its last words: {last_words}"
+    expected = f"broken exited with status 1 before `init`; last output: {last_words}"
     assert str(refused.value) == expected
 
 

@@ -128,7 +128,7 @@ def test_module_that_fails_to_start_is_told_to_all_who_wait_and_started_once(
     for request in requests:
         assert request.refusal is not None
         assert request.refusal.status == 502
-        assert str(request.refusal) == "a exited with status 3; its last words: no such model"
+        assert str(request.refusal) == "a exited with status 3; last output: no such model"
     assert len(pool.launcher.processes) == 1
 
 
@@ -163,7 +163,7 @@ def test_module_that_refuses_to_start_without_args_is_told_in_one_line(pool: Ser
     pool.launcher._on_launch = obedient
     assert request.refusal is not None
     assert request.refusal.status == 502
-    assert str(request.refusal).startswith("talks cannot be started by a request: ")
+    assert str(request.refusal).startswith("a request could not start talks: ")
     assert "no init" in str(request.refusal)
 
 
@@ -365,7 +365,7 @@ def test_release_that_cannot_be_kept_is_told(pool: Service) -> None:
     pool.keeper.fault = "the disk is full"
     request = pool.on(Idle)
     pool.clock.advance(SOON)
-    assert str(request.refusal) == "idle cannot be started by a request: the disk is full"
+    assert str(request.refusal) == "a request could not start idle: the disk is full"
     pool.keeper.fault = ""
 
 
@@ -452,7 +452,10 @@ def test_connection_that_does_not_end_keeps_others_out_only_for_a_while(slot: Se
     refusal = others[0].refusal
     assert refusal is not None
     assert refusal.status == 503
-    assert str(refusal) == "b waits for its turn; waited 60 s, place 1 in line"
+    assert (
+        str(refusal)
+        == "b is waiting for its turn; the request gave up after 60 s at place 1 in line"
+    )
     endless.end()
     held_back.end()
     slot.clock.advance(LONG)
@@ -520,7 +523,7 @@ def test_requests_beyond_the_limit_wait_in_line_and_are_told_their_place(pool: S
         refusal = request.refusal
         assert refusal is not None
         assert (refusal.status, refusal.retry_after) in ((503, 2.0), (503, 3.0)), place
-        assert "has as many requests as it may have; waited 20 s, place" in str(refusal)
+        assert "(`max_requests`); the request gave up after 20 s at place" in str(refusal)
     second.end()
     assert pool.on(Few).is_under_way
 
@@ -540,7 +543,7 @@ def test_module_that_is_not_alive_three_times_has_failed(pool: Service) -> None:
     pool.clock.advance(91 + LONG)
     assert pool.shown == []
     reason = pool.broker.gone()[-1]["reason"]
-    assert reason == "was not alive 3 times in a row: it does not listen"
+    assert reason == "failed 3 liveness checks in a row: it does not listen"
 
 
 def test_port_of_another_process_is_not_taken_for_the_module(pool: Service) -> None:
@@ -578,7 +581,7 @@ def test_port_that_is_never_reported_is_told(pool: Service) -> None:
     request = pool.on(Reports)
     pool.launcher.processes[0].update("set_parameters", parameters={"web_port": "none"})
     pool.clock.advance(101 + LONG)
-    words = "it has not set the parameter 'web_port' to a port"
+    words = "it has not reported a port in the parameter 'web_port'"
     assert str(request.refusal) == f"reports was not ready within 100 s: {words}"
 
 
@@ -597,7 +600,10 @@ def test_in_a_queue_a_request_waits_until_the_turn_of_its_module_comes(clock: Fa
         assert request.is_under_way
         late = service.on(C)
         service.clock.advance(61)
-        assert str(late.refusal) == "c waits for its turn; waited 60 s, place 1 in line"
+        assert (
+            str(late.refusal)
+            == "c is waiting for its turn; the request gave up after 60 s at place 1 in line"
+        )
 
 
 def test_module_of_a_queue_that_is_suspended_answers_by_its_uid_if_its_process_goes_on(

@@ -136,7 +136,7 @@ def test_model_that_cannot_be_started_is_told_with_its_last_words(client: Any) -
         ask(client, "broken")
     assert failed.value.status_code == 502
     error = json.loads(failed.value.response.text)["error"]
-    assert error == "broken exited with status 3; its last words: no such file"
+    assert error == "broken exited with status 3; last output: no such file"
     with pytest.raises(openai.NotFoundError) as unknown:
         ask(client, "none")
     assert "unknown module type 'none'; known: elsewhere, tiny" in unknown.value.response.text

@@ -37,7 +37,10 @@ class CommandAdapter:
         if kind.standby:
             return "standby", "must be 0: a command is started when it plays"
         if kind.describe:
-            return "describe", "must be false: a command knows no `--describe`; use `schema`"
+            return (
+                "describe",
+                "must be false: a command cannot be asked with `--describe`; use `schema`",
+            )
         declared = _declared(kind.given_schema)
         for name in program.arguments_of(kind):
             if declared is not None and name not in declared:

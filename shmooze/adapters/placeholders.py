@@ -22,10 +22,11 @@ def problem_of(argv: Sequence[str]) -> str | None:
     for word in argv:
         for part in _PART.finditer(word):
             if part[0] in ("{", "}"):
-                return f"has a lone `{part[0]}` in {json.dumps(word)}: write `{part[0] * 2}` for it"
+                unmatched = f"has an unmatched `{part[0]}` in {json.dumps(word)}"
+                return f"{unmatched}: write `{part[0] * 2}` for a literal brace"
             if part[1] is not None and not _NAME.fullmatch(part[1]):
-                name = f"{{{part[1]}}}"
-                return f"has the placeholder {name}, which is not a name; write `{{{{` for a brace"
+                unnamed = f"has the placeholder {{{part[1]}}}, which is not a name"
+                return f"{unnamed}; write `{{{{` for a literal brace"
     if names_in(argv[:1]):
         return "has a placeholder in the name of the program"
     return None
@@ -53,7 +54,7 @@ def fill(argv: Sequence[str], values: Mapping[str, Any]) -> list[str]:
             if isinstance(value, str):  # numbers may be negative
                 raise CommandError(
                     f"argument `{first[1]}`: must not begin with `-`,"
-                    " or the program takes it for an option"
+                    " because the program would take it for an option"
                 )
         words.append(filled)
     return words

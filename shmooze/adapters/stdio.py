@@ -177,8 +177,8 @@ class Lines(Stream):
             return self._updates
         shown = printable(line[:60].decode(errors="backslashreplace"))
         raise Breach(
-            "printed a line that is neither an answer nor an update, and belongs on standard error:"
-            f" `{shown}`"
+            "printed a line on standard output that is neither an answer nor an update"
+            f" (other output belongs on standard error): `{shown}`"
         )
 
     def _set_ended(self, reason: str) -> None:

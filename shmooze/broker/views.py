@@ -79,15 +79,19 @@ def select(module: Module, names: list[str]) -> dict[str, Any]:
 
 
 def explain(module: Module) -> str:
-    """Why a module failed, with the last words on its standard error unless it has said itself
-    why: one line.
+    """Why a module failed: one line."""
+    return f"{module.TYPE_STRING} {reason_of(module)}"
+
+
+def reason_of(module: Module) -> str:
+    """Why a module ended, with its last lines of output unless it has given the reason itself: a
+    sentence without its subject.
     """
-    words = f"{module.TYPE_STRING} {module.reason}"
     # The listing of a traceback, which is indented, means nothing to a client.
-    last_words = [line for line in module.errors if line[:1].strip() and line != _TRACEBACK][-3:]
-    if not last_words or (module.exit is not None and module.exit.cause.own_words):
-        return words
-    return f"{words}; its last words: {' | '.join(last_words)}"
+    lines = [line for line in module.errors if line[:1].strip() and line != _TRACEBACK][-3:]
+    if not lines or (module.exit is not None and module.exit.cause.own_words):
+        return module.reason
+    return f"{module.reason}; last output: {' | '.join(lines)}"
 
 
 def exit_report(module: Module) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Asking:
     """One program that is being asked. Nothing of it is left when `ask` returns."""
 
     #: Lines of its standard error that a refusal shows.
-    last_words = 3
+    last_lines = 3
 
     def __init__(self, kind: type[Kind], launcher: Launcher) -> None:
         self._kind, self._launcher = kind, launcher
@@ -112,18 +112,18 @@ class Asking:
             raise NoDescription(f"printed more than {MAX_BYTES} bytes")
         if not is_over or status is None:
             seconds = f"{self._timeout:g} s"
-            raise Refusal(f"did not end within {seconds}{self._last_words(process)}")
+            raise Refusal(f"did not end within {seconds}{self._last_lines(process)}")
         if status:
-            raise Refusal(f"{describe_exit(status)}{self._last_words(process)}")
+            raise Refusal(f"{describe_exit(status)}{self._last_lines(process)}")
         # Long lines come in pieces, and JSON has no line break within a string.
         text = "".join(self._printed)
         if not text.strip():
-            raise Refusal(f"printed nothing{self._last_words(process)}")
+            raise Refusal(f"printed nothing{self._last_lines(process)}")
         try:
             return jsonsafe.decode(text.encode())
         except PacketError as bad:
-            raise NoDescription(f"printed no JSON: {bad}{self._last_words(process)}") from bad
+            raise NoDescription(f"printed no JSON: {bad}{self._last_lines(process)}") from bad
 
-    def _last_words(self, process: Process) -> str:
-        lines = [line.strip() for line in process.errors if line.strip()][-self.last_words :]
-        return f"; its last words: {' | '.join(lines)}" if lines else ""
+    def _last_lines(self, process: Process) -> str:
+        lines = [line.strip() for line in process.errors if line.strip()][-self.last_lines :]
+        return f"; last output: {' | '.join(lines)}" if lines else ""

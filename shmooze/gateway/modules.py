@@ -43,8 +43,9 @@ class ModuleRoutes:
             return refuse(start_response, 403, wrong_service(name))
         target = target_of(environ, self._prefix.count("/"))
         if name not in self._routed and not target.startswith(MODULE_PATHS):
-            # A quoted slash: the service would see another path than we do.
-            return refuse(start_response, 404, f"there is nothing at {environ['PATH_INFO']}")
+            # The service would see another path than we do.
+            words = "the path must not be percent-encoded before the module's own part"
+            return refuse(start_response, 404, f"{environ['PATH_INFO']} not found: {words}")
         passing = Passing(
             self._upstream(name),
             target,

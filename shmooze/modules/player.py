@@ -182,5 +182,5 @@ class Player(Worker):
                 how = f"was killed by signal {-status}"
         else:
             how = f"exited with status {status}"
-        words = f"; its last words: {' | '.join(self._tail)}" if self._tail else ""
+        words = f"; last output: {' | '.join(self._tail)}" if self._tail else ""
         return f"{os.path.basename(self.argv[0])} {how}{words}"

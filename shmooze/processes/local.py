@@ -107,11 +107,9 @@ class LocalLauncher:
     def launch(self, spec: LaunchSpec, endpoint: Endpoint) -> LocalProcess:
         assert self._spawner is not None
         if spec.cwd is not None and not os.path.isdir(spec.cwd):
-            raise ModuleError(f"cannot be started in the directory {spec.cwd}: there is none")
+            raise ModuleError(f"cannot be started: the directory {spec.cwd} does not exist")
         if spec.cwd is not None and not os.access(spec.cwd, os.X_OK):
-            raise ModuleError(
-                f"cannot be started in the directory {spec.cwd}: it may not be entered"
-            )
+            raise ModuleError(f"cannot be started: the directory {spec.cwd} may not be entered")
         mark = self._service_mark | next(self._numbers)
         argv = [*spec.argv, *endpoint.arguments]
         try:

@@ -110,7 +110,7 @@ class Demand:
             self._answer()
             self._bring_up()
         except Exception:  # a bug of ours: those who wait are refused when their time is over
-            log.exception("requests to modules cannot be seen to")
+            log.exception("internal error while dispatching requests to modules")
 
     def _answer(self) -> None:
         """Let servers answer what they can."""
@@ -134,7 +134,7 @@ class Demand:
         if module is None or server is None or not self.servers.can_answer(target, server):
             if self._is_activity(request) or (module is not None and module.state is State.PLAYING):
                 return False
-            words = "has no process at present, and a request to this path starts none"
+            words = "is not running, and requests to this path do not start it (`not_activity`)"
             self._line.remove(request)
             request.settle(Unavailable(503, f"{request.kind.TYPE_STRING} {words}", 1.0))
             return True
@@ -275,10 +275,10 @@ class Demand:
         module = self._awaited.get(request.target) or self._find(request.target)
         server = self.servers.of(module)
         if server is not None and server.is_ready and not server.has_room:
-            state = "has as many requests as it may have"
+            state = "has reached its limit of requests (`max_requests`)"
         elif module is not None and module.state in (State.STARTING, State.BACKOFF):
             state = "is starting"
         else:
-            state = "waits for its turn"
-        words = f"{name} {state}; waited {request.seconds:.0f} s, place {place} in line"
-        return Unavailable(503, words, min(60.0, 1.0 + place))
+            state = "is waiting for its turn"
+        given_up = f"the request gave up after {request.seconds:.0f} s at place {place} in line"
+        return Unavailable(503, f"{name} {state}; {given_up}", min(60.0, 1.0 + place))

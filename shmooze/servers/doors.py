@@ -24,7 +24,7 @@ from shmooze.modules.web_server import web_server_of
 from shmooze.runtime import jsonsafe
 from shmooze.servers.demand import Demand
 from shmooze.servers.line import Claim
-from shmooze.servers.refusals import Unavailable
+from shmooze.servers.refusals import Unavailable, find_reason
 from shmooze.servers.server import ModuleServer
 from shmooze.web.environ import HAS_LEFT, WHILE_IT_WAITS
 from shmooze.web.exchange import Headers
@@ -121,7 +121,7 @@ class Doors:
     ) -> Passing:
         module, own = server.module, web_server_of(server.module)
         assert own is not None
-        headers, prefix = self._headers(environ, module)
+        headers, prefix = self._headers(environ, module, own.keep_path)
         return Passing(
             server.upstream,
             server.path_of(target),
@@ -131,9 +131,12 @@ class Doors:
             lambda answer: _relocated(answer, server, prefix),
             end,
             f"within {own.timeout:g} s",
+            find_reason=partial(find_reason, module),
         )
 
-    def _headers(self, environ: dict[str, Any], module: Module) -> tuple[Headers, str]:
+    def _headers(
+        self, environ: dict[str, Any], module: Module, keeps_path: bool
+    ) -> tuple[Headers, str]:
         """The headers for a module, and the path below which its own paths are for the client."""
         headers = headers_of(environ)
         origin = headers.pop(ORIGIN.lower(), None) or headers.pop("origin", None)
@@ -149,8 +152,9 @@ class Doors:
             ("X-Forwarded-For", environ[CLIENT]),
             ("X-Forwarded-Host", host),
             ("X-Forwarded-Proto", environ.get("HTTP_X_FORWARDED_PROTO", "http")),
-            ("X-Forwarded-Prefix", prefix),
         ]
+        if not keeps_path:  # then nothing is removed from the path
+            sent.append(("X-Forwarded-Prefix", prefix))
         if origin is not None:
             sent.append(("Origin", origin))
         if authorization is not None:
@@ -194,7 +198,8 @@ class Doors:
             raise BadRequest(400, f"the body cannot be decoded: {bad}") from bad
         name = value.get(self._route_by) if isinstance(value, dict) else None
         if not isinstance(name, str):
-            raise BadRequest(400, f"the body needs the key {self._route_by!r}, which names a type")
+            words = f"the body must name a module type with the key {self._route_by!r}"
+            raise BadRequest(400, words)
         if name not in self._broker.modules_available_dict:
             raise self._unknown(name)
         return self._broker.modules_available_dict[name], body

@@ -32,4 +32,4 @@ def probe(host: str, port: int, path: str | None, timeout: float) -> str | None:
     except ConnectionRefusedError:
         return "it does not listen"
     except OSError as broken:
-        return f"{path or 'it'} broke off: {broken}"
+        return f"the connection to {path or 'it'} failed: {broken}"

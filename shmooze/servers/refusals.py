@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from shmooze.broker.broker import Broker
 from shmooze.broker.supervision import STOPPED
-from shmooze.broker.views import explain
+from shmooze.broker.views import explain, reason_of
+from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
+from shmooze.runtime import clock
+
+#: Seconds within which the end of a process is noticed that has closed its connections.
+_NOTICED = 0.5
 
 
 class Unavailable(Exception):
@@ -24,7 +29,7 @@ def unknown(broker: Broker, uid: str) -> Unavailable:
     for report in broker.gone():
         if report["uid"] == uid:
             return Unavailable(502, f"{report['type']} {uid} {report['reason']}")
-    return Unavailable(404, f"module {uid!r} is unknown")
+    return Unavailable(404, f"no module has the uid {uid!r}")
 
 
 def why_gone(module: Module) -> Unavailable:
@@ -32,3 +37,14 @@ def why_gone(module: Module) -> Unavailable:
     if module.reason.startswith(STOPPED):
         return Unavailable(503, explain(module), 1.0)
     return Unavailable(502, explain(module))
+
+
+def find_reason(module: Module) -> str:
+    """Why a module has closed a connection, in a sentence without its subject: its process has
+    ended. Waits a moment until that is noticed; empty if it does not come.
+    """
+    clock.wait(module.gone, _NOTICED)
+    if module.exit is not None:
+        return reason_of(module) if module.failed else module.reason
+    is_suspended = module.state is State.SUSPENDED and not module.has_process
+    return "was suspended" if is_suspended else ""

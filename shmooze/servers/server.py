@@ -228,7 +228,7 @@ class ModuleServer:
             source = self._own.port
             if not isinstance(source, FromParameter):
                 return ""
-            return f"it has not set the parameter {source.name!r} to a port"
+            return f"it has not reported a port in the parameter {source.name!r}"
         problem = self._probe(port, self._own.ready)
         if problem is None and self.port == port:
             self._ready_port = port
@@ -269,8 +269,8 @@ class ModuleServer:
             return 0
         log.warning("%r: %s", self.module, problem)
         if misses + 1 >= self.max_misses:
-            times = f"{self.max_misses} times in a row"
-            self.module.fail(ModuleError(f"was not alive {times}: {problem}"))
+            words = f"failed {self.max_misses} liveness checks in a row: {problem}"
+            self.module.fail(ModuleError(words))
         return misses + 1
 
     def _seconds_left(self) -> float | None:

@@ -53,7 +53,7 @@ class Starts:
         except TooMany as full:
             self._line.refuse(target, Unavailable(503, f"{name}: {full}", full.retry_after))
         except CommandError as refusal:
-            words = f"{name} cannot be started by a request: {refusal}"
+            words = f"a request could not start {name}: {refusal}"
             closed = self._broker.is_closed
             why = Unavailable(503, words, 1.0) if closed else Unavailable(502, words)
             self._line.refuse(target, why)

@@ -75,8 +75,9 @@ class Backend:
             raise self._not_running() from refused
         except OSError as broken:
             # The request may have been carried out: only the client can know whether to ask again.
-            log.warning("service %r broke off: %s", self.name, broken)
-            raise Refused(502, f"service {self.name!r} broke off without an answer") from broken
+            log.warning("service %r closed the connection without answering: %s", self.name, broken)
+            words = f"service {self.name!r} closed the connection without answering"
+            raise Refused(502, words) from broken
         return _answer(reply, bytes(reply.body))
 
     def follow(self, headers: Mapping[str, str]) -> Answer:

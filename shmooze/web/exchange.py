@@ -9,7 +9,7 @@ from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from shmooze.web.reply import BrokenReply
+from shmooze.web.reply import BrokenReply, NoReply
 from shmooze.web.sockets import send_all
 
 #: Bytes that are taken from the network at once.
@@ -73,11 +73,12 @@ class Exchange:
         while not self._has_head:
             data = self._receive()
             if not data:
-                raise BrokenReply("the connection was closed without an answer")
+                words = "the connection was closed"
+                raise BrokenReply(f"{words} within its head") if self._received else NoReply(words)
             self._received += len(data)
             self._feed(data)
             if self._received > _MAX_HEAD and not self._has_head:
-                raise BrokenReply(f"its head is larger than {_MAX_HEAD} bytes")
+                raise BrokenReply(f"its headers are larger than {_MAX_HEAD} bytes")
         if not self.has_body or self.status in (204, 304):
             self._pieces.clear()
             self.is_complete = True
@@ -129,7 +130,7 @@ class Exchange:
         if data := self._receive():
             self._feed(data)
         elif self.values("content-length") or self.values("transfer-encoding"):
-            raise BrokenReply("the connection was closed within the answer")
+            raise BrokenReply("the connection was closed before the answer was complete")
         else:
             self.is_complete, self._keeps_alive = True, False
 

@@ -47,6 +47,9 @@ class Passing:
     within: str = "in time"
     #: What is wrong with it if it does not listen, as the rest of a sentence.
     absent: str = "takes no connections"
+    #: Why it may have hung up, in a sentence without its subject; empty if that is not known. It
+    #: may wait a moment until it is.
+    find_reason: Callable[[], str] = lambda: ""
 
 
 class Forwarding:
@@ -139,7 +142,8 @@ class Forwarding:
                 self._pieces = _pieces(source, int(self._length))
         elif "HTTP_TRANSFER_ENCODING" in environ:
             if not environ.get("wsgi.input_terminated"):
-                raise BadRequest(411, "this server needs the Content-Length of a body")
+                words = "this WSGI server does not accept a body without Content-Length"
+                raise BadRequest(411, words)
             self._pieces = _pieces(source, None)
 
     def _send_body(self, exchange: Exchange, pieces: Iterator[bytes]) -> None:

@@ -20,7 +20,7 @@ from shmooze.web.environ import HEADERS, IS_VALID, SWITCHES, TARGET, WHILE_IT_WA
 from shmooze.web.exchange import Exchange, Headers
 from shmooze.web.forwarding import Forwarding, Passing, wants_websocket
 from shmooze.web.head import BadRequest
-from shmooze.web.reply import BrokenReply
+from shmooze.web.reply import BrokenReply, NoReply
 from shmooze.web.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def pass_on(
     name, is_open = passing.name, False
     try:
         if SWITCHES not in environ and wants_websocket(environ):
-            return refuse(start_response, 501, "this server cannot pass WebSockets on")
+            return refuse(start_response, 501, "this WSGI server does not support WebSockets")
         forwarding = Forwarding(environ, passing)
         with environ.get(WHILE_IT_WAITS, nullcontext)():
             exchange = forwarding.send()
@@ -114,13 +114,14 @@ def pass_on(
         log.warning("%s did not answer %s", name, passing.within)
         return refuse(start_response, 504, f"{name} did not answer {passing.within}")
     except ConnectionRefusedError:
-        return refuse(start_response, 502, f"{name} {passing.absent}")
-    except BrokenReply as broken:
-        log.warning("%s: the answer cannot be passed on: %s", name, broken)
-        return refuse(start_response, 502, f"the answer of {name} cannot be passed on: {broken}")
+        return _refuse_gone(start_response, passing, passing.absent)
     except OSError as broken:
-        log.warning("%s broke off: %s", name, broken)
-        return refuse(start_response, 502, f"{name} broke off without an answer")
+        if isinstance(broken, BrokenReply) and not isinstance(broken, NoReply):
+            log.warning("%s: the answer cannot be passed on: %s", name, broken)
+            words = f"the answer of {name} cannot be passed on: {broken}"
+            return refuse(start_response, 502, words)
+        log.warning("%s closed the connection without answering: %s", name, broken)
+        return _refuse_gone(start_response, passing, "closed the connection without answering")
     finally:
         if not is_open:
             (passing.on_end if forwarding is None else forwarding.close)()
@@ -141,7 +142,7 @@ class PassedOn:
             yield from self._exchange.pieces()
         except OSError as broken:
             name = self._forwarding.passing.name
-            log.warning("%s broke off within its answer: %s", name, broken)
+            log.warning("%s ended in the middle of its answer: %s", name, broken)
             raise HungUp from broken  # the client must not take it for whole
 
     def close(self) -> None:
@@ -172,6 +173,12 @@ class Switched:
     def close(self) -> None:
         self._upstream.close()
         self._on_end()
+
+
+def _refuse_gone(start_response: StartResponse, passing: Passing, words: str) -> list[bytes]:
+    """Answer for a server that has gone, as it seems: with the reason, if that is known."""
+    reason = passing.find_reason()
+    return refuse(start_response, 502, f"{passing.name} {words}{reason and f': it {reason}'}")
 
 
 def _switch(environ: dict[str, Any], forwarding: Forwarding, exchange: Exchange) -> Switched:
@@ -212,7 +219,7 @@ def _answer_headers(exchange: Exchange) -> Headers:
     headers = [each for each in exchange.headers if each[0].lower() not in dropped]
     lengths, encodings = exchange.values("content-length"), exchange.values("transfer-encoding")
     if len(lengths) > 1 or (lengths and encodings):
-        raise BrokenReply("it has two lengths")
+        raise BrokenReply("it has conflicting Content-Length or Transfer-Encoding headers")
     if encodings and [each.strip().lower() for each in encodings] != ["chunked"]:
         raise BrokenReply("its Transfer-Encoding is not supported")
     if lengths and exchange.status not in (101, 204, 304):

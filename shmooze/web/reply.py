@@ -17,6 +17,10 @@ class BrokenReply(ConnectionError):
     """What came is not a whole answer, or it is more than one."""
 
 
+class NoReply(BrokenReply):
+    """The connection was closed before anything of an answer came."""
+
+
 class Reply:
     """An answer, read from a connection with `read`, or with `read_headers` and then `pieces`.
 

@@ -8,6 +8,7 @@ import json
 import os
 import socketserver
 import sys
+import time
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -37,6 +38,9 @@ class Handler(socketserver.StreamRequestHandler):
         said = {"method": method, "target": target, "headers": self.headers}
         said |= {"size": size, "sha256": digest.hexdigest()}
         self.send(json.dumps(said).encode(), "Content-Type: application/json")
+
+    #: How the whole path begins, where it is kept.
+    pool = root
 
     def own(self, method, target):
         """An answer with headers that a gateway may add as well."""
@@ -72,6 +76,18 @@ class Handler(socketserver.StreamRequestHandler):
 
     def die(self, method, target):
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        os._exit(3)
+
+    def later(self, method, target):
+        """Answer once there is a file HERE/go."""
+        self.note("later")
+        while not os.path.exists(f"{os.environ['HERE']}/go"):
+            time.sleep(0.01)
+        self.send(b"later")
+
+    def perish(self, method, target):
+        """End without an answer, and say why on standard error."""
+        os.write(2, b"out of memory\n")
         os._exit(3)
 
     def wait(self, method, target):

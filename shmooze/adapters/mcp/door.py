@@ -61,7 +61,7 @@ class Door:
         self, environ: dict[str, Any], start_response: StartResponse, path: str
     ) -> Iterable[bytes]:
         if path.rstrip("/") != "/mcp":
-            raise Refused(404, "there is nothing but `mcp` here")
+            raise Refused(404, "not found: the only path here is `mcp`")
         methods = {"POST": self._post, "GET": self._get, "DELETE": self._delete}
         answer = methods.get(environ["REQUEST_METHOD"])
         if answer is None:
@@ -83,7 +83,7 @@ class Door:
             return self._initialize(environ, start_response, received.initialize)
         session = self._session(environ)
         if received.is_batch and session.version != messages.WITH_BATCHES:
-            raise Refused(400, f"version {session.version} has no lists of messages")
+            raise Refused(400, f"version {session.version} does not support batches")
         for method, params in received.notifications:
             self._take_notification(session, method, params)
         if not received.requests:
@@ -160,5 +160,5 @@ class Door:
             raise Refused(400, "the header Mcp-Session-Id is missing: begin with `initialize`")
         session = self._hub.sessions.find(id, environ[HOLDER].name)
         if session is None:
-            raise Refused(404, "the session is unknown, or over")
+            raise Refused(404, "unknown or expired session")
         return session

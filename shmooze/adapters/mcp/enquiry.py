@@ -40,7 +40,7 @@ class Enquiry:
         try:
             return self._ask(process)
         except ModuleError as bad:
-            raise ModuleError(f"{bad}{_last_words(process)}") from bad
+            raise ModuleError(f"{bad}{_last_output(process)}") from bad
         finally:
             if self._server is not None:
                 self._server.connection.hang_up()
@@ -82,6 +82,6 @@ class Enquiry:
         process.close(self._kind.output_timeout)
 
 
-def _last_words(process: Process) -> str:
+def _last_output(process: Process) -> str:
     lines = [line.strip() for line in process.errors if line.strip()][-3:]
-    return f"; its last words: {' | '.join(lines)}" if lines else ""
+    return f"; last output: {' | '.join(lines)}" if lines else ""

@@ -62,10 +62,10 @@ def shake_hands(connection: Connection, patience: Patience) -> Introduction:
     try:
         found = msgspec.json.decode(reply.result or b"", type=Introduction)
     except messages.UNDECODABLE as bad:
-        raise ModuleError(f"answered `initialize` in a way that cannot be used: {bad}") from bad
+        raise ModuleError(f"answered `initialize` with an invalid result: {bad}") from bad
     if found.protocolVersion not in VERSIONS:
         known = ", ".join(VERSIONS)
         wanted = ascii(found.protocolVersion[:40])
-        raise ModuleError(f"speaks version {wanted} of MCP, which is unknown; known: {known}")
+        raise ModuleError(f"uses MCP version {wanted}, which is not supported; supported: {known}")
     connection.notify("notifications/initialized")
     return found

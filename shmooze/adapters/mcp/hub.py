@@ -68,7 +68,7 @@ class Hub:
         """See Router."""
         connection, given = self._connection(), params or {}
         if method.startswith("tasks/"):
-            raise CommandError("has no tasks that can be asked for through a gateway")
+            raise CommandError("does not support tasks through the gateway")
         if method == SET_LEVEL and given.get("level") in LEVELS:
             return self._set_level(connection, session, given["level"], on_reply)
         if method in (SUBSCRIBE, UNSUBSCRIBE) and isinstance(given.get("uri"), str):
@@ -133,7 +133,8 @@ class Hub:
                 return None
             return connection.begin(method, params, on_reply, session)
         if len(session.subscriptions - {uri}) >= session.max_subscriptions:
-            raise CommandError(f"allows {session.max_subscriptions} subscriptions per client")
+            limit = f"({session.max_subscriptions} per client)"
+            raise CommandError(f"has reached the subscription limit {limit}")
 
         def note(reply: Reply) -> None:
             if reply.result is not None:

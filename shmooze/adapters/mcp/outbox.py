@@ -28,7 +28,7 @@ class Outbox:
         """Send a line. Raises StreamEnded, or CommandError if too much waits already."""
         if self._writer is not None:
             if self._bytes + len(line) > self.max_bytes:
-                raise CommandError("does not read what it is sent")
+                raise CommandError(f"is not reading its input ({self.max_bytes >> 20} MiB waiting)")
             self._keep(line)
             return
         try:

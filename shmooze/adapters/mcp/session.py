@@ -158,7 +158,7 @@ class Session:
 
     def _problem(self, key: IdKey, method: str) -> str | None:
         if key in self._requests:
-            return f"the id {key[1]!r} is that of another request under way"
+            return f"the id {key[1]!r} is already in use by another request"
         if len(self._requests) >= self.max_requests:
             return f"too many requests are under way ({self.max_requests})"
         if method == "initialize":

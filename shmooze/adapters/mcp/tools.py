@@ -56,7 +56,7 @@ def list_tools(ask: Callable[[dict[str, Any] | None], Reply]) -> list[Tool]:
         if not cursor:
             return tools
         if cursor in seen:
-            raise ModuleError("lists its tools without end")
+            raise ModuleError("never finishes listing its tools")
         seen.add(cursor)
 
 
@@ -95,11 +95,11 @@ def answer_of(reply: Reply) -> Answer:
 def _text_of(content: list[Any]) -> str:
     texts = [each.get("text") for each in content if isinstance(each, dict)]
     words = " ".join(each for each in texts if isinstance(each, str))
-    return words or "the tool has failed and gives no reason"
+    return words or "the tool failed without giving a reason"
 
 
 def _decode(raw: Raw | None, shape: type[Any], what: str) -> Any:
     try:
         return msgspec.convert(jsonsafe.decode(bytes(raw or b"null")), shape)
     except (PacketError, msgspec.ValidationError) as bad:
-        raise ModuleError(f"{what} in a way that cannot be used: {bad}") from bad
+        raise ModuleError(f"{what} with an invalid result: {bad}") from bad
