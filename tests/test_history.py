@@ -290,6 +290,16 @@ def test_item_whose_end_is_not_written_yet_is_ending(box: Jukebox) -> None:
     assert box("item", uid="b") == {"uid": "b", "type": "secret", **ending}
 
 
+def test_result_is_shown_where_there_is_one(box: Jukebox) -> None:
+    box.end("nothing")
+    box.end("null", result="null")
+    box.end("sum", result='{"sum": 7}', report='{"signal": "SIGTERM"}')
+    shown = box("history")["items"]
+    assert [each.get("result", "none") for each in shown] == [{"sum": 7}, None, "none"]
+    item = box("item", uid="sum")
+    assert (item["result"], item["signal"]) == ({"sum": 7}, "SIGTERM")
+
+
 def test_unknown_uid_is_an_error(box: Jukebox) -> None:
     assert box.refusal("item", uid="x") == "no item with uid 'x' in queue or its history"
 

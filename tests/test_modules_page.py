@@ -131,6 +131,6 @@ def test_player_of_the_page_fails_with_its_program(
     stage.ask("init", file=__file__)
     stage.ask("play")
     words = "sh exited with status 2; last output: no sound card"
-    assert stage.next_update() == {"cmd": "fail", "args": {"text": words}}
+    assert stage.next_update() == {"cmd": "fail", "args": {"error": words}}
     stage.ask("rm")
     wait_until(lambda: not stage.module.is_running, "nothing is left")

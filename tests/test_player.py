@@ -77,7 +77,7 @@ def test_module_fails_when_its_program_fails(
     stage = play(script)
     updates = iter(stage.next_update, None)
     failure = next(each for each in updates if each["cmd"] != "set_parameters")
-    assert failure == {"cmd": "fail", "args": {"text": words}}
+    assert failure == {"cmd": "fail", "args": {"error": words}}
 
 
 def test_program_and_its_children_are_stopped_and_continued(play: Callable[..., Stage]) -> None:

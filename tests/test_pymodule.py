@@ -294,7 +294,7 @@ def test_exception_that_ends_a_thread_is_reported_to_the_parent(
 ) -> None:
     parent = make_parent(way=way)
     assert parent.ask("do_fail_in", what=what, words="no sound")["success"] is True
-    assert parent.next_update() == {"cmd": "fail", "args": {"text": "no sound"}}
+    assert parent.next_update() == {"cmd": "fail", "args": {"error": "no sound"}}
     lines = parent.stderr.read_text().splitlines()
     assert "RuntimeError: no sound" in lines, "the operator has the traceback"
 
@@ -303,7 +303,7 @@ def test_programming_error_that_ends_a_thread_is_reported_without_python_interna
     parent: Parent,
 ) -> None:
     parent.ask("do_fail_in", what="thread", words="x", kind="mistake")
-    text = parent.next_update()["args"]["text"]
+    text = parent.next_update()["args"]["error"]
     assert text == "internal error; see the output of the module"
     assert "AttributeError: 'str' object" in parent.stderr.read_text()
 
@@ -311,7 +311,7 @@ def test_programming_error_that_ends_a_thread_is_reported_without_python_interna
 def test_excepthook_of_the_program_is_still_called(make_parent: Callable[..., Parent]) -> None:
     parent = make_parent(way="hooked")
     parent.ask("do_fail_in", what="thread", words="oops")
-    assert parent.next_update() == {"cmd": "fail", "args": {"text": "oops"}}
+    assert parent.next_update() == {"cmd": "fail", "args": {"error": "oops"}}
     assert parent.last_words() == ["oops"]
     assert parent.stderr.read_text() == ""
 

@@ -134,9 +134,28 @@ def test_fault_of_the_work_ends_the_module_with_its_reason(
     stage = put_on_stage(Faulty)
     stage.ask("init", way=way)
     stage.ask("play")
-    assert stage.next_update() == {"cmd": "fail", "args": {"text": words}}
+    assert stage.next_update() == {"cmd": "fail", "args": {"error": words}}
     stage.ask("rm")
     assert stage.connection.updates.empty(), "it waits for the parent to end it"
+
+
+class Adding(Worker):
+    def cmd_init(self, numbers: list):
+        self.numbers = numbers
+
+    def work(self):
+        self.result(sum(self.numbers))
+
+
+def test_work_gives_its_result_and_waits_for_the_parent_to_end_it(
+    put_on_stage: Callable[[type[Worker]], Stage],
+) -> None:
+    stage = put_on_stage(Adding)
+    stage.ask("init", numbers=[1, 2, 4])
+    stage.ask("play")
+    assert stage.next_update() == {"cmd": "result", "args": {"value": 7}}
+    stage.ask("rm")
+    assert stage.connection.updates.empty()
 
 
 class Staying(Worker):

@@ -145,6 +145,9 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     max_state_bytes: Annotated[
         Number, "Bytes of JSON that the state may take that a module saves for its next life."
     ] = 64 << 10
+    max_result_bytes: Annotated[Number, "Bytes of JSON that the result of a module may take."] = (
+        64 << 10
+    )
     adapter: Annotated[
         str | None, "How it is spoken to, if it does not connect: `command`, `stdio`, `mcp`."
     ] = None

@@ -79,10 +79,14 @@ class Supervision:
             if not self._is_succeeded(module):
                 self._leave(module)
         elif module.state is State.GONE:
+            assert module.exit is not None
+            is_stopped = module.reason.startswith(STOPPED)
+            if is_stopped:
+                module.exit.finish()
             log.log(_severity(module), "%s: %r %s", self._service, module, module.reason)
             self.ended.append(report := exit_report(module))
             self._on_gone(report)
-            self._keep_gone(module, report)
+            self._keep_gone(module, report, is_stopped)
 
     def _leave(self, module: Module) -> None:
         """A module loses its place, and its item ends, unless it comes back with the service. If
@@ -96,16 +100,19 @@ class Supervision:
                 self._keeper().keep_end(module, module.exit.outcome)
         self._roster.change(module, Place.NOWHERE)
 
-    def _keep_gone(self, module: Module, report: dict[str, Any]) -> None:
+    def _keep_gone(self, module: Module, report: dict[str, Any], is_stopped: bool) -> None:
         assert module.exit is not None
         if module not in self._exited:
-            if not module.reason.startswith(STOPPED):
+            if not is_stopped:
                 self._keeper().keep_report(module, report)
+            elif module.exit.result is not None:
+                self._keep_end(module, report)
             return
         self._exited.remove(module)
         # What ends a machine, or a container, ends the service too, but maybe a moment later.
         is_killed = module.exit.ladder is None and (module.exit.status or 0) < 0
-        if is_killed and -(module.exit.status or 0) in FROM_OUTSIDE:
+        is_finished = module.exit.result is not None
+        if is_killed and not is_finished and -(module.exit.status or 0) in FROM_OUTSIDE:
             gevent.spawn(self._keep_killed, module, report)
         elif self._restarts_modules or not module.failed:
             self._keep_end(module, report)
@@ -130,7 +137,7 @@ class Supervision:
             return False
         if module.exit.cause.is_rest:
             return self._put(module, self._rest, module.reason)
-        if module.restart == NEVER:
+        if module.restart == NEVER or module.exit.cause.is_final:
             return False
         if module.restart == ON_FAILURE and not (module.failed or module.exit.cause.by_exit):
             return False  # it has left by itself, whatever its exit status will be
@@ -168,7 +175,7 @@ class Supervision:
         assert ended.exit is not None
         if successor.state is not State.BACKOFF:
             return  # it was removed in between
-        if ended.restart == ON_FAILURE and not ended.failed:
+        if ended.exit.cause.is_final or (ended.restart == ON_FAILURE and not ended.failed):
             self._keeper().keep_end(ended, ended.exit.outcome)
             self._roster.forget(successor)
             return

@@ -174,7 +174,7 @@ class ReceivedUpdates(Received):
         super().__init__(*args)
         #: Updates that have come, undecoded.
         self.updates: list[bytes] = []
-        #: Whether it has said `rm`; what it has said with `fail`; the last state that it has saved.
+        #: Whether it has said `rm`, or has given its result; what it has said with `fail`; the last state that it has saved.
         self.says_rm = False
         self.failure: str | None = None
         self.saved: list[Any] = []
@@ -190,10 +190,11 @@ class ReceivedUpdates(Received):
     def _note(self, update: Any) -> None:
         cmd = update.get("cmd") if isinstance(update, dict) else None
         args = update.get("args") if cmd else None
-        if cmd == "rm":
+        if cmd in ("rm", "result"):
             self.says_rm = True
-        elif isinstance(args, dict) and cmd == "fail" and isinstance(args.get("text"), str):
-            self.failure = args["text"]
+        elif isinstance(args, dict) and cmd == "fail":
+            text = args.get("error", args.get("text"))
+            self.failure = text if isinstance(text, str) else None
         elif isinstance(args, dict) and cmd == "save" and "state" in args:
             self.saved = [args["state"]]
         if self.says_rm or self.failure is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import enum
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
 
 from shmooze.errors import ModuleError, ShmoozeError
 from shmooze.modules.channel.stream import StreamEnded
@@ -33,7 +35,7 @@ def fault_of(action: str, bug: BaseException) -> ModuleError:
 class Outcome(str, enum.Enum):
     """How an item ended. Each item has exactly one."""
 
-    #: It left by itself, or its process exited with status 0.
+    #: It has given its result or left by itself, or its process exited with status 0.
     DONE = "done"
     FAILED = "failed"
     #: A client removed it.
@@ -71,12 +73,26 @@ class EndCause:
     is_rest: bool = False
     #: Whether it is told `rm`, if that was not done yet.
     tell_rm: bool = True
+    #: Whether its item ends with it, even if modules of its type are started again.
+    is_final: bool = False
+    #: The result of its work, as JSON; None: it has given none.
+    result: bytes | None = None
     grace: Grace = Grace.FULL
 
     @classmethod
-    def removed(cls, reason: str) -> EndCause:
-        """A client, or the end of the service, wants it."""
-        return cls(reason, failed=False, is_removal=True)
+    def finished(cls, result: bytes) -> EndCause:
+        """It has given the result of its work, as JSON. Nobody starts it again."""
+        return cls("ended with a result", failed=False, is_final=True, result=result)
+
+    @classmethod
+    def given_up(cls, reason: str) -> EndCause:
+        """Its item cannot be done any more."""
+        return cls(reason, own_words=True, is_final=True)
+
+    @classmethod
+    def removed(cls, reason: str, result: bytes | None = None) -> EndCause:
+        """A client, or the end of the service, wants it. It may have given a result meanwhile."""
+        return cls(reason, failed=False, is_removal=True, result=result)
 
     @classmethod
     def rested(cls, reason: str) -> EndCause:
@@ -139,10 +155,22 @@ class ExitRecord:
             return Outcome.REMOVED
         return Outcome.FAILED if self.failed else Outcome.DONE
 
+    @property
+    def result(self) -> bytes | None:
+        """The result of an item that is done, as JSON; None: it has given none."""
+        return self.cause.result if self.outcome is Outcome.DONE else None
+
     def explain_by(self, cause: EndCause) -> None:
         """Make what the module says of its end the reason, where we saw it hang up before."""
         if self.cause.by_exit:
             self.cause = cause
+        elif self.cause.is_removal:
+            self.cause = replace(self.cause, result=cause.result)
+
+    def finish(self) -> None:
+        """Let the result count that it has given while it was being removed, if it has."""
+        if self.cause.is_removal and self.cause.result is not None:
+            self.cause = EndCause.finished(self.cause.result)
 
     def explain_by_exit(self, status: int) -> None:
         """Make the exit itself the reason, where it came before any of our means."""
@@ -172,6 +200,7 @@ class ExitRecord:
             "state": self.outcome.value,
             "state_at_end": self.state,
             "reason": self.reason,
+            **({} if self.result is None else {"result": msgspec.json.decode(self.result)}),
             **how,
             "ladder": self.ladder,
             "ended": clock.iso8601(self.ended),

@@ -111,5 +111,7 @@ class Kind:
     max_parameters_bytes = 4 << 20
     #: Bytes that its saved state may take as JSON.
     max_state_bytes = 64 << 10
+    #: Bytes that its result may take as JSON.
+    max_result_bytes = 64 << 10
     #: Seconds that reading the rest of the output may take when all its processes have ended.
     output_timeout = 0.5

@@ -204,6 +204,10 @@ class Module(Held):
         """End it because of a fault, whose message is a sentence without its subject."""
         self._end(EndCause.fault(fault))
 
+    def give_up(self, reason: str) -> None:
+        """End its item as failed, however its type is restarted."""
+        self._end(EndCause.given_up(reason))
+
     def tell(self, cmd: str, args: dict[str, Any]) -> Any:
         """Pass a command of the module's own on to the child. Returns its result.
 
@@ -238,7 +242,7 @@ class Module(Held):
         if isinstance(update, Save):
             self._take_state(update.args.state)
             return
-        command, cause = reports.take(update, size, count, self._parameters)
+        command, cause = reports.take(update, size, count, self._parameters, self.max_result_bytes)
         self._log(self.uid, "module-instance", command, packet.good())
         if cause is None:
             self._on_update(self)
@@ -276,7 +280,8 @@ class Module(Held):
         is_started, left = self.state in READY, None
         if self._removal is not None:  # whatever comes meanwhile, that is why it ends
             when = "" if is_started else " before it had started"
-            cause, left = EndCause.removed(f"{self.removal}{when}"), self._removal.left
+            cause = EndCause.removed(f"{self.removal}{when}", cause.result)
+            left = self._removal.left
         elif self._rest is not None:
             cause = EndCause.rested(self._rest)
         means_used = "rm" if self._channel.final_is_sent else None

@@ -194,13 +194,19 @@ class JSONParentPoller:
             raise ValueError("a module that saves needs a function for `restore` in `commands`")
         self._update("save", {"state": state})
 
+    def result(self, value: Any) -> None:
+        """Report the result of the work, as any JSON value: it is done. The parent then ends this
+        module, beginning with `rm`.
+        """
+        self._update("result", {"value": value})
+
     def rm(self) -> None:
         """Announce that this module is leaving. It then has some time to clean up and exit."""
         self.connection.send_update({"cmd": "rm"})
 
     def fail(self, text: str) -> None:
         """Report why this module cannot continue. The parent then ends it, beginning with `rm`."""
-        self.connection.send_update({"cmd": "fail", "args": {"text": text}})
+        self._update("fail", {"error": text})
 
     def close(self) -> None:
         """Close both streams to the parent."""

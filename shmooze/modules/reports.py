@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from shmooze.lib import packet
-from shmooze.modules.channel.updates import Leaving, Report, SetParameters, UnsetParameters
+from shmooze.modules.channel.stream import encode
+from shmooze.modules.channel.updates import (
+    Leaving,
+    Report,
+    Result,
+    SetParameters,
+    UnsetParameters,
+)
 from shmooze.modules.exit import EndCause, OwnWords
 from shmooze.modules.parameters import Parameters
 
 
 def take(
-    report: Report, size: int, count: int, parameters: Parameters
+    report: Report, size: int, count: int, parameters: Parameters, max_result: float
 ) -> tuple[dict[str, Any], EndCause | None]:
     """Bring the parameters up to date with a report that came in `size` bytes and `count` packets.
 
@@ -28,6 +35,19 @@ def take(
         return {"cmd": "unset_parameters", "args": {"parameters": names}}, None
     if isinstance(report, Leaving):
         return {"cmd": "rm"}, EndCause.left()
-    text = report.args.text
+    if isinstance(report, Result):
+        value = report.args.value
+        return {"cmd": "result", "args": {"value": value}}, _finished(value, max_result)
+    key = "text" if report.args.error is None else "error"
+    text = getattr(report.args, key)
     words = packet.error(f"failed: {text}")["error"]
-    return {"cmd": "fail", "args": {"text": text}}, EndCause.fault(OwnWords(words))
+    return {"cmd": "fail", "args": {key: text}}, EndCause.fault(OwnWords(words))
+
+
+def _finished(value: Any, most: float) -> EndCause:
+    """The end of a module that has this result, which may take `most` bytes as JSON."""
+    json = encode(value)
+    if len(json) > most:
+        words = f"its result takes {len(json)} bytes of JSON; `max_result_bytes` is {most:.0f}"
+        return EndCause.fault(OwnWords(f"failed: {words}"))
+    return EndCause.finished(json)

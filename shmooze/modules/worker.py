@@ -25,6 +25,7 @@ class Worker(JSONParentPoller):
     """A module that does its work in the method `work`, from the first `play` on.
 
     When `work` returns, the module leaves. If it raises, the module ends with that as the reason.
+    A job reports its result with `self.result(value)` at the end of `work`.
 
     Functions of a subclass that are named `cmd_NAME` or `do_NAME` are commands; `play`, `suspend`
     and `rm` are ready.
@@ -56,7 +57,8 @@ class Worker(JSONParentPoller):
         self._order = PAUSE
         #: Whether the work is paused or has ended.
         self._is_quiet = True
-        self._has_failed = False
+        #: Whether the parent ends the module, since it knows how the work has ended.
+        self._has_reported = False
         self._thread: threading.Thread | None = None
         super().__init__()
 
@@ -100,8 +102,13 @@ class Worker(JSONParentPoller):
 
     def fail(self, text: str) -> None:
         """Report why this module cannot continue. `work` should then return."""
-        self._has_failed = True
+        self._has_reported = True
         super().fail(text)
+
+    def result(self, value: Any) -> None:
+        """Report the result of the work: it is done. `work` should then return."""
+        super().result(value)
+        self._has_reported = True
 
     def cmd_init(self) -> None:
         """Accept the arguments of `add`: none, unless a subclass has its own function."""
@@ -162,6 +169,6 @@ class Worker(JSONParentPoller):
         finally:
             with self._changed:
                 self._rest()
-        if self._order != END and not self._has_failed:
+        if self._order != END and not self._has_reported:
             self.rm()
             self.close()

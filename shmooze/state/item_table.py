@@ -91,11 +91,10 @@ class ItemTable:
     def update(self, uid: str, facts: Facts) -> Iterator[Write]:
         """What has changed of an item."""
         *numbers, saved = facts
-        state = None if saved is None else saved.decode()
         yield (
             f"UPDATE {self._items} SET begun = ?, restarts = ?, attempts = ?, held = ?, state = ?"
             " WHERE uid = ?",
-            (*numbers, state, uid),
+            (*numbers, _text(saved), uid),
         )
 
     def end(
@@ -106,13 +105,15 @@ class ItemTable:
         seconds: float,
         reason: str,
         report: dict[str, Any] | None = None,
+        result: bytes | None = None,
     ) -> Iterator[Write]:
         """An item has ended, unless it has ended before."""
-        end = (outcome.value, ended, seconds, reason, None if report is None else _json(report))
+        encoded = None if report is None else _json(_without_result(report))
+        end = (outcome.value, ended, seconds, reason, encoded, _text(result))
         yield (
             f"INSERT OR IGNORE INTO {self._history} (uid, type, args, added, by, key, terms,"
-            " outcome, ended, seconds, reason, report)"
-            " SELECT uid, type, args, added, by, key, terms, ?, ?, ?, ?, ?"
+            " outcome, ended, seconds, reason, report, result)"
+            " SELECT uid, type, args, added, by, key, terms, ?, ?, ?, ?, ?, ?"
             f" FROM {self._items} WHERE uid = ?",
             (*end, uid),
         )
@@ -133,26 +134,25 @@ class ItemTable:
     def undo_removal(self, module: Module, place: Place, position: float | None) -> Iterator[Write]:
         """An item was not removed after all."""
         *numbers, saved = facts_of(module)
-        state = None if saved is None else saved.decode()
         removed = f"FROM {self._history} WHERE uid = ? AND outcome = 'removed'"
         yield (
             f"INSERT OR IGNORE INTO {self._items} (place, position, begun, restarts, attempts,"
             " held, state, uid, type, args, added, by, key, terms)"
             f" SELECT ?, ?, ?, ?, ?, ?, ?, uid, type, args, added, by, key, terms {removed}",
-            (place.value, position, *numbers, state, module.uid),
+            (place.value, position, *numbers, _text(saved), module.uid),
         )
         yield f"DELETE {removed}", (module.uid,)
 
     def report(self, module: Module, report: dict[str, Any]) -> Iterator[Write]:
         """A module is gone, and now it is known how it ended."""
         assert module.exit is not None
-        record, encoded = module.exit, _json(report)
+        record, encoded = module.exit, _json(_without_result(report))
         yield (
             f"UPDATE {self._history} SET ended = ?, seconds = ?, reason = ?, report = ?"
             " WHERE uid = ?",
             (record.ended, record.seconds, record.reason, encoded, module.uid),
         )
-        yield f"INSERT INTO {self._gone} (report) VALUES (?)", (encoded,)
+        yield f"INSERT INTO {self._gone} (report) VALUES (?)", (_json(report),)
         yield (
             f"DELETE FROM {self._gone} WHERE number <="
             f" (SELECT max(number) FROM {self._gone}) - {self.remembered}",
@@ -234,6 +234,15 @@ class ItemTable:
             {"key": key, "since": since},
         ).fetchone()
         return found[0] if found else None
+
+
+def _without_result(report: dict[str, Any]) -> dict[str, Any]:
+    """A report for the history, which has a column for the result."""
+    return {key: value for key, value in report.items() if key != "result"}
+
+
+def _text(json: bytes | None) -> str | None:
+    return None if json is None else json.decode()
 
 
 def _json(value: Any) -> str:

@@ -213,7 +213,8 @@ class Store:
         else:
             ended, seconds, report = clock.time(), clock.now() - module.born, None
         reason = module.reason or module.removal
-        return self._table.end(module.uid, outcome, ended, seconds, reason, report)
+        result = None if record is None else record.result
+        return self._table.end(module.uid, outcome, ended, seconds, reason, report, result)
 
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         self._behind.add_report(self._table.report(module, report))

@@ -27,8 +27,22 @@ class Leaving(msgspec.Struct, tag_field="cmd", tag="rm"):
     args: Any = None
 
 
+class Value(msgspec.Struct, gc=False):
+    value: Any
+
+
+class Result(msgspec.Struct, tag_field="cmd", tag="result", gc=False):
+    args: Value
+
+
 class FailureText(msgspec.Struct):
-    text: str
+    #: Why it failed; `text` is the older name of the same.
+    error: str | None = None
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.error is None and self.text is None:
+            raise ValueError("must have `error`, a text")
 
 
 class Failing(msgspec.Struct, tag_field="cmd", tag="fail"):
@@ -44,5 +58,5 @@ class Save(msgspec.Struct, tag_field="cmd", tag="save", gc=False):
 
 
 #: What a module reports of itself, as opposed to what it wants to have kept.
-Report = SetParameters | UnsetParameters | Leaving | Failing
+Report = SetParameters | UnsetParameters | Leaving | Failing | Result
 Update = Report | Save
