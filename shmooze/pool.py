@@ -11,20 +11,27 @@ if __name__ == "__main__":
 
     patch_all()
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from shmooze.broker import declared
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import types_from_settings
-from shmooze.broker.policy import AllPlay, Policy, SomePlay
+from shmooze.broker.policy import AllPlay, Policy, Room, Wanted
 from shmooze.errors import SettingsError
 from shmooze.modules.module import Module
 from shmooze.runtime import declared as runtime_declared
+from shmooze.runtime import schema
 from shmooze.runtime.program import run_named
+
+if TYPE_CHECKING:
+    from shmooze.turns.policy import Turns
 
 
 class Pool(Broker):
-    """Modules that all play at the same time, or as many of them as there are `slots`."""
+    """Modules that all play at the same time, or as many as there are `slots`, and as there is
+    enough for of what the pool `has`.
+    """
 
     name = "pool"
     log_namespace = "client-pool"
@@ -35,30 +42,41 @@ class Pool(Broker):
         logfilename: str | None = None,
         name: str | None = None,
         slots: int | None = None,
+        has: Mapping[str, float] | None = None,
     ) -> None:
         if slots is not None and (isinstance(slots, bool) or slots < 1):
             raise SettingsError(f"Pool: `slots` must be a whole number above 0, not {slots!r}")
         #: Modules that play at the same time; None: all.
         self.slots = slots
+        #: What there is of what types need, such as {"gpu": 2}.
+        self.has = _checked(has or {})
+        self._turns: Turns | None = None
         super().__init__(modules, logfilename, name)
 
     def start(self) -> None:
         if self.slots is None:
             words = "is not used by this program: pass it to its `Pool(…, slots=…)`"
             declared.refuse_key(runtime_declared.current(), str(self.name), "slots", words)
+        if not self.has:
+            words = "is not used by this program: pass it to its `Pool(…, has=…)`"
+            declared.refuse_key(runtime_declared.current(), str(self.name), "has", words)
         super().start()
 
     def make_policy(self) -> Policy:
-        return AllPlay() if self.slots is None else SomePlay(self.slots)
+        if self.slots is None and not self.has and not any(map(_takes_turns, self.kinds())):
+            return AllPlay()
+        from shmooze.turns.policy import Turns  # loaded only where not everybody plays
 
-    def free_slots(self) -> int | None:
-        capacity = self._policy.capacity
-        return None if capacity is None else max(0, capacity - self._policy.taken(self.roster))
+        self._turns = Turns(self.kinds(), self.slots, self.has)
+        return self._turns
 
-    def want(self, modules: Sequence[Module | None]) -> None:
-        policy = self._policy
-        if isinstance(policy, SomePlay) and [*policy.wanted] != [*modules]:
-            policy.wanted = modules
+    def room(self) -> Room | None:
+        return None if self._turns is None else self._turns.now(self.roster)
+
+    def want(self, wanted: Sequence[Wanted]) -> None:
+        if self._turns is not None and [*self._turns.wanted] != [*wanted]:
+            self._turns.wanted = wanted
+            self._turns.choose_again()
             self._reconciler.choose_again()
 
     def attach_state(self) -> None:
@@ -93,9 +111,27 @@ class Pool(Broker):
     read_cmds = (*Broker.read_cmds, "pool")
 
 
+def _takes_turns(kind: type[Module]) -> bool:
+    """Whether a type has keys by which not all of its modules play at once."""
+    has_needs = isinstance(kind.needs, Mapping) and bool(kind.needs)
+    return has_needs or kind.max_playing is not None
+
+
+def _checked(has: Mapping[str, float]) -> dict[str, float]:
+    """What a program has given as `has`. Raises SettingsError."""
+    checked = schema.check(
+        declared.Section,
+        {"has": dict(has)},
+        lambda _, problem: SettingsError(f"Pool: `has` {problem}"),
+    )
+    amounts: dict[str, float] = checked["has"]
+    return amounts
+
+
 def _from_settings(name: str) -> Pool:
-    slots = declared.slots(runtime_declared.current(), name)
-    return Pool(types_from_settings(name, "modules"), name=name, slots=slots)
+    source = runtime_declared.current()
+    slots, has = declared.slots(source, name), declared.has(source, name)
+    return Pool(types_from_settings(name, "modules"), name=name, slots=slots, has=has)
 
 
 if __name__ == "__main__":

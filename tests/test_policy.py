@@ -6,10 +6,9 @@ import pytest
 from fake_types import Lazy, Plain
 from fakes import FakeLauncher
 
-from shmooze.broker.policy import AllPlay, FirstPlays, SomePlay
+from shmooze.broker.policy import AllPlay, FirstPlays
 from shmooze.broker.roster import Place, Roster
 from shmooze.modules import Module
-from shmooze.modules.exit import EndCause, ExitRecord
 from shmooze.modules.lifecycle import State
 
 
@@ -87,40 +86,3 @@ def test_everybody_of_a_pool_plays_and_is_due(roster: Roster) -> None:
     assert list(policy.choose(roster)) == [playing, suspended]
     assert list(policy.due(roster)) == [waiting]
     assert starting not in policy.choose(roster)
-
-
-def test_as_many_of_a_pool_play_as_there_are_slots_and_those_that_play_go_on(
-    roster: Roster,
-) -> None:
-    first, second, third = (put(roster, Plain, State.SUSPENDED) for _ in range(3))
-    policy = SomePlay(2)
-    assert list(policy.choose(roster)) == [first, second]
-    put(roster, Plain, State.PLAYING)
-    playing = roster.order[-1]
-    assert list(policy.choose(roster)) == [playing, first]
-    policy.wanted = [third]
-    assert list(policy.choose(roster)) == [playing, third]
-    assert second not in policy.choose(roster)
-
-
-def test_slot_is_kept_free_for_a_wanted_module_that_is_about_to_come(roster: Roster) -> None:
-    first, resting = put(roster, Plain, State.SUSPENDED), put(roster, Plain, State.HELD)
-    policy = SomePlay(1)
-    for wanted in (resting, None):
-        policy.wanted = [wanted, first]
-        assert list(policy.choose(roster)) == []
-    policy.wanted = [first, resting]
-    assert list(policy.choose(roster)) == [first]
-
-
-def test_slot_is_taken_until_the_processes_of_a_module_that_has_played_are_gone(
-    roster: Roster,
-) -> None:
-    policy = SomePlay(2)
-    put(roster, Plain, State.PLAYING)
-    for state, cause in (("playing", EndCause.removed("")), ("suspended", EndCause.left())):
-        module = put(roster, Plain, State.SUSPENDED)
-        module.exit = ExitRecord(cause, state)
-        module.state = State.ENDING
-        roster.change(module)
-    assert policy.taken(roster) == 2

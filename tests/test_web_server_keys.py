@@ -129,4 +129,4 @@ def test_settings_of_the_example_are_sound(use: Any) -> None:
     types = by_type(types_from_settings("models", "modules"))
     assert list(types) == ["small", "large"]
     assert all(has_door(each) for each in types.values())
-    assert pool._from_settings("models").free_slots() == 1
+    assert pool._from_settings("models").slots == 1

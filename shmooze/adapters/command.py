@@ -28,6 +28,8 @@ class CommandAdapter:
 
     keys: Collection[str] = ("progress", "parameters", "json_lines", "suspend")
     has_door = False
+    #: A process is launched by `play`, and not before.
+    starts_when_it_plays = True
 
     def problem(self, kind: type[Any]) -> tuple[str, str] | None:
         if words := program.problem_of(kind):

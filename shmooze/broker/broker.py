@@ -21,7 +21,7 @@ from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.items import Items
 from shmooze.broker.keeper import Loss
 from shmooze.broker.launchers import Launchers
-from shmooze.broker.policy import Policy
+from shmooze.broker.policy import Policy, Room, Wanted
 from shmooze.broker.reconcile import Reconciler
 from shmooze.broker.restoring import restore
 from shmooze.broker.roster import Place, Roster
@@ -75,6 +75,7 @@ class Broker(Commands, Service):
         )
         self._usage = UsageSampler(self._living)
         self._policy = self.make_policy()
+        self._supervision.needs_turn = self._policy.needs_turn
         self._reconciler = Reconciler(
             self.roster, self._policy, lambda module: self.items.keeper.keep_attempt(module)
         )
@@ -111,14 +112,12 @@ class Broker(Commands, Service):
         """Let requests reach the web servers of modules."""
         log.warning("%s: passes no requests on, since it is neither a Queue nor a Pool", self.name)
 
-    def free_slots(self) -> int | None:
-        """How many more modules may play now; None: any number, or their order decides."""
+    def room(self) -> Room | None:
+        """What is free for more modules now; None: any number may play, or their order decides."""
         return None
 
-    def want(self, modules: Sequence[Module | None]) -> None:
-        """Let these play before all others that wait for a slot; None: one that is to be added.
-        Does not wait.
-        """
+    def want(self, wanted: Sequence[Wanted]) -> None:
+        """Let these play before all others that wait for a slot. Does not wait."""
 
     @property
     def is_closed(self) -> bool:

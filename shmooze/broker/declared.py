@@ -271,6 +271,12 @@ def slots(source: Settings, name: str) -> int | None:
     return chosen
 
 
+def has(source: Settings, name: str) -> dict[str, float]:
+    """The key of this name in the section of a pool."""
+    chosen: dict[str, float] | None = _key_of_section(source, name, "has")
+    return chosen or {}
+
+
 def routing_key(source: Settings, name: str) -> str | None:
     """The key of a JSON body by which requests are routed to types."""
     chosen: str | None = _key_of_section(source, name, "route_by")

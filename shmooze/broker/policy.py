@@ -5,7 +5,7 @@ A policy only looks. The reconciler carries its choice out, in steps.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 from typing import Protocol
 
@@ -14,31 +14,84 @@ from shmooze.modules.kind import EAGER, Kind
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 
+#: What is to play before all others: a module, or one of a type that is still to be added.
+Wanted = Module | type[Module]
+
 
 class Policy(Protocol):
     """Decides who should play."""
 
-    @property
-    def capacity(self) -> int | None:
-        """How many may play at a time; None: any number."""
-
-    def taken(self, roster: Roster) -> int:
-        """How much of the capacity is in use. One that is being suspended counts."""
-
     def choose(self, roster: Roster) -> Collection[Module]:
         """Those that should play, of those that are ready."""
 
-    def due(self, roster: Roster) -> Iterable[Module]:
+    def due(self, roster: Roster) -> Collection[Module]:
         """The modules that wait for their turn and are to be started now."""
+
+    def returning(self, roster: Roster) -> Iterable[Module]:
+        """Those of `roster.returning` that are started whether or not it is their turn."""
 
     def is_due(self, kind: type[Kind], index: int) -> bool:
         """Whether a module that gets this place in the order is started at once."""
 
+    def needs_turn(self, kind: type[Kind]) -> bool:
+        """Whether no module of a type is ever started before its turn."""
 
-class FirstPlays:
+    def may_begin(self, roster: Roster, module: Module) -> bool:
+        """Whether one that is to start or to play may do so at this moment: others may still be
+        about to leave.
+        """
+
+    def begin(self, module: Module) -> None:
+        """A module is about to start, to play or to be suspended."""
+
+    def end(self, module: Module) -> bool:
+        """It has done so, or failed to. Returns whether others may begin because of that."""
+
+
+class Room(Protocol):
+    """What is free at one moment for those that are to play. It changes for itself."""
+
+    def fits(self, wanted: Wanted) -> bool:
+        """Whether there is everything that one needs to play."""
+
+    def take(self, wanted: Wanted) -> None:
+        """It plays."""
+
+    def reserve(self, wanted: Wanted) -> None:
+        """Keep what there is of what it needs for it, as it waits for the rest."""
+
+    def release(self, module: Module, has_slot: bool, ends: bool) -> None:
+        """One leaves its slot, and its process ends or goes on."""
+
+    def enough(
+        self, wanted: Wanted, candidates: Iterable[Module], ends: Callable[[Module], bool]
+    ) -> list[Module] | None:
+        """Those of `candidates`, which play, that have to leave so that another one may play: the
+        first ones that do, and none without need. None: that is not enough.
+        """
+
+
+class StartsAtOnce:
+    """What policies have in common that start modules without regard to what these need."""
+
+    def returning(self, roster: Roster) -> Iterable[Module]:
+        return roster.returning
+
+    def needs_turn(self, kind: type[Kind]) -> bool:
+        return False
+
+    def may_begin(self, roster: Roster, module: Module) -> bool:
+        return True
+
+    def begin(self, module: Module) -> None:
+        pass
+
+    def end(self, module: Module) -> bool:
+        return False
+
+
+class FirstPlays(StartsAtOnce):
     """Of a queue: the first that can play does, or the background."""
-
-    capacity = 1
 
     def __init__(self, kinds: Iterable[type[Kind]]) -> None:
         #: The most places before its turn at which any type is started.
@@ -51,86 +104,35 @@ class FirstPlays:
         background = roster.background
         return (background,) if background is not None and _can_play(background) else ()
 
-    def taken(self, roster: Roster) -> int:
-        return len(roster.in_state(State.PLAYING))
-
-    def due(self, roster: Roster) -> Iterable[Module]:
+    def due(self, roster: Roster) -> Collection[Module]:
         lazy = roster.waiting_for_turn
         if not lazy:
-            return
+            return ()
         free = (module for module in roster.order if module.is_free)
-        for index, module in enumerate(islice(free, self._lookahead + 1)):
-            if module in lazy and index <= module.lookahead:
-                yield module
+        return [
+            module
+            for index, module in enumerate(islice(free, self._lookahead + 1))
+            if module in lazy and index <= module.lookahead
+        ]
 
     def is_due(self, kind: type[Kind], index: int) -> bool:
         return kind.spawn == EAGER or index <= kind.lookahead
+
+    def may_begin(self, roster: Roster, module: Module) -> bool:
+        return module.state is State.WAITING or not roster.in_state(State.PLAYING)
 
 
 def _can_play(module: Module) -> bool:
     return module.state in READY and module.is_free
 
 
-class SomePlay:
-    """Of a pool with slots: so many play, those that do already before those that wait."""
-
-    def __init__(self, slots: int) -> None:
-        self.capacity = slots
-        #: Those that get a slot before all others that wait for one, in this order. A slot is kept
-        #: free for one that is not ready yet; None: it is still to be added.
-        self.wanted: Sequence[Module | None] = ()
-
-    def choose(self, roster: Roster) -> Collection[Module]:
-        playing = [each for each in roster.in_state(State.PLAYING) if each in roster.ready]
-        chosen = dict.fromkeys(playing[: self.capacity])
-        kept = 0
-        for wanted in self.wanted:
-            if len(chosen) + kept >= self.capacity:
-                break
-            if wanted is not None and wanted in roster.ready:
-                chosen[wanted] = None
-            else:
-                kept += 1
-        for module in roster.order:
-            if len(chosen) + kept >= self.capacity:
-                break
-            if module in roster.ready:
-                chosen[module] = None
-        return tuple(chosen)
-
-    def taken(self, roster: Roster) -> int:
-        return len(roster.in_state(State.PLAYING)) + len(leaving_slots(roster))
-
-    def due(self, roster: Roster) -> Iterable[Module]:
-        return roster.waiting_for_turn
-
-    def is_due(self, kind: type[Kind], index: int) -> bool:
-        return True
-
-
-def leaving_slots(roster: Roster) -> list[Module]:
-    """Those that have played, and whose processes are being ended, so that their slots are not free
-    yet.
-    """
-    return [
-        module
-        for module in roster.in_state(State.ENDING)
-        if module.exit is not None and module.exit.state == State.PLAYING.shown
-    ]
-
-
-class AllPlay:
+class AllPlay(StartsAtOnce):
     """Of a pool: everybody plays who is not held."""
-
-    capacity = None
 
     def choose(self, roster: Roster) -> Collection[Module]:
         return roster.ready
 
-    def taken(self, roster: Roster) -> int:
-        return len(roster.in_state(State.PLAYING))
-
-    def due(self, roster: Roster) -> Iterable[Module]:
+    def due(self, roster: Roster) -> Collection[Module]:
         return roster.waiting_for_turn
 
     def is_due(self, kind: type[Kind], index: int) -> bool:

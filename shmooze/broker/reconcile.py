@@ -77,6 +77,13 @@ class Reconciler:
         while waiting := {module for module in waiting if not self._is_settled(module)}:
             self._progress.wait()
 
+    def wait_until_started(self, module: Module) -> None:
+        """Wait while one that is due starts, or is about to."""
+        while module.state is State.STARTING or (
+            module.state is State.WAITING and (self._is_awake or module in self._actions)
+        ):
+            self._progress.wait()
+
     def chosen(self) -> Collection[Module]:
         """Those that should play now."""
         if self._chosen_at != self._roster.version:
@@ -128,7 +135,7 @@ class Reconciler:
         all at once would need longer to start than each of them may take.
         """
         most = self.max_starting or _CORES
-        for module in self._roster.returning:
+        for module in self._policy.returning(self._roster):
             if len(self._returning) >= most:
                 break
             if module not in self._actions:
@@ -140,12 +147,13 @@ class Reconciler:
 
     def _next_action(self, module: Module) -> tuple[str, Callable[[], None]] | None:
         if module.state is State.WAITING and module.is_free and self._starts_modules:
-            return "start", lambda: self._start(module)
+            may_start = self._policy.may_begin(self._roster, module)
+            return ("start", lambda: self._start(module)) if may_start else None
         if module.state not in READY or module in self._roster.dismissed:
             return None
         if module not in self.chosen():
             return ("suspend", module.suspend) if module.state is State.PLAYING else None
-        if module.state is State.SUSPENDED and self._has_room():
+        if module.state is State.SUSPENDED and self._policy.may_begin(self._roster, module):
             return "play", module.play
         return None
 
@@ -154,23 +162,21 @@ class Reconciler:
         if module.state is State.WAITING:  # and was not removed meanwhile
             module.start(module.args)
 
-    def _has_room(self) -> bool:
-        """Whether one more may play."""
-        capacity = self._policy.capacity
-        return capacity is None or self._policy.taken(self._roster) < capacity
-
     def _act(self, module: Module) -> None:
         try:
             action = self._next_action(module)  # things may have changed since the pass
             if action is not None:
                 name, call = action
                 before = module.state
+                self._policy.begin(module)
                 attempt(module, name, call)
                 if module not in self._roster.dismissed:
                     fail_if_still(module, before, name)  # or the action would be repeated forever
         finally:
             del self._actions[module]
             self._returning.discard(module)
+            if self._policy.end(module):
+                self._chosen_at = -1
             self._wake()
 
     def _remove(self, module: Module) -> None:

@@ -59,6 +59,8 @@ class Supervision:
         #: The reports of the last ones that have gone.
         self.ended: deque[dict[str, Any]] = deque(maxlen=remembered)
         self._restarts_modules = True
+        #: Whether no module of a type is started before its turn, not even again.
+        self.needs_turn: Callable[[type[Module]], bool] = lambda kind: False
         #: Modules without a place whose process has exited, nobody knows yet how.
         self._exited: set[Module] = set()
 
@@ -194,6 +196,9 @@ class Supervision:
             return
         successor.next_attempt = None
         self._roster.tell(successor, Change.RESTARTS)
+        if self.needs_turn(type(successor)):
+            successor.wait_for_turn()
+            return
         self._keeper().keep_attempt(successor)
         attempt(successor, "start", lambda: successor.start(successor.args))
         fail_if_still(successor, State.BACKOFF, "start")

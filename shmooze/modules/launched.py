@@ -36,7 +36,7 @@ class Launched(Status):
         spec = LaunchSpec(
             fill(own) if fill else [_replaced(word, own) for word in self.process],
             f"{self.TYPE_STRING} {self.uid[:8]}",
-            environ={**own_variables(self), **_port_of(own)},
+            environ={**self._granted_variables(), **_port_of(own)},
             cwd=folder_of(self),
             has_stdio=has_stdio,
         )
@@ -72,6 +72,14 @@ class Launched(Status):
             return {"port": "", "path": f"{self.web_path}{self.uid}/"}
         self.port = self._launcher.find_port(None if wanted == "auto" else wanted)
         return {"port": str(self.port), "path": f"{self.web_path}{self.uid}/"}
+
+    def _granted_variables(self) -> dict[str, str]:
+        """The environment of its type, and what tells of its grant, which placeholders show too."""
+        if self.grant is None:
+            return {**own_variables(self)}
+        words = self.grant.words
+        own = {name: _replaced(value, words) for name, value in own_variables(self).items()}
+        return {**self.grant.variables, **own}
 
     def _process_exited(self, process: Process) -> None:
         if process is self._process:

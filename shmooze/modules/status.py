@@ -7,6 +7,7 @@ from typing import Any
 from gevent.event import Event
 
 from shmooze.modules.exit import WAKES, ExitRecord
+from shmooze.modules.grant import Grant
 from shmooze.modules.kind import Kind
 from shmooze.modules.lifecycle import State
 from shmooze.modules.origin import Origin
@@ -67,6 +68,8 @@ class Status(Kind):
         #: When it was made or started, by `clock.now`.
         self.born = clock.now()
         self._process: Process | None = None
+        #: What it has of what its service `has`; None: nothing.
+        self.grant: Grant | None = None
         #: Where the web server of its process listens; None: it has none, or says so itself.
         self.port: int | None = None
         #: What clients are told of that server: "loading" or "ready"; None: nothing.

@@ -5,9 +5,9 @@ and never waits itself: it lets servers that are ready answer, then sees to it t
 So two requests never start one module twice, and a request counts at its server from the moment
 when it is let through.
 
-Where there are only so many slots, a module that is idle makes room for one that is wanted. Nothing
-that loads or has requests is ever ended for another. So that nobody waits for ever beside a busy
-module, that one gets no new requests for a while once somebody has waited for long.
+Where not all can play, modules that are idle make room for one that is wanted. Nothing that loads
+or has requests is ever ended for another. So that nobody waits for ever beside a busy module, that
+one gets no new requests for a while once somebody has waited for long.
 
 In a queue, nothing makes room: a request waits until its module's turn comes.
 """
@@ -15,11 +15,12 @@ In a queue, nothing makes room: a request waits until its module's turn comes.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 import gevent
 
 from shmooze.broker.broker import Broker
-from shmooze.broker.policy import leaving_slots
+from shmooze.broker.policy import Wanted
 from shmooze.broker.roster import Place
 from shmooze.modules.channel.adapters import has_door
 from shmooze.modules.lifecycle import READY, State
@@ -27,6 +28,7 @@ from shmooze.modules.module import Module
 from shmooze.modules.web_server import web_server_of
 from shmooze.runtime import clock
 from shmooze.servers.line import Claim, Line, Target, Waiting
+from shmooze.servers.making_room import MakingRoom
 from shmooze.servers.refusals import Unavailable, unknown, why_gone
 from shmooze.servers.server import ModuleServer
 from shmooze.servers.servers import Servers
@@ -51,11 +53,12 @@ class Demand:
     def __init__(self, broker: Broker) -> None:
         self._broker, self._roster = broker, broker.roster
         self.servers = Servers(broker, self._wake)
+        self._making_room = MakingRoom(broker, self.servers)
         self._line = Line()
         #: The modules on which those wait that are not answered yet.
         self._awaited: dict[Target, Module] = {}
         self._starts = Starts(broker, self._line, self._wake)
-        #: The first of those for which no slot could be found.
+        #: The first of those for which no room could be made.
         self._without_slot: Waiting | None = None
         self._is_ticking = False
         #: Whether a pass is about to begin, and whether somebody was waiting at the last one.
@@ -126,7 +129,7 @@ class Demand:
         for target in self._awaited.keys() - {*self._line.targets}:
             del self._awaited[target]
 
-    def _try_to_answer(self, request: Waiting, draining: ModuleServer | None) -> bool:
+    def _try_to_answer(self, request: Waiting, draining: Collection[ModuleServer]) -> bool:
         """Returns False if it has to wait, and so have those behind it. Raises Unavailable."""
         target = request.target
         module = self._find(target)
@@ -138,7 +141,7 @@ class Demand:
             self._line.remove(request)
             request.settle(Unavailable(503, f"{request.kind.TYPE_STRING} {words}", 1.0))
             return True
-        if not server.has_room or (server is draining and self._gives_way(request)):
+        if not server.has_room or (server in draining and self._gives_way(request)):
             return False
         self._line.grant(request, server)
         self._awaited.pop(target, None)
@@ -148,10 +151,10 @@ class Demand:
         """See to it that what is still waited for comes, in this order, as far as there are
         slots.
         """
-        free = self._broker.free_slots()
-        #: Slots that are about to become free.
-        soon = len(leaving_slots(self._roster)) + len(self.servers.leaving())
-        wanted: list[Module | None] = []
+        room = self._broker.room()
+        #: What is free once those that leave are gone.
+        soon = self._making_room.soon()
+        wanted: list[Wanted] = []
         self._without_slot = None
         for target in self._line.targets:
             request, module = self._line.first(target), self._find(target)
@@ -162,15 +165,19 @@ class Demand:
                     self._awaited[target] = module
                 if not self._needs_turn(target, module):
                     continue
-            wanted.append(module)
-            if free is not None and free <= 0:
-                if soon > 0:
-                    soon -= 1
-                elif not self._make_room(request.kind) and self._without_slot is None:
-                    self._without_slot = request
-                continue
-            if free is not None:
-                free -= 1
+            needed: Wanted = request.kind if module is None else module
+            wanted.append(needed)
+            if room is not None and soon is not None:
+                if not self._making_room.make_room(needed, soon):
+                    soon.reserve(needed)
+                    room.reserve(needed)
+                    self._without_slot = self._without_slot or request
+                    continue
+                soon.take(needed)
+                if not room.fits(needed):
+                    room.reserve(needed)
+                    continue
+                room.take(needed)
             self._starts.begin(request, module)
         self._broker.want(wanted)
         if self._without_slot is not None and not self._is_ticking:
@@ -183,26 +190,15 @@ class Demand:
         self._is_ticking = False
         self._wake()
 
-    def _make_room(self, kind: type[Module]) -> bool:
-        """Let the module rest that has been idle for longest. Returns False if there is none."""
-        idle = [each for each in self.servers.in_slots() if each.is_idle]
-        if idle:
-            victim = min(idle, key=lambda server: server.last_activity)
-            victim.leave(f"made room for {kind.TYPE_STRING}")
-        return bool(idle)
-
-    def _draining(self) -> ModuleServer | None:
-        """The server that gets no more requests, since its slot is needed by one that has waited
-        for long: the one that has the fewest.
+    def _draining(self) -> Collection[ModuleServer]:
+        """The servers that get no more requests, since what they have is needed by one that has
+        waited for long: those that have the fewest.
         """
         first = self._without_slot
         if first is None or first not in self._line or first.seconds < self.patience:
-            return None
-        busy = [each for each in self.servers.in_slots() if each.is_ready]
-        for server in sorted(busy, key=lambda each: each.requests):
-            if server.may_drain(self.longest_drain):
-                return server
-        return None
+            return ()
+        needed = self._find(first.target) or first.kind
+        return self._making_room.find_to_drain(needed, self.longest_drain)
 
     def _gives_way(self, request: Waiting) -> bool:
         """Whether a request has come after the one for which a server is drained."""

@@ -59,7 +59,8 @@ class Servers:
         """Those of modules that play, and that may be ended for others."""
         for server in self._servers.values():
             plays = server.module.state is State.PLAYING
-            if plays and server.has_own and not server.is_leaving:
+            is_kept = server.module.keep is True
+            if plays and server.has_own and not is_kept and not server.is_leaving:
                 yield server
 
     def leaving(self) -> list[ModuleServer]:

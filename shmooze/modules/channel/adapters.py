@@ -104,6 +104,12 @@ def enquiry_of(kind: type[Any], launcher: Launcher) -> Enquiry | None:
     return None if ask is None else ask(kind, launcher)
 
 
+def starts_when_it_plays(kind: type[Any]) -> bool:
+    """Whether modules of a type get a process only when they play."""
+    adapter = find(kind.adapter) if isinstance(kind.adapter, str) else None
+    return bool(getattr(adapter, "starts_when_it_plays", False))
+
+
 def has_door(kind: type[Any]) -> bool:
     """Whether HTTP requests can be passed on to modules of a type, which is a Kind."""
     if web_server_of(kind) is not None:

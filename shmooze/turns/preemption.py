@@ -1,0 +1,53 @@
+"""Preemption: who is suspended for one of higher priority."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from shmooze.broker.roster import Roster
+from shmooze.modules.kind import Kind
+from shmooze.modules.lifecycle import State
+from shmooze.modules.module import Module
+from shmooze.turns.ledger import Ledger
+
+
+class Preemption:
+    """Of which types modules may be suspended for others."""
+
+    def __init__(self, kinds: Iterable[type[Kind]]) -> None:
+        self.is_possible = any(kind.preempt is True for kind in kinds)
+
+    def among(self, roster: Roster, chosen: Collection[Module]) -> Among:
+        """Those that may be suspended now, of those that play."""
+        return Among(self.is_possible, roster, chosen)
+
+
+class Among:
+    """See Preemption. `chosen` may change."""
+
+    def __init__(self, is_possible: bool, roster: Roster, chosen: Collection[Module]) -> None:
+        self.is_possible, self._chosen = is_possible, chosen
+        order = roster.order if is_possible else ()
+        self._places = {module: place for place, module in enumerate(order)}
+
+    def victims(self, module: Module, free: Ledger) -> list[Module] | None:
+        """Those that are suspended so that one can play: of lower priority and later in the order,
+        the last of the lowest first. None, or nobody: that is not possible.
+        """
+        if not self.is_possible:
+            return None
+        place = self._places.get(module, len(self._places))
+        candidates = [
+            each
+            for each in self._chosen
+            if each.preempt is True
+            and each.state is State.PLAYING
+            and each.terms.priority < module.terms.priority
+            and self._places.get(each, -1) > place
+        ]
+        candidates.sort(key=lambda each: (each.terms.priority, -self._places[each]))
+        return free.enough(module, candidates, self.ends)
+
+    def ends(self, module: Module) -> bool:
+        """Whether the process of one that is suspended is ended, so that what it has is free."""
+        return module.adapter is not None and module.suspend_by == "end"
