@@ -19,8 +19,11 @@ version = re.search(r'__version__ = "(.+)"', (here / "shmooze/__init__.py").read
 
 # The viewer of the gateway's page `docs`: of this package only the files of Swagger UI are used.
 DOCS = ["flask-swagger-ui>=5.20"]
+# For schedules by cron expressions; and the time zones, where the system has none.
+SCHEDULES = ["cronsim>=2.6", "tzdata"]
 # For the fast part of the tests.
 TEST = [
+    *SCHEDULES,
     "hypothesis",
     "jsonschema",
     "openapi-spec-validator",
@@ -56,6 +59,7 @@ setup(
     ],
     extras_require={
         "docs": DOCS,
+        "schedules": SCHEDULES,
         "supervisor": ["supervisor>=4.2.5"],
         "test": TEST,
         "dev": [

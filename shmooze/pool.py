@@ -84,6 +84,16 @@ class Pool(Broker):
 
         attach(self)
 
+    def attach_schedules(self) -> None:
+        from shmooze.schedules.commands import Schedules  # loaded only where there is a state file
+
+        Schedules(self).attach()
+
+    def attach_times(self) -> None:
+        from shmooze.schedules.times import Times  # loaded only where an item has times
+
+        Times(self).attach()
+
     def attach_descriptions(self) -> None:
         from shmooze.description.attach import attach  # loaded only where a type is described
 

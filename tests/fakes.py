@@ -39,6 +39,9 @@ class FakeClock(clock.Clock):
 
     def __init__(self) -> None:
         self.seconds = 1_000_000.0
+        #: By how much the clock of the machine was set.
+        self._was_set = 0.0
+        self._until: list[Event] = []
         self._timers: list[tuple[float, int, Event]] = []
         self._numbers = itertools.count()
 
@@ -46,7 +49,7 @@ class FakeClock(clock.Clock):
         return self.seconds
 
     def time(self) -> float:
-        return self.seconds
+        return self.seconds + self._was_set
 
     def wait(self, event: clock.Waitable, timeout: float | None) -> bool:
         if event.ready():
@@ -69,6 +72,24 @@ class FakeClock(clock.Clock):
 
     def sleep(self, seconds: float) -> None:
         self.wait(Event(), seconds)
+
+    def wait_until(self, event: clock.Waitable, moment: float) -> None:
+        woken = Event()
+        self._until.append(woken)
+        event.rawlink(end := lambda _: woken.set())
+        try:
+            if not event.ready() and moment > self.time():
+                self.wait(woken, moment - self.time())
+        finally:
+            event.unlink(end)
+            self._until.remove(woken)
+
+    def set(self, moment: float) -> None:
+        """Set the clock of the machine, while no time passes."""
+        self._was_set = moment - self.seconds
+        for each in self._until:
+            each.set()
+        run_until_idle()
 
     def advance(self, seconds: float) -> None:
         """Let time pass, timer by timer, and whatever follows from each happen in between."""

@@ -83,6 +83,11 @@ class Broker(Commands, Service):
         self.front: Callable[[Any], Any] = lambda app: app
         #: What `keep_value` has kept in an earlier life, by key.
         self.kept_values: Mapping[str, Any] = {}
+        #: Called when there can be new modules, and before the service ends.
+        self.on_open: list[Callable[[], None]] = []
+        self.on_stop: list[Callable[[], None]] = []
+        #: Whether the times of items count already, see attach_times.
+        self._has_times = False
         #: Why items of an earlier life do not come back, by uid.
         self._lost: dict[str, Loss] = {}
         #: All changes to the items, each kept before it is carried out.
@@ -103,6 +108,19 @@ class Broker(Commands, Service):
     def attach_state(self) -> None:
         """Let the items be kept in the state file. Raises SettingsError."""
         log.warning("%s: keeps nothing, since it is neither a Queue nor a Pool", self.name)
+
+    def attach_schedules(self) -> None:
+        """Offer the commands on schedules, which are kept in the state file."""
+
+    def attach_times(self) -> None:
+        """Let `not_before`, `expires` and `window` count."""
+        log.warning("%s: ignores times, since it is neither a Queue nor a Pool", self.name)
+
+    def need_times(self) -> None:
+        """Attach them when the first item has such terms."""
+        if not self._has_times:
+            self._has_times = True
+            self.attach_times()
 
     def attach_descriptions(self) -> None:
         """Let items be checked against the descriptions of their types."""
@@ -149,6 +167,7 @@ class Broker(Commands, Service):
         launchers = self._launchers or Launchers(self.kinds())
         if source.get("state_path"):
             self.attach_state()
+            self.attach_schedules()
         if any(map(is_described, self.kinds())):
             self.attach_descriptions()
         if any(map(has_door, self.kinds())):
@@ -177,6 +196,8 @@ class Broker(Commands, Service):
         kept = self.items.keeper.load()
         self._supervision.remember(kept.gone)
         self._lost = restore(kept, self.types_by_place(), self.roster, self._factory, launchers)
+        if any(module.terms.has_times for module in self.roster.everyone):
+            self.need_times()
         self.items.conditions.update_all()
         self.kept_values = kept.values
 
@@ -186,11 +207,15 @@ class Broker(Commands, Service):
         self.items.describer.open(launchers)
         self.items.keeper.begin(self._lost)  # which waits, and commands may come meanwhile
         self._reconciler.begin_starting()
+        for begin in self.on_open:
+            begin()
 
     def stop(self) -> None:
         """End every child, then stop serving. Returns when the last one is gone."""
         self._supervision.stop_restarting()
         self._reconciler.stop_starting()
+        for end in self.on_stop:
+            end()
         self._factory.close()
         self.items.describer.close()
         if self._server is not None:

@@ -34,6 +34,10 @@ class Changes:
         #: kept; all others may be kept together.
         self._one_by_one, self._at_once = Semaphore(), nullcontext()
 
+    def keep_value(self, key: str, value: Any) -> None:
+        """Keep something that concerns the whole service; None: nothing. Raises CommandError."""
+        self._kept(lambda: self.keeper.keep_value(key, value), lambda: None, self._at_once)
+
     def named(self, uids: Iterable[str]) -> list[Module]:
         """The modules with these uids, of two lives both."""
         wanted = set(uids)

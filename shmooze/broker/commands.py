@@ -61,6 +61,10 @@ class Commands(JSONCommandProcessor):
     _supervision: Supervision
     _usage: UsageSampler
 
+    def need_times(self) -> None:
+        """Let the times of items count from now on."""
+        raise NotImplementedError
+
     def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
         """The types on offer for each place of an item."""
         raise NotImplementedError
@@ -95,6 +99,8 @@ class Commands(JSONCommandProcessor):
             batch=batch,
             window=window,
         )
+        if terms.has_times:
+            self.need_times()
         return {"uid": self.items.add(kind, args, key, terms, at)}
 
     def rm(self, uids: Uids) -> None:
@@ -204,7 +210,10 @@ class Commands(JSONCommandProcessor):
             raise CommandError(f"module {uid!r} in {self.name} is still starting")
         raise CommandError(f"no module with uid {uid!r} in {self.name}")
 
-    optional_cmds = dict.fromkeys(("history", "item", "requeue", "forget"), "`state_path`")
+    optional_cmds = dict.fromkeys(
+        ("history", "item", "requeue", "forget", "schedule", "schedules", "unschedule"),
+        "`state_path`",
+    )
     log_cmds: tuple[str, ...] = ("rm", "add", "tell_module", "hold", "release")
     cmd_scopes: Mapping[str, tuple[str, ...]] = {
         "add": (ADD,),

@@ -37,7 +37,8 @@ class Conditions:
 
     def update(self, module: Module) -> None:
         """Let a module play or not, as the conditions are now."""
-        blocked = self.obstacle(type(module), module.terms)
+        terms = module.terms.of_begun() if module.has_begun else module.terms
+        blocked = self.obstacle(type(module), terms)
         if blocked != module.blocked:
             module.blocked = blocked
             self._roster.change(module)

@@ -223,7 +223,8 @@ class ModuleFactory:
         self._admission.find_room(placed, ending)
 
     def _count_for_caller(self) -> None:
-        if self._admission is not None and (who := caller.get()) is not None:
+        who = caller.get()
+        if self._admission is not None and who is not None and who.address:  # not a schedule
             self._admission.count(who.address)
 
 

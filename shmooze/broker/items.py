@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from msgspec.structs import replace
+
 from shmooze.broker.changes import Changes
 from shmooze.broker.conditions import Conditions
 from shmooze.broker.describer import Describer, DescribesNothing
@@ -58,12 +60,18 @@ class Items(Changes):
         key: str | None,
         terms: Terms = PLAIN,
         at: int | None = None,
+        later: bool = False,
     ) -> str:
-        """Add an item, at the end or at a place. Returns its uid when it does what it should.
+        """Add an item, at the end or at a place. Returns its uid when it does what it should;
+        with `later` as soon as it is kept, and it gets its process after that.
 
         Raises CommandError.
         """
-        return self._keys.once(key, lambda: self._add(kind, args, key, terms))
+        return self._keys.once(key, lambda: self._add(kind, args, key, terms, later))
+
+    def find_key(self, key: str) -> str | None:
+        """The uid of the item that was added with this key, if it is still known."""
+        return self._keys.find(key)
 
     def set_background(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
         """Replace the background, likewise."""
@@ -147,6 +155,19 @@ class Items(Changes):
 
         self._wait_for_change(lambda: self.keeper.keep_held(held, None), carry_out, self._at_once)
 
+    def change_terms(self, module: Module, **terms: Any) -> None:
+        """Give an item other terms. Raises CommandError if that cannot be kept."""
+
+        def keep() -> None:
+            self.keeper.keep_terms({module.uid: replace(module.terms, **terms)})
+
+        def carry_out() -> None:
+            for present in self._present([module]):
+                present.terms = replace(present.terms, **terms)
+                self._roster.tell(present, Change.TERMS)
+
+        self._kept(keep, carry_out, self._one_by_one)
+
     def rest(self, module: Module, reason: str) -> None:
         """End the process of an item that nobody needs at present. It is held until it is released,
         and keeps its place. Returns once its end has begun.
@@ -164,12 +185,20 @@ class Items(Changes):
             if module.state in UNSTARTED:
                 module.cancel()
 
-    def _add(self, kind: type[Module], args: dict[str, Any], key: str | None, terms: Terms) -> str:
+    def _add(
+        self,
+        kind: type[Module],
+        args: dict[str, Any],
+        key: str | None,
+        terms: Terms,
+        later: bool = False,
+    ) -> str:
         args = self.describer.prepare("add", kind, args)
         held = len(self._roster.held) - (self._roster.background in self._roster.held)
         index = len(self._roster.order) - held
         blocked = self.conditions.obstacle(kind, terms)
-        if blocked is None and self._policy.is_due(kind, index):
+        is_due = terms.window is not None or self._policy.is_due(kind, index)
+        if blocked is None and is_due and not later:
             module = self._factory.new_started(kind, args, Place.ARRIVING, key, self.keeper, terms)
             with self._failing(module):
                 self.keeper.keep_place(module, Place.ORDER)
@@ -194,6 +223,7 @@ class Items(Changes):
         def carry_out() -> list[Module]:
             old = [self._roster.background] if self._roster.background else []
             self.dismiss(old)
+            module.blocked = self.conditions.obstacle(kind, module.terms)
             self._roster.change(module, Place.BACKGROUND)
             return old
 

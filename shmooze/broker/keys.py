@@ -46,10 +46,14 @@ class Keys:
             # It was given up, as by a Timeout of its caller, so the next one tries.
         return self._first(key, add)
 
+    def find(self, key: str) -> str | None:
+        """The uid of the item with this key, if one is known."""
+        return self._uids.get(key) or self._keeper().find_key(key)
+
     def _first(self, key: str, add: Callable[[], str]) -> str:
         self._pending[key] = pending = AsyncResult()
         try:
-            uid = self._uids.get(key) or self._keeper().find_key(key)
+            uid = self.find(key)
             if uid is None:
                 try:
                     uid = add()

@@ -255,7 +255,9 @@ class Roster:
         _set(self._ready, module, is_ready and place is Place.ORDER and not is_held)
         _set(self._dismissed, module, is_ready and place is Place.NOWHERE)
         is_waiting = state is State.WAITING and place in _LASTING and not is_held
-        is_for_turn = module.spawn == LAZY and not module.has_begun
+        # The time of an item with a window is its turn.
+        has_turn = module.has_begun or module.terms.window is not None
+        is_for_turn = module.spawn == LAZY and not has_turn
         for turn, index in self._waiting.items():
             _set(index, module, is_waiting and turn is is_for_turn)
         if place in _LISTED:

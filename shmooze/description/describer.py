@@ -24,7 +24,7 @@ from shmooze.modules.presentation import Presentation
 log = logging.getLogger(__name__)
 
 #: Commands that add an item, and where.
-_ADDING = {"add": Place.ORDER, "set_bg": Place.BACKGROUND}
+_ADDING = {"add": Place.ORDER, "schedule": Place.ORDER, "set_bg": Place.BACKGROUND}
 _TELLING = ("tell_module", "tell_background")
 
 

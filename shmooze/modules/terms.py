@@ -46,6 +46,17 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     #: The schedule that has added it.
     schedule: str | None = None
 
+    @property
+    def has_times(self) -> bool:
+        """Whether the time of day or the date matters to it."""
+        return bool(self.not_before or self.expires or self.window)
+
+    def of_begun(self) -> Terms:
+        """Those that still matter to an item that has begun: not what it had to wait for."""
+        if self.not_before is None and not self.after:
+            return self
+        return msgspec.structs.replace(self, not_before=None, after=())
+
     def shown(self) -> dict[str, Any]:
         """What clients see of them, apart from the label: {"priority"?, "not_before"?, …}."""
         shown: dict[str, Any] = msgspec.to_builtins(self)

@@ -19,8 +19,15 @@ class Waitable(Protocol):
     def wait(self, timeout: float | None = None) -> Any: ...
 
 
+#: Seconds by which the clock has to be set for anybody to act on it.
+STEP = 1.0
+
+
 class Clock:
     """The time of this machine."""
+
+    #: Seconds between looks at whether the clock was set.
+    look_interval = 1.0
 
     def now(self) -> float:
         """Seconds that only ever go forward, from no particular moment."""
@@ -38,6 +45,17 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         """Let others work for so many seconds."""
         gevent.sleep(seconds)
+
+    def wait_until(self, event: Waitable, moment: float) -> None:
+        """Wait for an event, until a moment in seconds since 1970 at most. Also returns when the
+        clock of the machine has been set, or the machine has slept: such a moment may then be at
+        another distance. So whoever calls it looks at the time again.
+        """
+        before = self.time() - self.now()
+        while not event.ready() and (left := moment - self.time()) > 0:
+            if abs(self.time() - self.now() - before) > STEP:
+                return
+            event.wait(min(left, self.look_interval))
 
 
 _current = Clock()
@@ -74,3 +92,8 @@ def wait(event: Waitable, timeout: float | None) -> bool:
 def sleep(seconds: float) -> None:
     """See Clock.sleep."""
     _current.sleep(seconds)
+
+
+def wait_until(event: Waitable, moment: float) -> None:
+    """See Clock.wait_until."""
+    _current.wait_until(event, moment)

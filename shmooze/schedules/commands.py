@@ -1,0 +1,229 @@
+"""The commands on schedules: `schedule`, `schedules`, `unschedule`.
+
+All else of schedules is loaded with the first one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from shmooze.access.caller import caller, caller_name
+from shmooze.access.permission import Target
+from shmooze.access.scopes import ADD, CONTROL, OWN
+from shmooze.broker.broker import Broker
+from shmooze.broker.shapes import Args, Label, Priority, Type
+from shmooze.broker.terms import moment, terms_of
+from shmooze.broker.views import shown_of
+from shmooze.errors import CommandError
+from shmooze.runtime import clock
+from shmooze.schedules.shapes import (
+    At,
+    Cron,
+    Every,
+    Id,
+    Missed,
+    NewId,
+    Overlap,
+    Scheduled,
+    Shown,
+    Until,
+    Zone,
+)
+
+if TYPE_CHECKING:
+    from shmooze.schedules.schedule import Schedule
+    from shmooze.schedules.scheduler import Scheduler
+
+#: Characters that an id may have.
+_MAX_ID = 100
+_CHOICES = {"missed": ("skip", "once"), "overlap": ("skip", "queue", "replace")}
+
+
+class Schedules:
+    """The schedules of one queue or pool, as commands that are added to it."""
+
+    #: Schedules at the same time.
+    most = 1000
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._scheduler: Scheduler | None = None
+
+    def attach(self) -> None:
+        """Offer the commands, and go on with the schedules that are kept."""
+        self._broker.add_table(self)
+        self._broker.on_open.append(self._load)
+
+    def schedule(
+        self,
+        type: Type,
+        args: Args = {},
+        cron: Cron = None,
+        at: At = None,
+        every: Every = None,
+        tz: Zone = None,
+        missed: Missed = "skip",
+        overlap: Overlap = "skip",
+        until: Until = None,
+        label: Label = None,
+        priority: Priority = 0,
+        id: NewId = None,
+    ) -> Scheduled:
+        """Add a module at times that `cron`, `at` or `every` gives: one of them is needed.
+
+        Schedules are kept in the state file. Each time gets one module at most, also if the service
+        crashes or the clock is set.
+        """
+        for name, value in (("missed", missed), ("overlap", overlap)):
+            if value not in _CHOICES[name]:
+                one_of = ", ".join(_CHOICES[name])
+                raise CommandError(f"schedule: argument `{name}`: must be one of {one_of}")
+        if sum(given is not None for given in (cron, at, every)) != 1:
+            raise CommandError("schedule: needs one of `cron`, `at` and `every`")
+        if type not in self._broker.modules_available_dict:
+            known = ", ".join(self._broker.modules_available_dict) or "none"
+            raise CommandError(f"unknown module type {type!r}; known: {known}")
+        terms = terms_of("schedule", label=label, priority=priority)
+        kind = self._broker.modules_available_dict[type]
+        self._broker.items.describer.prepare("schedule", kind, args)  # to refuse it at once
+        scheduler = self._get()
+        id = self._new_id(scheduler, id)
+        now = clock.time()
+        from shmooze.schedules.schedule import Schedule
+
+        new = Schedule(
+            id=id,
+            type=type,
+            args=args,
+            label=terms.label,
+            priority=terms.priority,
+            cron=cron,
+            every=every,
+            at=self._moment("at", at, tz),
+            tz=tz,
+            missed=missed,
+            overlap=overlap,
+            until=self._moment("until", until, tz),
+            by=caller_name(),
+            added=round(now, 3),
+            seen=round(now, 3),
+        )
+        self._check(new, now)
+        scheduler.put(new)
+        return {"id": id, "next": new.upcoming(now)}
+
+    def schedules(self) -> list[Shown]:
+        """The schedules, oldest first, each with its next five times."""
+        return [self._show(each) for each in self._scheduler.all] if self._scheduler else []
+
+    def unschedule(self, id: Id) -> None:
+        """Remove a schedule. What it has added stays."""
+        if self._find(id) is None or self._scheduler is None:
+            raise CommandError(f"unschedule: no schedule with id {id!r} in {self._broker.name}")
+        self._scheduler.remove(id)
+
+    def _load(self) -> None:
+        values = self._broker.kept_values
+        if any(key.startswith("schedule:") for key in values):
+            self._get().load(values)
+
+    def _get(self) -> Scheduler:
+        if self._scheduler is None:
+            from shmooze.schedules.scheduler import Scheduler  # loaded only with a schedule
+
+            self._scheduler = Scheduler(self._broker)
+        return self._scheduler
+
+    def _find(self, id: str) -> Schedule | None:
+        return self._scheduler.find(id) if self._scheduler is not None else None
+
+    def _new_id(self, scheduler: Scheduler, id: str | None) -> str:
+        if id is None:
+            id = str(uuid.uuid4())
+        elif not 0 < len(id) <= _MAX_ID or not id.isprintable():
+            words = f"must be a line of 1 to {_MAX_ID} characters"
+            raise CommandError(f"schedule: argument `id`: {words}")
+        who, earlier = caller.get(), scheduler.find(id)
+        if earlier is None:
+            if len([*scheduler.all]) >= self.most:
+                raise CommandError(f"schedule: limit reached ({self.most} schedules)")
+        elif who is not None and who.role != CONTROL and earlier.by != who.name:
+            raise CommandError(f"schedule: {id!r} was added with another token")
+        return id
+
+    def _moment(self, name: str, given: str | float | None, tz: str | None) -> float | None:
+        from shmooze.schedules.recurrence import local_moment
+        from shmooze.schedules.zones import zone
+
+        try:
+            local = local_moment(given, zone(tz)) if isinstance(given, str) else None
+            return moment(name, given) if local is None else local
+        except ValueError as bad:
+            raise CommandError(f"schedule: {bad}") from None
+
+    def _check(self, new: Schedule, now: float) -> None:
+        """Raise CommandError for a schedule that never adds anything."""
+        if new.at is not None and new.at <= now:
+            raise CommandError("schedule: argument `at`: is in the past")
+        try:
+            first = new.next(now)
+        except ValueError as bad:
+            raise CommandError(f"schedule: argument `cron`: {bad}") from None
+        if first is None:
+            raise CommandError("schedule: there is no such time, or none before `until`")
+
+    def _show(self, schedule: Schedule) -> dict[str, Any]:
+        assert self._scheduler is not None
+        now = clock.time()
+        shown: dict[str, Any] = {"id": schedule.id, "type": schedule.type, **self._args(schedule)}
+        if schedule.label is not None:
+            shown["label"] = schedule.label
+        if schedule.priority:
+            shown["priority"] = schedule.priority
+        for key in ("cron", "every", "tz"):
+            if (value := getattr(schedule, key)) is not None:
+                shown[key] = value
+        for key in ("at", "until"):
+            if (value := getattr(schedule, key)) is not None:
+                shown[key] = clock.iso8601(value)
+        shown |= {
+            "missed": schedule.missed,
+            "overlap": schedule.overlap,
+            "by": schedule.by,
+            "added": clock.iso8601(schedule.added),
+            "next": schedule.upcoming(now),
+        }
+        if schedule.last is not None:
+            shown["last"] = schedule.last.shown()
+        if (problem := self._scheduler.problem_of(schedule)) is not None:
+            shown["problem"] = problem
+        return shown
+
+    def _args(self, schedule: Schedule) -> dict[str, Any]:
+        """What clients see of its args: {"args"?, "label"?}."""
+        kind = self._broker.modules_available_dict.get(schedule.type)
+        if kind is None or not kind.show_args:
+            return {}
+        presentation = self._broker.items.describer.presentation(kind)
+        if presentation is None:
+            return {"args": schedule.args}
+        return shown_of(presentation.view(schedule.args))
+
+    def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
+        if cmd == "schedule":
+            return [Target(args["type"])]
+        if cmd == "unschedule":
+            schedule = self._find(args["id"])
+            return [Target(schedule.type, schedule.id, schedule.by)] if schedule else []
+        return None
+
+    commands: Mapping[str, Callable[..., Any]] = {
+        "schedule": schedule,
+        "schedules": schedules,
+        "unschedule": unschedule,
+    }
+    log_cmds: Sequence[str] = ("schedule", "unschedule")
+    read_cmds: Sequence[str] = ("schedules",)
+    cmd_scopes: Mapping[str, Collection[str]] = {"schedule": (ADD,), "unschedule": (OWN,)}
