@@ -19,7 +19,14 @@ from shmooze.broker.broker import Broker
 from shmooze.errors import ModuleError
 from shmooze.modules import Module
 from shmooze.modules.channel.streams import StreamChannel
-from shmooze.processes.contract import Endpoint, LaunchSpec, NoEndpoint, OutputLine, Usage
+from shmooze.processes.contract import (
+    Endpoint,
+    LaunchSpec,
+    NoEndpoint,
+    OutputLine,
+    PastOutput,
+    Usage,
+)
 from shmooze.runtime import clock
 from shmooze.runtime.patience import Patience
 
@@ -188,6 +195,8 @@ class FakeProcess:
         #: Whether it reads nothing any more, and does not end at SIGTERM.
         self.leaves_unread = False
         self.has_hung_up = False
+        #: Whether something runs that it has started.
+        self.has_started_others = False
         #: Whether it is stopped.
         self.is_suspended = False
         #: Ports that others listen on, as it knows them.
@@ -233,6 +242,15 @@ class FakeProcess:
 
     def usage(self) -> Usage:
         return Usage(0.0, 0, 1)
+
+    def is_alone(self) -> bool:
+        return self.exit_status is None and not self.has_started_others
+
+    def renew(self, label: str) -> PastOutput:
+        past = PastOutput(self.output, self.errors)
+        self.label, self.output, self.errors = label, [], []
+        self._watchers.clear()
+        return past
 
     def when_exited(self, call: Callable[[], None]) -> None:
         self._exited.rawlink(lambda _: gevent.spawn(call))

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class StdioAdapter:
     """See Adapter of modules/channel/adapters.py."""
 
-    keys: Collection[str] = ()
+    keys: Collection[str] = ("reuse",)
     has_door = False
 
     def problem(self, kind: type[Any]) -> tuple[str, str] | None:
@@ -53,13 +53,23 @@ class StdioChannel(StreamChannel):
 
     def connect(self, timeout: float) -> None:
         stdio = self._owner.launch(NoEndpoint(), has_stdio=True).stdio
-        commands, updates = Half(stdio), UpdateHalf(self._owner)
+        commands = Half(stdio)
+        self._update_half = updates = UpdateHalf(self._owner)
         self._lines = Lines(commands, updates, self._owner.channel_ended, self.give_up)
         # Both are ready before anything is read.
         self.commands.attach(commands)
         self.updates.attach(updates)
         self._lines.attach(stdio)
         self._wait_connected(Patience(timeout))
+
+    def release(self, patience: Patience) -> bool:
+        return super().release(patience) and self._lines is not None and self._lines.is_quiet
+
+    def hand_over(self, owner: Owner) -> None:
+        super().hand_over(owner)
+        if self._lines is not None:
+            self._lines.hand_over(owner.channel_ended)
+        self._update_half.owner = owner
 
     def has_unread(self, process: Process) -> bool:
         return process.has_unread(None)
@@ -118,14 +128,14 @@ class UpdateHalf(Half):
 
     def __init__(self, owner: Owner) -> None:
         super().__init__(None)
-        self._owner = owner
+        self.owner = owner
         self._last_words = ""
 
     def write_all(self, data: bytes) -> None:
         if data.startswith(_FAILURE):
             words = json.loads(data.partition(b"\n")[0])["error"]
             if words != self._last_words:
-                log.warning("%r: an update was refused: %s", self._owner, words)
+                log.warning("%r: an update was refused: %s", self.owner, words)
             self._last_words = words
 
 

@@ -76,9 +76,7 @@ class Broker(Commands, Service):
         self._usage = UsageSampler(self._living)
         self._policy = self.make_policy()
         self._supervision.needs_turn = self._policy.needs_turn
-        self._reconciler = Reconciler(
-            self.roster, self._policy, lambda module: self.items.keeper.keep_attempt(module)
-        )
+        self._reconciler = Reconciler(self.roster, self._policy, self._before_start)
         #: Puts something in front of the application that answers commands.
         self.front: Callable[[Any], Any] = lambda app: app
         #: What `keep_value` has kept in an earlier life, by key.
@@ -242,6 +240,10 @@ class Broker(Commands, Service):
             for each in self.roster.everyone
             if each.state not in WITHOUT_PROCESS or self._reconciler.is_starting(each)
         ]
+
+    def _before_start(self, module: Module) -> None:
+        self.items.keeper.keep_attempt(module)
+        self._factory.reuse.lend(module)
 
     def _exit_unguarded(self) -> None:
         """Nobody is left to end our modules should we be killed: they were ended, and so do we."""

@@ -15,6 +15,7 @@ from shmooze.broker.describer import Describer, DescribesNothing
 from shmooze.broker.faults import check_changed
 from shmooze.broker.keeper import Keeper, KeepsNothing, KeptItem
 from shmooze.broker.launchers import Launchers
+from shmooze.broker.reuse import Reuse
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.standby import Standby
 from shmooze.broker.views import explain
@@ -43,6 +44,8 @@ class ModuleFactory:
     ) -> None:
         self._service, self._roster, self._on_change, self._log = service, roster, on_change, log
         self.standby = Standby([], self._make, roster)
+        #: Hands processes on to further items.
+        self.reuse = Reuse(roster, self.standby, self._build)
         self._launchers: Launchers | None = None
         self._admission: Admission | None = None
         #: Modules that are being kept, and are not in the roster yet.
@@ -62,12 +65,14 @@ class ModuleFactory:
         self._is_decided.set()
         self.standby = Standby(kinds, self._make, self._roster)
         self.standby.start()
+        self.reuse = Reuse(self._roster, self.standby, self._build)
 
     def close(self) -> None:
         """From now on there can be no new ones."""
         self.is_closed = True
         self._is_decided.set()
         self.standby.stop()
+        self.reuse.close()
 
     def restored(self, kind: type[Module], item: KeptItem, launchers: Launchers) -> Module:
         """A module of an earlier life of the service, which is not in the roster yet. It counts for
@@ -203,6 +208,7 @@ class ModuleFactory:
         module.presentation = self.describer.presentation(kind)
         module.on_save = lambda module: self._roster.tell(module, Change.SAVED)
         module.on_commands = lambda module: self._roster.tell(module, Change.COMMANDS)
+        module.on_done = lambda module: self.reuse.keep(module)
         return module
 
     def _make_room(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import gevent
@@ -27,13 +27,16 @@ log = logging.getLogger(__name__)
 
 
 class Standby:
-    """Keeps `kind.standby` children ready of each of `kinds`.
+    """Keeps `kind.standby` children ready of each of `kinds`, and for a while those beyond that
+    which have served an item of a type with `reuse`.
 
     `make` returns a new module of the roster, and raises ShmoozeError where there may be no more.
     """
 
     #: Seconds after which a child that waits is replaced by a fresh one.
     lifetime = 3600.0
+    #: The same for one beyond the number that its type asks for.
+    spare_lifetime = 60.0
     #: Seconds without a change before one is started, which occupies the loop for a moment: the
     #: answer to the `add` that has taken the last one goes out first.
     quiet_period = 0.05
@@ -46,7 +49,7 @@ class Standby:
         make: Callable[[type[Module]], Module],
         roster: Roster,
     ) -> None:
-        self._kinds = [kind for kind in kinds if kind.standby]
+        self._kinds = [kind for kind in kinds if kind.standby or kind.reuse > 1]
         self._make, self._roster = make, roster
         #: The one that is being prepared.
         self._preparing: Module | None = None
@@ -79,7 +82,7 @@ class Standby:
             return None
         self._wakeup.set()
         if available := self._available(kind):
-            return available[0]
+            return available[-1]
         self.count_miss(kind)
         return None
 
@@ -105,6 +108,7 @@ class Standby:
                 "misses": self._misses[kind],
             }
             for kind in self._kinds
+            if kind.standby
         }
 
     def _waiting(self) -> list[Module]:
@@ -178,11 +182,20 @@ class Standby:
         log.warning("no %s on standby: %s; trying again in %g s", kind.TYPE_STRING, why, delay)
 
     def _retire_the_old(self) -> None:
-        for module in self._waiting():
-            if module.born < clock.now() - self.lifetime:
+        for module, due in self._retirements():
+            if due < clock.now():
                 module.cancel()
+
+    def _retirements(self) -> Iterator[tuple[Module, float]]:
+        """All that wait, and when each is to be replaced, or ended if it is one too many."""
+        spare = {kind: len(self._available(kind)) - kind.standby for kind in self._kinds}
+        for module in self._waiting():  # the oldest first
+            kind = type(module)
+            is_spare = spare.get(kind, 0) > 0
+            spare[kind] = spare.get(kind, 0) - 1
+            yield module, module.born + (self.spare_lifetime if is_spare else self.lifetime)
 
     def _seconds_until_due(self) -> float | None:
         times = [*self._next_attempt.values()]
-        times += [module.born + self.lifetime for module in self._waiting()]
+        times += [due for _, due in self._retirements()]
         return max(0.01, min(times) - clock.now()) if times else None

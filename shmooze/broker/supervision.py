@@ -86,6 +86,8 @@ class Supervision:
             if is_stopped:
                 module.exit.finish()
             log.log(_severity(module), "%s: %r %s", self._service, module, module.reason)
+            if module.was_no_item and module not in self._exited:
+                return
             self.ended.append(report := exit_report(module))
             self._on_gone(report)
             self._keep_gone(module, report, is_stopped)
@@ -139,6 +141,8 @@ class Supervision:
             return False
         if module.exit.cause.is_rest:
             return self._put(module, self._rest, module.reason)
+        if module.has_not_begun:
+            return self._put(module, self._wait_again)
         if module.restart == NEVER or module.exit.cause.is_final:
             return False
         if module.restart == ON_FAILURE and not (module.failed or module.exit.cause.by_exit):
@@ -167,6 +171,13 @@ class Supervision:
             self._keeper().keep_held([successor], successor.held)
             if successor.held is None:  # released meanwhile
                 self._keeper().keep_held([successor], None)
+        ended.gone.wait()
+        if successor.state is State.BACKOFF:
+            successor.wait_for_turn()
+
+    def _wait_again(self, ended: Module, successor: Module) -> None:
+        """Let the item that a module could not begin wait for a process of its own."""
+        successor.may_borrow = False
         ended.gone.wait()
         if successor.state is State.BACKOFF:
             successor.wait_for_turn()

@@ -79,6 +79,11 @@ class EndCause:
     result: bytes | None = None
     grace: Grace = Grace.FULL
 
+    @property
+    def is_stale(self) -> bool:
+        """See Stale."""
+        return self.grace is Grace.KILL
+
     @classmethod
     def finished(cls, result: bytes) -> EndCause:
         """It has given the result of its work, as JSON. Nobody starts it again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import gevent
 from gevent.lock import Semaphore
@@ -16,6 +17,15 @@ from shmooze.modules.web_server import FromParameter, web_server_of
 from shmooze.processes.contract import Endpoint, Launcher, LaunchSpec, Process
 
 
+@dataclass
+class Tenancy:
+    """Whose a process is: that changes where it is reused."""
+
+    owner: Launched
+    #: Items that it has served, its present one included.
+    served: int = 1
+
+
 class Launched(Status):
     """The part of a module that has a process: none, one, or one after the other."""
 
@@ -24,6 +34,12 @@ class Launched(Status):
         self._launcher = launcher
         #: Held while a process is launched, or ended so that another one can follow.
         self._launching = Semaphore()
+        self._tenancy: Tenancy | None = None
+
+    @property
+    def _label(self) -> str:
+        """What its process is called in logs."""
+        return f"{self.TYPE_STRING} {self.uid[:8]}"
 
     def launch(
         self,
@@ -35,7 +51,7 @@ class Launched(Status):
         own = self._prepare_web_server()
         spec = LaunchSpec(
             fill(own) if fill else [_replaced(word, own) for word in self.process],
-            f"{self.TYPE_STRING} {self.uid[:8]}",
+            self._label,
             environ={**self._granted_variables(), **_port_of(own)},
             cwd=folder_of(self),
             has_stdio=has_stdio,
@@ -44,7 +60,8 @@ class Launched(Status):
             if self.state in ENDED:
                 raise StreamEnded("was removed before it was launched")
             process = self._process = self._launcher.launch(spec, endpoint)
-        process.when_exited(lambda: self._process_exited(process))
+        tenancy = self._tenancy = Tenancy(self)
+        process.when_exited(lambda: tenancy.owner._process_exited(process))
         return process
 
     def end_process(self) -> None:

@@ -27,10 +27,10 @@ from shmooze.modules.channel.command_stream import Superseded
 from shmooze.modules.channel.stream import StreamEnded
 from shmooze.modules.channel.updates import Save, Update
 from shmooze.modules.exit import EndCause, ExitRecord, Stale
-from shmooze.modules.held import Held
 from shmooze.modules.ladder import Ladder
 from shmooze.modules.lifecycle import ENDED, READY, UNSTARTED, State
 from shmooze.modules.requests import LogFunction, Requests
+from shmooze.modules.reusable import Reusable
 from shmooze.processes.contract import Launcher
 from shmooze.runtime import clock
 from shmooze.runtime.patience import Patience
@@ -38,7 +38,7 @@ from shmooze.runtime.patience import Patience
 log = logging.getLogger(__name__)
 
 
-class Module(Held):
+class Module(Reusable):
     """One module. `start` brings it to life. Its owner is told of each new state and update."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Module(Held):
 
     def _wake(self, args: dict[str, Any]) -> None:
         """Give `init` to a child that has been prepared. Raises Stale, or ModuleError."""
-        if self.state is State.STANDBY:
+        if self.state in (State.STANDBY, State.WAITING):
             self._move_to(State.STARTING)
         asking: AsyncResult[ModuleError | None] = AsyncResult()
         gevent.spawn(self._try_to_begin, args).link(asking)
@@ -155,6 +155,7 @@ class Module(Held):
         successor = type(self)(self.uid, self._launcher, *owner, State.BACKOFF)
         successor.inherit(self)
         successor.on_save, successor.on_commands = self.on_save, self.on_commands
+        successor.on_done = self.on_done
         return successor
 
     # Orders.
@@ -239,6 +240,7 @@ class Module(Held):
 
     def take_update(self, update: Update, size: int, count: int) -> None:
         """See Owner of channel/contract.py."""
+        self._check_report(update)
         if isinstance(update, Save):
             self._take_state(update.args.state)
             return
@@ -247,6 +249,7 @@ class Module(Held):
         if cause is None:
             self._on_update(self)
             return
+        cause = self._attribute(cause)
         self._end(cause)
         if self.exit is not None:
             self.exit.explain_by(cause)
@@ -287,13 +290,15 @@ class Module(Held):
         means_used = "rm" if self._channel.final_is_sent else None
         self.exit = ExitRecord(cause, self.state.shown, means_used)
         can_ask = self._channel.can_ask_to_end
-        ladder = Ladder.of(self, cause, is_started, left, can_ask)
+        ladder = Ladder.of(self, cause, is_started or self.is_handed_on, left, can_ask)
         gevent.spawn(self._shut_down, self.exit, ladder)
         self._move_to(State.ENDING)
 
     def _shut_down(self, record: ExitRecord, ladder: Ladder) -> None:
         self._no_longer_launching()  # what comes out of a launch under way is ended as well
-        signal_used = ladder.descend(record, self._channel, self._process)
+        signal_used = None
+        if not self._hand_on():
+            signal_used = ladder.descend(record, self._channel, self._process)
         if signal_used and (self._channel.can_ask_to_end or signal_used == "SIGKILL"):
             log.warning("%r %s; it took %s to end it", self, record.reason, signal_used)
         record.seconds, record.ended = clock.now() - self.born, clock.time()

@@ -52,6 +52,10 @@ class ParentConnection:
         self.state = OPEN
         #: Whether this side has sent `rm`.
         self.said_rm = False
+        #: Whether it has sent a result, and the next item has not begun, if there is one.
+        self.is_between = False
+        #: Called when the process of an item that is done is reused, before the next one begins.
+        self.on_next_item: Callable[[], None] = lambda: None
 
     def recv_cmd(self) -> Any:
         """Wait for the next command and return it: `{"cmd": NAME, "args"?: {…}}`."""
@@ -64,6 +68,9 @@ class ParentConnection:
         command = packet.decode(line)
         if _is_rm(command) and self.state == OPEN:
             self.state = REMOVED
+        if self.is_between and _cmd_of(command) in ("init", "restore"):
+            self.on_next_item()
+            self.is_between = False
         return command
 
     def send_resp(self, response: Mapping[str, Any]) -> None:
@@ -75,11 +82,17 @@ class ParentConnection:
             self._end_program()
 
     def send_update(self, update: Mapping[str, Any]) -> None:
-        """Send one update. Does not wait for its answer; drops answers that have arrived."""
+        """Send one update. Does not wait for its answer; drops answers that have arrived.
+
+        After a result nothing more is sent of that item, except that the module fails or leaves.
+        """
         line = packet.encode(update)
         if _is_rm(update) and self.state == OPEN:
             self.state, self.said_rm = REMOVED, True
         with self._update_lock:
+            if self.is_between and _cmd_of(update) not in ("rm", "fail"):
+                return
+            self.is_between = self.is_between or _cmd_of(update) == "result"
             try:
                 self.us.sendall(line)
                 self._drop_answers()
@@ -156,6 +169,7 @@ class JSONParentPoller:
 
             describing.print_and_exit(type(self))
         self.connection = ParentConnection()
+        self.connection.on_next_item = self._begin_anew
         threads.on_uncaught(self._thread_failed)
         super().__init__()  # for modules that inherit from a toolkit's class as well
 
@@ -212,6 +226,9 @@ class JSONParentPoller:
         """Close both streams to the parent."""
         self.connection.close()
 
+    def _begin_anew(self) -> None:
+        """Prepare for another item: this process is reused, and the first one is done."""
+
     def _update(self, cmd: str, args: Mapping[str, Any]) -> None:
         self.connection.send_update({"cmd": cmd, "args": args})
 
@@ -247,8 +264,12 @@ class JSONParentPoller:
             self.fail(mistakes.explain(bad))
 
 
+def _cmd_of(message: Any) -> Any:
+    return message.get("cmd") if isinstance(message, dict) else None
+
+
 def _is_rm(message: Any) -> bool:
-    return isinstance(message, dict) and message.get("cmd") == "rm"
+    return bool(_cmd_of(message) == "rm")
 
 
 def _has_hints(function: Callable[..., Any]) -> bool:

@@ -37,6 +37,11 @@ class SavedState:
         """The state as the args of `save` and `restore`; None: none was ever saved."""
         return None if self.json is None else {"state": msgspec.Raw(self.json)}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this life has got its first command, or is about to."""
+        return self._is_open
+
     def open(self) -> None:
         """Let this life save: it is about to get its first command.
 

@@ -16,7 +16,7 @@ from shmooze.modules.presentation import Presentation, View
 from shmooze.modules.restarts import Restarts
 from shmooze.modules.saved import SavedState
 from shmooze.modules.terms import PLAIN, Terms
-from shmooze.processes.contract import Process, Usage
+from shmooze.processes.contract import PastOutput, Process, Usage
 from shmooze.runtime import clock
 
 #: Lines of output that explain how a program has ended.
@@ -74,8 +74,9 @@ class Status(Kind):
         self.port: int | None = None
         #: What clients are told of that server: "loading" or "ready"; None: nothing.
         self.web: str | None = None
-        #: One that was ended although the module goes on.
-        self._earlier: Process | None = None
+        #: One that was ended although the module goes on, or what is left of one that has another
+        #: owner now.
+        self._earlier: Process | PastOutput | None = None
         self._saved = SavedState()
 
     def inherit(self, earlier: Status) -> None:

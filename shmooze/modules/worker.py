@@ -8,9 +8,11 @@ Standard library only, light, compatible with Python 3.8.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
+from shmooze.modules import threads
 from shmooze.modules.pymodule import JSONParentPoller
 
 TYPE_CHECKING = False
@@ -143,6 +145,16 @@ class Worker(JSONParentPoller):
         """Wait until the work has ended, but not for long."""
         if self._thread is not None:
             self._thread.join(self.patience)
+
+    def _begin_anew(self) -> None:
+        self._tell(END)
+        self._join()
+        if self._thread is not None and self._thread.is_alive():
+            sys.stderr.write("`work` goes on after its result: this process is not reused\n")
+            self.close()
+            threads.leave()
+        self._order, self._is_quiet, self._has_reported = PAUSE, True, False
+        self._thread = None
 
     def _pause(self) -> None:
         """Wait, with the lock, while the work is to pause. Leave the thread if it is to end."""

@@ -105,6 +105,13 @@ class Remaining(NamedTuple):
     is_daemon: bool
 
 
+class PastOutput(NamedTuple):
+    """What a process had printed by the time at which it was renewed; see Process.output."""
+
+    output: list[str]
+    errors: list[str]
+
+
 class Process(Protocol):
     """A started process, together with everything that it starts itself."""
 
@@ -171,6 +178,18 @@ class Process(Protocol):
 
     def remaining(self) -> list[Remaining]:
         """Find what still runs: the process itself and everything that it started."""
+
+    def is_alone(self) -> bool:
+        """Return True if nothing runs that it has started. Returns False if this is not known.
+
+        Does not wait.
+        """
+
+    def renew(self, label: str) -> PastOutput:
+        """Let output and usage begin anew, for its next task. Listeners get no more output.
+
+        Everything that it has printed so far is output of the task before. Does not wait.
+        """
 
     @property
     def is_suspended(self) -> bool:

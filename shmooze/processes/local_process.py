@@ -15,15 +15,15 @@ from gevent.event import Event
 
 from shmooze.processes import strays, usage
 from shmooze.processes.capabilities import CAN_TRACK_TREES
-from shmooze.processes.contract import LaunchSpec, OutputLine, Remaining, Usage
+from shmooze.processes.contract import LaunchSpec, OutputLine, PastOutput, Remaining, Usage
 from shmooze.processes.group import Group
 from shmooze.processes.output import ProcessOutput
 from shmooze.processes.peer import belongs_to, has_unread, listen_on
-from shmooze.processes.proc import Member, command_line, explain_survival
+from shmooze.processes.proc import Member, command_line, explain_survival, read_member
 from shmooze.processes.spawn import Spawner
 from shmooze.processes.spawn_request import SpawnRequest
 from shmooze.processes.stdio import StdioPipes
-from shmooze.processes.tree import ProcessSnapshot, find_processes
+from shmooze.processes.tree import ProcessSnapshot, find_processes, has_children
 from shmooze.runtime.patience import Patience
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ class LocalProcess:
     #: Seconds until the next attempt when the system is out of file descriptors.
     retry_delay = 0.5
 
+    #: Seconds of CPU time that it had used when it was renewed.
+    _cpu_before = 0.0
     #: Whether `end` was called, so that it must not be stopped any more.
     _is_ending = False
 
@@ -138,7 +140,22 @@ class LocalProcess:
         return listen_on(self._pids_likeliest_first(), port)
 
     def usage(self) -> Usage:
-        return usage.measure(self.tree)
+        measured = usage.measure(self.tree)
+        return measured._replace(cpu=round(max(0.0, measured.cpu - self._cpu_before), 2))
+
+    def is_alone(self) -> bool:
+        if not CAN_TRACK_TREES or self.exit_status is not None:
+            return False
+        try:
+            return not has_children(self.pid) and not strays.exist(self._mark)
+        except OSError:  # it has just ended, or this kernel does not list children
+            return False
+
+    def renew(self, label: str) -> PastOutput:
+        if (member := read_member(self.pid)) is not None:
+            with suppress(OSError):  # it has just ended
+                self._cpu_before = member.cpu()
+        return self._output.renew(label)
 
     def tree(self) -> list[int]:
         """Return the pids of the child and of everything it started, as far as they are known."""

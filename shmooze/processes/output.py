@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from shmooze.processes.contract import OutputLine
+from shmooze.processes.contract import OutputLine, PastOutput
 from shmooze.processes.output_pipe import OutputPipe
 from shmooze.runtime.printable import printable
 
@@ -54,6 +54,18 @@ class ProcessOutput:
         """See Process.watch_output."""
         for pipe in self._pipes:
             pipe.watch(listener)
+
+    def renew(self, label: str) -> PastOutput:
+        """See Process.renew."""
+        for pipe in self._pipes:
+            pipe.end_part()
+        self._log_dropped()
+        past = PastOutput([*self._lines], [*self._errors])
+        self._label = label
+        self._lines.clear()
+        self._errors.clear()
+        self.listeners.clear()
+        return past
 
     def close_write_ends(self) -> None:
         """Close our copies of the child's ends, once it has been started."""

@@ -33,6 +33,8 @@ class OutputPipe:
     max_line = 4096
     #: Bytes per read.
     piece = 1 << 16
+    #: Reads at the end of a part, after which a child is not waited for that prints all the time.
+    max_pieces = 16
     #: Seconds without output after which an incomplete line is logged.
     quiet_period = 0.5
     #: Seconds after which it is logged even if it keeps growing.
@@ -90,6 +92,19 @@ class OutputPipe:
             os.close(self._read_end)
             self._read_end = -1
         self._take(b"")  # the end, even if another process holds the pipe open
+
+    def end_part(self) -> None:
+        """Read what is there by now, and let a new line begin. Nobody watches any more."""
+        for _ in range(self.max_pieces):
+            try:
+                data = os.read(self._read_end, self.piece)
+            except OSError:  # nothing is left
+                break
+            if not data:
+                break  # the reader finds the end as well
+            self._take(data)
+        self._take(b"")
+        self._on_shown = None
 
     def incomplete_line(self) -> str:
         """Return the line that is not complete yet, or an empty string."""

@@ -18,6 +18,8 @@ from shmooze.runtime.printable import printable
 
 log = logging.getLogger(__name__)
 
+#: Clock ticks in a second.
+_TICKS = os.sysconf("SC_CLK_TCK")
 #: States of threads: stopped, stopped by a tracer, and ended.
 _CANNOT_RUN = (b"T", b"t", b"Z", b"X")
 
@@ -48,6 +50,13 @@ class Member:
             log.error("pid %d has changed its user and cannot be ended", self.pid)
         finally:
             close_now(pidfd)
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU time that it has used, with children that it has waited for.
+
+        Raises OSError if it has ended.
+        """
+        return sum(map(int, _read_stat(f"/proc/{self.pid}/stat")[11:15])) / _TICKS
 
     def is_stopped(self) -> bool:
         """Return True if none of its threads can run: SIGSTOP has taken effect, or it has ended."""

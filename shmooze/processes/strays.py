@@ -14,8 +14,8 @@ from contextlib import contextmanager
 import gevent
 from gevent.lock import Semaphore
 
-from shmooze.processes.proc import Member
-from shmooze.processes.tree import ProcessSnapshot, read_new
+from shmooze.processes.proc import Member, read_member
+from shmooze.processes.tree import ProcessSnapshot, child_pids, read_new
 from shmooze.runtime.time_slices import TimeSlices
 
 #: Attempts to overtake processes that start others.
@@ -33,6 +33,16 @@ _next_snapshot: gevent.Greenlet | None = None
 def has_mark(member: Member, mark: int) -> bool:
     """Return True if a process is a stray from the child with this mark."""
     return _is_stray(member) and member.mark == mark
+
+
+def exist(mark: int) -> bool:
+    """Return True if there are strays from the child with this mark, without a snapshot.
+
+    Each stray is our own child, or a descendant of one that is a stray as well. Raises OSError if
+    this kernel has no list of our children.
+    """
+    found = (read_member(pid) for pid in _our_children() if pid not in started)
+    return any(member is not None and has_mark(member, mark) for member in found)
 
 
 def any_possible() -> bool:
@@ -62,9 +72,7 @@ def missed_by(snapshot: ProcessSnapshot) -> set[int]:
 
 
 def _our_children() -> Iterator[int]:
-    for thread in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{thread}/children", "rb") as pids:
-            yield from map(int, pids.read().split())
+    return child_pids("self")
 
 
 @contextmanager

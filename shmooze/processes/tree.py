@@ -110,6 +110,22 @@ def find_processes(
     return []
 
 
+def child_pids(parent: int | str) -> Iterator[int]:
+    """Yield the pids of the children of a process, zombies included, as the kernel lists them.
+
+    The list can only miss one while another is removed from it. Raises OSError if there is no such
+    list, or no such process.
+    """
+    for thread in os.listdir(f"/proc/{parent}/task"):
+        with open(f"/proc/{parent}/task/{thread}/children", "rb") as pids:
+            yield from map(int, pids.read().split())
+
+
+def has_children(parent: int) -> bool:
+    """Return True if a process has a living child. Raises OSError as `child_pids` does."""
+    return any(read_member(pid) is not None for pid in child_pids(parent))
+
+
 def children(parent: int) -> list[int]:
     """Return the pids of the living children of a process."""
     return [each.pid for each in find_processes(lambda snapshot: snapshot.children(parent))]

@@ -28,7 +28,8 @@ _NEEDED = ("keys", "has_door", "problem", "description", "make_channel")
 class Adapter(Protocol):
     """A way to speak to programs of one kind."""
 
-    #: The keys of a type that only types with this adapter have, of those in `ADAPTER_KEYS`.
+    #: The keys of a type that only types with this adapter have, of those in `ADAPTER_KEYS`; and
+    #: `reuse`, if its channels have `release` and `hand_over`.
     keys: Collection[str]
     #: Whether its channels have a `door`: a WSGI application that is also given the path within.
     has_door: bool

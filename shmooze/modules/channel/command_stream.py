@@ -58,6 +58,8 @@ class CommandStream(Stream):
         super().__init__(on_end)
         self._turn = Semaphore()
         self._line = Semaphore()
+        #: Counts owners: what one of them has not sent yet is not sent for the next one.
+        self._owners = 1
         #: Answers that are to come, in this order.
         self._awaited: deque[AsyncResult[Answer]] = deque()
         #: Whether the final command has been sent.
@@ -73,7 +75,9 @@ class CommandStream(Stream):
         Raises ModuleError when the stream ends or `patience` is over first, Superseded when the
         last command comes first.
         """
+        owner = self._owners
         with self._turn:
+            self._check_owner(owner)
             return self._request(cmd, args, patience)
 
     def request_in_line(
@@ -88,7 +92,9 @@ class CommandStream(Stream):
         Raises Withdrawn, and sends nothing, when nobody wants it any more at its turn.
         """
         has_to_wait = self._line.locked() or self._turn.locked()
+        owner = self._owners
         with self._line, self._turn:
+            self._check_owner(owner)
             if has_to_wait and is_withdrawn():
                 raise Withdrawn
             return self._request(cmd, args, patience)
@@ -126,6 +132,23 @@ class CommandStream(Stream):
             if not answer.ready():
                 self._set_ended(given_up)  # before the next one has its turn
                 self._on_end(given_up, True)
+
+    def release(self, patience: Patience) -> bool:
+        """Let its owner send no more commands, and wait for the answer to the one under way.
+
+        Whoever waits for a turn gets Superseded. Returns whether the child has answered everything
+        and can take commands of another owner.
+        """
+        self._owners += 1
+        return (
+            patience.wait(self._turn)
+            and self.is_quiet
+            and not (self._awaited or self.final_is_sent or self._writer)
+        )
+
+    def _check_owner(self, owner: int) -> None:
+        if owner != self._owners:
+            raise Superseded
 
     def hang_up(self, final_command: str | None = None) -> bool:
         """Tell the child that no more commands will come: it reads an end of file.

@@ -115,6 +115,17 @@ class Channel(Protocol):
         Returns whether a final command has been sent, now or before.
         """
 
+    def release(self, patience: Patience) -> bool:
+        """Let its owner send no more commands, and wait for the answer to the one under way.
+
+        Whoever waits for a turn gets Superseded. Returns whether all is quiet, so that the child
+        can take commands of another owner. Only channels of types that may have `reuse` have this
+        and `hand_over`: see Adapter.keys.
+        """
+
+    def hand_over(self, owner: Owner) -> None:
+        """Let another module own it. Does not wait."""
+
     def has_unread(self, process: Process) -> bool:
         """Whether the child has not read all commands; False where this is unknown."""
 

@@ -55,6 +55,15 @@ class Stream:
         self._ended: str | None = None
         self.connected: AsyncResult[None] = AsyncResult()
 
+    def hand_over(self, on_end: OnEnd) -> None:
+        """Let another owner have it."""
+        self._on_end = on_end
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is connected, has not ended, and the beginning of no line has come."""
+        return self.connection is not None and self._ended is None and not self._begun
+
     @property
     def is_taken(self) -> bool:
         """Whether no further connection is wanted: there is one, or the stream has ended."""

@@ -48,6 +48,14 @@ class StreamChannel:
     def request_final(self, cmd: str, args: dict[str, Any] | None, patience: Patience) -> Answer:
         return self.commands.request_final(cmd, args, patience)
 
+    def release(self, patience: Patience) -> bool:
+        return self.commands.release(patience) and self.updates.is_quiet
+
+    def hand_over(self, owner: Owner) -> None:
+        self._owner = owner
+        self.commands.hand_over(owner.channel_ended)
+        self.updates.hand_over_with(owner.take_update, owner.channel_ended)
+
     def hang_up(self, final_command: str | None) -> bool:
         return self.commands.hang_up(final_command)
 

@@ -56,6 +56,11 @@ class UpdateStream(Stream):
         self._owed: deque[tuple[bytes, int]] = deque()
         self._writer: gevent.Greenlet | None = None
 
+    def hand_over_with(self, on_update: OnUpdate, on_end: OnEnd) -> None:
+        """Let another owner have it, who has refused nothing yet."""
+        self.hand_over(on_end)
+        self._on_update, self._refused = on_update, 0
+
     def close(self, reason: str = "was closed") -> None:
         super().close(reason)
         if self._writer is not None:
