@@ -62,6 +62,8 @@ setup(
         "schedules": SCHEDULES,
         "supervisor": ["supervisor>=4.2.5"],
         "test": TEST,
+        # What scripts/bench compares with.
+        "bench": ["circus", "dramatiq[redis]", "huey", "redis", "rq", "supervisor>=4.2.5"],
         "dev": [
             *DOCS,
             *TEST,

@@ -16,10 +16,12 @@ from support import ROOT
 
 from bench import cost, gate, report
 from bench import describing as describing
+from bench import jobs as jobs
 from bench import keeping as keeping
 from bench import lives as lives
 from bench import load as load
 from bench import mcp_calls as mcp_calls
+from bench import programs as programs
 from bench import proxying as proxying
 from bench import size as size
 from bench import starts as starts

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
+from bench import jobs as jobs
 from bench import keeping as keeping
 from bench import lives as lives
 from bench import load as load
@@ -57,8 +58,8 @@ def compared(row: Row) -> Row:
 
 
 def has_own_file(row: Row) -> bool:
-    return row.pairs.__module__ == keeping.__name__
+    return row.pairs.__module__ in (keeping.__name__, jobs.__name__)
 
 
-#: All rows but those that measure how items are kept.
+#: All rows but those that have a state file anyway.
 TABLE: list[Row] = [compared(row) for row in ROWS if not has_own_file(row)]

@@ -73,7 +73,7 @@ class Lab:
         self, *services: str, wsgi_workers: int = 1, state: bool = False, **types: Type
     ) -> Iterator[Site]:
         """Run an application with these services and module types, `state`: with a state file."""
-        folder = self._new_folder()
+        folder = self.new_folder()
         settings = {"wsgi_workers": wsgi_workers, "max_modules": MAX_MODULES}
         settings |= _sections(services, types)
         if state or self.state:
@@ -84,7 +84,7 @@ class Lab:
     @contextmanager
     def running(self, *services: str, settings: dict[str, Any]) -> Iterator[Site]:
         """Run an application with these services and settings."""
-        with self._running(Site(self._new_folder(), services, settings)) as site:
+        with self._running(Site(self.new_folder(), services, settings)) as site:
             yield site
 
     @contextmanager
@@ -92,7 +92,7 @@ class Lab:
         """Run the same application with 1.2.4. Raises Skip if it cannot be installed."""
         python, packages = old_python(), old_packages()
         programs = {name: [python, str(CHILDREN / "old.py"), name] for name in services}
-        folder = self._new_folder()
+        folder = self.new_folder()
         settings = {
             "static_prefix": "/static/",
             "static_path": str(folder),
@@ -110,7 +110,8 @@ class Lab:
         finally:
             site.close()
 
-    def _new_folder(self) -> Path:
+    def new_folder(self) -> Path:
+        """A folder for one application or program."""
         return Path(tempfile.mkdtemp(dir=self.folder))
 
 

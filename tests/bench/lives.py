@@ -85,6 +85,23 @@ def add_with_standby(lab: Lab) -> Iterator[tuple[float, float]]:
             yield add_ms(ask, "ready"), add_ms(ask)
 
 
+@row(
+    "preload",
+    "`add` of a Python type with `preload`",
+    versus="cold start",
+    goal=0.25,
+    better=LOWER,
+    unit="ms",
+)
+def add_with_preload(lab: Lab) -> Iterator[tuple[float, float]]:
+    polite = child("polite")
+    with lab.ours("pool", polite=polite, loaded={"process": polite, "preload": True}) as site:
+        ask = Asker(site.ports["pool"])
+        add_ms(ask, "loaded")  # which starts the process that the others are forked from
+        while True:
+            yield add_ms(ask, "loaded"), add_ms(ask)
+
+
 def rm_ms(site: Site) -> float:
     """Milliseconds until `rm` is answered."""
     times = []

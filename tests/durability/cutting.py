@@ -18,8 +18,8 @@ from typing import Any
 
 from support import ROOT
 
-from durability.clients import Clients
-from durability.ledger import Ledger
+from durability.crowd import Crowd
+from durability.moving import Moving
 from durability.target import Target
 
 #: Seconds that the tool, or a service that does not start, may take.
@@ -47,7 +47,7 @@ def one_round(folder: Path, clients: int, source: random.Random) -> tuple[str, l
     target = Target(folder)
     target.start()
     try:
-        crowd = Clients(target, Ledger(), clients, source)
+        crowd = Crowd(target, Moving().work, clients, source)
         crowd.start()
         time.sleep(source.uniform(0.2, 0.5))
         target.kill(source)

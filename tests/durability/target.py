@@ -1,4 +1,4 @@
-"""A queue with a state file, as the thing to be killed."""
+"""A queue or pool with a state file, as the thing to be killed."""
 
 from __future__ import annotations
 
@@ -24,33 +24,43 @@ class NoAnswer(Exception):
     """The service was killed before it answered."""
 
 
-class Target:
-    """The queue, its clients' connections, and its end."""
+LIMITS = {"natural_death_timeout": 1, "sigterm_timeout": 1, "show_args": True}
+#: The section of a queue of one type.
+QUEUE = {"modules": {"item": {"process": CHILD, "spawn": "lazy", "lookahead": 0, **LIMITS}}}
 
-    def __init__(self, folder: Path, state_folder: Path | None = None, **settings: Any) -> None:
-        types = {"item": {"process": CHILD, "spawn": "lazy", "lookahead": 0, **LIMITS}}
-        state = {
-            "state_path": str((state_folder or folder) / "state.db"),
-            "history_rows": 1_000_000,
-        }
-        section = {"queue": {"modules": types, "max_modules": 100_000}}
-        self.site = Site(folder, ("queue",), {**state, **section, **settings})
+
+class Target:
+    """The service, its clients' connections, and its end. `service` is `queue` or `pool`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        state_folder: Path | None = None,
+        service: str = "queue",
+        section: dict[str, Any] = QUEUE,
+        **settings: Any,
+    ) -> None:
+        self.service = service
+        self.state_file = (state_folder or folder) / "state.db"
+        state = {"state_path": str(self.state_file), "history_rows": 1_000_000}
+        sections = {service: {"max_modules": 100_000, **section}}
+        self.site = Site(folder, (service,), {**state, **sections, **settings})
         self.site.environ["PYTHONFAULTHANDLER"] = "1"
         del self.site.settings["log_database_path"]
         self.site.settings_file.write_text(json.dumps(self.site.settings))
 
     def start(self) -> None:
-        """Start the queue; returns when it answers."""
+        """Start it; returns when it answers."""
         try:
-            self.site.start("queue")
-            wait_until(self._answers, "the queue answers", LONG)
+            self.site.start(self.service)
+            wait_until(self._answers, f"the {self.service} answers", LONG)
         except AssertionError as late:
             raise AssertionError(f"{late}:\n{self._state_of_service()}") from late
 
     def kill(self, source: random.Random) -> str:
         """Kill it, or its guardian, or both; returns who was killed when nothing of it is left."""
         victim = source.choice(VICTIMS)
-        process = self.site.processes.pop("queue")
+        process = self.site.processes.pop(self.service)
         service = next(pid for pid in self.site.survivors() if parent_of(pid) == process.pid)
         if victim in ("guardian", "both"):
             os.kill(process.pid, signal.SIGKILL)
@@ -77,14 +87,14 @@ class Target:
 
     def roster(self) -> list[dict[str, Any]]:
         """All that live, in their order."""
-        return list(self.site.ask("queue", "queue"))
+        return list(self.ask(self.service))
 
     def history(self) -> list[dict[str, Any]]:
         """All that have ended."""
         found: list[dict[str, Any]] = []
         before: dict[str, int] = {}
         while True:
-            page = self.site.ask("queue", "history", limit=1000, **before)
+            page = self.ask("history", limit=1000, **before)
             found += page["items"]
             if page["next"] is None:
                 return found
@@ -92,14 +102,18 @@ class Target:
 
     def connect(self) -> Connection:
         """A connection of one client."""
-        return Connection(self.site.ports["queue"])
+        return Connection(self.site.ports[self.service])
+
+    def ask(self, command: str, **args: Any) -> Any:
+        """The result of one command. Raises Refusal."""
+        return self.site.ask(self.service, command, **args)
 
     def _state_of_service(self) -> str:
         """The end of its log, and where it is, which ends it."""
         for pid in self.site.survivors():
             os.kill(pid, signal.SIGABRT)  # which Python's fault handler reports
         wait_until(lambda: not self.site.survivors(), "all have ended", LONG)
-        return self.site.log("queue")[-5000:]
+        return self.site.log(self.service)[-5000:]
 
     def _answers(self) -> bool:
         try:
@@ -107,9 +121,6 @@ class Target:
         except (OSError, http.client.HTTPException, Refusal):
             return False
         return True
-
-
-LIMITS = {"natural_death_timeout": 1, "sigterm_timeout": 1, "show_args": True}
 
 
 class Connection:

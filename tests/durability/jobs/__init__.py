@@ -1,0 +1,1 @@
+"""Jobs and schedules in a pool with slots, as a workload."""
