@@ -1,9 +1,11 @@
 /** The history of a service: what has ended, why, and a button that adds it again. */
 
-import { announce, arrange, copy, write } from "./dom.js";
+import { announce, arrange, copy, toJSON, write } from "./dom.js";
+import { durationOf } from "./terms.js";
 import { titleOf } from "./title.js";
 
 const PAGE = 50; // items loaded at a time
+const MAX_RESULT = 10000; // characters shown of a result
 
 export class History {
   /**
@@ -86,7 +88,7 @@ export class History {
 }
 
 /** Show an item in its element. What is known of its end may change until its last process is gone. */
-function fill(element, { type, label, args, state, ended, by, seconds, reason }) {
+function fill(element, { type, label, args, state, ended, by, seconds, reason, result, batch, schedule }) {
   const part = (name) => element.querySelector("." + name);
   const title = titleOf({ type, label, args });
   element.dataset.outcome = state;
@@ -95,15 +97,19 @@ function fill(element, { type, label, args, state, ended, by, seconds, reason })
   write(part("outcome"), state);
   write(part("time"), new Date(ended).toLocaleString());
   part("time").dateTime = ended;
-  const details = [by && `by ${by}`, seconds !== null && durationOf(seconds)];
+  const details = [
+    by && `by ${by}`, typeof seconds === "number" && durationOf(seconds, 1), batch && `batch ${batch}`,
+    schedule && `of schedule ${schedule.slice(0, 8)}`,
+  ];
   write(part("details"), details.filter(Boolean).join(", "));
   write(part("reason"), reason || "");
+  showResult(part("value"), result, title);
   return element;
 }
 
-/** How long it ran: "12.3 s", "3 min 20 s", "2 h 5 min". */
-function durationOf(seconds) {
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
-  const whole = Math.round(seconds), minutes = Math.floor(whole / 60);
-  return minutes < 60 ? `${minutes} min ${whole % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+/** Show what a job has returned: a text as it is, anything else as JSON. */
+function showResult(element, result, title) {
+  const text = result === null || result === undefined ? "" : typeof result === "string" ? result : toJSON(result, 2);
+  write(element, text.length > MAX_RESULT ? `${text.slice(0, MAX_RESULT)}…` : text);
+  element.ariaLabel = `Result of ${title}`;
 }

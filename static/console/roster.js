@@ -10,13 +10,14 @@ const EVENT_TIMEOUT = 5000; // ms to wait for the event that confirms a move, in
 export class Roster {
   /**
    * Its element is a copy of the template `id`; `options` are passed to its rows. `mv(uids, announcement)`
-   * returns a promise; without it, rows cannot be moved.
+   * returns a promise. Rows cannot be moved without it, nor before `setMovable`.
    */
   constructor(id, options, mv = null) {
     this.element = copy(id);
     this.list = this.element.querySelector(".modules");
     this.options = options;
     this.mv = mv;
+    this.isMovable = false;
     this.modules = []; // in the service's order
     this.rows = []; // in the order shown, which is ahead of the service's during a move
     this.shifted = -Infinity; // when a row was last removed and those below moved up
@@ -46,9 +47,25 @@ export class Roster {
 
   newRow(uid) {
     const row = new Row(uid, this.options);
-    if (this.mv) row.element.addEventListener("keydown", (event) => this.moveByKey(event, row));
-    else row.part("grip").remove();
+    row.element.addEventListener("keydown", (event) => this.moveByKey(event, row));
+    row.setMovable(this.isMovable);
     return row;
+  }
+
+  /** Show the buttons and grips that move rows, or hide them. */
+  setMovable(isMovable) {
+    if (this.isMovable === isMovable) return;
+    this.isMovable = isMovable;
+    for (const row of this.rows) row.setMovable(isMovable);
+    this.enableMoves();
+  }
+
+  /** The first row cannot go up, nor the last one down. */
+  enableMoves() {
+    this.rows.forEach((row, place) => {
+      row.enable("up", place > 0);
+      row.enable("down", place < this.rows.length - 1);
+    });
   }
 
   /** Move a row to a place. The command names every module up to that place, so that no other one changes places. */
@@ -90,16 +107,14 @@ export class Roster {
     for (const row of old) if (!kept.has(row)) row.close();
     if (old.some((row) => !kept.has(row))) this.shifted = this.rows.length ? performance.now() : -Infinity;
     if (target) target.focus();
-    this.rows.forEach((row, place) => {
-      row.enable("up", place > 0);
-      row.enable("down", place < this.rows.length - 1);
-    });
+    this.enableMoves();
     this.element.querySelector(":scope > .hint").hidden = this.rows.length > 0;
   }
 
   /** Move a row by the arrow keys, Home or End while one of its move buttons has the focus. */
   moveByKey(event, row) {
     const { target, key } = event;
+    if (!row.buttons.has("up")) return;
     if (target !== row.buttons.get("up") && target !== row.buttons.get("down")) return;
     const place = this.rows.indexOf(row), last = this.rows.length - 1;
     const wanted = { ArrowUp: place - 1, ArrowDown: place + 1, Home: 0, End: last }[key];

@@ -6,6 +6,8 @@ import { Form } from "./forms.js";
 import { isVisible, paint, unwatch, watch } from "./painter.js";
 import { Parameter } from "./parameter.js";
 import { Plot } from "./plot.js";
+import { termsOf, waitOf } from "./terms.js";
+import { Tools } from "./tools.js";
 
 const LABELS = { up: "Move up", down: "Move down", remove: "Remove" };
 const MAX_PARAMETERS = 200; // shown
@@ -21,26 +23,21 @@ export class Row {
    * `actions` is {name: function(row)}, each with a button. `ask(cmd, args, now)` sends a command to the
    * service and returns a promise. `tell` is the name of the command that reaches this module.
    * `describe(type)` returns the description of a type, {} if there is none. `web(uid)` is the URL of a module's own
-   * web server.
+   * web server. `tools` are the options of its Tools; without them it has none.
    */
-  constructor(uid, { actions, ask, tell, web = () => "", describe = () => ({}) }) {
+  constructor(uid, { actions, ask, tell, web = () => "", describe = () => ({}), tools = null }) {
     this.uid = uid;
     this.ask = ask;
     this.tell = tell;
     this.describe = describe;
+    this.toolOptions = tools;
+    this.actions = actions;
     this.element = copy("module");
     this.parameters = new Map();
     this.buttons = new Map();
     this.enabled = {};
     this.usage = null;
-    for (const [name, action] of Object.entries(actions)) {
-      const button = copy(name);
-      button.addEventListener("click", (event) => button.ariaDisabled !== "true" && action(this, event));
-      // Holding a key down acts once: the focus may be on the next row by then.
-      button.addEventListener("keydown", (event) => event.repeat && event.key === "Enter" && event.preventDefault());
-      this.buttons.set(name, button);
-      this.part("actions").append(button);
-    }
+    if (actions.remove) this.part("actions").append(this.newButton("remove"));
     this.part("uid").textContent = uid.slice(0, 8);
     this.part("uid").title = uid;
     this.part("open").href = web(uid);
@@ -53,6 +50,25 @@ export class Row {
 
   part(name) {
     return this.element.querySelector("." + name);
+  }
+
+  newButton(name) {
+    const button = copy(name);
+    button.addEventListener("click", (event) => button.ariaDisabled !== "true" && this.actions[name](this, event));
+    // Holding a key down acts once: the focus may be on the next row by then.
+    button.addEventListener("keydown", (event) => event.repeat && event.key === "Enter" && event.preventDefault());
+    this.buttons.set(name, button);
+    return button;
+  }
+
+  /** Show what moves it to another place, or hide it. */
+  setMovable(isMovable) {
+    if (isMovable && !this.buttons.has("up")) {
+      this.part("actions").prepend(this.newButton("up"), this.newButton("down"));
+      if (this.module) this.showTitle();
+    }
+    for (const name of ["up", "down"]) if (this.buttons.has(name)) this.buttons.get(name).hidden = !isMovable;
+    this.part("grip").hidden = !isMovable;
   }
 
   /** Show this state of the module, in one of the next frames. */
@@ -119,6 +135,9 @@ export class Row {
     write(this.part("state"), states.filter(Boolean).join(", "));
     this.part("state").title = held || "";
     this.part("open").hidden = web !== "ready";
+    write(this.part("waits"), waitOf(this.module));
+    write(this.part("terms"), termsOf(this.module));
+    this.tools?.show(this.module);
     this.element.dataset.state = state;
     const all = Object.keys(parameters);
     const names = all.length > MAX_PARAMETERS ? all.sort(inOrder).slice(0, MAX_PARAMETERS) : all;
@@ -156,6 +175,11 @@ export class Row {
 
   open() {
     this.form ||= this.addForm();
+    if (this.toolOptions && !this.tools) {
+      this.tools = new Tools(this, this.toolOptions);
+      this.tools.show(this.module);
+      this.part("more").firstElementChild.after(this.tools.element);
+    }
     this.pollOutput();
     clearInterval(this.timer);
     this.timer = setInterval(() => this.pollOutput(), OUTPUT_INTERVAL);

@@ -8,6 +8,8 @@ import { Form } from "./forms.js";
 import { History } from "./history.js";
 import { whenReleased } from "./press.js";
 import { Roster } from "./roster.js";
+import { Schedules } from "./schedules.js";
+import { Toolbar } from "./toolbar.js";
 
 const USAGE_INTERVAL = 2000; // ms between polls of a queue or pool for resource usage
 const OTHER_INTERVAL = 5000; // ms between polls of another service, only to see whether it answers
@@ -111,6 +113,7 @@ export class Service {
     if (this.roster) this.roster.close();
     if (this.background) this.background.close();
     this.unsubscribe = this.roster = this.background = this.ended = this.history = this.usage = this.commands = null;
+    this.toolbar = this.schedules = null;
     [...this.element.children].slice(this.fixedParts).forEach((part) => part.remove());
     write(this.element.querySelector(".kind"), kind === "other" ? "" : kind);
     this.typeForms = [];
@@ -134,14 +137,28 @@ export class Service {
   async describe() {
     this.described = performance.now();
     if (await this.descriptions.refresh()) whenReleased(() => this.redescribe());
+    if (this.roster && this.offers("schedules")) this.schedules.refresh();
   }
 
   /** Show what the descriptions say now. */
   redescribe() {
     for (const [form] of this.typeForms) form.refresh();
+    this.offer();
     this.roster?.redescribe();
     this.background?.redescribe();
     if (this.kind === "other") this.showCommands();
+  }
+
+  /** Show what a queue or pool offers, and nothing else. */
+  offer() {
+    if (!this.roster) return;
+    this.toolbar.offer(this.descriptions.commands);
+    this.roster.setMovable(this.kind === "queue" || this.offers("mv"));
+    this.schedules.element.hidden = !this.offers("schedules");
+  }
+
+  offers(cmd) {
+    return cmd in this.descriptions.commands;
   }
 
   /** Buttons for the commands of a service that is neither a queue nor a pool. */
@@ -166,13 +183,20 @@ export class Service {
     };
     const step = (by) => (row) => this.roster.move(row, this.roster.rows.indexOf(row) + by);
     const web = (uid) => `${this.endpoint.url}/at/${uid}/`;
-    const options = { ask, web, tell: "tell_module", describe: (type) => this.descriptions.type(type) };
-    this.roster = kind === "queue"
-      ? new Roster("roster", { ...options, actions: { up: step(-1), down: step(1), remove } },
-        (uids, announcement) => this.perform("mv", { uids }, announcement))
-      : new Roster("roster", { ...options, actions: { remove } });
+    const perform = (...words) => this.perform(...words);
+    const tools = {
+      perform,
+      offers: (cmd) => this.offers(cmd),
+      move: () => this.roster.isMovable ? (row, place) => this.roster.move(row, place) : null,
+      count: () => this.roster.rows.length,
+    };
+    const describe = (type) => this.descriptions.type(type);
+    const actions = { up: step(-1), down: step(1), remove };
+    this.toolbar = new Toolbar(this.name, perform);
+    this.roster = new Roster("roster", { ask, web, tell: "tell_module", describe, actions, tools },
+      (uids, announcement) => this.perform("mv", { uids }, announcement));
     const add = this.typeForm("Add", "add", "modules_available", (type) => `${type} added`, false);
-    this.element.append(this.roster.element, add);
+    this.element.append(this.toolbar.element, this.roster.element, add);
     if (kind === "queue") {
       const describe = (type) => this.descriptions.type(type, true);
       this.background = new Roster("background", { ask, web, tell: "tell_background", actions: {}, describe });
@@ -181,8 +205,12 @@ export class Service {
       this.element.append(this.background.element);
     }
     this.ended = new EndedModules();
-    this.history = new History(ask, (...words) => this.perform(...words));
-    this.element.append(this.ended.element, this.history.element);
+    this.history = new History(ask, perform);
+    const command = (cmd) => this.descriptions.commands[cmd] || {};
+    this.schedules = new Schedules(this.name, { ask, perform, describe, command });
+    this.typeForms.push([this.schedules.form, "modules_available"]);
+    this.offer();
+    this.element.append(this.schedules.element, this.ended.element, this.history.element);
   }
 
   /** A form that starts a module of one of the types that the command `listCmd` lists. */
@@ -212,7 +240,9 @@ export class Service {
   }
 
   /** Show a state from the event stream. */
-  show({ modules, background }, gone = {}) {
+  show(state, gone = {}) {
+    const { modules, background } = state;
+    this.toolbar.show(state);
     this.roster.show(modules);
     if (this.background) this.background.show(background ? [background] : []);
     if (Object.keys(gone).length) this.endedTimer ||= setTimeout(() => this.loadEnded(), ENDED_DELAY);
@@ -232,6 +262,7 @@ export class Service {
     if (refused) return this.countMiss(refused);
     this.misses = 0;
     if (performance.now() - this.described > DESCRIBE_INTERVAL) this.describe();
+    else if (this.schedules?.element.open) this.schedules.refresh();
     if (!this.roster || !usage) return;
     const { at, modules } = usage, before = this.usage;
     this.usage = usage;

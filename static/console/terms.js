@@ -1,0 +1,51 @@
+/** What an item waits for, and the terms that it was added with, as text for people. */
+
+const SECOND = 1000, DAY = 24 * 3600 * SECOND;
+const CLOCK = { hour: "2-digit", minute: "2-digit" };
+const DATE = { weekday: "short", day: "numeric", month: "short" };
+
+const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
+
+/** A time as people say it: without the date if it is close. Takes a text, or seconds since 1970. */
+export function momentOf(value) {
+  const time = new Date(typeof value === "number" ? value * SECOND : value);
+  if (isNaN(time)) return String(value);
+  const clock = time.getSeconds() ? { ...CLOCK, second: "2-digit" } : CLOCK;
+  const distance = Math.abs(time - Date.now());
+  if (distance < DAY / 2) return time.toLocaleTimeString([], clock);
+  return time.toLocaleString([], { ...DATE, ...clock, ...distance > DAY * 180 && { year: "numeric" } });
+}
+
+/** A duration: "12 s", "3 min 20 s", "2 h 5 min". `digits` are those of seconds below a minute. */
+export function durationOf(seconds, digits = 0) {
+  if (seconds < 60) return `${seconds.toFixed(digits)} s`;
+  const whole = Math.round(seconds), minutes = Math.floor(whole / 60);
+  if (minutes < 60) return whole % 60 ? `${minutes} min ${whole % 60} s` : `${minutes} min`;
+  return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
+}
+
+/** The part of each day in which an item plays: "08:00 to 18:30, mon, tue (Europe/Berlin)". */
+function windowOf({ from, to, days = [], tz }) {
+  return [`${from} to ${to}`, days.length ? `, ${days.join(", ")}` : "", tz ? ` (${tz})` : ""].join("");
+}
+
+/** What an item waits for beside its turn; empty if there is nothing of the kind. */
+export const waitOf = ({ waits }) => waits ? `waits: ${waits}` : "";
+
+/** All that makes an item different from one that was added with its type and args alone. */
+export function termsOf(module) {
+  const { priority, ups, skips, not_before, expires, after, batch, window, schedule, restarts, next_attempt_at } = module;
+  return [
+    priority && `priority ${priority}`,
+    ups && counted(ups, "vote", "votes"),
+    skips && `${counted(skips, "vote", "votes")} to skip`,
+    not_before && new Date(not_before) > Date.now() && `not before ${momentOf(not_before)}`,
+    expires && `expires ${momentOf(expires)}`,
+    after?.length && `after ${counted(after.length, "other", "others")}`,
+    window && `plays ${windowOf(window)}`,
+    batch && `batch ${batch}`,
+    schedule && `of schedule ${schedule.slice(0, 8)}`,
+    restarts && `restarted ${restarts === 1 ? "once" : `${restarts} times`}`,
+    next_attempt_at && `starts again at ${momentOf(next_attempt_at)}`,
+  ].filter(Boolean).join(" · ");
+}

@@ -1,0 +1,278 @@
+"""Who plays and when, in the console: what items wait for, the toolbar, and schedules.
+
+The tests take the part of the service, except those at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from chromium import needs_chromium
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = needs_chromium
+
+#: Parts of the console with a service that notes what it is sent.
+PARTS = """async () => {
+  window.sent = [];
+  const place = document.createElement("section");
+  place.id = "parts";
+  place.className = "service";
+  const heading = document.createElement("h2");
+  heading.tabIndex = -1;
+  place.append(heading);
+  document.getElementById("services").prepend(place);
+  window.perform = async (cmd, args, announcement) => Boolean(sent.push([cmd, args, announcement]));
+  window.put = (part) => place.append(part.element);
+}"""
+
+ROSTER = """async (commands) => {
+  const { Roster } = await import("./console/roster.js");
+  const { perform } = window;
+  const tools = {
+    perform,
+    offers: (cmd) => commands.includes(cmd),
+    move: () => roster.isMovable ? (row, place) => roster.move(row, place) : null,
+    count: () => roster.rows.length,
+  };
+  const act = () => {};
+  window.roster = new Roster("roster",
+    { actions: { up: act, down: act, remove: act }, tools, tell: "tell_module", ask: async () => [] },
+    (uids, announcement) => perform("mv", { uids }, announcement));
+  window.say = (...modules) => roster.show(modules.map((each, number) => (
+    { uid: `${number}`.repeat(8), type: "job", state: "waiting", parameters: {}, ...each })));
+  put(roster);
+}"""
+
+TOOLBAR = """async (commands) => {
+  const { Toolbar } = await import("./console/toolbar.js");
+  window.toolbar = new Toolbar("queue", perform);
+  window.state = (more) => toolbar.show({ modules: [], background: null, ...more });
+  toolbar.offer(Object.fromEntries(commands.map((cmd) => [cmd, {}])));
+  put(toolbar);
+}"""
+
+SCHEDULES = """async ({ commands, types }) => {
+  const { Schedules } = await import("./console/schedules.js");
+  window.scheduled = [];
+  const ask = async (cmd, args) => {
+    if (cmd === "schedules") return scheduled;
+    sent.push([cmd, args]);
+  };
+  window.schedules = new Schedules("queue", {
+    ask, perform, describe: (type) => types[type] || {}, command: (cmd) => commands[cmd] || {} });
+  schedules.form.setNames(Object.keys(types));
+  schedules.element.hidden = false;
+  put(schedules);
+}"""
+
+
+@pytest.fixture
+def parts(first_page: Page) -> Iterator[Locator]:
+    first_page.evaluate(PARTS)
+    yield first_page.locator("#parts")
+    first_page.evaluate("document.getElementById('parts').remove()")
+
+
+def sent(page: Page) -> list[list[Any]]:
+    """What the parts have sent since it was asked last."""
+    return page.evaluate("window.sent.splice(0)")
+
+
+# Items
+
+
+def test_row_says_what_its_item_waits_for_and_with_which_terms(parts: Locator) -> None:
+    page = parts.page
+    page.evaluate(ROSTER, [])
+    page.evaluate(
+        """say(
+            { waits: "needs gpu 1, used by sd 3f2a91c0", priority: 2.5, ups: 1, skips: 2 },
+            { after: ["a", "b"], batch: "night", expires: "2031-03-01T08:00:30Z" },
+            { window: { from: "08:00", to: "18:30", days: ["mon", "tue"], tz: "Europe/Berlin" } },
+            { restarts: 2, next_attempt_at: Date.now() / 1000 + 60, schedule: "3f2a91c0-1" },
+            { not_before: "2001-01-01T08:00:00Z" })"""
+    )
+    rows = parts.get_by_role("listitem")
+    expect(rows.nth(0).locator(".waits")).to_have_text("waits: needs gpu 1, used by sd 3f2a91c0")
+    expect(rows.nth(0).locator(".terms")).to_have_text("priority 2.5 · 1 vote · 2 votes to skip")
+    expect(rows.nth(1).locator(".terms")).to_contain_text("2031")
+    expect(rows.nth(1).locator(".terms")).to_contain_text("after 2 others · batch night")
+    expect(rows.nth(2).locator(".terms")).to_have_text(
+        "plays 08:00 to 18:30, mon, tue (Europe/Berlin)"
+    )
+    for text in ("of schedule 3f2a91c0", "restarted 2 times", "starts again at"):
+        expect(rows.nth(3).locator(".terms")).to_contain_text(text)
+    expect(rows.nth(4).locator(".terms")).to_be_hidden()  # what is over says nothing
+    expect(rows.nth(4).locator(".waits")).to_be_hidden()
+
+
+def test_rows_can_be_moved_only_where_the_service_offers_it(parts: Locator) -> None:
+    page = parts.page
+    page.evaluate(ROSTER, [])
+    page.evaluate("say({}, {})")
+    expect(parts.get_by_role("button", name="Remove job")).to_have_count(2)
+    expect(parts.get_by_role("button", name="Move up job")).to_have_count(0)
+    page.evaluate("roster.setMovable(true)")
+    up, down = (parts.get_by_role("button", name=f"Move {way} job") for way in ("up", "down"))
+    expect(up.first).to_have_attribute("aria-disabled", "true")
+    expect(down.last).to_have_attribute("aria-disabled", "true")
+    expect(parts.locator(".grip")).to_have_count(2)
+    page.evaluate("roster.setMovable(false)")
+    expect(up).to_have_count(0)
+    expect(parts.locator(".grip").first).to_be_hidden()
+
+
+def test_item_is_held_released_skipped_and_moved_with_its_tools(parts: Locator) -> None:
+    page = parts.page
+    page.evaluate(ROSTER, ["hold", "release", "skip"])
+    page.evaluate("say({ state: 'playing', label: 'Tea' }, {}, {}); roster.setMovable(true)")
+    row = parts.get_by_role("listitem").first
+    row.get_by_text("Commands and output").click()
+    tools = row.locator(".tools")
+    expect(tools.get_by_role("button", name="Vote")).to_have_count(0)  # is not offered
+    tools.get_by_role("button", name="Skip Tea").click()
+    tools.get_by_role("button", name="Hold Tea").click()
+    assert sent(page) == [
+        ["skip", {"uid": "00000000"}, "Tea skipped"],
+        ["hold", {"uids": ["00000000"]}, "Tea held"],
+    ]
+    page.evaluate("say({ state: 'suspended', held: 'was held', label: 'Tea' }, {}, {})")
+    release = tools.get_by_role("button", name="Release Tea")
+    expect(release).to_be_focused()  # which has taken the place of "Hold"
+    page.keyboard.press("Enter")
+    expect(tools.get_by_role("button", name="Skip")).to_have_count(0)
+    tools.get_by_label("Place").fill("9")
+    page.keyboard.press("Enter")
+    assert sent(page) == [
+        ["release", {"uids": ["00000000"]}, "Tea released"],
+        ["mv", {"uids": ["11111111", "22222222", "00000000"]}, "Tea is now 3 of 3"],
+    ]
+
+
+# The whole service
+
+
+def test_toolbar_has_only_what_the_service_offers(parts: Locator) -> None:
+    page = parts.page
+    page.evaluate(TOOLBAR, [])
+    expect(parts.locator(".toolbar")).to_be_hidden()
+    page.evaluate("toolbar.offer({ pause: {}, resume: {}, skip: {} })")
+    assert parts.get_by_role("button").all_inner_texts() == ["Pause", "Pause after this", "Skip"]
+    expect(parts.get_by_label("Repeat")).to_be_hidden()
+
+
+def test_service_is_paused_and_resumed(parts: Locator) -> None:
+    page = parts.page
+    page.evaluate(TOOLBAR, ["pause", "resume"])
+    parts.get_by_role("button", name="Pause", exact=True).dblclick()  # the second is not meant
+    parts.get_by_role("button", name="Pause after this").click()
+    assert [each[:2] for each in sent(page)] == [["pause", {"suspend": True}], ["pause", {}]]
+    page.evaluate("state({ paused: true })")
+    expect(parts.get_by_role("status")).to_have_text("Paused: nothing new plays.")
+    parts.get_by_role("button", name="Resume").click()
+    assert [each[:2] for each in sent(page)] == [["resume", {}]]
+    page.evaluate("state({})")
+    expect(parts.get_by_role("status")).to_be_hidden()
+
+
+def test_clear_asks_first_and_a_second_key_cancels(parts: Locator) -> None:
+    page = parts.page
+    page.evaluate(TOOLBAR, ["clear", "history"])
+    page.evaluate("state({ modules: [{ state: 'playing' }, { state: 'waiting' }, {}] })")
+    clear = parts.get_by_role("button", name="Clear…")
+    clear.focus()
+    page.keyboard.press("Enter")
+    question = parts.get_by_role("group", name="Remove all that wait (2)?")
+    expect(question).to_contain_text("each can be added again")
+    page.keyboard.press("Enter")
+    expect(question).to_be_hidden()
+    expect(clear).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    assert sent(page) == []
+    page.keyboard.press("Enter")
+    question.get_by_role("button", name="Remove 2").click()
+    assert sent(page) == [["clear", {}, "2 removed"]]
+    expect(clear).to_be_focused()
+
+
+# Schedules
+
+DESCRIBED: dict[str, Any] = {
+    "commands": {
+        "schedule": {
+            "args": {
+                "properties": {
+                    "type": {"type": "string"},
+                    "args": {"type": "object", "default": {}},
+                    "tz": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+                    "cron": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+                    "missed": {"type": "string", "enum": ["skip", "once"], "default": "skip"},
+                    "id": {"type": "string"},
+                },
+                "required": ["type"],
+            }
+        }
+    },
+    "types": {
+        "slide": {"args": {"properties": {"text": {"$ref": "#/$defs/Text"}}, "required": ["text"]}},
+        "other": {},
+    },
+}
+DESCRIBED["types"]["slide"]["args"]["$defs"] = {"Text": {"type": "string"}}
+
+
+def test_schedules_show_their_next_times_and_can_be_removed(parts: Locator) -> None:
+    page = parts.page
+    page.evaluate(SCHEDULES, DESCRIBED)
+    page.evaluate(
+        """scheduled.push(
+            { id: "news", type: "slide", args: { title: "News" }, cron: "0 8 * * mon", tz: "Asia/Tokyo",
+              missed: "once", overlap: "skip", by: "ada", added: "2026-01-01T00:00:00.000Z",
+              next: [1, 8, 15, 22, 29].map((day) => `2027-03-0${day}T08:00:00+09:00`.replace("03-0", day > 9 ? "03-" : "03-0")),
+              last: { time: "2027-02-22T08:00:00+09:00", uid: "3f2a91c0-1" } },
+            { id: "2", type: "slide", label: "Tea", every: 5400, missed: "skip", overlap: "queue", by: null,
+              added: "2026-01-01T00:00:00.000Z", next: [], problem: "unknown module type 'slide'" })"""
+    )
+    page.evaluate("schedules.refresh()")
+    summary = parts.get_by_text("Schedules (2)")
+    summary.click()
+    first, second = parts.locator(".schedule").all()
+    expect(first.locator(".rule")).to_have_text(
+        "cron 0 8 * * mon (Asia/Tokyo) · missed: once · by ada"
+    )
+    times = first.locator(".next time")
+    expect(times).to_have_count(5)
+    expect(times.first).to_contain_text("8:00")  # by the clocks of Tokyo
+    expect(times.first).to_have_attribute("datetime", "2027-03-01T08:00:00+09:00")
+    expect(first.locator(".last")).to_contain_text("added 3f2a91c0")
+    expect(second.locator(".title")).to_have_text("Tea")
+    expect(second.locator(".rule")).to_have_text("every 1 h 30 min · overlap: queue")
+    expect(second.locator(".problem")).to_have_text("unknown module type 'slide'")
+    first.get_by_role("button", name="Remove the schedule of News").click()
+    expect(first.get_by_role("group")).to_contain_text("What it has added stays.")
+    assert sent(page) == []
+    page.evaluate("scheduled.shift()")
+    first.get_by_role("button", name="Remove", exact=True).click()
+    expect(parts.locator(".schedule")).to_have_count(1)
+    assert sent(page) == [["unschedule", {"id": "news"}, "schedule of News removed"]]
+
+
+def test_form_asks_for_the_arguments_of_the_type_and_for_times(parts: Locator) -> None:
+    page = parts.page
+    page.evaluate(SCHEDULES, DESCRIBED)
+    parts.get_by_text("Schedules").first.click()
+    form = parts.get_by_role("form", name="Schedule in queue")
+    form.get_by_label("Type").select_option("slide")
+    form.get_by_label("text").fill("Soup")
+    form.get_by_label("cron").fill("0 11 * * *")
+    form.get_by_role("button", name="Schedule").click()
+    wanted = {"type": "slide", "args": {"text": "Soup"}, "cron": "0 11 * * *", "missed": "skip"}
+    assert sent(page) == [["schedule", wanted]]
+    form.get_by_label("Type").select_option("other")
+    form.get_by_role("textbox", name="Arguments").fill('{"n": 1}')
+    form.get_by_role("button", name="Schedule").click()
+    assert sent(page)[0][1] == {"type": "other", "args": {"n": 1}, "missed": "skip"}
