@@ -37,6 +37,7 @@ from support import (
 )
 from terminal import Terminal, Window
 
+from shmooze.errors import SettingsError
 from shmooze.processes.tree import children
 from shmooze.runtime import heartbeats
 from shmooze.runtime.heartbeats import Heartbeats
@@ -50,12 +51,11 @@ MANY = 64
 GATEWAY = [sys.executable, "-m", "shmooze.wsgi"]
 
 
-@pytest.fixture
-def make_gateway(make_site: Callable[..., Site]) -> Callable[..., Site]:
-    """A function that makes a gateway with a number of workers, and services; not yet started."""
-
-    def make(workers: int, *services: str, **settings: Any) -> Site:
+def gateways(make_site: Callable[..., Site]) -> Callable[..., Site]:
+    def make(workers: int, *services: str, condition: str = "", **settings: Any) -> Site:
         programs = {"probe": child("svc_probe", "probe")}
+        if condition:
+            programs["wsgi"] = child("svc_workers", condition)
         settings["wsgi_workers"] = workers
         return make_site(services=("wsgi", *services), settings=settings, programs=programs)
 
@@ -63,9 +63,18 @@ def make_gateway(make_site: Callable[..., Site]) -> Callable[..., Site]:
 
 
 @pytest.fixture
-def site(make_gateway: Callable[..., Site]) -> Site:
-    """A gateway of two workers with a probe, running."""
-    site = make_gateway(2, "probe").start()
+def make_gateway(make_site: Callable[..., Site]) -> Callable[..., Site]:
+    """A function that makes a gateway with a number of workers, and services; not yet started.
+
+    `condition`: see children/svc_workers.py.
+    """
+    return gateways(make_site)
+
+
+@pytest.fixture(scope="module")
+def site(make_shared_site: Callable[..., Site]) -> Site:
+    """A gateway of two workers with a probe, running. Tests of this file share it."""
+    site = gateways(make_shared_site)(2, "probe").start()
     workers_of(site)
     return site
 
@@ -224,30 +233,28 @@ def is_answered(client: HTTPConnection) -> bool:
         return False
 
 
-def test_a_worker_that_dies_young_is_restarted_later_each_time(site: Site) -> None:
+def test_a_worker_that_dies_young_is_restarted_later_each_time(
+    make_gateway: Callable[..., Site],
+) -> None:
+    site = make_gateway(2, condition="hasty").start()
     _, other = workers_of(site)
     for _ in range(3):
         killed, other = sorted(workers_of(site), key=lambda pid: pid == other)
         os.kill(killed, signal.SIGKILL)
         workers_of(site, besides={killed})
     delays = re.findall(r"worker [12] .* restarting it in ([\d.]+) s", site.log("wsgi"))
-    assert delays == ["0.25", "0.5", "1"]
+    assert delays == ["0.05", "0.1", "0.2"]
 
 
-def test_the_other_workers_get_all_connections_until_a_restart(site: Site) -> None:
-    _, other = workers_of(site)
-    killed = 0
-    for _ in range(3):  # so that the last restart is a second away
-        killed, other = sorted(workers_of(site, {killed}), key=lambda pid: pid == other)
-        os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: "restarting it in 1 s" in site.log("wsgi"), "the restart is scheduled")
-    supervisor = site.processes["wsgi"].pid
-    suspend(supervisor)  # a second may be too short on a busy machine
-    try:
-        with connections(site):
-            assert spread(site)[other] == MANY
-    finally:
-        os.kill(supervisor, signal.SIGCONT)
+def test_the_other_workers_get_all_connections_until_a_restart(
+    make_gateway: Callable[..., Site],
+) -> None:
+    site = make_gateway(2, "probe", condition="slow").start()
+    killed, other = workers_of(site)
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: "restarting it in 1000 s" in site.log("wsgi"), "the restart is scheduled")
+    with connections(site):
+        assert spread(site)[other] == MANY
 
 
 def test_a_worker_that_gets_sigterm_is_restarted_as_well(site: Site) -> None:
@@ -260,9 +267,7 @@ def test_a_worker_that_gets_sigterm_is_restarted_as_well(site: Site) -> None:
 def test_pending_connections_of_a_dead_worker_are_served_after_its_restart(
     make_gateway: Callable[..., Site],
 ) -> None:
-    site = make_gateway(2, "probe")
-    site.programs["wsgi"] = child("svc_workers", "healthy")
-    site.start()
+    site = make_gateway(2, "probe", condition="healthy").start()
     killed, _ = workers_of(site)
     suspend(killed)  # so that it accepts none of them
     clients = [keep_alive(site.ports["wsgi"]) for _ in range(MANY)]
@@ -276,9 +281,7 @@ def test_pending_connections_of_a_dead_worker_are_served_after_its_restart(
 
 
 def test_a_worker_that_hangs_is_killed_and_restarted(make_gateway: Callable[..., Site]) -> None:
-    site = make_gateway(2, "probe")
-    site.programs["wsgi"] = child("svc_workers", "strict")
-    site.start()
+    site = make_gateway(2, "probe", condition="strict").start()
     hung, other = workers_of(site)
     suspend(hung)
     assert other in workers_of(site, besides={hung})
@@ -382,7 +385,8 @@ def test_answers_in_progress_are_finished_before_the_end(
     assert_gone(site, workers)
 
 
-def test_lines_of_the_log_name_the_worker(site: Site) -> None:
+def test_lines_of_the_log_name_the_worker(make_gateway: Callable[..., Site]) -> None:
+    site = make_gateway(2).start()
     workers_of(site)
     assert site.stop("wsgi") == {"wsgi": 0}
     stopping = re.findall(r"INFO (.*)shmooze.runtime.program: wsgi: stopping", site.log("wsgi"))
@@ -390,14 +394,11 @@ def test_lines_of_the_log_name_the_worker(site: Site) -> None:
     assert site.log("wsgi").count("gateway: http://") == 1
 
 
-@pytest.mark.parametrize("program", ["as it comes", "without parent-death signal"])
+@pytest.mark.parametrize("condition", ["", "piped"])
 def test_sigkill_of_the_supervisor_leaves_no_process(
-    make_gateway: Callable[..., Site], program: str
+    make_gateway: Callable[..., Site], condition: str
 ) -> None:
-    site = make_gateway(2, "probe")
-    if program != "as it comes":
-        site.programs["wsgi"] = child("svc_workers", "piped")
-    site.start()
+    site = make_gateway(2, "probe", condition=condition).start()
     workers = workers_of(site)
     with connections(site):
         gateway = site.processes.pop("wsgi")
@@ -406,7 +407,8 @@ def test_sigkill_of_the_supervisor_leaves_no_process(
         assert_gone(site, workers)
 
 
-def test_a_worker_that_does_not_stop_is_killed(site: Site) -> None:
+def test_a_worker_that_does_not_stop_is_killed(make_gateway: Callable[..., Site]) -> None:
+    site = make_gateway(2, condition="hasty").start()
     workers = workers_of(site)
     suspend(workers[0])
     assert site.stop("wsgi") == {"wsgi": 0}
@@ -472,14 +474,26 @@ def test_under_supervisord_it_starts_stops_and_leaves_no_process(
 # The settings.
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, None, 101])
+def settings_of(folder: Path, **values: Any) -> Settings:
+    file = folder / "settings.json"
+    file.write_text(json.dumps(values))
+    return Settings.load({"SHMOOZE_SETTINGS": str(file)})
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, "2", True, None, 101])
+def test_an_invalid_number_of_workers_is_refused(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        Gateway(settings_of(tmp_path, wsgi_workers=value))
+    said = str(refusal.value)
+    assert said.endswith(f"must be a whole number from 1 to 100, not {json.dumps(value)}")
+
+
 def test_an_invalid_number_of_workers_is_a_one_line_error(
-    make_gateway: Callable[..., Site], value: Any
+    make_gateway: Callable[..., Site],
 ) -> None:
-    file = make_gateway(value).settings_file
+    file = make_gateway(0).settings_file
     assert refusals(GATEWAY, settings_file=file) == [
-        f"shmooze: settings file {file}: `wsgi_workers` "
-        f"must be a whole number from 1 to 100, not {json.dumps(value)}"
+        f"shmooze: settings file {file}: `wsgi_workers` must be a whole number from 1 to 100, not 0"
     ]
 
 
@@ -522,8 +536,6 @@ def test_one_worker_is_one_process(make_gateway: Callable[..., Site]) -> None:
 
 
 def test_workers_share_the_limit_of_connections(tmp_path: Path) -> None:
-    file = tmp_path / "settings.json"
-    file.write_text('{"max_connections": 10}')
-    source = Settings.load({"SHMOOZE_SETTINGS": str(file)})
+    source = settings_of(tmp_path, max_connections=10)
     each = {workers: Gateway(source, workers).limits.max_connections for workers in (1, 2, 4, 20)}
     assert each == {1: 10, 2: 5, 4: 3, 20: 1}
