@@ -19,6 +19,10 @@ import pytest
 from events import Watcher
 from support import CHILDREN, PATIENCE, ROOT, Site, free_ports, is_listening, wait_until
 
+from shmooze.client import Client, Unreachable
+from shmooze.shmz.ending import Stop
+from shmooze.shmz.service import Service
+
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 
 pytestmark = [
@@ -45,7 +49,8 @@ class Proxy:
         (self.port,) = free_ports(1)
         folder = site.folder
         certificate, key = folder / "jukebox.crt", folder / "jukebox.key"
-        names = "subjectAltName=DNS:jukebox.example"
+        self.certificate = certificate
+        names = "subjectAltName=DNS:jukebox.example,DNS:localhost"
         subprocess.run(
             [
                 *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
@@ -71,12 +76,12 @@ class Proxy:
         self.process = subprocess.Popen(
             [NGINX, "-p", folder, "-c", conf, "-e", folder / "nginx.log"], env=site.environ
         )
-        self._trust = ssl.create_default_context(cafile=certificate)
+        self.trust = ssl.create_default_context(cafile=certificate)
         wait_until(lambda: is_listening(self.port), "nginx listens")
 
     def connect(self) -> HTTPSConnection:
         """A connection to jukebox.example, as a browser's."""
-        client = HTTPSConnection("jukebox.example", context=self._trust, timeout=PATIENCE)
+        client = HTTPSConnection("jukebox.example", context=self.trust, timeout=PATIENCE)
         address = ("127.0.0.1", self.port)
         client._create_connection = lambda _name, *more: socket.create_connection(address, *more)
         return client
@@ -126,6 +131,39 @@ def test_commands_pass_with_tls_on_a_kept_connection(proxy: Proxy) -> None:
         assert (status, answer["success"]) == (200, True)
         assert client.sock is not None, "the connection is kept"
     client.close()
+
+
+def test_python_client_works_over_tls_with_a_ca_of_ones_own(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"https://localhost:{proxy.port}/"
+    client = Client(url, proxy.token, ssl_context=proxy.trust)
+    with client, client.pool.events() as events:
+        assert next(iter(events))["event"] == "snapshot"
+    monkeypatch.setenv("SSL_CERT_FILE", str(proxy.certificate))
+    with Client(url, proxy.token) as client:
+        assert client.services() == ["pool"]
+        assert client.pool.modules_available() == ["quick"]
+
+
+def test_untrusted_certificate_is_explained_in_one_line(proxy: Proxy) -> None:
+    words = (
+        "the server's TLS certificate is not trusted: self-signed certificate;"
+        " SSL_CERT_FILE can name a file with the certificate of its issuer"
+    )
+    client = Client(f"https://localhost:{proxy.port}/", proxy.token)
+    with client, pytest.raises(Unreachable) as refusal:
+        client.pool.modules_available()
+    assert str(refusal.value) == f"no answer from {client.url}pool: {words}"
+    assert not refusal.value.may_have_run
+    with pytest.raises(Stop, match=words):
+        Service(f"{client.url}pool", PATIENCE, proxy.token).send({"cmd": "pool"})
+    wrong = Client(f"https://127.0.0.1:{proxy.port}/", proxy.token, ssl_context=proxy.trust)
+    with wrong, pytest.raises(Unreachable, match="certificate is not trusted: IP address mismatch"):
+        wrong.pool.modules_available()
+    plain = Client(f"https://127.0.0.1:{proxy.site.ports['wsgi']}/")
+    with plain, pytest.raises(Unreachable, match="/pool: TLS failed: wrong version"):
+        plain.pool.modules_available()
 
 
 def test_only_our_own_origin_behind_tls_is_accepted(proxy: Proxy) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from shmooze.client.connections import Connections
 from shmooze.client.endpoint import Endpoint
 from shmooze.client.errors import CommandRefused
 from shmooze.client.service import Service, TypedService
 from shmooze.errors import PacketError
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 Kind = TypeVar("Kind", bound=TypedService)
 Self = TypeVar("Self", bound="TypedClient")
@@ -22,9 +25,15 @@ class TypedClient:
     #: A little longer than the gateway waits for a service: its refusal says more.
     timeout = 65.0
 
-    def __init__(self, url: str, token: str | None = None, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        timeout: float | None = None,
+        ssl_context: SSLContext | None = None,
+    ) -> None:
         token = (os.environ.get("SHMOOZE_TOKEN", "") if token is None else token).strip()
-        self._connections = Connections(url, token, timeout or self.timeout)
+        self._connections = Connections(url, token, timeout or self.timeout, ssl_context)
         self._services: dict[tuple[str, type[TypedService]], TypedService] = {}
 
     @property

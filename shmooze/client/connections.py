@@ -11,17 +11,22 @@ import socket
 import string
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from email.message import Message
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
 from weakref import WeakSet
 
 from shmooze.client.errors import InvalidArgument, Unreachable
 from shmooze.errors import ServiceTimeout
+from shmooze.runtime.connection_errors import words_of
 from shmooze.runtime.printable import printable
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 
 class Reply(NamedTuple):
@@ -49,16 +54,22 @@ class Closable(Protocol):
 
 
 class Connections:
-    """`timeout` is the seconds to wait for data. Proxy settings of the environment are ignored."""
+    """`timeout` is the seconds to wait for data; `ssl_context` is for https, by default that of
+    Python. Proxy settings of the environment are ignored.
+    """
 
     #: Seconds after which an idle connection is not used again. Servers close them after 75.
     longest_idle = 30.0
     #: Idle connections that are kept.
     most_idle = 16
 
-    def __init__(self, url: str, token: str | None, timeout: float) -> None:
+    def __init__(
+        self, url: str, token: str | None, timeout: float, ssl_context: SSLContext | None = None
+    ) -> None:
         self.url, self.timeout = url, timeout
         self._type, self._host, self._port, self.path = _parse(url)
+        if ssl_context is not None and self._type is HTTPSConnection:
+            self._type = partial(HTTPSConnection, context=ssl_context)
         self._headers = {"Authorization": f"Bearer {_checked(token)}"} if token else {}
         self._lock = threading.Lock()
         #: Idle connections, and since when; the last one was used last.
@@ -158,8 +169,7 @@ class Connections:
             raise
 
     def _words(self, broken: Exception, path: str) -> str:
-        reason = getattr(broken, "strerror", None) or str(broken) or type(broken).__name__
-        return printable(f"no answer from {self.url_of(path)}: {' '.join(reason.split())}")
+        return printable(f"no answer from {self.url_of(path)}: {words_of(broken)}")
 
     def url_of(self, path: str) -> str:
         """The full URL of a path, for messages."""
@@ -167,7 +177,7 @@ class Connections:
         return f"{parts.scheme}://{parts.netloc}{path}"
 
 
-def _parse(url: str) -> tuple[type[HTTPConnection], str, int | None, str]:
+def _parse(url: str) -> tuple[Callable[..., HTTPConnection], str, int | None, str]:
     """Connection type, host, port and path. Raises InvalidArgument."""
     try:
         parts = urlsplit(url)

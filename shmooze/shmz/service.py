@@ -10,6 +10,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from shmooze.runtime.connection_errors import words_of
 from shmooze.shmz.ending import Status, Stop
 from shmooze.shmz.json_text import from_json
 
@@ -84,10 +85,11 @@ class Service:
         except InvalidURL as error:
             raise Stop(Status.MISUSED, f"invalid URL {self.url!r}: {error}") from error
         except (OSError, HTTPException) as error:
-            reason = getattr(error, "strerror", None) or error
             hint = "; is the URL right? See SHMZ_ENDPOINT and -e"
             hint = hint if isinstance(error, ConnectionRefusedError) else ""
-            raise Stop(Status.NO_ANSWER, f"no answer from {self.url}: {reason}{hint}") from error
+            raise Stop(
+                Status.NO_ANSWER, f"no answer from {self.url}: {words_of(error)}{hint}"
+            ) from error
         except ValueError as error:  # a host or a path that cannot be encoded
             raise Stop(Status.MISUSED, f"invalid URL {self.url!r}: {error}") from error
 
