@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from shmooze.broker import declared
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import types_from_settings
+from shmooze.broker.jobs import Jobs
 from shmooze.broker.policy import AllPlay, Policy, Room, Wanted
 from shmooze.errors import SettingsError
 from shmooze.modules.module import Module
@@ -94,6 +95,11 @@ class Pool(Broker):
 
         Times(self).attach()
 
+    def attach_jobs(self) -> Jobs:
+        from shmooze.jobs.attach import attach  # loaded only where a job needs it
+
+        return attach(self)
+
     def attach_descriptions(self) -> None:
         from shmooze.description.attach import attach  # loaded only where a type is described
 
@@ -115,6 +121,8 @@ class Pool(Broker):
         "ask_module": Broker.ask_module,
         "output": Broker.output,
         "gone": Broker.gone,
+        "wait": Broker.wait,
+        "follow": Broker.follow,
         "usage": Broker.usage,
         "standby_available": Broker.standby_available,
     }

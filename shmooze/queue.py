@@ -19,6 +19,7 @@ from shmooze.access.scopes import ORDER, OWN
 from shmooze.broker import declared
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import by_type, types_from_settings
+from shmooze.broker.jobs import Jobs
 from shmooze.broker.policy import FirstPlays, Policy
 from shmooze.broker.roster import Place
 from shmooze.broker.shapes import Added, Args, Key, Names, Shown, Told, Type, Uid, Uids, Wanted
@@ -65,6 +66,11 @@ class Queue(Broker):
         from shmooze.schedules.times import Times  # loaded only where an item has times
 
         Times(self).attach()
+
+    def attach_jobs(self) -> Jobs:
+        from shmooze.jobs.attach import attach  # loaded only where a job needs it
+
+        return attach(self)
 
     def attach_descriptions(self) -> None:
         from shmooze.description.attach import attach  # loaded only where a type is described
@@ -144,6 +150,8 @@ class Queue(Broker):
         "ask_background": ask_background,
         "output": Broker.output,
         "gone": Broker.gone,
+        "wait": Broker.wait,
+        "follow": Broker.follow,
         "usage": Broker.usage,
         "standby_available": Broker.standby_available,
     }

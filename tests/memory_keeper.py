@@ -9,7 +9,7 @@ from typing import Any
 from gevent.event import Event
 
 from shmooze.broker.keeper import Kept, KeptItem, Loss
-from shmooze.broker.roster import Place
+from shmooze.broker.roster import Place, Roster
 from shmooze.errors import CommandError
 from shmooze.modules.exit import Outcome
 from shmooze.modules.module import Module
@@ -128,6 +128,18 @@ class MemoryKeeper:
 
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         self.gone.append(report)
+
+    def note_restarts(self, roster: Roster) -> None:
+        """Keep how often each item was started again, which is written soon after it happened."""
+        for module in roster.everyone:
+            if (item := self.items.get(module.uid)) is not None:
+                item.restarts = module.restarts.count
+
+    def find_outcome(self, uid: str) -> Outcome | None:
+        return self.history.get(uid)
+
+    def count_batch(self, batch: str) -> Mapping[str, int] | None:
+        return None
 
     def find_key(self, key: str) -> str | None:
         return self.keys.get(key)

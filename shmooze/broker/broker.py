@@ -19,6 +19,7 @@ from shmooze.broker.describer import is_described
 from shmooze.broker.events import EventHub
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.items import Items
+from shmooze.broker.jobs import Jobs
 from shmooze.broker.keeper import Loss
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.policy import Policy, Room, Wanted
@@ -27,6 +28,7 @@ from shmooze.broker.restoring import restore
 from shmooze.broker.roster import Place, Roster
 from shmooze.broker.supervision import STOPPED, Supervision
 from shmooze.broker.usage import UsageSampler
+from shmooze.errors import CommandError
 from shmooze.lib.database import Database
 from shmooze.lib.service import Service
 from shmooze.modules.channel.adapters import has_door
@@ -86,6 +88,10 @@ class Broker(Commands, Service):
         self.on_stop: list[Callable[[], None]] = []
         #: Whether the times of items count already, see attach_times.
         self._has_times = False
+        #: What jobs need, once one needs it.
+        self._jobs: Jobs | None = None
+        #: Whether there cannot be processes yet.
+        self.is_opening = True
         #: Why items of an earlier life do not come back, by uid.
         self._lost: dict[str, Loss] = {}
         #: All changes to the items, each kept before it is carried out.
@@ -119,6 +125,20 @@ class Broker(Commands, Service):
         if not self._has_times:
             self._has_times = True
             self.attach_times()
+
+    def attach_jobs(self) -> Jobs:
+        """Let items wait for others, limit their time, and let clients wait for them."""
+        raise CommandError(f"{self.name} has no jobs, since it is neither a Queue nor a Pool")
+
+    def need_jobs(self) -> Jobs:
+        if self._jobs is None:
+            self._jobs = self.attach_jobs()
+        return self._jobs
+
+    @property
+    def supervision(self) -> Supervision:
+        """Knows how modules have ended."""
+        return self._supervision
 
     def attach_descriptions(self) -> None:
         """Let items be checked against the descriptions of their types."""
@@ -196,6 +216,10 @@ class Broker(Commands, Service):
         self._lost = restore(kept, self.types_by_place(), self.roster, self._factory, launchers)
         if any(module.terms.has_times for module in self.roster.everyone):
             self.need_times()
+        if any(kind.time_limit for kind in self.kinds()) or any(
+            module.terms.after for module in self.roster.everyone
+        ):
+            self.need_jobs()
         self.items.conditions.update_all()
         self.kept_values = kept.values
 
@@ -207,6 +231,9 @@ class Broker(Commands, Service):
         self._reconciler.begin_starting()
         for begin in self.on_open:
             begin()
+        self.is_opening = False
+        if self._jobs is not None:
+            self._jobs.open()
 
     def stop(self) -> None:
         """End every child, then stop serving. Returns when the last one is gone."""
@@ -214,6 +241,8 @@ class Broker(Commands, Service):
         self._reconciler.stop_starting()
         for end in self.on_stop:
             end()
+        if self._jobs is not None:
+            self._jobs.stop()
         self._factory.close()
         self.items.describer.close()
         if self._server is not None:

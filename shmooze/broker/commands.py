@@ -15,6 +15,7 @@ from shmooze.access.scopes import ADD, ORDER, OWN
 from shmooze.broker.describer import describe_type, describe_types
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.items import Items
+from shmooze.broker.jobs import Jobs
 from shmooze.broker.roster import Place, Roster
 from shmooze.broker.shapes import (
     Added,
@@ -22,21 +23,27 @@ from shmooze.broker.shapes import (
     Args,
     Batch,
     Ended,
+    Followed,
     Index,
     InWindow,
     Key,
     KnownUids,
     Label,
+    Line,
+    MaybeUids,
     Moment,
     Names,
+    OfBatch,
+    OneUid,
     OnStandby,
+    Patience,
     Priority,
     Shown,
     Told,
     Type,
     Uid,
-    Uids,
     Used,
+    Waited,
     Wanted,
 )
 from shmooze.broker.supervision import Supervision
@@ -67,6 +74,10 @@ class Commands(JSONCommandProcessor):
 
     def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
         """The types on offer for each place of an item."""
+        raise NotImplementedError
+
+    def need_jobs(self) -> Jobs:
+        """What jobs need, from now on at the latest."""
         raise NotImplementedError
 
     def add(
@@ -101,15 +112,44 @@ class Commands(JSONCommandProcessor):
         )
         if terms.has_times:
             self.need_times()
+        if terms.after:
+            terms = self.need_jobs().resolve(terms)
         return {"uid": self.items.add(kind, args, key, terms, at)}
 
-    def rm(self, uids: Uids) -> None:
+    def rm(self, uids: MaybeUids = None, batch: OfBatch = None) -> None:
         """Remove modules, and the background if it is named.
+
+        With `batch`, all that were added with this name.
 
         Returns when they have stopped, or their time for that is over, and the next one plays.
         Their processes may end later; `gone` tells how.
         """
-        self.items.remove(uids)
+        if uids is None and batch is None:
+            raise CommandError("rm: argument `uids` is missing")
+        self.items.remove(self._to_remove(uids, batch))
+
+    def _to_remove(self, uids: list[str] | None, batch: str | None) -> list[str]:
+        everyone = self.roster.everyone if batch is not None else ()
+        return [*(uids or ()), *(each.uid for each in everyone if each.terms.batch == batch)]
+
+    def wait(self, uid: OneUid = None, timeout: Patience = 30.0, batch: OfBatch = None) -> Waited:
+        """Wait until an item has ended, or with `batch` all that were added with this name.
+
+        Returns how it ended, or null if it has not ended in time. The service may answer null
+        earlier than after `timeout` seconds: then ask again.
+        """
+        if (uid is None) == (batch is None):
+            raise CommandError("wait: needs either `uid` or `batch`")
+        if batch is not None:
+            return self.need_jobs().wait_for_batch(batch, timeout)
+        return self.need_jobs().wait(str(uid), timeout)
+
+    def follow(self, uid: Uid, since: Line = 0, timeout: Patience = 30.0) -> Followed:
+        """Wait for output of an item, from the line `since` on, or for its end.
+
+        The answer to the next question begins where this one ends: `next` is its `since`.
+        """
+        return self.need_jobs().follow(uid, since, timeout)
 
     def hold(self, uids: KnownUids) -> None:
         """Keep modules from playing until `release`. They keep their places.
@@ -190,7 +230,10 @@ class Commands(JSONCommandProcessor):
     def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
         if cmd == "add" and "type" in args:
             return [Target(args["type"])]
-        if cmd in ("rm", "hold", "release") and "uids" in args:
+        if cmd == "rm":
+            uids = self._to_remove(args.get("uids"), args.get("batch"))
+            return as_targets(self.items.named(uids))
+        if cmd in ("hold", "release") and "uids" in args:
             return as_targets(self.items.named(args["uids"]))
         if cmd == "tell_module" and "uid" in args:
             return as_targets(self.items.named([args["uid"]]))
@@ -227,6 +270,8 @@ class Commands(JSONCommandProcessor):
         "ask_module",
         "output",
         "gone",
+        "wait",
+        "follow",
         "usage",
         "standby_available",
     )

@@ -123,6 +123,12 @@ class Keeper(Protocol):
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         """A module is gone, see views.exit_report. Returns at once."""
 
+    def find_outcome(self, uid: str) -> Outcome | None:
+        """How an item has ended; None: it has not, or that is not kept. May raise StateError."""
+
+    def count_batch(self, batch: str) -> Mapping[str, int] | None:
+        """How many items of a batch have ended in each way; None: that is not kept."""
+
     def find_key(self, key: str) -> str | None:
         """The uid of an item that has ended not long ago and was added with this key."""
 
@@ -176,6 +182,12 @@ class KeepsNothing:
 
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         pass
+
+    def find_outcome(self, uid: str) -> Outcome | None:
+        return None
+
+    def count_batch(self, batch: str) -> Mapping[str, int] | None:
+        return None
 
     def find_key(self, key: str) -> str | None:
         return None

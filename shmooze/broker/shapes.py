@@ -23,6 +23,9 @@ def object_of(description: str, *optional: str, **properties: dict[str, Any]) ->
 
 Uid = Annotated[str, Meta(description="The uid of a module.")]
 Uids = Annotated[list[str], Meta(description="The uids of modules. Unknown ones are ignored.")]
+MaybeUids = Annotated[
+    list[str] | None, Meta(description="The uids of modules. Unknown ones are ignored.")
+]
 KnownUids = Annotated[
     list[str], Meta(description="The uids of modules. An unknown one is an error.")
 ]
@@ -54,6 +57,12 @@ After = Annotated[
     list[str], Meta(description="Uids of items that all have to be done before it starts.")
 ]
 Batch = Annotated[str | None, Meta(description="A name that it shares with others.")]
+OneUid = Annotated[str | None, Meta(description="The uid of an item.")]
+OfBatch = Annotated[str | None, Meta(description="The name of a batch: see `add`.")]
+Patience = Annotated[float, Meta(ge=0, description="Seconds to wait at most.")]
+Line = Annotated[
+    int, Meta(ge=0, description="The number of the first line wanted; the first of all is 0.")
+]
 InWindow = Annotated[
     dict[str, Any] | None,
     Meta(
@@ -134,7 +143,7 @@ Ended = Annotated[
     dict[str, Any],
     object_of(
         "A module that has ended.",
-        *("args", "exit_status", "signal"),
+        *("args", "exit_status", "signal", "result", "batch"),
         uid=TEXT,
         type=TEXT,
         args=ARGS,
@@ -143,6 +152,8 @@ Ended = Annotated[
         state={"enum": ["done", "failed", "removed", "lost"], "description": "How it ended."},
         state_at_end={"type": "string", "description": "What it was doing, such as `playing`."},
         reason=REASON,
+        result={"description": "What it has given as the result of its work."},
+        batch=TEXT,
         exit_status={"type": "integer"},
         signal={"type": "string", "description": "The signal that ended it, such as SIGKILL."},
         ladder={
@@ -196,4 +207,33 @@ OnStandby = dict[
             },
         ),
     ],
+]
+
+#: What `wait` returns: how an item ended, as in `gone` or `item`; or how many of a batch did in
+#: which way.
+Waited = Annotated[
+    dict[str, Any] | None,
+    Meta(
+        description="How the item ended, with the keys of `gone`, or of `item` if that was long"
+        " ago. Of a batch, how many items ended in each way: `batch`, `done`, `failed`, `removed`,"
+        " `lost`."
+    ),
+]
+
+#: What `follow` returns, as in jobs.following.Following.
+Followed = Annotated[
+    dict[str, Any],
+    object_of(
+        "What an item has printed, and how it has ended.",
+        lines={"type": "array", "items": TEXT},
+        missed={
+            "type": "integer",
+            "description": "How many lines before these are not kept any more.",
+        },
+        next={"type": "integer", "description": "The `since` of the next question."},
+        end={
+            "type": ["object", "null"],
+            "description": "How it has ended, as in `wait`; null if it has not.",
+        },
+    ),
 ]

@@ -23,7 +23,7 @@ from shmooze.errors import CommandError, ModuleError
 from shmooze.modules.exit import Outcome
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
-from shmooze.modules.restarts import NEVER, ON_FAILURE
+from shmooze.modules.restarts import ALWAYS, NEVER
 from shmooze.runtime import clock
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ class Supervision:
     #: Seconds within which the service is stopped if a signal from outside has ended its modules
     #: with it. Then they come back.
     moment = 1.0
+    #: Modules that have gone whose output is remembered.
+    max_outputs = 20
 
     def __init__(
         self,
@@ -63,10 +65,29 @@ class Supervision:
         self.needs_turn: Callable[[type[Module]], bool] = lambda kind: False
         #: Modules without a place whose process has exited, nobody knows yet how.
         self._exited: set[Module] = set()
+        #: Those that have a successor, until they are gone.
+        self._succeeded: set[Module] = set()
+        #: Uids of items that may come back with the service, or have ended.
+        self._undecided: set[str] = set()
+        #: Called with the last module of an item that has ended, and its report.
+        self.on_end: list[Callable[[Module, dict[str, Any]], None]] = []
+        #: The output of the last ones that have gone, by uid.
+        self.outputs: dict[str, list[str]] = {}
 
     def stop_restarting(self) -> None:
         """Start nothing again from now on: the service ends."""
         self._restarts_modules = False
+
+    def find_end(self, uid: str) -> dict[str, Any] | None:
+        """The report of an item that has ended not long ago."""
+        if uid in self._undecided:
+            return None
+        return next((each for each in reversed(self.ended) if each["uid"] == uid), None)
+
+    def is_ending(self, uid: str) -> bool:
+        """Whether an item that has no place any more has not quite ended."""
+        ending = self._roster.in_state(State.ENDING)
+        return uid in self._undecided or any(module.uid == uid for module in ending)
 
     def remember(self, reports: Iterable[dict[str, Any]]) -> None:
         """Reports of an earlier life of the service."""
@@ -89,6 +110,7 @@ class Supervision:
             if module.was_no_item and module not in self._exited:
                 return
             self.ended.append(report := exit_report(module))
+            self._remember_output(module)
             self._on_gone(report)
             self._keep_gone(module, report, is_stopped)
 
@@ -106,9 +128,15 @@ class Supervision:
 
     def _keep_gone(self, module: Module, report: dict[str, Any], is_stopped: bool) -> None:
         assert module.exit is not None
+        if module in self._succeeded:
+            self._succeeded.remove(module)
+            if not is_stopped:
+                self._keeper().keep_report(module, report)
+            return
         if module not in self._exited:
             if not is_stopped:
                 self._keeper().keep_report(module, report)
+                self._tell_end(module, report)
             elif module.exit.result is not None:
                 self._keep_end(module, report)
             return
@@ -117,6 +145,7 @@ class Supervision:
         is_killed = module.exit.ladder is None and (module.exit.status or 0) < 0
         is_finished = module.exit.result is not None
         if is_killed and not is_finished and -(module.exit.status or 0) in FROM_OUTSIDE:
+            self._undecided.add(module.uid)
             gevent.spawn(self._keep_killed, module, report)
         elif self._restarts_modules or not module.failed:
             self._keep_end(module, report)
@@ -124,12 +153,25 @@ class Supervision:
     def _keep_killed(self, module: Module, report: dict[str, Any]) -> None:
         clock.sleep(self.moment)
         if self._restarts_modules:
+            self._undecided.discard(module.uid)
             self._keep_end(module, report)
 
     def _keep_end(self, module: Module, report: dict[str, Any]) -> None:
         assert module.exit is not None
         self._keeper().keep_end(module, module.exit.outcome)
         self._keeper().keep_report(module, report)
+        self._tell_end(module, report)
+
+    def _tell_end(self, module: Module, report: dict[str, Any]) -> None:
+        for tell in self.on_end:
+            tell(module, report)
+
+    def _remember_output(self, module: Module) -> None:
+        self.outputs.pop(module.uid, None)
+        if output := module.output:
+            self.outputs[module.uid] = output
+        if len(self.outputs) > self.max_outputs:
+            del self.outputs[next(iter(self.outputs))]
 
     def _has_place(self, module: Module) -> bool:
         return self._roster.place_of(module) in (Place.ORDER, Place.BACKGROUND)
@@ -143,9 +185,11 @@ class Supervision:
             return self._put(module, self._rest, module.reason)
         if module.has_not_begun:
             return self._put(module, self._wait_again)
-        if module.restart == NEVER or module.exit.cause.is_final:
+        if module.exit.cause.is_final:
             return False
-        if module.restart == ON_FAILURE and not (module.failed or module.exit.cause.by_exit):
+        if module.restart == NEVER and module.retries <= module.restarts.count:
+            return False
+        if module.restart != ALWAYS and not (module.failed or module.exit.cause.by_exit):
             return False  # it has left by itself, whatever its exit status will be
         return self._put(module, self._restart)
 
@@ -161,6 +205,7 @@ class Supervision:
             log.exception("%s: %r cannot be started again", self._service, module)
             return False
         successor.held = successor.held or held
+        self._succeeded.add(module)
         self._roster.change(successor, instead_of=module)
         gevent.spawn(attempt, successor, "restart", lambda: go_on(module, successor))
         return True
@@ -188,9 +233,10 @@ class Supervision:
         assert ended.exit is not None
         if successor.state is not State.BACKOFF:
             return  # it was removed in between
-        if ended.exit.cause.is_final or (ended.restart == ON_FAILURE and not ended.failed):
+        if ended.exit.cause.is_final or (ended.restart != ALWAYS and not ended.failed):
             self._keeper().keep_end(ended, ended.exit.outcome)
             self._roster.forget(successor)
+            self._tell_end(ended, exit_report(ended))
             return
         delay = successor.restarts.delay_after(ended.exit.seconds)
         if delay is None:

@@ -104,6 +104,7 @@ def exit_report(module: Module) -> dict[str, Any]:
         "uid": module.uid,
         "type": module.TYPE_STRING,
         **origin_of(module),
+        **({} if module.terms.batch is None else {"batch": module.terms.batch}),
         **module.exit.as_dict(),
         "stderr_tail": module.errors,
     }

@@ -174,7 +174,8 @@ class ReceivedUpdates(Received):
         super().__init__(*args)
         #: Updates that have come, undecoded.
         self.updates: list[bytes] = []
-        #: Whether it has said `rm`, or has given its result; what it has said with `fail`; the last state that it has saved.
+        #: Whether it has said `rm` or given its result; what it has said with `fail`; the last
+        #: state that it has saved.
         self.says_rm = False
         self.failure: str | None = None
         self.saved: list[Any] = []

@@ -1,8 +1,9 @@
-"""Restarts: when to restart a module that has ended, and when to stop trying."""
+"""Restarts and retries: when to start a module again that has ended, and when to stop trying."""
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from shmooze.runtime import clock
 from shmooze.runtime.backoff import Backoff
@@ -44,3 +45,29 @@ class Restarts:
         self.count += 1
         self._in_a_row = 1 if lived >= self.healthy else self._in_a_row + 1
         return self._backoff.delay(self._in_a_row)
+
+
+class Retries(Restarts):
+    """The retries of a job that has failed. Their number counts over all lives of the service."""
+
+    #: The longest delay, in seconds.
+    longest = 3600.0
+
+    def __init__(self, delay: float, limit: int) -> None:
+        super().__init__(delay, self.longest, limit, period=0.0)
+
+    def delay_after(self, lived: float) -> float | None:
+        if self.count >= self._limit:
+            self.given_up = True
+            return None
+        self.count += 1
+        return self._backoff.delay(self.count)
+
+
+def restarts_of(kind: Any) -> Restarts:
+    """The restarts, or else the retries, that a Kind asks for."""
+    if kind.restart == NEVER and kind.retries:
+        return Retries(kind.retry_delay, kind.retries)
+    return Restarts(
+        kind.restart_delay, kind.restart_delay_max, kind.restart_limit, kind.restart_period
+    )

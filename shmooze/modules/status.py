@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gevent.event import Event
@@ -13,10 +14,10 @@ from shmooze.modules.lifecycle import State
 from shmooze.modules.origin import Origin
 from shmooze.modules.parameters import Parameters
 from shmooze.modules.presentation import Presentation, View
-from shmooze.modules.restarts import Restarts
+from shmooze.modules.restarts import restarts_of
 from shmooze.modules.saved import SavedState
 from shmooze.modules.terms import PLAIN, Terms
-from shmooze.processes.contract import PastOutput, Process, Usage
+from shmooze.processes.contract import OutputLine, PastOutput, Process, Usage
 from shmooze.runtime import clock
 
 #: Lines of output that explain how a program has ended.
@@ -55,9 +56,7 @@ class Status(Kind):
         #: Why its turn has not come, where its place does not tell; None: that is plain, or it does
         #: not wait.
         self.lacks: str | None = None
-        self.restarts = Restarts(
-            self.restart_delay, self.restart_delay_max, self.restart_limit, self.restart_period
-        )
+        self.restarts = restarts_of(self)
         #: When it is started again, in seconds since 1970; None: it is not waiting for that.
         self.next_attempt: float | None = None
         #: The reason given when it is removed.
@@ -172,6 +171,13 @@ class Status(Kind):
         """The last lines of its standard output and error."""
         process = self._process or self._earlier
         return process.output if process else []
+
+    def follow_output(self, listener: Callable[[OutputLine], None]) -> bool:
+        """Call `listener` with each further line of its process. Returns False if it has none."""
+        if self._process is None:
+            return False
+        self._process.on_output(listener)
+        return True
 
     @property
     def errors(self) -> list[str]:

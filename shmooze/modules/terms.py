@@ -34,6 +34,8 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     expires: float | None = None
     #: Uids of items of which all have to be done before it starts.
     after: tuple[str, ...] = ()
+    #: Those of `after` that are done.
+    met: tuple[str, ...] = ()
     #: A name that it shares with others.
     batch: str | None = None
     #: When it plays; None: always.
@@ -60,7 +62,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     def shown(self) -> dict[str, Any]:
         """What clients see of them, apart from the label: {"priority"?, "not_before"?, …}."""
         shown: dict[str, Any] = msgspec.to_builtins(self)
-        for private in ("label", "turn", "ups", "skips"):
+        for private in ("label", "met", "turn", "ups", "skips"):
             shown.pop(private, None)
         for moment in ("not_before", "expires"):
             if moment in shown:

@@ -23,6 +23,8 @@ from shmooze.state.tables import table
 
 #: Before the keys of values that concern the whole service.
 _VALUE = "value:"
+#: The batch of a row of either table.
+BATCH = "CASE WHEN json_valid(terms) THEN json_extract(terms, '$.batch') END"
 #: What of an item changes while it lives, and is written soon after.
 Facts = tuple[bool, int, int, str | None, bytes | None]
 
@@ -225,6 +227,21 @@ class ItemTable:
             if key.startswith(_VALUE)
         }
         return Kept(items, reports, life.get("stopped", "1") == "1", values), positions
+
+    def find_outcome(self, connection: sqlite3.Connection, uid: str) -> Outcome | None:
+        """How an item has ended; None if it is not in the history."""
+        sql = f"SELECT outcome FROM {self._history} WHERE uid = ?"
+        found = connection.execute(sql, (uid,)).fetchone()
+        return Outcome(found[0]) if found else None
+
+    def count_batch(self, connection: sqlite3.Connection, batch: str) -> dict[str, int]:
+        """How many items of a batch have ended in each way."""
+        rows = connection.execute(
+            f"SELECT outcome, COUNT(*) FROM {self._history} WHERE terms IS NOT NULL"
+            f" AND {BATCH} = ? GROUP BY outcome",
+            (batch,),
+        )
+        return dict(rows.fetchall())
 
     def find_key(self, connection: sqlite3.Connection, key: str, since: float) -> str | None:
         """The uid of the item with this key, unless it has ended before `since`."""

@@ -219,6 +219,14 @@ class Store:
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         self._behind.add_report(self._table.report(module, report))
 
+    # What is asked of items that have ended.
+
+    def find_outcome(self, uid: str) -> Outcome | None:
+        return self._file.read(lambda connection: self._table.find_outcome(connection, uid))
+
+    def count_batch(self, batch: str) -> Mapping[str, int]:
+        return self._file.read(lambda connection: self._table.count_batch(connection, batch))
+
     # Keys.
 
     def find_key(self, key: str) -> str | None:

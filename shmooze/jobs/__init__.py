@@ -1,0 +1,1 @@
+"""Jobs: waiting for ends and output, what comes after what, limits of time."""
