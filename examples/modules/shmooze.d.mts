@@ -54,6 +54,8 @@ export class Module<Args = {}, Parameters = Record<string, unknown>, State = unk
   unsetParameters(names: readonly (keyof Parameters & string)[]): void;
   /** Save where this module is, in place of what was saved before. */
   save(state: State): void;
+  /** Say that the work is done, and its result, as any JSON value. The service then ends this module. */
+  result(value: unknown): void;
   /** Announce that this module is done. The service then hangs up, which ends the program. */
   leave(): void;
   /** Say why this module cannot continue. The service then ends it. */

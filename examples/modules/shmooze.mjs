@@ -88,6 +88,11 @@ export class Module {
     this.#update("save", { state });
   }
 
+  /** Say that the work is done, and its result, as any JSON value. The service then ends this module. */
+  result(value) {
+    this.#update("result", { value });
+  }
+
   /** Announce that this module is done. The service then hangs up, which ends the program. */
   leave() {
     this.#update("rm");
@@ -95,7 +100,7 @@ export class Module {
 
   /** Say why this module cannot continue. The service then ends it. */
   fail(text) {
-    this.#update("fail", { text });
+    this.#update("fail", { error: text });
   }
 
   #update(cmd, args) {

@@ -22,6 +22,7 @@
 #
 #     set_parameters left 3 title "$(json "$title")"     unset_parameters left     save "$ticks"
 #     leave                                              fail "there is no sound card"
+#     give_result '{"pages":3}'
 #
 # Types are int, float, str, bool, and json for the others. Wrong arguments are refused. `--describe`
 # prints `title`, `description`, `label`, the arguments, `help_do_…` for commands, and `parameters`,
@@ -41,7 +42,7 @@ serve() { # answer commands until the service hangs up
             "with HOST COMMAND_PORT UPDATE_PORT" >&2
         exit 2
     fi
-    _worker=''
+    _worker='' _is_told=''
     while IFS= read -r _line <&3; do
         _error='' result=null
         _answer
@@ -103,6 +104,7 @@ _work() { # start `work`, or let it go on
         (
             work
             _status=$?
+            [ -n "$_is_told" ] && exit # the service ends the module
             [ $_status = 0 ] && leave || fail "the work has ended with status $_status"
         ) 3<&- 5>&- &
         _worker=$!
@@ -123,7 +125,8 @@ refuse() { _error=$1; return 1; }
 
 _update() { printf '{"cmd":"%s","args":%s}\n' "$1" "$2" >&4; }
 leave() { echo '{"cmd":"rm"}' >&4; }
-fail() { _update fail "{\"text\":$(json "$1")}"; }
+fail() { _update fail "{\"error\":$(json "$1")}"; }
+give_result() { _is_told=yes && _update result "{\"value\":$1}"; }
 save() { _update save "{\"state\":$1}"; }
 
 set_parameters() { # NAME JSON…

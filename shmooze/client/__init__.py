@@ -4,6 +4,7 @@ from shmooze.client.client import Client, TypedClient
 from shmooze.client.errors import (
     CommandRefused,
     InvalidArgument,
+    NotDone,
     UnknownItem,
     Unreachable,
     WaitTimeout,
@@ -20,6 +21,7 @@ __all__ = [
     "InvalidArgument",
     "Item",
     "ItemChanges",
+    "NotDone",
     "PacketError",
     "Service",
     "ServiceTimeout",

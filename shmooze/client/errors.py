@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from shmooze.errors import Failure, ServiceUnreachable, ShmoozeError
 
 
@@ -34,6 +36,14 @@ class Unreachable(ServiceUnreachable):
 
 class WaitTimeout(ShmoozeError, TimeoutError):
     """What was waited for has not happened in time."""
+
+
+class NotDone(Failure):
+    """An item has ended without being done, so it has no result. `end` is how, as in `wait`."""
+
+    def __init__(self, message: str, end: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.end = end
 
 
 class InvalidArgument(ShmoozeError, ValueError):

@@ -8,7 +8,13 @@ from typing import Any, NamedTuple, Protocol
 
 from shmooze.client.arguments import either
 from shmooze.client.endpoint import Endpoint
-from shmooze.client.errors import InvalidArgument, UnknownItem, Unreachable, WaitTimeout
+from shmooze.client.errors import (
+    InvalidArgument,
+    NotDone,
+    UnknownItem,
+    Unreachable,
+    WaitTimeout,
+)
 from shmooze.client.events import EventStream
 from shmooze.client.state import find
 from shmooze.errors import ServiceTimeout
@@ -38,6 +44,9 @@ class End(NamedTuple):
 
 class Item:
     """An item, which need not live any more. Threads can share it."""
+
+    #: Seconds for which one request waits for the end.
+    turn = 20.0
 
     def __init__(
         self, service: Home, uid: str, type: str | None = None, is_background: bool = False
@@ -108,11 +117,15 @@ class Item:
         with a state file, of the history. Raises WaitTimeout after `timeout` seconds, and
         UnknownItem if the service does not know it, or has forgotten it.
         """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if (end := self._ask_to_wait(deadline)) is not None:
+            return end
         now = self.look_for_end()
         if now.is_final and now.report is not None:
             return now.report
         try:
-            with self.watch(timeout) as changes:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            with self.watch(left) as changes:
                 for _ in changes:
                     pass
         except WaitTimeout as late:
@@ -121,6 +134,16 @@ class Item:
         if changes.end is None:
             raise WaitTimeout(f"item {self.uid}: the client was closed before it has ended")
         return changes.end
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait until it is done, and return its result; None if it has given none.
+
+        Raises NotDone if it has ended otherwise, and what `wait` raises.
+        """
+        end = self.wait(timeout)
+        if end.get("state") != "done":
+            raise NotDone(f"item {self.uid} {end.get('reason') or 'has not been done'}", end)
+        return end.get("result")
 
     def watch(self, timeout: float | None = None) -> ItemChanges:
         """Iterate over what it is, as in `show`, now and after each change. The last is its end.
@@ -157,6 +180,25 @@ class Item:
         keeps_history = item["success"] or "history" in item["error"]
         whole = {"state": None, **(report or {}), **(kept or {})}
         return End(whole, is_final=kept is not None or not keeps_history)
+
+    def _ask_to_wait(self, deadline: float | None) -> Shown | None:
+        """How it has ended, by the command `wait`; None: the service has no such command, or is out
+        of reach, or `deadline` is over.
+        """
+        while True:
+            left = self.turn if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                return None
+            packet = {"cmd": "wait", "args": {"uid": self.uid, "timeout": min(left, self.turn)}}
+            try:
+                [answer] = self.service.batch(packet)
+            except (Unreachable, ServiceTimeout):
+                return None
+            if not answer["success"]:
+                return None
+            end: Shown | None = answer["result"]
+            if end is not None:
+                return end
 
     def _found(self, *answers: dict[str, Any]) -> Shown | None:
         """This item among the results of commands."""

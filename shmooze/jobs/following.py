@@ -63,6 +63,8 @@ class Following:
     def follow(self, uid: str, since: int, timeout: float) -> dict[str, Any]:
         """See Jobs."""
         follower = self._followers.get(uid) or self._new_follower(uid)
+        if since > follower.count:  # the service was restarted in between
+            since = 0
         end: dict[str, Any] | None = None
 
         def has_news() -> bool:

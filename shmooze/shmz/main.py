@@ -19,7 +19,7 @@ from shmooze.shmz.service import Service
 from shmooze.shmz.uids import complete_uids
 from shmooze.shmz.usage import HELP
 from shmooze.shmz.values import convert_pairs
-from shmooze.shmz.words import SHORTHANDS, packet_from_words, split_service
+from shmooze.shmz.words import SHORTHANDS, packet_from_words, plain_values, split_service
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,10 +46,10 @@ class Parser(argparse.ArgumentParser):
 
 
 #: Commands that `shmz --help` explains completely.
-EXPLAINED = ("-", "bg", "completion", "history", "pool", "queue", "types", "watch")
+EXPLAINED = ("-", "bg", "completion", "history", "pool", "queue", "run", "types", "watch")
 
 
-def run(argv: list[str]) -> Status:
+def run(argv: list[str]) -> int:
     if argv[:2] == ["completion", "query"]:
         from shmooze.shmz.completion.query import answer_query
 
@@ -82,6 +82,14 @@ def run(argv: list[str]) -> Status:
     if options.help:
         program = f"shmz -e {options.endpoint}" if options.endpoint else "shmz"
         return explain(service, program, command, words, options.json)
+    if command == "run":
+        from shmooze.shmz.job import run_job
+
+        return run_job(service, prepare(service, "add", words, "run"), options.json)
+    if command == "wait" and words:
+        from shmooze.shmz.job import wait_for
+
+        return wait_for(service, prepare(service, command, words), as_json)
     if command == "types" and not words:
         return list_types(service, options.endpoint is not None or beside is not None, as_json)
     if command != "-":
@@ -95,13 +103,24 @@ def run(argv: list[str]) -> Status:
 
 def send_words(service: Service, command: str, words: list[str]) -> Any:
     """Send a command in words, and return the answer packet."""
+    return service.send(prepare(service, command, words))
+
+
+def prepare(
+    service: Service, command: str, words: list[str], called: str | None = None
+) -> dict[str, Any]:
+    """The packet of a command in words, with whole uids and converted arguments."""
+    if called is not None and (not words or "=" in words[0]):
+        raise Stop(Status.MISUSED, f"{called} needs a type (see shmz --help)")
     packet, pairs = packet_from_words(command, words)
     packet = complete_uids(service, packet)
-    if pairs:
+    if command == "wait":
+        packet["args"].update(plain_values(pairs))
+    elif pairs:
         from shmooze.shmz.described import args_schema
 
         packet["args"]["args"] = convert_pairs(pairs, args_schema(service, packet))
-    return service.send(packet)
+    return packet
 
 
 def explain(
@@ -129,7 +148,7 @@ def list_types(service: Service, only_this: bool, as_json: bool) -> Status:
     return Status.DONE
 
 
-def main() -> Status:
+def main() -> int:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:  # closed: a connection must not get its number
             null = open(os.devnull, "w" if number else "r")  # noqa: SIM115

@@ -29,6 +29,12 @@ def show_json(value: Any) -> bool:
     return show(json.dumps(value).replace("\x7f", "\\u007f"))
 
 
+def show_error(text: str) -> None:
+    """Print on standard error, for people, while standard output is for a program."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
 def print_error(line: str) -> None:
     with suppress(OSError):  # standard error is closed; the exit status remains
         print(f"shmz: {printable(line)}", file=sys.stderr)

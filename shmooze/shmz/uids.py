@@ -36,7 +36,7 @@ def complete_uids(service: Service, packet: dict[str, Any]) -> dict[str, Any]:
         return packet
     if key == "uid" and COMPLETE_UID.fullmatch(texts[0]):
         return packet
-    of_history = packet["cmd"] in ("item", "requeue", "forget")
+    of_history = packet["cmd"] in ("item", "requeue", "forget", "wait")
     if of_history and all(map(COMPLETE_UID.fullmatch, texts)):
         return packet
     questions = LOOK_UP_ENDED if of_history else LOOK_UP

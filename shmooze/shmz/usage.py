@@ -17,6 +17,9 @@ a queue, or with -e pool a pool
                                     of one service
   shmz add countdown --help         all about a type: its arguments and commands
   shmz add countdown seconds=30     add a module of this type, with these arguments
+  shmz run convert file=a.mp4       add a job, show what it prints and then its result; Ctrl-C
+                                    removes it; the exit status is that of the job
+  shmz wait UID                     wait until it has ended; "shmz wait batch=NAME" for a batch
   shmz set_bg clock                 set the background, with arguments in the same way
   shmz rm UID ...                   remove modules
   shmz mv UID ...                   move modules to the front, in this order
@@ -80,5 +83,6 @@ options
 
 exit status
   0 success, 1 refused by the service, or no such module, 2 wrong usage, 3 no server, or an
-  invalid answer, 130 Ctrl-C (except for watch, which ends with 0)
+  invalid answer, 130 Ctrl-C (except for watch, which ends with 0). run and wait end with the
+  exit status of the module if that has failed, and with 1 if it has none
 """

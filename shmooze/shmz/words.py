@@ -24,6 +24,7 @@ SHORTHANDS = {
     "ask": ("ask_module", ["uid"], "parameters"),
     "ask_module": ("ask_module", ["uid"], "parameters"),
     "ask_background": ("ask_background", ["uid"], "parameters"),
+    "wait": ("wait", ["uid"], "args"),
     "output": ("output", ["uid"], "args"),
     "item": ("item", ["uid"], "args"),
     "requeue": ("requeue", [], "uids"),

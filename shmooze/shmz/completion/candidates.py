@@ -28,6 +28,7 @@ OPTIONS_WITH_VALUE = ("-e", "--timeout", "--token-file")
 #: Commands of shmz itself, which no service describes.
 OWN_COMMANDS: Candidates = [
     ("watch", "show the modules live"),
+    ("run", "add a job, and show its output and result"),
     ("types", "list the types to add"),
     ("completion", "print a script for a shell"),
 ]
@@ -70,6 +71,8 @@ def all_candidates(line: Line, timeout: float) -> Candidates:
     if line.current.startswith("-") and not line.open_option:
         return OPTIONS
     command, *words = line.words or [""]
+    if command == "run":
+        command = "add"
     if command == "completion":
         return [(shell, "") for shell in ("bash", "zsh", "fish")]
     beside, words = split_service(command, words)
