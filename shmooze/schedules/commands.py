@@ -88,6 +88,7 @@ class Schedules:
         terms = terms_of("schedule", label=label, priority=priority)
         kind = self._broker.modules_available_dict[type]
         self._broker.items.describer.prepare("schedule", kind, args)  # to refuse it at once
+        at, until = self._moment("at", at, tz), self._moment("until", until, tz)
         scheduler = self._get()
         id = self._new_id(scheduler, id)
         now = clock.time()
@@ -101,11 +102,11 @@ class Schedules:
             priority=terms.priority,
             cron=cron,
             every=every,
-            at=self._moment("at", at, tz),
+            at=at,
             tz=tz,
             missed=missed,
             overlap=overlap,
-            until=self._moment("until", until, tz),
+            until=until,
             by=caller_name(),
             added=round(now, 3),
             seen=round(now, 3),
@@ -158,7 +159,8 @@ class Schedules:
         from shmooze.schedules.zones import zone
 
         try:
-            local = local_moment(given, zone(tz)) if isinstance(given, str) else None
+            chosen = zone(tz)
+            local = local_moment(given, chosen) if isinstance(given, str) else None
             return moment(name, given) if local is None else local
         except ValueError as bad:
             raise CommandError(f"schedule: {bad}") from None

@@ -89,7 +89,6 @@ class Times:
         if module is None or module.state in ENDED or not module.terms.has_times:
             for known in (self._timed, self._played):
                 known.discard(uid)
-            self._alone.pop(uid, None)
             return
         terms = module.terms
         moments = [terms.not_before or 0.0]
