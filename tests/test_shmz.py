@@ -326,6 +326,19 @@ def read_terminal(master: int) -> bytes:
         ),
         (["history", "count=args.title"], {"cmd": "history", "args": {"count": "args.title"}}),
         (["add", "--", "-x"], {"cmd": "add", "args": {"type": "-x"}}),
+        (["schedules"], {"cmd": "schedules"}),
+        (["unschedule", "news"], {"cmd": "unschedule", "args": {"id": "news"}}),
+        (
+            ["schedule", "news", "--every", "90", "--id", "7", "--label", "8"],
+            {"cmd": "schedule", "args": {"type": "news", "every": 90, "id": "7", "label": "8"}},
+        ),
+        (
+            ["schedule", "cron=0 8 * * *", "type=news", "--at", "2027-03-01T08:00Z"],
+            {
+                "cmd": "schedule",
+                "args": {"cron": "0 8 * * *", "type": "news", "at": "2027-03-01T08:00Z"},
+            },
+        ),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -588,6 +601,26 @@ def test_history_is_a_table_with_local_times_and_titles(shmz_on_terminal: Run, p
     assert shmz_on_terminal("history").out == "(none)\n"
 
 
+def test_schedules_are_a_table_with_their_next_times(shmz_on_terminal: Run, peer: Peer) -> None:
+    schedule = {"id": "news", "type": "movie", "label": "News", "overlap": "skip"}
+    times = ["2027-03-28T03:00:00+02:00", "2027-03-29T02:30:00+02:00"]
+    morning = {"cron": "30 2 * * *", "tz": "Europe/Berlin", "last": {"uid": UID, "time": "…"}}
+    peer.reply = good(
+        [
+            {**schedule, **morning, "next": times},
+            {**schedule, "every": 90, "next": times[:1], "last": {"reason": "it was full"}},
+            {**schedule, "at": times[0], "next": [], "problem": "there is no type 'movie'"},
+        ]
+    )
+    lines = shmz_on_terminal("schedules", COLUMNS="150").out.splitlines()
+    assert [line.split() for line in lines[:1]] == [["id", "type", "when", "next", "last"]]
+    assert "news  News (movie)  30 2 * * * Europe/Berlin  2027-03-28 03:00:00 +02:00" in lines[1]
+    assert lines[1].endswith("added 3f2a5a0e")
+    assert lines[2].split() == ["2027-03-29", "02:30:00", "+02:00"]
+    assert "every 90 s" in lines[3] and lines[3].endswith("it was full")
+    assert "there is no type 'movie'" in lines[4]
+
+
 def test_table_is_no_wider_than_the_terminal(shmz_on_terminal: Run, peer: Peer) -> None:
     latin_parameters, chinese_parameters = {"name": "x" * 500}, {"名": "字" * 99}
     peer.reply = good(
@@ -773,6 +806,9 @@ def test_broken_or_non_http_answer_is_reported(reply: bytes) -> None:
     "words",
     [
         ["--no-such-option", "queue"],
+        ["--cron", "* * * * *", "add", "countdown"],
+        ["schedule"],
+        ["unschedule"],
         ["-e"],
         ["queue", "surplus"],
         ["set_vol", "vol"],

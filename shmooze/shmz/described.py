@@ -36,7 +36,7 @@ def describe(service: Service, kind: str | None = None) -> Description | None:
 def args_schema(service: Service, packet: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of the arguments that a packet has for a module; empty if unknown."""
     args = packet["args"]
-    if packet["cmd"] in LISTS.values():
+    if packet["cmd"] in (*LISTS.values(), "schedule"):
         return part(describe(service, args["type"]), "args")
     item = find_item(service, args["uid"]) if packet["cmd"].startswith("tell_") else None
     if item is None:

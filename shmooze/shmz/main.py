@@ -19,7 +19,14 @@ from shmooze.shmz.service import Service
 from shmooze.shmz.uids import complete_uids
 from shmooze.shmz.usage import HELP
 from shmooze.shmz.values import convert_pairs
-from shmooze.shmz.words import SHORTHANDS, packet_from_words, plain_values, split_service
+from shmooze.shmz.words import (
+    OPTIONS,
+    SHORTHANDS,
+    options_of,
+    packet_from_words,
+    plain_values,
+    split_service,
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,6 +40,8 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--json", action="store_true")
         self.add_argument("--token-file")
         self.add_argument("--timeout", type=self.seconds)
+        for name in ALL_OPTIONS:
+            self.add_argument(f"--{name}")
         self.add_argument("words", nargs="*")
 
     @staticmethod
@@ -45,6 +54,8 @@ class Parser(argparse.ArgumentParser):
         raise Stop(Status.MISUSED, f"{message} (see shmz --help)")
 
 
+#: Options of single commands.
+ALL_OPTIONS = list(dict.fromkeys(name for names in OPTIONS.values() for name in names))
 #: Commands that `shmz --help` explains completely.
 EXPLAINED = ("-", "bg", "completion", "history", "pool", "queue", "run", "types", "watch")
 
@@ -59,6 +70,8 @@ def run(argv: list[str]) -> int:
         show(f"shmz {__version__}")
         return Status.DONE
     command, *words = options.words or [""]
+    chosen = {name: text for name in ALL_OPTIONS if (text := getattr(options, name)) is not None}
+    more = options_of(command, chosen)
     is_explained = command in EXPLAINED or (command in SHORTHANDS and not words)
     if options.help and (not command or is_explained):
         show(HELP.rstrip())
@@ -93,7 +106,7 @@ def run(argv: list[str]) -> int:
     if command == "types" and not words:
         return list_types(service, options.endpoint is not None or beside is not None, as_json)
     if command != "-":
-        answer = send_words(service, command, words)
+        answer = send_words(service, command, words, more)
     elif words:
         raise Stop(Status.MISUSED, "- takes no arguments: it reads the packet from standard input")
     else:
@@ -101,18 +114,24 @@ def run(argv: list[str]) -> int:
     return report(answer, as_json)
 
 
-def send_words(service: Service, command: str, words: list[str]) -> Any:
-    """Send a command in words, and return the answer packet."""
-    return service.send(prepare(service, command, words))
+def send_words(service: Service, command: str, words: list[str], more: dict[str, Any]) -> Any:
+    """Send a command in words, with more arguments, and return the answer packet."""
+    return service.send(prepare(service, command, words, more=more))
 
 
 def prepare(
-    service: Service, command: str, words: list[str], called: str | None = None
+    service: Service,
+    command: str,
+    words: list[str],
+    called: str | None = None,
+    more: dict[str, Any] = {},
 ) -> dict[str, Any]:
     """The packet of a command in words, with whole uids and converted arguments."""
     if called is not None and (not words or "=" in words[0]):
         raise Stop(Status.MISUSED, f"{called} needs a type (see shmz --help)")
     packet, pairs = packet_from_words(command, words)
+    if more:
+        packet["args"] = {**packet.get("args", {}), **more}
     packet = complete_uids(service, packet)
     if command == "wait":
         packet["args"].update(plain_values(pairs))

@@ -13,6 +13,7 @@ from shmooze.shmz.cells import align
 from shmooze.shmz.ending import Status
 from shmooze.shmz.headings import heading, state_of
 from shmooze.shmz.output import print_error, show, show_json
+from shmooze.shmz.schedules import are_schedules, format_schedules
 
 
 def report(answer: Any, as_json: bool) -> Status:
@@ -32,7 +33,9 @@ def report(answer: Any, as_json: bool) -> Status:
 def format_result(result: Any, columns: int) -> str:
     """Format a result for people: modules as a table, anything else as a line per value."""
     values = result if isinstance(result, list) else [result]
-    if is_history(result):
+    if are_schedules(values):
+        lines = format_schedules(values, columns)
+    elif is_history(result):
         lines = format_history(result["items"], result["next"], columns)
     elif isinstance(result, dict) and "type" not in result:
         lines = [f"{printable(key)}: {format_value(value)}" for key, value in result.items()]

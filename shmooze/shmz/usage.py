@@ -34,6 +34,13 @@ a queue, or with -e pool a pool
   shmz item UID                     all about one module, running or ended
   shmz requeue UID ...              add ended ones again; "shmz requeue pool UID ..." in a pool
   shmz forget UID ...               remove ended ones from the history
+  shmz schedule TYPE --cron "0 8 * * 1-5" [key=value ...]
+                                    add a module at times, with these arguments; instead of --cron
+                                    also --at TIME or --every SECONDS. Further options: --tz ZONE,
+                                    --until TIME, --missed once, --overlap queue (or replace),
+                                    --label TEXT, --priority N, --id ID
+  shmz schedules                    the schedules, each with its next five times
+  shmz unschedule ID                remove a schedule; what it has added stays
   UID is a uid, or the beginning of one (4 characters or more) that fits only one module.
   tell and ask are short for tell_module and ask_module; for the background there are
   tell_background and ask_background.

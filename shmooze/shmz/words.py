@@ -29,6 +29,16 @@ SHORTHANDS = {
     "item": ("item", ["uid"], "args"),
     "requeue": ("requeue", [], "uids"),
     "forget": ("forget", [], "uids"),
+    "schedule": ("schedule", ["type"], "args"),
+    "unschedule": ("unschedule", ["id"], "args"),
+}
+
+#: Arguments that are given as options, beside those for a module; "text" is not read as JSON.
+OPTIONS = {
+    "schedule": {
+        **dict.fromkeys(("cron", "at", "tz", "until", "missed", "overlap", "id", "label"), "text"),
+        **dict.fromkeys(("every", "priority"), "json"),
+    }
 }
 
 
@@ -78,6 +88,17 @@ def split_pairs(words: list[str]) -> Pairs:
 def plain_values(pairs: Pairs) -> dict[str, Any]:
     """Return arguments of which nothing is known: JSON where possible, text otherwise."""
     return convert_pairs(pairs, {})
+
+
+def options_of(command: str, given: dict[str, str]) -> dict[str, Any]:
+    """Return the arguments of a command that were given as options."""
+    known = OPTIONS.get(command, {})
+    for name in given:
+        if name not in known:
+            commands = " and ".join(each for each, names in OPTIONS.items() if name in names)
+            raise Stop(Status.MISUSED, f"--{name} is an option of {commands} (see shmz --help)")
+    texts = {name: text for name, text in given.items() if known[name] == "text"}
+    return {**plain_values([*(given.items() - texts.items())]), **texts}
 
 
 #: What may be the beginning of a uid, and not the name of a service.

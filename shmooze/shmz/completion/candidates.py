@@ -141,7 +141,7 @@ def commands_of_item(asked: Asked, uid: str) -> Candidates:
 
 
 def schema_of(asked: Asked, command: str, words: list[str]) -> Schema:
-    if command in ("add", "set_bg"):
+    if command in ("add", "set_bg", "schedule"):
         return part(asked.types(command), words[0], "args")
     if command in ("tell_module", "tell_background"):
         return part(asked.type_of_item(words[0]), "commands", words[1], "args")
