@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_types import Plain
 from fakes import FakeClock, open_with
+from support import Site, wait_until
 from test_recurrence import berlin
 from test_times import KINDS, LONG, NOON, Service
 
@@ -110,7 +116,13 @@ def test_schedule_with_the_id_of_another_replaces_it(pool: Service, clock: FakeC
     assert item["schedule"] == "news"
 
 
-def test_nothing_waits_for_items_that_start_slowly(pool: Service, clock: FakeClock) -> None:
+@pytest.mark.parametrize("slots", [None, 2])
+def test_nothing_waits_for_items_that_start_slowly(
+    pool: Service, clock: FakeClock, slots: int | None
+) -> None:
+    pool.stop()
+    pool._make = lambda: Pool(KINDS, slots=slots)
+    pool.start()
     pool.launcher.may_go_on.clear()
     pool.call("schedule", **MORNING)
     pool.call("schedule", **MORNING)
@@ -205,11 +217,14 @@ def test_clock_that_was_far_ahead_for_a_while_stops_no_schedule(
     assert len(pool.items) == 2
 
 
-def test_daily_item_comes_once_on_each_day_of_a_year(pool: Service, clock: FakeClock) -> None:
-    pool.call("schedule", type="plain", cron="30 2 * * *", tz="Europe/Berlin", overlap="replace")
-    clock.advance(365 * DAY)
-    ended = [*pool.keeper.keys]
-    assert len(ended) + len(pool.items) == 365
+@pytest.mark.parametrize("day", ["2027-03-26", "2027-10-29"])
+def test_daily_item_comes_once_on_each_day_while_clocks_change(
+    pool: Service, clock: FakeClock, day: str
+) -> None:
+    clock.set(berlin(f"{day}T12:00"))
+    pool.call("schedule", type="plain", cron="30 2 * * *", tz="Europe/Berlin", overlap="queue")
+    clock.advance(berlin(f"{day}T12:00") + 5 * DAY - clock.time())
+    assert len({each[:10] for each in added(pool)}) == len(added(pool)) == 5
 
 
 # The end of the service.
@@ -319,6 +334,32 @@ def test_replaced_item_goes_after_a_crash_too(pool: Service, clock: FakeClock) -
     clock.advance(LONG)
     assert len(pool.items) == 1
     assert pool.keeper.history == {old: Outcome.REMOVED}
+
+
+def test_real_service_that_is_killed_adds_one_item_at_each_time(
+    make_site: Callable[..., Site], tmp_path: Path
+) -> None:
+    state = tmp_path / "state.db"
+    types = {"job": {"process": ["true"], "adapter": "command"}}
+    settings = {"state_path": str(state), "queue": {"modules": types}}
+    site = make_site(services=("queue",), settings=settings).start()
+
+    def keys() -> list[str]:
+        sql = "SELECT key FROM queue_items UNION ALL SELECT key FROM queue_history"
+        with closing(sqlite3.connect(state)) as connection:
+            return [key for (key,) in connection.execute(sql)]
+
+    site.ask("queue", "schedule", type="job", every=1, overlap="queue", id="tick")
+    site.ask("queue", "schedule", type="job", cron="0 8 * * *", tz="Europe/Berlin")
+    for count in (1, 2):
+        wait_until(lambda at_least=count: len(keys()) >= at_least, "items are added")
+        site.stop(signal_number=signal.SIGKILL)
+        site.start()
+    tick, morning = site.ask("queue", "schedules")
+    assert (tick["id"], len(morning["next"])) == ("tick", 5)
+    site.ask("queue", "unschedule", id="tick")
+    site.stop()
+    assert len(keys()) == len({*keys()}) >= 2
 
 
 # What goes wrong.

@@ -9,13 +9,16 @@ import gevent
 import pytest
 from fake_types import Again, Lazy, Plain
 from fakes import FakeClock, FakeLauncher, open_with, run_until_idle
+from gevent.event import Event
 from memory_keeper import MemoryKeeper
+from support import PATIENCE
 from test_recurrence import berlin
 
 from shmooze.broker.broker import Broker
 from shmooze.modules.exit import Outcome
 from shmooze.pool import Pool
 from shmooze.queue import Queue
+from shmooze.runtime.clock import Clock
 
 #: Seconds in which anything ends.
 LONG = 30.0
@@ -71,9 +74,16 @@ class Service:
         return next(str(each["reason"]) for each in self.broker.gone() if each["uid"] == uid)
 
 
-@pytest.fixture(params=[Queue, Pool])
+MAKERS = {
+    "queue": lambda: Queue(KINDS),
+    "pool": lambda: Pool(KINDS),
+    "pool with slots": lambda: Pool(KINDS, slots=2),
+}
+
+
+@pytest.fixture(params=MAKERS)
 def make(request: pytest.FixtureRequest) -> Callable[[], Broker]:
-    return lambda: request.param(KINDS)
+    return MAKERS[request.param]
 
 
 @pytest.fixture
@@ -144,6 +154,20 @@ def test_item_waits_after_a_restart_too(service: Service, clock: FakeClock) -> N
     assert service.items[uid]["state"] == "waiting"
     clock.advance(600)
     assert service.playing() == [uid]
+
+
+def test_real_clock_tells_at_once_that_it_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    shift = 0.0
+    real = Clock()
+    real.look_interval = 0.001
+    monkeypatch.setattr(real, "time", lambda: Clock().time() + shift)
+    waiting = gevent.spawn(real.wait_until, Event(), real.time() + 3600)
+    gevent.sleep(0.01)
+    assert not waiting.ready()
+    shift = -7200.0
+    waiting.get(timeout=PATIENCE)
+    real.wait_until(Event(), real.time() + 0.01)
+    real.wait_until(Event(), real.time() - 1)
 
 
 # expires
@@ -267,6 +291,19 @@ def test_others_play_until_the_item_with_the_window_can(service: Service, clock:
     assert service.playing() == [other]
     clock.advance(LONG)
     assert service.playing() == [news]
+
+
+def test_item_whose_process_needs_what_others_have_gets_it_in_its_window(clock: FakeClock) -> None:
+    needy = type("Needy", (Plain,), {"TYPE_STRING": "needy", "needs": {"gpu": 1}})
+    clock.set(NOON)
+    service = Service(clock, lambda: Pool([Plain, needy], slots=1, has={"gpu": 1}))
+    other, news = service.add(), service.add("needy", window=NEWS)
+    assert service.playing() == [other]
+    clock.advance(8 * 3600)
+    assert service.playing() == [news]
+    clock.advance(900)
+    assert service.playing() == [other]
+    service.stop()
 
 
 def test_held_item_with_a_window_keeps_nobody_from_playing(

@@ -84,8 +84,8 @@ class Broker(Commands, Service):
         #: What `keep_value` has kept in an earlier life, by key.
         self.kept_values: Mapping[str, Any] = {}
         #: Called when there can be new modules, and before the service ends.
-        self.on_open: list[Callable[[], None]] = []
-        self.on_stop: list[Callable[[], None]] = []
+        self.on_open: list[Callable[[], object]] = []
+        self.on_stop: list[Callable[[], object]] = []
         #: Whether the times of items count already, see attach_times.
         self._has_times = False
         #: What jobs need, once one needs it.

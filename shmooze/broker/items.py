@@ -208,7 +208,7 @@ class Items(Changes):
             module = self._factory.new_waiting(kind, args, key, self.keeper, terms)
             module.blocked = self.conditions.obstacle(kind, terms)  # after a while, maybe
             self._roster.change(module, Place.ORDER)
-            if module in self._policy.due(self._roster):
+            if not later and module in self._policy.due(self._roster):
                 self._reconciler.wait_until_started(module)
                 self._wait_for_new(module)
         return module.uid

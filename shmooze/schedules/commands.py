@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from shmooze.schedules.schedule import Schedule
     from shmooze.schedules.scheduler import Scheduler
 
+#: Before the keys of kept values that are schedules.
+KEPT = "schedule:"
 #: Characters that an id may have.
 _MAX_ID = 100
 _CHOICES = {"missed": ("skip", "once"), "overlap": ("skip", "queue", "replace")}
@@ -54,7 +56,7 @@ class Schedules:
     def attach(self) -> None:
         """Offer the commands, and go on with the schedules that are kept."""
         self._broker.add_table(self)
-        self._broker.on_open.append(self._load)
+        self._broker.on_open.append(self._known)
 
     def schedule(
         self,
@@ -117,28 +119,27 @@ class Schedules:
 
     def schedules(self) -> list[Shown]:
         """The schedules, oldest first, each with its next five times."""
-        return [self._show(each) for each in self._scheduler.all] if self._scheduler else []
+        scheduler = self._known()
+        return [self._show(each, scheduler) for each in scheduler.all] if scheduler else []
 
     def unschedule(self, id: Id) -> None:
         """Remove a schedule. What it has added stays."""
-        if self._find(id) is None or self._scheduler is None:
+        scheduler = self._known()
+        if scheduler is None or scheduler.find(id) is None:
             raise CommandError(f"unschedule: no schedule with id {id!r} in {self._broker.name}")
-        self._scheduler.remove(id)
+        scheduler.remove(id)
 
-    def _load(self) -> None:
-        values = self._broker.kept_values
-        if any(key.startswith("schedule:") for key in values):
-            self._get().load(values)
+    def _known(self) -> Scheduler | None:
+        """The scheduler, if there may be schedules."""
+        is_kept = any(key.startswith(KEPT) for key in self._broker.kept_values)
+        return self._get() if is_kept else self._scheduler
 
     def _get(self) -> Scheduler:
         if self._scheduler is None:
             from shmooze.schedules.scheduler import Scheduler  # loaded only with a schedule
 
-            self._scheduler = Scheduler(self._broker)
+            self._scheduler = Scheduler(self._broker, KEPT)
         return self._scheduler
-
-    def _find(self, id: str) -> Schedule | None:
-        return self._scheduler.find(id) if self._scheduler is not None else None
 
     def _new_id(self, scheduler: Scheduler, id: str | None) -> str:
         if id is None:
@@ -176,8 +177,7 @@ class Schedules:
         if first is None:
             raise CommandError("schedule: there is no such time, or none before `until`")
 
-    def _show(self, schedule: Schedule) -> dict[str, Any]:
-        assert self._scheduler is not None
+    def _show(self, schedule: Schedule, scheduler: Scheduler) -> dict[str, Any]:
         now = clock.time()
         shown: dict[str, Any] = {"id": schedule.id, "type": schedule.type, **self._args(schedule)}
         if schedule.label is not None:
@@ -199,7 +199,7 @@ class Schedules:
         }
         if schedule.last is not None:
             shown["last"] = schedule.last.shown()
-        if (problem := self._scheduler.problem_of(schedule)) is not None:
+        if (problem := scheduler.problem_of(schedule)) is not None:
             shown["problem"] = problem
         return shown
 
@@ -217,7 +217,8 @@ class Schedules:
         if cmd == "schedule":
             return [Target(args["type"])]
         if cmd == "unschedule":
-            schedule = self._find(args["id"])
+            scheduler = self._known()
+            schedule = scheduler.find(args["id"]) if scheduler else None
             return [Target(schedule.type, schedule.id, schedule.by)] if schedule else []
         return None
 

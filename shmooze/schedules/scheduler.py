@@ -30,20 +30,20 @@ from shmooze.schedules.zones import in_words, zone
 
 log = logging.getLogger(__name__)
 
-#: Before the keys of kept values that are schedules.
-_KEPT = "schedule:"
-
 
 class Scheduler:
-    """The schedules of one queue or pool."""
+    """The schedules of one queue or pool. It goes on with those that an earlier life has kept.
+
+    `prefix` is that of their keys among the kept values.
+    """
 
     #: Seconds by which a time may be late and is not missed yet.
     grace = 60.0
     #: Seconds until an item is tried to be added again, if there was no room or no disk.
     pause = 5.0
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker, self._items = broker, broker.items
+    def __init__(self, broker: Broker, prefix: str) -> None:
+        self._broker, self._items, self._prefix = broker, broker.items, prefix
         self._all: dict[str, Schedule] = {}
         #: Why schedules have no times, by id.
         self._problems: dict[str, str] = {}
@@ -53,11 +53,11 @@ class Scheduler:
         self._again: dict[str, float] = {}
         self._alarm = Alarm(f"schedules of {broker.name}", self._ring)
         broker.on_stop.append(self._stop)
+        self._load(broker.kept_values)
 
-    def load(self, values: Mapping[str, Any]) -> None:
-        """Go on with the schedules of an earlier life."""
+    def _load(self, values: Mapping[str, Any]) -> None:
         for key, value in values.items():
-            if key.startswith(_KEPT):
+            if key.startswith(self._prefix):
                 try:
                     schedule = msgspec.convert(value, Schedule)
                 except msgspec.ValidationError as bad:  # changed by hand
@@ -77,13 +77,13 @@ class Scheduler:
 
     def put(self, schedule: Schedule) -> None:
         """Add a schedule, or replace the one with its id. Raises CommandError."""
-        self._items.keep_value(_KEPT + schedule.id, msgspec.to_builtins(schedule))
+        self._items.keep_value(self._prefix + schedule.id, msgspec.to_builtins(schedule))
         self._all[schedule.id] = schedule
         self._alarm.set()
 
     def remove(self, id: str) -> None:
         """Forget a schedule. Raises CommandError."""
-        self._items.keep_value(_KEPT + id, None)
+        self._items.keep_value(self._prefix + id, None)
         self._all.pop(id, None)
 
     def problem_of(self, schedule: Schedule) -> str | None:

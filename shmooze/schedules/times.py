@@ -137,6 +137,9 @@ class Times:
             self._items.conditions.update_all()
 
     def _plays_alone(self, module: Module) -> bool:
+        if module.terms.window is None or not module.is_free:
+            return False
+        # A process that needs what others have would wait for them for ever.
+        comes = bool(module.needs) and module.state in (State.WAITING, State.STARTING)
         has_place = self._roster.place_of(module) is Place.ORDER
-        can_play = module.state in READY and module.is_free and module.terms.window is not None
-        return has_place and can_play
+        return has_place and (comes or module.state in READY)
