@@ -381,6 +381,13 @@ def test_time_is_tried_again_when_there_is_no_room(clock: FakeClock) -> None:
     service.broker.rm([other])
     clock.advance(LONG)
     assert len(service.items) == 1
+    clock.advance(DAY + 2 * MINUTE - LONG)  # which is too long
+    assert last(service)["reason"] == "the one before has not ended"
+    service.call("unschedule", id=service.call("schedules")[0]["id"])
+    service.call("schedule", **MORNING, overlap="queue")
+    clock.advance(DAY)
+    words = "missed 2027-03-04T08:00:00+01:00, which was 65 s ago: limit reached (1 modules)"
+    assert last(service)["reason"] == words
     service.stop()
 
 

@@ -247,6 +247,17 @@ def test_item_plays_alone_in_its_window_and_the_others_go_on_after_it(
     assert service.playing() == [news]
 
 
+def test_watchers_hear_when_an_item_waits_for_something_else(
+    service: Service, clock: FakeClock
+) -> None:
+    uid = service.add(not_before=NOON + 60, window=NEWS)
+    heard: list[str] = []
+    service.broker.roster.listen(lambda uid, what: heard.append(service.items[uid]["waits"]))
+    clock.advance(60)
+    assert heard == ["plays from 20:00 to 20:15 (Europe/Berlin)"]
+    assert service.items[uid]["state"] == "waiting"
+
+
 def test_new_item_waits_while_another_plays_alone(service: Service, clock: FakeClock) -> None:
     news = service.add(window=NEWS)
     clock.advance(8 * 3600)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from shmooze.broker.roster import Roster
+from shmooze.broker.roster import Change, Roster
 from shmooze.modules.module import Module
 from shmooze.modules.terms import Terms
 
@@ -40,8 +40,11 @@ class Conditions:
         terms = module.terms.of_begun() if module.has_begun else module.terms
         blocked = self.obstacle(type(module), terms)
         if blocked != module.blocked:
+            was_blocked = module.blocked is not None
             module.blocked = blocked
             self._roster.change(module)
+            if was_blocked and blocked is not None:  # only what it waits for is different
+                self._roster.tell(module, Change.TERMS)
 
     def update_all(self) -> None:
         """The same for all that have a place."""

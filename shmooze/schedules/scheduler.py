@@ -30,6 +30,9 @@ from shmooze.schedules.zones import in_words, zone
 
 log = logging.getLogger(__name__)
 
+#: Why a time gets no item while an earlier one lives.
+OVERLAPS = "the one before has not ended"
+
 
 class Scheduler:
     """The schedules of one queue or pool. It goes on with those that an earlier life has kept.
@@ -49,8 +52,8 @@ class Scheduler:
         self._problems: dict[str, str] = {}
         #: Those whose times are being dealt with.
         self._busy: dict[str, gevent.Greenlet] = {}
-        #: When those that could not be dealt with are tried again.
-        self._again: dict[str, float] = {}
+        #: When those that could not be dealt with are tried again, and why they could not.
+        self._again: dict[str, tuple[float, str]] = {}
         self._alarm = Alarm(f"schedules of {broker.name}", self._ring)
         broker.on_stop.append(self._stop)
         self._load(broker.kept_values)
@@ -107,7 +110,8 @@ class Scheduler:
         for schedule in [*self._all.values()]:
             if schedule.id in self._busy:
                 continue
-            if (again := self._again.get(schedule.id, 0.0)) > now:
+            again, _ = self._again.get(schedule.id, (0.0, ""))
+            if now < again <= now + self.pause:  # it is further away if the clock was set back
                 moments.append(again)
                 continue
             try:
@@ -128,10 +132,10 @@ class Scheduler:
 
     def _deal_with(self, schedule: Schedule, due: float | None) -> None:
         id = schedule.id
+        _, refusal = self._again.pop(id, (0.0, ""))
         try:
-            self._again.pop(id, None)
             if due is not None:
-                last = self._item_at(schedule, due)
+                last = self._item_at(schedule, due, refusal)
                 if self._all.get(id) is not schedule:
                     return  # it was removed or replaced meanwhile
                 schedule = self._all[id] = replace(schedule, seen=due, last=last)
@@ -141,24 +145,32 @@ class Scheduler:
             else:
                 self.put(schedule)
         except (TooMany, StateError) as bad:
-            log.warning("%s: schedule %s: %s", self._name, id, bad)
-            self._again[id] = clock.time() + self.pause
+            if str(bad) != refusal:
+                log.warning("%s: schedule %s: %s", self._name, id, bad)
+            self._again[id] = clock.time() + self.pause, str(bad)
         except Exception:
             log.exception("%s: schedule %s", self._name, id)
-            self._again[id] = clock.time() + self.pause
+            self._again[id] = clock.time() + self.pause, "internal error"
         finally:
             del self._busy[id]
             self._alarm.set()
 
-    def _item_at(self, schedule: Schedule, moment: float) -> Last:
+    def _item_at(self, schedule: Schedule, moment: float, refusal: str) -> Last:
         """Add the item of a time, unless it is there already, or not wanted. Raises StateError and
-        TooMany.
+        TooMany. `refusal` is why that failed before.
         """
         key = schedule.key(moment)
         uid = self._items.find_key(key)
         if uid is None:
             if (reason := self._why_not(schedule, moment)) is not None:
-                log.warning("%s: schedule %s: %s", self._name, schedule.id, reason)
+                reason = f"{reason}: {refusal}" if refusal else reason
+                log.log(
+                    logging.INFO if reason == OVERLAPS else logging.WARNING,
+                    "%s: schedule %s: %s",
+                    self._name,
+                    schedule.id,
+                    reason,
+                )
                 return Last(moment, reason=reason)
             try:
                 uid = self._add(schedule, key)
@@ -180,7 +192,7 @@ class Scheduler:
         if late > self.grace and schedule.missed != ONCE:
             return f"missed {in_words(moment, zone(schedule.tz))}, which was {late:.0f} s ago"
         if schedule.overlap not in (QUEUE, REPLACE) and self._living(schedule):
-            return "the one before has not ended"
+            return OVERLAPS
         return None
 
     def _add(self, schedule: Schedule, key: str) -> str:
