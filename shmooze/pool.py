@@ -19,6 +19,7 @@ from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import types_from_settings
 from shmooze.broker.jobs import Jobs
 from shmooze.broker.policy import AllPlay, Policy, Room, Wanted
+from shmooze.broker.shapes import Shown
 from shmooze.errors import SettingsError
 from shmooze.modules.module import Module
 from shmooze.runtime import declared as runtime_declared
@@ -26,6 +27,7 @@ from shmooze.runtime import schema
 from shmooze.runtime.program import run_named
 
 if TYPE_CHECKING:
+    from shmooze.turns.forecast import Forecast
     from shmooze.turns.policy import Turns
 
 
@@ -52,6 +54,7 @@ class Pool(Broker):
         #: What there is of what types need, such as {"gpu": 2}.
         self.has = _checked(has or {})
         self._turns: Turns | None = None
+        self._forecast: Forecast | None = None
         super().__init__(modules, logfilename, name)
 
     def start(self) -> None:
@@ -66,10 +69,16 @@ class Pool(Broker):
     def make_policy(self) -> Policy:
         if self.slots is None and not self.has and not any(map(_takes_turns, self.kinds())):
             return AllPlay()
-        from shmooze.turns.policy import Turns  # loaded only where not everybody plays
+        from shmooze.turns.forecast import Forecast  # loaded only where not everybody plays
+        from shmooze.turns.policy import Turns
 
-        self._turns = Turns(self.kinds(), self.slots, self.has)
-        return self._turns
+        self._turns = turns = Turns(self.kinds(), self.slots, self.has)
+        self._forecast = Forecast(
+            self.roster,
+            lambda: turns.now(self.roster),
+            lambda type: None if self.durations is None else self.durations(type),
+        )
+        return turns
 
     def room(self) -> Room | None:
         return None if self._turns is None else self._turns.now(self.roster)
@@ -79,6 +88,10 @@ class Pool(Broker):
             self._turns.wanted = wanted
             self._turns.choose_again()
             self._reconciler.choose_again()
+
+    def forecast(self, shown: list[Shown]) -> None:
+        if self._forecast is not None:
+            self._forecast.complete(shown)
 
     def attach_state(self) -> None:
         from shmooze.state.attach import attach  # loaded only where there is a state file

@@ -12,7 +12,7 @@ if __name__ == "__main__":
     patch_all()
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shmooze.access.permission import Target
 from shmooze.access.scopes import ORDER, OWN
@@ -28,6 +28,9 @@ from shmooze.errors import CommandError
 from shmooze.modules.module import Module
 from shmooze.runtime import declared as runtime_declared
 from shmooze.runtime.program import run_named
+
+if TYPE_CHECKING:
+    from shmooze.turns.forecast import Forecast
 
 
 class Queue(Broker):
@@ -47,10 +50,21 @@ class Queue(Broker):
         name: str | None = None,
     ) -> None:
         self.backgrounds_available_dict = by_type(backgrounds)
+        self._forecast: Forecast | None = None
         super().__init__(modules, logfilename, name)
 
     def make_policy(self) -> Policy:
         return FirstPlays(self.kinds())
+
+    def forecast(self, shown: list[Shown]) -> None:
+        if self.durations is None:
+            return
+        if self._forecast is None:
+            # Loaded only where there is a history.
+            from shmooze.turns.forecast import forecast_of_queue
+
+            self._forecast = forecast_of_queue(self.roster, self.durations)
+        self._forecast.complete(shown)
 
     def attach_state(self) -> None:
         from shmooze.state.attach import attach  # loaded only where there is a state file

@@ -9,11 +9,13 @@ import gevent
 import pytest
 from fake_types import Lazy, Plain
 from fakes import Fake, FakeClock, FakeLauncher, open_with, run_until_idle
+from memory_keeper import MemoryKeeper
 
 from shmooze.errors import CommandError, SettingsError
 from shmooze.modules import Module
 from shmooze.modules.lifecycle import State
 from shmooze.pool import Pool
+from shmooze.queue import Queue
 
 #: Seconds in which everything has ended.
 LONG = 60.0
@@ -283,6 +285,18 @@ def test_nothing_is_granted_again_before_the_process_that_has_it_is_gone(make: M
     assert service.find(second).grant.words == {"gpu": "0"}
 
 
+def test_two_that_start_at_the_same_time_get_different_numbers(make: Make) -> None:
+    service = make(has={"gpu": 2, "memory_mb": 6000.5})
+    keeper = service.pool.items.keeper = MemoryKeeper()
+    big = service.add("big")
+    uids = [service.add("sd"), service.add("sd")]
+    keeper.may_go_on.clear()  # both are about to be started, then
+    service.end(big)
+    keeper.may_go_on.set()
+    assert service.states == ["playing", "playing"]
+    assert [service.environ(uid)["SHMOOZE_GPU"] for uid in uids] == ["0", "1"]
+
+
 def test_one_that_waits_is_not_overtaken_for_ever_by_others_that_need_less(make: Make) -> None:
     service = make(has={"gpu": 2, "memory_mb": 6000.5})
     first = service.add("sd")
@@ -398,6 +412,40 @@ def add_first(service: Service, type: str, priority: float = 0.0) -> str:
 
 def type_of(service: Service, uid: str) -> type[Module]:
     return type(service.find(uid))
+
+
+# What clients see.
+
+
+def test_those_that_wait_have_a_place_and_an_estimate_where_the_history_knows_their_types(
+    make: Make, clock: FakeClock
+) -> None:
+    service = make(slots=2, has={"gpu": 1})
+    usual = {"plain": 100.0, "sd": 40.0}
+    service.pool.durations = usual.get
+    for type in ("sd", "plain", "sd", "plain", "early", "plain"):
+        service.add(type)
+    clock.advance(10.0)
+    shown = service.pool.show_roster()
+    assert [each.get("place") for each in shown] == [None, None, 1, 2, 3, 4]
+    # In seconds: `sd` ends at 30 and 70, `plain` at 90, and the next one at 170.
+    assert [each.get("estimate") for each in shown] == [None, None, 30.0, 70.0, 90.0, 170.0]
+
+
+def test_queue_with_a_history_shows_places_and_estimates(clock: FakeClock) -> None:
+    queue = Queue([Plain, Lazy])
+    open_with(queue, FakeLauncher())
+    for type in ("plain", "plain", "lazy", "plain"):
+        queue.add(type)
+    assert [each.get("place") for each in queue.show_roster()] == [None] * 4
+    queue.durations = {"plain": 60.0}.get
+    clock.advance(20.0)
+    shown = queue.show_roster()
+    assert [each.get("place") for each in shown] == [None, 1, 2, 3]
+    assert [each.get("estimate") for each in shown] == [None, 40.0, 100.0, None]
+    ending = gevent.spawn(queue.stop)
+    clock.advance(LONG)
+    assert ending.ready()
 
 
 # Mistakes.

@@ -186,6 +186,16 @@ class Turns(RuleBasedStateMachine):
         self.keeper.may_go_on.set()
         run_until_idle()
 
+    @rule()
+    def keeping_takes_its_time_while_all_programs_end(self) -> None:
+        self.keeper.may_go_on.clear()
+        for process in self.living:
+            if not process.leaves_unread:
+                process.exit(0)
+        self.clock.advance(1.0)
+        self.keeper.may_go_on.set()
+        run_until_idle()
+
     @rule(seconds=seconds)
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -265,9 +275,11 @@ class Turns(RuleBasedStateMachine):
         if self.pool._reconciler._actions:
             return
         roster = self.pool.roster
-        playing = Counter(map(type, roster.in_state(State.PLAYING)))
-        free = GPUS - sum(each.grant.amounts["gpu"] for each in roster.everyone if each.grant)
         ending = [*roster.in_state(State.ENDING)]
+        granted = [each for each in roster.everyone if each.grant]
+        now = GPUS - sum(each.grant.amounts["gpu"] for each in granted if each.grant)
+        later = now + sum(each.grant.amounts["gpu"] for each in ending if each.grant)
+        playing = Counter(map(type, roster.in_state(State.PLAYING)))
         in_use = playing.total() + len(ending)
         for module in self.order:
             if not module.is_free or module.state not in (State.WAITING, State.SUSPENDED):
@@ -277,11 +289,26 @@ class Turns(RuleBasedStateMachine):
             is_full = module.max_playing is not None and (
                 playing[type(module)] + len(ending) >= module.max_playing
             )
-            has_slot = self.slots is None or in_use < self.slots
-            if not is_full and has_slot:
-                assert need > free, f"{module} waits without a reason"
-                assert module.lacks is not None
-                free = 0
+            if is_full or (self.slots is not None and in_use >= self.slots):
+                continue
+            assert need > now, f"{module} waits without a reason"
+            assert module.lacks is not None
+            in_use += need <= later  # it keeps its slot while others are ending
+            now, later = max(0, now - need), max(0, later - need)
+
+    @invariant()
+    def one_of_higher_priority_does_not_wait_for_one_that_may_be_suspended(self) -> None:
+        run_until_idle()
+        order = self.order
+        for place, module in enumerate(order):
+            is_ready = module.is_free and module.state is State.SUSPENDED
+            if not is_ready or isinstance(module, Single) or (module.needs and not module.grant):
+                continue
+            for other in order[place:]:
+                is_lower = other.terms.priority < module.terms.priority
+                if is_lower and other.state is State.PLAYING and other.preempt:
+                    acting = self.pool._reconciler._actions
+                    assert other in acting or module in acting
 
     @invariant()
     def nothing_is_done_over_and_over(self) -> None:

@@ -92,6 +92,9 @@ class Broker(Commands, Service):
         self._jobs: Jobs | None = None
         #: Whether there cannot be processes yet.
         self.is_opening = True
+        #: How long items of a type usually take, in seconds, or None; there is no such function
+        #: without a history.
+        self.durations: Callable[[str], float | None] | None = None
         #: Why items of an earlier life do not come back, by uid.
         self._lost: dict[str, Loss] = {}
         #: All changes to the items, each kept before it is carried out.

@@ -168,7 +168,12 @@ class Commands(JSONCommandProcessor):
 
         It shows the latest values that the modules have sent, and never disturbs them.
         """
-        return [show(module, parameters) for module in self.roster.listed]
+        shown = [show(module, parameters) for module in self.roster.listed]
+        self.forecast(shown)
+        return shown
+
+    def forecast(self, shown: list[Shown]) -> None:
+        """Add to modules that wait for their turns when these come, as far as that is known."""
 
     def modules_available(self) -> list[str]:
         """The names of the module types that can be added."""

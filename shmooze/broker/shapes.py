@@ -104,7 +104,7 @@ Shown = Annotated[
         "A module that has not ended.",
         *("args", "label", "priority", "not_before", "expires", "after", "batch", "window"),
         *("schedule", "ups", "skips", "held", "waits", "web"),
-        *("restarts", "next_attempt_at", "next_attempt_in", "parameters"),
+        *("place", "estimate", "restarts", "next_attempt_at", "next_attempt_in", "parameters"),
         uid=TEXT,
         type=TEXT,
         state=STATE,
@@ -123,6 +123,12 @@ Shown = Annotated[
         skips={"type": "integer", "description": "Votes for it to be skipped."},
         held={"type": "string", "description": "Why it is held."},
         waits={"type": "string", "description": "What it waits for beside its turn."},
+        place={"type": "integer", "description": "Its place among those that wait; first is 1."},
+        estimate={
+            "type": "number",
+            "description": "Seconds until its turn comes, as long as items of these types take"
+            " according to the history.",
+        },
         web={
             "enum": ["loading", "ready", "resting"],
             "description": "Whether its own web server answers. `resting`: its process was ended"

@@ -23,4 +23,5 @@ def attach(broker: Broker) -> None:
     file.open(name)
     limits = Limits(chosen.history_days, chosen.history_rows, chosen.key_days)
     broker.items.keeper = Store(file, name, broker.roster, limits)
-    broker.add_table(History(broker, file))
+    broker.add_table(history := History(broker, file))
+    broker.durations = history.usual_seconds

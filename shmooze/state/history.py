@@ -128,6 +128,13 @@ class History:
         sql = f"DELETE FROM {self._table} WHERE uid = ?"
         self._file.commit(*((sql, (uid,)) for uid in uids))
 
+    def usual_seconds(self, type: str) -> float | None:
+        """How long items of a type usually took that were done; None if there is none."""
+        try:
+            return self._file.read(lambda db: past.median_seconds(db, self._table, type))
+        except CommandError:  # it is only a guess, and no reason to fail
+            return None
+
     def _find(self, uid: str) -> dict[str, Any] | None:
         """An item that has no place any more, perhaps since a moment ago."""
         visibility, items = self._visibility(), table(str(self._broker.name), "items")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import statistics
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,11 +11,14 @@ from typing import Any
 
 import msgspec
 
+from shmooze.modules.exit import Outcome
 from shmooze.modules.lifecycle import State
 from shmooze.modules.terms import from_json
 from shmooze.runtime import clock
 from shmooze.state.visibility import Visibility
 
+#: Of how many items of a type it is known how long they usually take: of the last ones.
+MEDIAN_OF = 50
 #: Bytes of args and reports after which a page ends, so that one answer stays small.
 MAX_PAGE = 4 << 20
 
@@ -136,6 +140,16 @@ def args_of(connection: sqlite3.Connection, table: str, uid: str) -> Any:
     """The args of one item; None if it is not in the history."""
     row = connection.execute(f"SELECT args FROM {table} WHERE uid = ?", (uid,)).fetchone()
     return None if row is None else _decoded(row[0])
+
+
+def median_seconds(connection: sqlite3.Connection, table: str, type: str) -> float | None:
+    """How long the last items of a type took that were done; None if there is none."""
+    rows = connection.execute(
+        f"SELECT seconds FROM {table} WHERE type = ? AND outcome = '{Outcome.DONE.value}'"
+        " AND seconds IS NOT NULL ORDER BY number DESC LIMIT ?",
+        (type, MEDIAN_OF),
+    ).fetchall()
+    return statistics.median(seconds for (seconds,) in rows) if rows else None
 
 
 def counts(

@@ -85,6 +85,11 @@ class Ledger:
         for name, amount in amounts.items():
             self.amounts[name] = self.amounts.get(name, 0.0) - amount
 
+    def give_back(self, kind: type[Kind]) -> None:
+        """One of a type that plays has ended."""
+        self.take_slot(kind, -1)
+        self.take_amounts({name: -amount for name, amount in needs_of(kind).items()})
+
     def reserve(self, wanted: Module | type[Module]) -> None:
         """Keep what there is of what it needs for it, as it waits for the rest."""
         if not _is_granted(wanted):
