@@ -83,6 +83,9 @@ class Pool(Broker):
     def room(self) -> Room | None:
         return None if self._turns is None else self._turns.now(self.roster)
 
+    def waiting(self) -> Sequence[Module]:
+        return () if self._turns is None else self._turns.plan(self.roster).waiting
+
     def want(self, wanted: Sequence[Wanted]) -> None:
         if self._turns is not None and [*self._turns.wanted] != [*wanted]:
             self._turns.wanted = wanted

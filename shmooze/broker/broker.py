@@ -155,6 +155,10 @@ class Broker(Commands, Service):
         """What is free for more modules now; None: any number may play, or their order decides."""
         return None
 
+    def waiting(self) -> Sequence[Module]:
+        """Those whose turns have not come since there is not enough for them, first to last."""
+        return ()
+
     def want(self, wanted: Sequence[Wanted]) -> None:
         """Let these play before all others that wait for a slot. Does not wait."""
 

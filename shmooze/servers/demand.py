@@ -27,8 +27,9 @@ from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 from shmooze.modules.web_server import web_server_of
 from shmooze.runtime import clock
+from shmooze.servers.bystanders import Bystanders
 from shmooze.servers.line import Claim, Line, Target, Waiting
-from shmooze.servers.making_room import MakingRoom
+from shmooze.servers.making_room import MakingRoom, Outlook
 from shmooze.servers.refusals import Unavailable, unknown, why_gone
 from shmooze.servers.server import ModuleServer
 from shmooze.servers.servers import Servers
@@ -59,7 +60,10 @@ class Demand:
         self._awaited: dict[Target, Module] = {}
         self._starts = Starts(broker, self._line, self._wake)
         #: The first of those for which no room could be made.
-        self._without_slot: Waiting | None = None
+        self._without_room: Waiting | None = None
+        #: Whether not everybody can play, so that items may wait for what servers have.
+        self._takes_turns = broker.room() is not None
+        self._bystanders = Bystanders(broker)
         self._is_ticking = False
         #: Whether a pass is about to begin, and whether somebody was waiting at the last one.
         self._is_awake = self._is_busy = False
@@ -103,7 +107,7 @@ class Demand:
     # One pass.
 
     def _wake(self) -> None:
-        if not self._is_awake and (self._is_busy or not self._line.is_empty):
+        if not self._is_awake and (self._is_busy or self._takes_turns or not self._line.is_empty):
             self._is_awake = True
             gevent.spawn_raw(self._go_through)
 
@@ -148,41 +152,46 @@ class Demand:
         return True
 
     def _bring_up(self) -> None:
-        """See to it that what is still waited for comes, in this order, as far as there are
-        slots.
-        """
-        room = self._broker.room()
-        #: What is free once those that leave are gone.
-        soon = self._making_room.soon()
+        """See to it that what is still waited for comes, in this order, as far as there is room."""
+        self._making_room.begin()
         wanted: list[Wanted] = []
-        self._without_slot = None
-        for target in self._line.targets:
-            request, module = self._line.first(target), self._find(target)
-            if module is None and self._is_ending(target):
+        self._without_room = None
+        items = self._bystanders.update() if self._takes_turns else []
+        patient = [item for item in items if item.seconds < self.patience]
+        firsts = [self._line.first(target) for target in self._line.targets]
+        impatient = [item for item in items if item not in patient]
+        for request in sorted([*firsts, *impatient], key=lambda each: each.number):
+            if request in self._bystanders:
+                module = self._roster.find(str(request.target))
+            elif self._needs_nothing(request, module := self._find(request.target)):
                 continue
-            if module is not None:
-                if isinstance(target, str) or not self._can_answer(target, module):
-                    self._awaited[target] = module
-                if not self._needs_turn(target, module):
-                    continue
             needed: Wanted = request.kind if module is None else module
             wanted.append(needed)
-            if room is not None and soon is not None:
-                if not self._making_room.make_room(needed, soon):
-                    soon.reserve(needed)
-                    room.reserve(needed)
-                    self._without_slot = self._without_slot or request
-                    continue
-                soon.take(needed)
-                if not room.fits(needed):
-                    room.reserve(needed)
-                    continue
-                room.take(needed)
-            self._starts.begin(request, module)
+            if self._has_room(request, needed) and request not in self._bystanders:
+                self._starts.begin(request, module)
+        for item in patient:
+            if (module := self._roster.find(str(item.target))) is not None:
+                self._has_room(item, module)
         self._broker.want(wanted)
-        if self._without_slot is not None and not self._is_ticking:
+        if self._without_room is not None and not self._is_ticking:
             self._is_ticking = True
             gevent.spawn(self._tick)
+
+    def _needs_nothing(self, request: Waiting, module: Module | None) -> bool:
+        """Whether what a request waits for comes by itself, or is about to end."""
+        target = request.target
+        if module is None:
+            return self._is_ending(target)
+        if isinstance(target, str) or not self._can_answer(target, module):
+            self._awaited[target] = module
+        return not self._needs_turn(target, module)
+
+    def _has_room(self, request: Waiting, needed: Wanted) -> bool:
+        """Whether what a request needs can play now. If not, see to it that others leave."""
+        room = self._making_room.make_room(needed)
+        if room is Outlook.NONE:
+            self._without_room = self._without_room or request
+        return room is Outlook.NOW
 
     def _tick(self) -> None:
         """Look again after a while: time alone may have changed something."""
@@ -194,15 +203,18 @@ class Demand:
         """The servers that get no more requests, since what they have is needed by one that has
         waited for long: those that have the fewest.
         """
-        first = self._without_slot
-        if first is None or first not in self._line or first.seconds < self.patience:
+        first = self._without_room
+        if first is None or first.seconds < self.patience:
             return ()
-        needed = self._find(first.target) or first.kind
-        return self._making_room.find_to_drain(needed, self.longest_drain)
+        if first not in self._line and first not in self._bystanders:
+            return ()
+        target = first.target
+        found = self._roster.find(target) if isinstance(target, str) else self.servers.best(target)
+        return self._making_room.find_to_drain(found or first.kind, self.longest_drain)
 
     def _gives_way(self, request: Waiting) -> bool:
         """Whether a request has come after the one for which a server is drained."""
-        first = self._without_slot
+        first = self._without_room
         return first is not None and request.number > first.number
 
     # What there is.

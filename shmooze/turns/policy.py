@@ -41,6 +41,9 @@ class Plan:
     chosen: dict[Module, None] = field(default_factory=dict)
     #: Those that wait for a process and are to be started.
     due: dict[Module, None] = field(default_factory=dict)
+    #: Those that do not play and wait for a slot, or for what they need, maybe only until others
+    #: have left; first to last, as far as it matters.
+    waiting: list[Module] = field(default_factory=list)
     #: Why the turns of others have not come, where their places do not tell.
     lacks: dict[Module, str] = field(default_factory=dict)
 
@@ -177,15 +180,18 @@ class Turns:
                 if in_line < kind.lookahead and not self.needs_turn(kind):
                     self._start(plan, each)
                 in_line += 1
+                plan.waiting.append(each)
                 if not preemption.is_possible and in_line >= self._lookahead:
                     break
             elif each.grant is None and (short := later.short(kind)):
                 plan.lacks[each] = _shortage(each, short, holders, keeping)
                 later.reserve(each)
                 keeping.append(each)
+                plan.waiting.append(each)
             else:
                 later.take(each)
                 plan.chosen[each] = None
+                plan.waiting.append(each)
                 if each.grant is None and (short := plan.now.short(kind)):  # others are leaving
                     plan.lacks[each] = _shortage(each, short, holders, keeping)
                 else:
