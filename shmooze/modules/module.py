@@ -155,7 +155,6 @@ class Module(Reusable):
         successor = type(self)(self.uid, self._launcher, *owner, State.BACKOFF)
         successor.inherit(self)
         successor.on_save, successor.on_commands = self.on_save, self.on_commands
-        successor.on_done = self.on_done
         return successor
 
     # Orders.
@@ -228,9 +227,6 @@ class Module(Reusable):
                 clock.wait(self.gone, self.natural_death_timeout)
             raise CommandError(f"{self.TYPE_STRING} {self.uid} {self.reason}") from bad
 
-    def _log_request(self, command: dict[str, Any], answer: Any) -> None:
-        self._log(self.uid, "queue-module", self.loggable(command), answer)
-
     @property
     def door(self) -> Any:
         """The web application of its adapter: `door(environ, start_response, target)`."""
@@ -249,8 +245,7 @@ class Module(Reusable):
         if cause is None:
             self._on_update(self)
             return
-        cause = self._attribute(cause)
-        self._end(cause)
+        self._end(cause := self._attribute(cause))
         if self.exit is not None:
             self.exit.explain_by(cause)
 
@@ -296,9 +291,7 @@ class Module(Reusable):
 
     def _shut_down(self, record: ExitRecord, ladder: Ladder) -> None:
         self._no_longer_launching()  # what comes out of a launch under way is ended as well
-        signal_used = None
-        if not self._hand_on():
-            signal_used = ladder.descend(record, self._channel, self._process)
+        signal_used = not self._hand_on() and ladder.descend(record, self._channel, self._process)
         if signal_used and (self._channel.can_ask_to_end or signal_used == "SIGKILL"):
             log.warning("%r %s; it took %s to end it", self, record.reason, signal_used)
         record.seconds, record.ended = clock.now() - self.born, clock.time()

@@ -20,7 +20,7 @@ from shmooze.modules.channel.updates import Failing, Leaving, Update
 from shmooze.modules.exit import EndCause
 from shmooze.modules.held import Held
 from shmooze.modules.lifecycle import State
-from shmooze.modules.requests import Requests
+from shmooze.modules.requests import LogFunction, Requests
 from shmooze.processes.contract import Launcher
 from shmooze.runtime.patience import Patience
 
@@ -30,6 +30,7 @@ class Reusable(Held):
 
     _channel: Channel
     _requests: Requests
+    _log: LogFunction
 
     def __init__(
         self, uid: str, state: State, launcher: Launcher, on_change: Callable[[Any], None]
@@ -41,6 +42,10 @@ class Reusable(Held):
         self.is_handed_on = False
         #: Whether it may borrow such a process.
         self.may_borrow = True
+
+    def inherit(self, earlier: Any) -> None:
+        super().inherit(earlier)
+        self.on_done = earlier.on_done
 
     @property
     def may_hand_on(self) -> bool:
@@ -115,4 +120,4 @@ class Reusable(Held):
         return EndCause.exited() if is_early else cause
 
     def _log_request(self, command: dict[str, Any], answer: Any) -> None:
-        raise NotImplementedError
+        self._log(self.uid, "queue-module", self.loggable(command), answer)

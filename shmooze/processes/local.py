@@ -39,7 +39,8 @@ from shmooze.errors import ModuleError
 from shmooze.processes import capabilities, guardian, linux
 from shmooze.processes.capabilities import CAN_TRACK_TREES, can_mark
 from shmooze.processes.contract import Endpoint, LaunchSpec
-from shmooze.processes.local_process import LocalProcess, kill
+from shmooze.processes.kill import kill
+from shmooze.processes.local_process import LocalProcess
 from shmooze.processes.proc import Member
 from shmooze.processes.spawn import Spawner
 from shmooze.processes.tree import ProcessSnapshot, find_processes

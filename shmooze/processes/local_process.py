@@ -17,19 +17,18 @@ from shmooze.processes import strays, usage
 from shmooze.processes.capabilities import CAN_TRACK_TREES
 from shmooze.processes.contract import LaunchSpec, OutputLine, PastOutput, Remaining, Usage
 from shmooze.processes.group import Group
+from shmooze.processes.kill import KILL_WAIT, kill
 from shmooze.processes.output import ProcessOutput
 from shmooze.processes.peer import belongs_to, has_unread, listen_on
-from shmooze.processes.proc import Member, command_line, explain_survival, read_member
+from shmooze.processes.proc import Member, command_line, explain_survival, read_cpu
 from shmooze.processes.spawn import Spawner
 from shmooze.processes.spawn_request import SpawnRequest
 from shmooze.processes.stdio import StdioPipes
-from shmooze.processes.tree import ProcessSnapshot, find_processes, has_children
+from shmooze.processes.tree import ProcessSnapshot, find_processes
 from shmooze.runtime.patience import Patience
 
 log = logging.getLogger(__name__)
 
-#: Seconds that the kernel gets to carry out SIGKILL before the tree is inspected again.
-_KILL_WAIT = 0.05
 #: Seconds until it is checked again whether processes have stopped.
 _STOP_INTERVAL = 0.001
 
@@ -146,15 +145,10 @@ class LocalProcess:
     def is_alone(self) -> bool:
         if not CAN_TRACK_TREES or self.exit_status is not None:
             return False
-        try:
-            return not has_children(self.pid) and not strays.exist(self._mark)
-        except OSError:  # it has just ended, or this kernel does not list children
-            return False
+        return strays.is_alone(self.pid, self._mark)
 
     def renew(self, label: str) -> PastOutput:
-        if (member := read_member(self.pid)) is not None:
-            with suppress(OSError):  # it has just ended
-                self._cpu_before = member.cpu()
+        self._cpu_before = read_cpu(self.pid)
         return self._output.renew(label)
 
     def tree(self) -> list[int]:
@@ -238,7 +232,7 @@ class LocalProcess:
             while (members := self._members()) or self.exit_status is None:
                 kill(members)
                 if not members:
-                    self._exited.wait(_KILL_WAIT)
+                    self._exited.wait(KILL_WAIT)
                 now = time.monotonic()
                 if now - begun >= self.survivor_timeout:
                     log.error("%r survived SIGKILL, giving up: %s", self, self._explain_survivors())
@@ -303,12 +297,3 @@ class LocalProcess:
             if (each.pid == self.pid and running) or strays.has_mark(each, self._mark)
         ]
         return snapshot.below(roots)
-
-
-def kill(members: Sequence[Member | Group]) -> None:
-    """Send SIGKILL and give the kernel a moment to carry it out."""
-    for member in members:
-        member.send(signal.SIGKILL)
-    with gevent.Timeout(_KILL_WAIT, False):
-        for member in members:
-            member.wait_dead()

@@ -51,13 +51,6 @@ class Member:
         finally:
             close_now(pidfd)
 
-    def cpu(self) -> float:
-        """Return the seconds of CPU time that it has used, with children that it has waited for.
-
-        Raises OSError if it has ended.
-        """
-        return sum(map(int, _read_stat(f"/proc/{self.pid}/stat")[11:15])) / _TICKS
-
     def is_stopped(self) -> bool:
         """Return True if none of its threads can run: SIGSTOP has taken effect, or it has ended."""
         try:
@@ -103,6 +96,17 @@ def read_member(pid: int) -> Member | None:
     except PermissionError:
         mark = None
     return Member(pid, int(fields[1]), int(fields[19]), mark)
+
+
+def read_cpu(pid: int) -> float:
+    """Read the seconds of CPU time that a process has used, with children that it has waited for.
+
+    Returns 0 if it has ended, or is hidden from us.
+    """
+    try:
+        return sum(map(int, _read_stat(f"/proc/{pid}/stat")[11:15])) / _TICKS
+    except OSError:
+        return 0.0
 
 
 def _read_stat(path: str) -> list[bytes]:

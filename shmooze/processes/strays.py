@@ -15,7 +15,7 @@ import gevent
 from gevent.lock import Semaphore
 
 from shmooze.processes.proc import Member, read_member
-from shmooze.processes.tree import ProcessSnapshot, child_pids, read_new
+from shmooze.processes.tree import ProcessSnapshot, child_pids, has_children, read_new
 from shmooze.runtime.time_slices import TimeSlices
 
 #: Attempts to overtake processes that start others.
@@ -35,14 +35,17 @@ def has_mark(member: Member, mark: int) -> bool:
     return _is_stray(member) and member.mark == mark
 
 
-def exist(mark: int) -> bool:
-    """Return True if there are strays from the child with this mark, without a snapshot.
+def is_alone(child: int, mark: int) -> bool:
+    """Return True if nothing runs that a child with this mark has started. Takes no snapshot.
 
-    Each stray is our own child, or a descendant of one that is a stray as well. Raises OSError if
-    this kernel has no list of our children.
+    All of that is below its own children, or below strays. Returns False if this is not known.
     """
-    found = (read_member(pid) for pid in _our_children() if pid not in started)
-    return any(member is not None and has_mark(member, mark) for member in found)
+    try:
+        found = (read_member(pid) for pid in _our_children() if pid not in started)
+        has_strays = any(member is not None and has_mark(member, mark) for member in found)
+        return not has_children(child) and not has_strays
+    except OSError:  # it has just ended, or this kernel does not list children
+        return False
 
 
 def any_possible() -> bool:

@@ -58,6 +58,8 @@ def _check(kind: type[Kind], has: Mapping[str, float]) -> None:
             raise wrong("needs", f"is {amount:g} of {name!r}, and the pool has {has[name]:g}")
     if needs_of(kind) and kind.standby:
         raise wrong("standby", "must be 0 for a type that `needs` something")
+    if needs_of(kind) and kind.reuse > 1:
+        raise wrong("reuse", "must be 1 for a type that `needs` something")
 
 
 def _check_variables(has: Mapping[str, float]) -> None:
