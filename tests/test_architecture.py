@@ -200,7 +200,7 @@ def test_ground_floor_stands_on_the_standard_library(name: str) -> None:
 #: What some child processes load.
 LOADED_ON_DEMAND = [
     f"shmooze.modules.{name}"
-    for name in ("arguments", "describing", "hints", "mistakes", "player", "worker")
+    for name in ("arguments", "describing", "hints", "mistakes", "player", "template", "worker")
 ]
 
 
@@ -224,7 +224,7 @@ def test_a_child_loads_no_gevent_bottle_or_msgspec(statement: str) -> None:
 #: settings, clients of TLS, restarted workers, a state file, descriptions.
 UNUSED = {"importlib.metadata", "argparse", "difflib", "csv", "zipfile", "shmooze.runtime.workers"}
 UNUSED |= {"shmooze.state.file", "shmooze.runtime.native_thread", "shmooze.lib.describe"}
-UNUSED |= {"shmooze.gateway.pages"}
+UNUSED |= {"shmooze.gateway.pages", "shmooze.processes.templates"}
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from support import (
 )
 from terminal import Terminal
 
-#: Kinds with an adapter, of the same name. Each is three processes: itself, a child and a daemon.
+#: Kinds with an adapter, of the same name.
 ADAPTED = ("command", "stdio")
 
 #: Kinds that reach the state `playing`.
@@ -46,7 +46,16 @@ PLAYING = (
     "chain",
     "chain-of-sessions",
     *ADAPTED,
+    "reused",
+    "preloaded",
 )
+
+#: Each is three processes: itself, a child and a daemon.
+WITH_COMPANY = (*ADAPTED, "reused", "preloaded")
+
+#: Processes that are no item's, and end with the service only: one that waits for its next item,
+#: and the template of `preloaded`.
+KEPT = ("waits-for-next", "template")
 
 #: Kinds that are still starting, or already being ended, when the cause of the end comes.
 STARTING = ("never-connects", "connects-one-stream", "exits-before-init", "refuses-init")
@@ -73,9 +82,11 @@ def kinds(connect_timeout: float) -> dict[str, dict[str, Any]]:
             "connect_timeout": connect_timeout if "connects" in kind else 30,
             "command_timeout": 30,
             **({"adapter": kind} if kind in ADAPTED else {}),
+            **({"reuse": 2} if kind in ("reused", "waits-for-next") else {}),
+            **({"preload": True} if kind == "preloaded" else {}),
             **PATIENCE,
         }
-        for kind in (*PLAYING, *STARTING)
+        for kind in (*PLAYING, *STARTING, "waits-for-next")
     }
 
 
@@ -88,19 +99,44 @@ class Endings:
         self.adds: list[threading.Thread] = []
         #: Errors of failed adds by kind.
         self.refusals: dict[str, str] = {}
+        #: Items that have ended while it was filled.
+        self.earlier = 0
+        #: Kinds of processes that may stay, since the service goes on.
+        self.may_stay: tuple[str, ...] = ()
 
     def fill(self) -> None:
         """Add one of each kind. Those of STARTING are still starting when this returns."""
         for kind in PLAYING:
+            if kind == "reused":
+                self._add_done(kind)
+            if kind == "preloaded":
+                wait_until(self._is_forked, "its template is ready")
             self.uids[kind] = self.site.ask("pool", "add", type=kind)["uid"]
+        if not self.may_stay:
+            self._add_done("waits-for-next")
         for kind in STARTING:
             self.adds.append(threading.Thread(target=self._add, args=[kind]))
             self.adds[-1].start()
         for kind in STARTING:
             wait_until(lambda k=kind: self.recorded(k), f"{kind} runs")
-        for kind in ADAPTED:
-            wait_until(lambda k=kind: len(self.recorded(k)) == 3, f"{kind} has started all")
+        for kind in WITH_COMPANY:
+            wait_until(lambda k=kind: len(self.recorded(k)) >= 3, f"{kind} has started all")
         self.hurry()
+
+    def _add_done(self, kind: str) -> None:
+        """Add one that is done at once, and whose process waits for the next item."""
+        uid = self.site.ask("pool", "add", type=kind)["uid"]
+        wait_until(lambda: uid in {e["uid"] for e in self.site.ask("pool", "gone")}, "it is done")
+        self.earlier += 1
+
+    def _is_forked(self) -> bool:
+        """Whether one that is added and removed was forked from its template."""
+        uid = self.site.ask("pool", "add", type="preloaded")["uid"]
+        pid = self.recorded("preloaded")[-1][0]
+        is_forked = "template.py" in Path(f"/proc/{pid}/cmdline").read_text()
+        self.site.ask("pool", "rm", uids=[uid])
+        self.earlier += 1
+        return is_forked
 
     def hurry(self) -> None:
         """Let the chains fork as fast as they can, which they need not while others start."""
@@ -140,7 +176,8 @@ class Endings:
         living = {(pid, _started(pid)) for pid in _parents()}
         recorded = [
             f"{kind} {pid}"
-            for kind in (*PLAYING, *STARTING)
+            for kind in (*PLAYING, *STARTING, *KEPT)
+            if kind not in self.may_stay
             for pid, started in self.recorded(kind)
             if (pid, started) in living
         ]
@@ -213,7 +250,9 @@ def pool(make_site: Callable[..., Site], request: pytest.FixtureRequest) -> Endi
 @pytest.fixture(scope="module")
 def refusing_pool(make_shared_site: Callable[..., Site]) -> Endings:
     settings = {"pool": {"modules": kinds(connect_timeout=0.5)}}
-    return Endings(make_shared_site(services=("pool",), settings=settings).start())
+    endings = Endings(make_shared_site(services=("pool",), settings=settings).start())
+    endings.may_stay = KEPT
+    return endings
 
 
 @pytest.mark.parametrize("kind", REFUSED)
@@ -227,6 +266,7 @@ def test_refused_add_says_why_and_leaves_nothing(refusing_pool: Endings, kind: s
 
 
 def test_rm_leaves_nothing(pool: Endings) -> None:
+    pool.may_stay = KEPT
     pool.fill()
     everyone = [module["uid"] for module in pool.site.ask("pool", "pool")]
     assert set(pool.uids.values()) < set(everyone), "those that are starting are listed too"
@@ -238,6 +278,7 @@ def test_rm_leaves_nothing(pool: Endings) -> None:
 
 @pytest.mark.parametrize("how", ["exit", "crash"])
 def test_the_childs_own_end_leaves_nothing(pool: Endings, how: str) -> None:
+    pool.may_stay = KEPT
     pool.fill()
     pool.site.ask("pool", "rm", uids=[pool.uids.pop("stopped")])  # it cannot hear
     for kind, uid in pool.uids.items():
@@ -251,7 +292,7 @@ def test_the_childs_own_end_leaves_nothing(pool: Endings, how: str) -> None:
         os.kill(pid, signal.SIGKILL if how == "exit" else signal.SIGSEGV)
     pool.assert_none_left(LADDER)
     pool.join_adds()
-    everyone = len(PLAYING) + len(STARTING)
+    everyone = len(PLAYING) + len(STARTING) + pool.earlier
     gone = wait_until(
         lambda: len(g := pool.site.ask("pool", "gone")) == everyone and g, "all are gone"
     )
@@ -397,6 +438,7 @@ def test_supervisorctl_stop_leaves_nothing(in_a_terminal: tuple[Endings, Termina
 
 
 def test_no_zombie_is_kept(pool: Endings) -> None:
+    pool.may_stay = KEPT
     pool.fill()
     service = pool.service
     pool.site.ask("pool", "rm", uids=[module["uid"] for module in pool.site.ask("pool", "pool")])
@@ -509,7 +551,10 @@ def test_pid_1_of_a_container_leaves_nothing(make_site: Callable[..., Site]) -> 
     unshared = site.processes.pop("pool")
     (guardian,) = (pid for pid, parent in _parents().items() if parent == unshared.pid)
     (service,) = (pid for pid, parent in _parents().items() if parent == guardian)
-    assert [pid for pid, parent in _parents().items() if parent == service] == []
+    # What is kept is a template, and a process that waits for its next item.
+    kept = [pid for pid, parent in _parents().items() if parent == service]
+    argvs = [Path(f"/proc/{pid}/cmdline").read_text() for pid in kept]
+    assert all("template.py" in argv or "reused" in argv for argv in argvs)
     os.kill(guardian, signal.SIGTERM)
     assert unshared.wait(LADDER) == 0
     assert site.survivors() == []
@@ -599,7 +644,9 @@ def test_if_realtime_is_limited_daemons_end_with_the_service_and_a_warning_is_lo
     uid = pool.site.ask("pool", "add", type="has-daemon")["uid"]
     pool.site.ask("pool", "rm", uids=[uid])
     wait_until(lambda: pool.site.ask("pool", "gone"), "it is gone")
+    pool.may_stay = KEPT
     (daemon,) = pool.survivors()
     assert "has-daemon" in daemon
+    pool.may_stay = ()
     assert pool.end_service(pool.guardian, with_signal=signal.SIGTERM) == 0
     assert pool.survivors() == []

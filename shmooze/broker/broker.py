@@ -189,7 +189,7 @@ class Broker(Commands, Service):
         if self._logfilename or source.get("log_database_path"):
             self.logger = Database(self._logfilename, log_table=f"{self.name}_log")
             self.logger.open()  # programs that read it may start with us
-        launchers = self._launchers or Launchers(self.kinds())
+        launchers = self._launchers = self._launchers or Launchers(self.kinds())
         if source.get("state_path"):
             self.attach_state()
             self.attach_schedules()
@@ -208,6 +208,7 @@ class Broker(Commands, Service):
         identity = f"{self.host}:{self.port}"
         if swept := launchers.open(identity, self._exit_unguarded):
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
+        launchers.preload(self.kinds())
         self.open(launchers, admission)
         if not source.get("state_path"):
             log.info("%s: no `state_path` in the settings: it forgets all when it ends", self.name)
@@ -255,6 +256,8 @@ class Broker(Commands, Service):
         if self._server is not None:
             self._server.stop_listening()
         self.end_all(STOPPED)
+        if self._launchers is not None:
+            self._launchers.close()
         super().stop()
         self.items.keeper.close()
         if self.logger is not None:

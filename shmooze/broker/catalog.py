@@ -16,6 +16,7 @@ from shmooze.errors import SettingsError
 from shmooze.modules.channel import adapters
 from shmooze.modules.module import Module
 from shmooze.modules.web_server import FromParameter, WebServer, web_server_of
+from shmooze.processes.python_command import parse
 from shmooze.runtime import declared, schema
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,10 @@ def _check_class(module: type[Module]) -> None:
         if not isinstance(value, property) and hasattr(module, attribute):
             attributes[key] = _plain(value)
     schema.check(ModuleType, attributes, wrong)
+    if module.preload is True and parse(module.process) is None:
+        raise wrong(
+            "preload", "needs a `process` that runs a file or -m MODULE directly with Python"
+        )
     _check_adapter(module, wrong)
     if isinstance(module.http, dict):
         module.http = WebServer(**schema.check(WebServer, module.http, wrong, "http"))

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from shmooze.errors import SettingsError
 from shmooze.modules.kind import Kind
-from shmooze.processes.contract import Launcher
+from shmooze.modules.launched import folder_of, own_variables
+from shmooze.processes.contract import Launcher, LaunchSpec
 from shmooze.processes.local import LocalLauncher
 
 #: The group of entry points by which packages offer launchers.
@@ -30,6 +31,25 @@ class Launchers:
         if kind.is_missing:
             return next(iter(self._by_name.values()))
         return self._by_name[kind.launcher]
+
+    def preload(self, kinds: Iterable[type[Kind]]) -> None:
+        """Begin to load the programs of the types that want it."""
+        for kind in kinds:
+            launcher = self.of(kind)
+            if kind.preload is True and not kind.is_missing and hasattr(launcher, "preload"):
+                environ = own_variables(kind)
+                label = f"{kind.TYPE_STRING} template"
+                launcher.preload(
+                    LaunchSpec(
+                        kind.process, label, environ=environ, cwd=folder_of(kind), preload=environ
+                    )
+                )
+
+    def close(self) -> None:
+        """See Launcher."""
+        for launcher in self._by_name.values():
+            if hasattr(launcher, "close"):
+                launcher.close()
 
     def guard(self) -> None:
         """See Launcher."""

@@ -55,6 +55,7 @@ class Launched(Status):
             environ={**self._granted_variables(), **_port_of(own)},
             cwd=folder_of(self),
             has_stdio=has_stdio,
+            preload=own_variables(self) if self.preload is True else None,
         )
         with self._launching:
             if self.state in ENDED:

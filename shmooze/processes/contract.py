@@ -77,6 +77,9 @@ class LaunchSpec:
     #: Whether its standard input and output are a connection, `Process.stdio`. Otherwise there is
     #: nothing on its standard input, and its standard output is logged.
     has_stdio: bool = False
+    #: If it is a Python program that is loaded once for several processes: the environment
+    #: variables with which it is loaded, in addition to those of the service.
+    preload: Mapping[str, str] | None = None
 
 
 class OutputLine(NamedTuple):
@@ -255,6 +258,13 @@ class Launcher(Protocol):
     def warnings(self) -> Iterable[str]:
         """Return what cannot be guaranteed here, one sentence each."""
 
+    def preload(self, spec: LaunchSpec) -> None:
+        """Begin to load the program of a spec with `preload`. Does not wait.
+
+        If that is impossible here, or fails, its processes are started as others are, and the log
+        says why. A launcher may lack this method and `close`.
+        """
+
     def find_port(self, wanted: int | None) -> int:
         """Return a port on which a process that is launched next can listen for connections from
         here: `wanted`, or any that is free. Raises ModuleError if there is none.
@@ -265,3 +275,6 @@ class Launcher(Protocol):
 
         If it raises, or is interrupted while it waits, nothing may be left running.
         """
+
+    def close(self) -> None:
+        """End what it keeps running for itself. Called when all processes have ended."""

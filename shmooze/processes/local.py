@@ -31,6 +31,7 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.socket import wait_read
@@ -43,7 +44,11 @@ from shmooze.processes.kill import kill
 from shmooze.processes.local_process import LocalProcess
 from shmooze.processes.proc import Member
 from shmooze.processes.spawn import Spawner
+from shmooze.processes.spawn_request import SpawnRequest
 from shmooze.processes.tree import ProcessSnapshot, find_processes
+
+if TYPE_CHECKING:
+    from shmooze.processes.templates import Templates
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +69,8 @@ class LocalLauncher:
         self._numbers = itertools.count(1)
         #: The free ports found last: a process that was given one may not listen there yet.
         self._found_ports: deque[int] = deque(maxlen=self.remembered_ports)
+        #: Made once a type is preloaded.
+        self._templates: Templates | None = None
         self._service_mark = 0
         self._own_mark = resource.getrlimit(resource.RLIMIT_RTTIME)[0]
 
@@ -91,6 +98,13 @@ class LocalLauncher:
     def warnings(self) -> Iterable[str]:
         return capabilities.warnings()
 
+    def preload(self, spec: LaunchSpec) -> None:
+        self._find_templates().find(spec)
+
+    def close(self) -> None:
+        if self._templates is not None:
+            self._templates.close()
+
     def find_port(self, wanted: int | None) -> int:
         while True:
             with socket.socket() as probe:
@@ -114,12 +128,32 @@ class LocalLauncher:
         mark = self._service_mark | next(self._numbers)
         argv = [*spec.argv, *endpoint.arguments]
         try:
-            return LocalProcess(self._spawner, argv, spec, mark, can_mark())
+            process = None
+            if spec.preload is not None:
+                process = self._find_templates().fork(argv, spec, mark, can_mark())
+            return process or LocalProcess(self._spawner.start, argv, spec, mark, can_mark())
         except OSError as bad:
             what = bad.filename if isinstance(bad.filename, str) else argv[0]
             raise ModuleError(f"cannot be started: {what}: {bad.strerror}") from bad
         except ValueError as bad:
             raise ModuleError(f"cannot be started: {bad}") from bad
+
+    def _find_templates(self) -> Templates:
+        if self._templates is None:
+            from shmooze.processes.templates import Templates  # few services have any
+
+            self._templates = Templates(self._launch_template)
+        return self._templates
+
+    def _launch_template(
+        self, spec: LaunchSpec, change: Callable[[SpawnRequest], SpawnRequest]
+    ) -> LocalProcess:
+        spawner = self._spawner
+        assert spawner is not None
+        mark = self._service_mark | next(self._numbers)
+        return LocalProcess(
+            lambda request: spawner.start(change(request)), spec.argv, spec, mark, can_mark()
+        )
 
     def _exit_with_guardian(self, guardian_alive: int, on_unguarded: Callable[[], None]) -> None:
         """Wait for the end of the guardian. Nobody would clean up after us then: exit at once."""

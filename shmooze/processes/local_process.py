@@ -21,7 +21,6 @@ from shmooze.processes.kill import KILL_WAIT, kill
 from shmooze.processes.output import ProcessOutput
 from shmooze.processes.peer import belongs_to, has_unread, listen_on
 from shmooze.processes.proc import Member, command_line, explain_survival, read_cpu
-from shmooze.processes.spawn import Spawner
 from shmooze.processes.spawn_request import SpawnRequest
 from shmooze.processes.stdio import StdioPipes
 from shmooze.processes.tree import ProcessSnapshot, find_processes
@@ -36,8 +35,8 @@ _STOP_INTERVAL = 0.001
 class LocalProcess:
     """A child of this process, and the tree below it.
 
-    `mark` identifies its tree; it is set only if `is_marked`. Raises OSError or ValueError if the
-    program cannot be started; nothing is left running or open then.
+    `start` starts it. `mark` identifies its tree; it is set only if `is_marked`. Raises what
+    `start` raises if it cannot be started; nothing is left running or open then.
     """
 
     #: Seconds after SIGKILL until the log says what keeps a process alive, and between repetitions.
@@ -57,7 +56,7 @@ class LocalProcess:
 
     def __init__(
         self,
-        spawner: Spawner,
+        start: Callable[[SpawnRequest], int],
         argv: Sequence[str],
         spec: LaunchSpec,
         mark: int,
@@ -73,7 +72,7 @@ class LocalProcess:
         try:
             if spec.has_stdio:
                 self._stdio = StdioPipes()
-            self.pid = spawner.start(self._request(argv, spec, mark if is_marked else None))
+            self.pid = start(self._request(argv, spec, mark if is_marked else None))
         except BaseException:
             self.close(0)
             raise

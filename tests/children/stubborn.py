@@ -1,6 +1,8 @@
 """Modules that resist ending, one for each KIND: stubborn.py KIND HOST PORT PORT.
 
-The kinds `command` and `stdio` are spoken to as the adapters of these names do.
+The kinds `command` and `stdio` are spoken to as the adapters of these names do. Those of the kinds
+`reused` and `waits-for-next` send a result at their first `play`. That of the kind `preloaded` is
+forked from a template, which is on the list of the kind `template`.
 
 Each of its processes writes its pid and start time to HERE/pids-KIND, so that a test can look for
 it. Imports nothing from shmooze, and only what is written in C: a dozen of these start at once.
@@ -13,17 +15,18 @@ import os
 import sys
 import time
 
-KIND = sys.argv[1]
+#: A template is loaded without arguments.
+KIND = sys.argv[1] if len(sys.argv) > 1 else "preloaded"
 HERE = os.environ["HERE"]
 
 #: Processes that a chain starts, one after the other; bounded in case the test fails.
 LINKS = 400
 
 
-def record():
+def record(kind=""):
     with open("/proc/self/stat") as file:
         stat = file.read().rpartition(")")[2].split()
-    with open(f"{HERE}/pids-{KIND}", "a") as out:
+    with open(f"{HERE}/pids-{kind or KIND}", "a") as out:
         out.write(f"{os.getpid()} {stat[19]}\n")
 
 
@@ -94,11 +97,12 @@ def answer_commands():
     if KIND == "connects-one-stream":
         sleep_on()
     updates.connect((host, int(update_port)))
+    plays = 0
     for line in open(commands.fileno(), closefd=False):  # noqa: SIM115
         if '"init"' in line and KIND == "refuses-init":
             commands.sendall(b'{"success":false,"error":"I will not"}\n')
             continue
-        if '"rm"' in line and KIND in ("ignores-rm", "ignores-sigterm"):
+        if '"rm"' in line and KIND in (*DEAF, "ignores-rm"):
             continue
         if '"do_exit"' in line:
             os._exit(0)
@@ -107,36 +111,56 @@ def answer_commands():
         commands.sendall(b'{"success":true}\n')
         if '"play"' in line and KIND == "stopped":
             os.kill(os.getpid(), _signal.SIGSTOP)
-    if KIND in ("ignores-rm", "ignores-sigterm", "refuses-init"):
+        plays += '"play"' in line
+        if '"play"' in line and plays == 1 and KIND in ("reused", "waits-for-next"):
+            updates.sendall(b'{"cmd":"result","args":{"value":null}}\n')
+        elif '"play"' in line and KIND == "reused":
+            have_company()
+    if KIND in DEAF or KIND == "ignores-rm":
         sleep_on()
 
 
-record()
-_signal.signal(_signal.SIGUSR1, lambda *_: os._exit(0))
-if KIND in ("ignores-sigterm", "refuses-init", "never-connects", "command", "stdio"):
-    ignore_sigterm()
-if KIND == "has-children":
-    for _ in range(3):
-        if os.fork() == 0:
-            record()
-            sleep_on()
-elif KIND in ("has-daemon", "exits-before-init"):
-    daemon()
-elif KIND in ("command", "stdio"):
+def have_company():
     daemon()
     if os.fork() == 0:
         record()
         sleep_on()
-elif KIND == "has-bare-daemon":
-    daemon(empty_environment=True)
-elif KIND == "chain":
-    chain(own_session=False)
-elif KIND == "chain-of-sessions":
-    chain(own_session=True)
-if KIND == "exits-before-init":
-    sys.exit(3)
-if KIND in ("never-connects", "command"):
-    sleep_on()
-if KIND == "stdio":
-    answer_on_stdio()
-answer_commands()
+
+
+#: Those that end at SIGKILL only, and hear no `rm`.
+DEAF = ("ignores-sigterm", "refuses-init", "reused", "waits-for-next", "preloaded")
+
+
+def main():
+    record()
+    _signal.signal(_signal.SIGUSR1, lambda *_: os._exit(0))
+    if KIND in (*DEAF, "never-connects", "command", "stdio"):
+        ignore_sigterm()
+    if KIND == "has-children":
+        for _ in range(3):
+            if os.fork() == 0:
+                record()
+                sleep_on()
+    elif KIND in ("has-daemon", "exits-before-init"):
+        daemon()
+    elif KIND in ("command", "stdio", "preloaded"):
+        have_company()
+    elif KIND == "has-bare-daemon":
+        daemon(empty_environment=True)
+    elif KIND == "chain":
+        chain(own_session=False)
+    elif KIND == "chain-of-sessions":
+        chain(own_session=True)
+    if KIND == "exits-before-init":
+        sys.exit(3)
+    if KIND in ("never-connects", "command"):
+        sleep_on()
+    if KIND == "stdio":
+        answer_on_stdio()
+    answer_commands()
+
+
+if len(sys.argv) == 1:
+    record("template")
+if __name__ == "__main__":
+    main()
