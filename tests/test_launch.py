@@ -17,6 +17,8 @@ from support import PATIENCE
 from shmooze.errors import ModuleError
 from shmooze.processes.contract import LaunchSpec, NoEndpoint, Process
 from shmooze.processes.local import LocalLauncher
+from shmooze.runtime import clock
+from shmooze.runtime.patience import Patience
 
 ECHO = "import sys\nfor line in sys.stdin: sys.stdout.write(line)"
 TELL = "import json, os; print(json.dumps([os.environ.get('SONG'), os.getcwd()]))"
@@ -97,6 +99,21 @@ def test_a_process_is_suspended_and_resumed_with_all_that_it_started(launch: Lau
     process.suspend()
     assert process.end(20) == "SIGTERM"  # which a stopped process would not notice
     assert process.exit_status == -signal.SIGTERM
+
+
+def test_a_process_that_is_to_end_gets_sigterm_without_a_wait(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = launch("import time; time.sleep(100)")
+    before, waits = clock.wait, list[float]()
+
+    def wait(event: clock.Waitable, timeout: float) -> bool:
+        waits.append(timeout)
+        return before(event, timeout)
+
+    monkeypatch.setattr(clock, "wait", wait)
+    assert process.end(20) == "SIGTERM"
+    assert waits[0] == Patience.step, "it waits for nothing but the end"
 
 
 def wait_until(condition: Callable[[], object]) -> None:

@@ -105,6 +105,11 @@ def test_a_loop_that_is_slow_again_and_again_is_not_a_pause(time: SetClock) -> N
     assert time.seconds < 10
 
 
+def test_no_patience_at_all_takes_hardly_any_time(time: SetClock) -> None:
+    assert not Patience(0).wait(Event())
+    assert 0 < time.seconds < Patience.grace / 10
+
+
 def test_no_patience_at_all_still_reads_what_has_arrived() -> None:
     """With the real clock and event loop."""
     event = Event()

@@ -214,14 +214,12 @@ class LocalProcess:
                 gevent.sleep(self.retry_delay)
 
     def _end(self, patience: float | None) -> str | None:
+        if self.exit_status is not None and not self._members():
+            return None
         if patience is not None:
-            if self._wait_gone(0):
-                return None
             self._signal(signal.SIGTERM)
             if self._wait_gone(patience):
                 return "SIGTERM"
-        elif self.exit_status is not None and not self._members():
-            return None
         self._kill_all()
         return "SIGKILL"
 

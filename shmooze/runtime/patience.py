@@ -22,11 +22,13 @@ class Patience:
     pause_threshold = 1.0
     #: Seconds in which the loop reads what has arrived when the time is over.
     grace = 0.05
+    #: The same where there was no time at all, in which there can have been no pause.
+    short_grace = 0.001
 
     def __init__(self, seconds: float) -> None:
         #: Seconds that are left.
         self.left = max(0.0, seconds)
-        self._grace_left = self.grace
+        self._grace_left = self.grace if self.left > 0 else self.short_grace
         self._was_late = False
 
     def wait(self, event: Waitable) -> bool:
