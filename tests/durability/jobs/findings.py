@@ -37,9 +37,11 @@ def _of_all(look: Look, slots: int) -> Iterator[str]:
         for uid, count in Counter(all_of).items():
             if count > 1:
                 yield f"{uid} is {count} times in {where}"
-    playing = [item["uid"] for item in look.roster if item["state"] == "playing"]
+    playing = [item["type"] for item in look.roster if item["state"] == "playing"]
     if len(playing) > slots:
         yield f"{len(playing)} play in {slots} slots"
+    if len([kind for kind in playing if kind == "hold"]) > 1:
+        yield "several have the only gpu"
     for key in look.doubled_keys:
         yield f"several items have the key {key!r}"
 
@@ -49,16 +51,15 @@ def _of_job(job: Job, there: list[dict[str, Any]], look: Look, is_over: bool) ->
     if (count := len({item["uid"] for item in there})) > 1:
         yield f"is there as {count} items"
     is_expected = job.added is Said.ANSWERED
+    is_known = bool(there) or job.number in look.kept
     if job.is_scheduled:
-        is_known = bool(there) or job.uid in look.schedules
+        is_known = is_known or job.uid in look.schedules
         if job.removed is not Said.NOTHING:
             is_expected = False
         if job.removed is Said.ANSWERED and job.uid in look.schedules:
             yield "was unscheduled, and is scheduled again"
-    else:
-        is_known = bool(there)
-        if job.removed is Said.ANSWERED and any(item["state"] not in _ENDS for item in there):
-            yield "was removed, and is there again"
+    elif job.removed is Said.ANSWERED and any(item["state"] not in _ENDS for item in there):
+        yield "was removed, and is there again"
     if is_expected and not is_known:
         yield "is lost"
     if job.added is Said.REFUSED and there and there[0]["state"] != "failed":

@@ -9,6 +9,12 @@ from pathlib import Path
 
 from durability.target import Target
 
+KEPT = "SELECT json_extract(args, '$.number') FROM pool_items"
+DOUBLED = """
+SELECT key FROM (SELECT uid, key FROM pool_items UNION SELECT uid, key FROM pool_history)
+WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1
+"""
+
 
 class Look:
     """A look at everything, in an order in which nothing is missed that changes meanwhile."""
@@ -19,16 +25,10 @@ class Look:
         self.runs = Counter(map(int, runs.read_text().split())) if runs.exists() else Counter()
         #: The ids of schedules: before the items are read that come from them.
         self.schedules = {each["id"] for each in target.ask("schedules")}
+        with closing(sqlite3.connect(f"file:{target.state_file}?mode=ro", uri=True)) as file:
+            #: The numbers of items in the state file. One whose process is starting is not in the
+            #: roster yet.
+            self.kept = {number for (number,) in file.execute(KEPT)}
+            #: Keys that more than one item has.
+            self.doubled_keys = [key for (key,) in file.execute(DOUBLED)]
         self.roster, self.ended = target.known()
-        self.doubled_keys = doubled_keys(target.state_file)
-
-
-def doubled_keys(path: Path) -> list[str]:
-    """Keys that more than one item has."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
-        rows = file.execute(
-            "SELECT key FROM (SELECT uid, key FROM pool_items UNION"
-            " SELECT uid, key FROM pool_history) WHERE key IS NOT NULL"
-            " GROUP BY key HAVING count(*) > 1"
-        )
-        return [key for (key,) in rows]
