@@ -15,29 +15,46 @@ from typing import Any
 Add = Callable[[str], Any]
 #: Waits until such a job is done.
 Wait = Callable[[Any], Any]
+#: The same for many jobs, in the best way that there is.
+AddMany = Callable[[str, int], "list[Any]"]
+WaitMany = Callable[["list[Any]"], Any]
 
 
-def rate(add: Add, wait: Wait, kind: str, count: int) -> float:
-    """Jobs a second, from adding the first one until the last result has arrived."""
-    begin = time.perf_counter()
-    for job in [add(kind) for _ in range(count)]:
-        wait(job)
-    return count / (time.perf_counter() - begin)
+class Figures:
+    """A figure of jobs of a kind: `rate` or `p50`, with the number of jobs."""
 
+    def __init__(
+        self,
+        add: Add,
+        wait: Wait,
+        add_many: AddMany | None = None,
+        wait_many: WaitMany | None = None,
+    ) -> None:
+        self._add, self._wait = add, wait
+        self._add_many = add_many or (lambda kind, count: [add(kind) for _ in range(count)])
+        self._wait_many = wait_many or (lambda jobs: [wait(job) for job in jobs])
 
-def p50(add: Add, wait: Wait, kind: str, count: int) -> float:
-    """The median milliseconds from adding a job until its result has arrived, one at a time."""
-    times = []
-    for _ in range(count):
+    def __call__(self, figure: str, kind: str, count: int) -> float:
+        return {"rate": self.rate, "p50": self.p50}[figure](kind, count)
+
+    def rate(self, kind: str, count: int) -> float:
+        """Jobs a second, from adding the first one until the last result has arrived."""
         begin = time.perf_counter()
-        wait(add(kind))
-        times.append((time.perf_counter() - begin) * 1000)
-    return statistics.median(times)
+        self._wait_many(self._add_many(kind, count))
+        return count / (time.perf_counter() - begin)
+
+    def p50(self, kind: str, count: int) -> float:
+        """The median milliseconds from adding a job until its result has arrived, one at a time."""
+        times = []
+        for _ in range(count):
+            begin = time.perf_counter()
+            self._wait(self._add(kind))
+            times.append((time.perf_counter() - begin) * 1000)
+        return statistics.median(times)
 
 
-def serve(add: Add, wait: Wait) -> None:
+def serve(figures: Figures) -> None:
     """Print a figure for each line `FIGURE KIND COUNT` of standard input."""
     for line in sys.stdin:
         figure, kind, count = line.split()
-        measure = {"rate": rate, "p50": p50}[figure]
-        print(json.dumps(measure(add, wait, kind, int(count))), flush=True)
+        print(json.dumps(figures(figure, kind, int(count))), flush=True)

@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import partial
 from typing import Any
 
-from bench import job_figures, others
+from bench import others
+from bench.job_figures import Figures
 from bench.lab import MAX_MODULES, Asker, Lab, child
 from bench.row import HIGHER, LOWER, row
 
@@ -25,7 +25,10 @@ WARM_UP = 20
 #: Milliseconds that Huey's workers sleep if there is nothing to do; its default is at least 100.
 HUEY_DELAY = "0.01"
 
-#: A figure of jobs of a kind: `rate` or `p50` of job_figures, with the number of jobs.
+#: Commands in one packet, where there are many.
+PACKET = 20
+
+#: As Figures of job_figures is called.
 Figure = Callable[[str, str, int], float]
 
 
@@ -59,12 +62,22 @@ def ours(lab: Lab) -> Iterator[Figure]:
                 pass  # the machine is busy
             assert ended["state"] == "done", ended
 
-        yield partial(figure, add, wait)
+        def add_many(kind: str, count: int) -> list[str]:
+            uids: list[str] = []
+            while len(uids) < count:
+                adding = min(PACKET, count - len(uids)) * [("add", {"type": kind})]
+                uids += [added["uid"] for added in ask.many(adding)]
+            return uids
 
+        def wait_many(uids: list[str]) -> None:
+            for at in range(0, len(uids), PACKET):
+                some = uids[at : at + PACKET]
+                ends = ask.many([("wait", {"uid": uid, "timeout": 1}) for uid in some])
+                for uid, ended in zip(some, ends):
+                    if ended is None:
+                        wait(uid)
 
-def figure(add: job_figures.Add, wait: job_figures.Wait, name: str, kind: str, count: int) -> float:
-    measure = {"rate": job_figures.rate, "p50": job_figures.p50}[name]
-    return measure(add, wait, kind, count)
+        yield Figures(add, wait, add_many, wait_many)
 
 
 @contextmanager

@@ -139,6 +139,13 @@ class Asker:
         assert answer["success"], answer
         return answer["result"]
 
+    def many(self, commands: list[tuple[str, dict[str, Any]]]) -> list[Any]:
+        """The results of several commands, sent in one packet."""
+        packets = [{"cmd": command, "args": args} for command, args in commands]
+        answers = json.loads(self.send(json.dumps(packets).encode()))
+        assert all(answer["success"] for answer in answers), answers
+        return [answer["result"] for answer in answers]
+
     def send(self, body: bytes) -> bytes:
         headers = {"Content-Type": "application/json"}
         self._connection.request("POST", self._path, body, headers)

@@ -4,7 +4,7 @@ import os
 
 import dramatiq
 import job_functions
-from bench.job_figures import serve
+from bench.job_figures import Figures, serve
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends.redis import RedisBackend
@@ -27,4 +27,4 @@ def wait(job):
 
 
 if __name__ == "__main__":
-    serve(add, wait)
+    serve(Figures(add, wait))

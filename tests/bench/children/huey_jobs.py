@@ -3,7 +3,7 @@
 import os
 
 import job_functions
-from bench.job_figures import serve
+from bench.job_figures import Figures, serve
 from huey import SqliteHuey
 
 huey = SqliteHuey("jobs", filename=os.environ["JOB_FILE"])
@@ -21,4 +21,4 @@ def wait(job):
 
 
 if __name__ == "__main__":
-    serve(add, wait)
+    serve(Figures(add, wait))

@@ -2,7 +2,7 @@
 
 import sys
 
-from bench.job_figures import serve
+from bench.job_figures import Figures, serve
 from redis import Redis
 from rq import Queue
 from rq.results import Result
@@ -18,4 +18,8 @@ def wait(job):
     assert job.latest_result(timeout=60).type is Result.Type.SUCCESSFUL
 
 
-serve(add, wait)
+def add_many(kind, count):
+    return queue.enqueue_many(count * [Queue.prepare_data(f"job_functions.{kind}")])
+
+
+serve(Figures(add, wait, add_many))
