@@ -56,7 +56,7 @@ def kill(chosen: argparse.Namespace, folder: Path, source: random.Random) -> lis
         state_folder.mkdir()
     trouble = kind(state_folder, source)
     return kill_in_rounds(
-        Jobs(folder) if chosen.jobs else Moving(),
+        (Jobs if chosen.jobs else Moving)(folder),
         folder,
         source,
         chosen.rounds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import closing, suppress
 from typing import Protocol
 
 from support import Refusal
@@ -46,12 +47,9 @@ class Crowd:
             thread.join()
 
     def _work(self, source: random.Random, number: int) -> None:
-        connection = self._target.connect()
-        try:
+        with closing(self._target.connect()) as connection, suppress(NoAnswer):
             while True:
                 self._do_something(connection, source, number)
-        except NoAnswer:
-            pass
 
     def _do_something(self, connection: Connection, source: random.Random, number: int) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 from support import Refusal
 
@@ -16,7 +17,7 @@ class Moving:
 
     service, section = "queue", QUEUE
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         self._ledger = Ledger()
 
     def work(self, connection: Connection, source: random.Random, number: int) -> None:

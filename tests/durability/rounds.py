@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def one_round(
         crowd.join()
     target.start()
     faults = workload.compare(target)
-    workload.ask_again(target.connect())
+    with closing(target.connect()) as connection:
+        workload.ask_again(connection)
     return victim, [*faults, *crowd.surprises]
 
 

@@ -141,3 +141,6 @@ class Connection:
         if not answer["success"]:
             raise Refusal(answer["error"])
         return answer["result"]
+
+    def close(self) -> None:
+        self._http.close()

@@ -67,7 +67,7 @@ def _of_job(job: Job, there: list[dict[str, Any]], look: Look, is_over: bool) ->
     if is_over and any(item["state"] not in _ENDS for item in there):
         yield "has not ended"
     most = 1 + job.releases + (job.does in ("fail", "flaky"))  # which are tried again
-    if job.type != "again" and look.runs[job.number] > most:
+    if job.type != "again" and look.runs.get(job.number, 0) > most:
         yield f"was run {look.runs[job.number]} times"
 
 
@@ -81,7 +81,7 @@ def _of_item(job: Job, item: dict[str, Any], look: Look) -> Iterator[str]:
             yield "is done, and should not be"
         elif item.get("result") != job.number:
             yield f"has the result {item.get('result')!r}"
-        if look.runs[job.number] == 0 and look.runs:
+        if not look.runs.get(job.number):
             yield "is done, and has never run"
     if state == "lost" and job.type != "drop":
         yield f"is lost: {reason}"
@@ -90,7 +90,7 @@ def _of_item(job: Job, item: dict[str, Any], look: Look) -> Iterator[str]:
     may_fail = job.does in ("fail", "stay") or "SIGKILL" in reason or job.after is not None
     if state == "failed" and not may_fail:
         yield f"has failed: {reason}"
-    if job.after is not None and look.runs[job.number]:
+    if job.after is not None and job.number in look.begun:
         ends = {ended["uid"]: ended["state"] for ended in look.ended}
         if ends.get(str(job.after.uid)) != "done":
             yield f"has begun before {job.after.uid} was done"

@@ -20,9 +20,8 @@ class Look:
     """A look at everything, in an order in which nothing is missed that changes meanwhile."""
 
     def __init__(self, target: Target, folder: Path) -> None:
-        runs = folder / "runs"
-        #: How often each job has begun, by number: before what has ended is read.
-        self.runs = Counter(map(int, runs.read_text().split())) if runs.exists() else Counter()
+        #: The numbers of jobs that have begun: before what has ended is read.
+        self.begun = {*read_runs(folder)}
         #: The ids of schedules: before the items are read that come from them.
         self.schedules = {each["id"] for each in target.ask("schedules")}
         with closing(sqlite3.connect(f"file:{target.state_file}?mode=ro", uri=True)) as file:
@@ -32,3 +31,10 @@ class Look:
             #: Keys that more than one item has.
             self.doubled_keys = [key for (key,) in file.execute(DOUBLED)]
         self.roster, self.ended = target.known()
+        #: How often each job has begun, by number: after that.
+        self.runs = read_runs(folder)
+
+
+def read_runs(folder: Path) -> Counter[int]:
+    file = folder / "runs"
+    return Counter(map(int, file.read_text().split())) if file.exists() else Counter()
