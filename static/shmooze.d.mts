@@ -26,8 +26,27 @@ export interface Module {
   readonly by: string | null;
   /** When it was added, in ISO 8601, UTC. */
   readonly added: string;
+  /** What it is called, in place of its type. */
+  readonly label?: string;
   /** Why it is held. Missing if it is not. */
   readonly held?: string;
+  /** What it waits for beside its turn. Missing if there is nothing of the kind. */
+  readonly waits?: string;
+  /** Its priority. Missing if that is 0. */
+  readonly priority?: number;
+  /** Votes for it to come sooner, and to be skipped. Missing if there are none. */
+  readonly ups?: number;
+  readonly skips?: number;
+  /** When it may start, and when it ends if it has not begun, in ISO 8601, UTC. */
+  readonly not_before?: string;
+  readonly expires?: string;
+  /** Uids of modules that have to be done before it starts. */
+  readonly after?: readonly string[];
+  /** A name that it shares with others. */
+  readonly batch?: string;
+  readonly window?: Window;
+  /** The id of the schedule that has added it. */
+  readonly schedule?: string;
   /**
    * Whether its own web server answers. "resting": its process was ended since nobody needed it, and the next
    * request starts it. Missing if it has none, or no process.
@@ -45,6 +64,19 @@ export interface Module {
 export interface State {
   readonly modules: readonly Module[];
   readonly background: Module | null;
+  /** How the service is paused. Missing or null if it is not. */
+  readonly paused?: { readonly suspend: boolean } | null;
+  /** What becomes of modules that are done. Missing or null: they end. */
+  readonly repeat?: "off" | "one" | "all" | null;
+}
+
+/** The part of each day in which a module plays alone, in times such as "08:00". */
+export interface Window {
+  readonly from: string;
+  readonly to: string;
+  /** Such as "mon". Missing: every day. */
+  readonly days?: readonly string[];
+  readonly tz?: string;
 }
 
 /** Why and when modules ended, by uid. `ended` is in ISO 8601, UTC. */

@@ -1,4 +1,4 @@
-/** The browser client of shmooze; see "Names for pages" in docs/protocol.md. */
+/** The browser client; see "Names for pages" in docs/protocol.md. */
 (() => {
 "use strict";
 
@@ -251,18 +251,17 @@ async function* events(body) {
 	}
 }
 
-function apply(state, { modules = {}, order = state.modules.map(({ uid }) => uid), ...change }) {
+function apply(state, { modules = {}, order = state.modules.map(({ uid }) => uid), gone, ...more }) {
 	const known = new Map([...state.modules, state.background].map((each) => [each?.uid, each]));
+	const get = (uid) => known.get(uid), { background = state.background?.uid } = more;
 	for (const [uid, { set, unset = [], ...rest }] of Object.entries(modules)) {
-		const old = known.get(uid) || { uid };
-		const parameters = { ...old.parameters, ...set };
+		const old = get(uid) || { uid }, parameters = { ...old.parameters, ...set };
 		for (const name of unset) delete parameters[name];
 		const module = { ...old, ...rest, parameters: freeze(parameters) };
 		for (const key in rest) if (key != "by" && rest[key] === null) delete module[key];
 		known.set(uid, freeze(module));
 	}
-	const { background = state.background?.uid } = change;
-	return freeze({ modules: freeze(order.map((uid) => known.get(uid))), background: known.get(background) || null });
+	return freeze({ ...state, ...more, modules: freeze(order.map(get)), background: get(background) || null });
 }
 
 function request(url, signal, headers, body) {

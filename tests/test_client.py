@@ -328,6 +328,22 @@ def test_changes_add_up() -> None:
     assert apply(after, "change", {"background": None})["background"] is None
 
 
+def test_terms_and_what_concerns_the_whole_service_add_up() -> None:
+    state = apply({}, "snapshot", {**SNAPSHOT, "paused": {"suspend": False}})
+    changes = {"a": {"waits": "needs gpu 1", "ups": 1}, "b": {"by": None}}
+    state = apply(state, "change", {"modules": changes, "repeat": "all"})
+    assert (state["modules"][0]["waits"], state["modules"][0]["ups"]) == ("needs gpu 1", 1)
+    assert (state["paused"], state["repeat"]) == ({"suspend": False}, "all")
+    gone = {"c": {"reason": "was removed"}}
+    changes = {"a": {"waits": None, "ups": None}}
+    state = apply(state, "change", {"modules": changes, "paused": None, "gone": gone})
+    assert state == {
+        "modules": [SNAPSHOT["modules"][0], {**SNAPSHOT["modules"][1], "by": None}],
+        "background": None,
+        "repeat": "all",
+    }
+
+
 STREAM = (
     b":\n\nid: i-1\nevent: snapshot\ndata: {}\n\n:\nretry: 5\n\nid: i-2\r\nevent: change\r\n"
     b"data: 1\r\ndata: 2\r\n\r\ndata: \xc3\xa4\n\nid: i-3\nevent: change\ndata: lost"

@@ -39,7 +39,7 @@ ROSTER = """async (commands) => {
   };
   const act = () => {};
   window.roster = new Roster("roster",
-    { actions: { up: act, down: act, remove: act }, tools, tell: "tell_module", ask: async () => [] },
+    { actions: { up: act, down: act, remove: act }, tools, tell: "tell", ask: async () => [] },
     (uids, announcement) => perform("mv", { uids }, announcement));
   window.say = (...modules) => roster.show(modules.map((each, number) => (
     { uid: `${number}`.repeat(8), type: "job", state: "waiting", parameters: {}, ...each })));
@@ -170,11 +170,13 @@ def test_service_is_paused_and_resumed(parts: Locator) -> None:
     parts.get_by_role("button", name="Pause", exact=True).dblclick()  # the second is not meant
     parts.get_by_role("button", name="Pause after this").click()
     assert [each[:2] for each in sent(page)] == [["pause", {"suspend": True}], ["pause", {}]]
-    page.evaluate("state({ paused: true })")
-    expect(parts.get_by_role("status")).to_have_text("Paused: nothing new plays.")
+    page.evaluate("state({ paused: { suspend: false } })")
+    expect(parts.get_by_role("status")).to_contain_text("nothing new begins")
+    page.evaluate("state({ paused: { suspend: true } })")
+    expect(parts.get_by_role("status")).to_have_text("Paused.")
     parts.get_by_role("button", name="Resume").click()
     assert [each[:2] for each in sent(page)] == [["resume", {}]]
-    page.evaluate("state({})")
+    page.evaluate("state({ paused: null })")
     expect(parts.get_by_role("status")).to_be_hidden()
 
 
@@ -229,13 +231,15 @@ def test_schedules_show_their_next_times_and_can_be_removed(parts: Locator) -> N
     page = parts.page
     page.evaluate(SCHEDULES, DESCRIBED)
     page.evaluate(
-        """scheduled.push(
-            { id: "news", type: "slide", args: { title: "News" }, cron: "0 8 * * mon", tz: "Asia/Tokyo",
-              missed: "once", overlap: "skip", by: "ada", added: "2026-01-01T00:00:00.000Z",
-              next: [1, 8, 15, 22, 29].map((day) => `2027-03-0${day}T08:00:00+09:00`.replace("03-0", day > 9 ? "03-" : "03-0")),
-              last: { time: "2027-02-22T08:00:00+09:00", uid: "3f2a91c0-1" } },
-            { id: "2", type: "slide", label: "Tea", every: 5400, missed: "skip", overlap: "queue", by: null,
-              added: "2026-01-01T00:00:00.000Z", next: [], problem: "unknown module type 'slide'" })"""
+        """(next) => scheduled.push({
+            id: "news", type: "slide", args: { title: "News" }, cron: "0 8 * * mon",
+            tz: "Asia/Tokyo", missed: "once", overlap: "skip", by: "ada", next,
+            last: { time: "2027-02-22T08:00:00+09:00", uid: "3f2a91c0-1" },
+          }, {
+            id: "2", type: "slide", label: "Tea", every: 5400, missed: "skip", overlap: "queue",
+            by: null, next: [], problem: "unknown module type 'slide'",
+          })""",
+        [f"2027-03-{day:02}T08:00:00+09:00" for day in (1, 8, 15, 22, 29)],
     )
     page.evaluate("schedules.refresh()")
     summary = parts.get_by_text("Schedules (2)")

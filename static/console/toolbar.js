@@ -47,7 +47,8 @@ export class Toolbar {
 
   /** Show the state of the service, as `subscribe` gives it. */
   show(state) {
-    const { paused = null } = this.state = state;
+    this.state = state;
+    const paused = state.paused ?? null;
     const { pause, resume, skip, shuffle, repeat, clear } = this.commands;
     const wanted = {
       pause: pause && paused === null, finish: pause && paused === null, resume: resume && paused !== null, skip, shuffle, clear,
@@ -57,7 +58,7 @@ export class Toolbar {
     this.repeat.hidden = !repeat;
     this.repeat.querySelector("select").value = state.repeat || "off";
     this.element.hidden = !acts.length && !repeat;
-    write(this.status, paused === null ? "" : "Paused: nothing new plays.");
+    write(this.status, paused === null ? "" : paused.suspend ? "Paused." : "Paused: what plays goes on, and nothing new begins.");
   }
 
   /** Send a command; the button keeps its place and the focus meanwhile. */
