@@ -27,6 +27,7 @@ from shmooze.shmz.watch.changes import describe_changes
 from shmooze.shmz.watch.events import Event
 from shmooze.shmz.watch.live import Live, apply_event
 from shmooze.shmz.watch.screen import render
+from shmooze.shmz.words import packet_from_words
 
 TEA: dict[str, Any] = {
     "title": "Tea timer",
@@ -458,3 +459,55 @@ def test_script_is_valid_for_its_shell(shell: str) -> None:
 def test_completion_needs_a_shell_that_it_knows(words: list[str]) -> None:
     line = "shmz: completion needs a shell: bash, zsh or fish\n"
     assert call_shmz("completion", *words) == (2, "", line)
+
+
+WAITING: dict[str, Any] = {
+    **ITEM,
+    "uid": OTHER_UID,
+    "state": "waiting",
+    "waits": "needs gpu 1, used by tea 3f2a5a0e",
+    "priority": 2,
+    "ups": 1,
+}
+
+
+def test_what_an_item_waits_for_and_its_priority_stand_beside_its_state() -> None:
+    lines = format_result([{**ITEM, "place": 0}, {**WAITING, "place": 1}], 160).splitlines()
+    head = lines[0].split()
+    assert head[head.index("state") + 1 :][:4] == ["place", "waits", "priority", "ups"]
+    assert "  waiting  1      needs gpu 1, used by tea 3f2a5a0e  2" in lines[2]
+
+
+def test_watch_shows_what_is_waited_for_votes_and_pauses() -> None:
+    def change(live: Live, **changes: Any) -> Live:
+        return apply_event(live, Event("change", "2", json.dumps(changes)))
+
+    snapshot = {"modules": [WAITING], "background": None, "paused": {"suspend": False}}
+    paused = apply_event(Live("url"), Event("snapshot", "1", json.dumps(snapshot)))
+    assert render(paused, 200, 24)[0] == "live: 1 module, paused at url"
+    assert "needs gpu 1, used by tea 3f2a5a0e priority=2 ups=1 left=3" in render(paused, 200, 24)[1]
+    begun = describe_changes(Live("url"), paused)[1]
+    assert "waiting, waits: needs gpu 1, used by tea 3f2a5a0e, priority=2 ups=1, left=3" in begun
+    resumed = change(paused, paused=None, modules={OTHER_UID: {"waits": None, "ups": 2}})
+    assert describe_changes(paused, resumed) == [
+        "resumed",
+        f"Assam, 180 s (tea) {OTHER_UID} ups=2",
+    ]
+    assert "paused" not in render(resumed, 200, 24)[0]
+
+
+def test_result_of_a_job_is_a_column_of_the_history() -> None:
+    ended = {"ended": "2026-01-01T00:00:00Z", "by": None, "seconds": 1, "reason": "left"}
+    page = {"items": [{**ITEM, **ended, "result": {"primes": 25}}, {**ITEM, **ended}], "next": None}
+    lines = format_result(page, 200).splitlines()
+    assert "result" in lines[0]
+    assert "primes=25" in lines[1]
+
+
+def test_more_arguments_follow_the_uids() -> None:
+    packet, _ = packet_from_words("mv", [UID, OTHER_UID, "to=2"])
+    assert packet == {"cmd": "mv", "args": {"uids": [UID, OTHER_UID], "to": 2}}
+    with pytest.raises(Stop, match="key=value"):
+        packet_from_words("mv", [UID, "to=2", OTHER_UID])
+    packet, _ = packet_from_words("vote", [UID, "up"])
+    assert packet == {"cmd": "vote", "args": {"uid": UID, "kind": "up"}}

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+#: Keys of an item, beside its state, that people see of one that waits for its turn.
+TURN_KEYS = ("priority", "ups", "skips")
+
 
 def heading(item: Mapping[str, Any]) -> str:
     """Return the label with the type, or the type of an item without a label."""

@@ -11,7 +11,7 @@ from typing import Any
 from shmooze.runtime.printable import printable
 from shmooze.shmz.cells import align
 from shmooze.shmz.ending import Status
-from shmooze.shmz.headings import heading, state_of
+from shmooze.shmz.headings import TURN_KEYS, heading, state_of
 from shmooze.shmz.output import print_error, show, show_json
 from shmooze.shmz.schedules import are_schedules, format_schedules
 
@@ -46,10 +46,19 @@ def format_result(result: Any, columns: int) -> str:
     return "\n".join(lines or ["(none)"])
 
 
+#: What tells when the turn of an item comes: it stands beside the state, since others may not fit.
+TURN_COLUMNS = ("place", "waits", "estimate", *TURN_KEYS)
+
+
 def format_table(rows: list[dict[str, Any]], columns: int) -> list[str]:
     """Format a table that fits the terminal. Parameters come last, as they take most space."""
     rows = [with_heading(row) for row in rows]
     keys = sorted(dict.fromkeys(key for row in rows for key in row), key="parameters".__eq__)
+    if "state" in keys:
+        turn = [key for key in TURN_COLUMNS if key in keys]
+        keys = [key for key in keys if key not in turn]
+        place = keys.index("state") + 1
+        keys[place:place] = turn
     grid = [keys, *([format_value(row[key]) if key in row else "" for key in keys] for row in rows)]
     return align(grid, columns)
 
@@ -72,11 +81,13 @@ def is_history(result: Any) -> bool:
 def format_history(items: list[dict[str, Any]], older: Any, columns: int) -> list[str]:
     """Format a page of the history as a table, with a hint at the next page."""
     keys = ["ended", "uid", "type", "title", "by", "seconds", "state", "reason"]
+    if any(item.get("result") is not None for item in items):
+        keys.insert(-1, "result")
     grid = [keys] if items else []
     for item in items:
         known = {**item, "ended": local_time(item["ended"]), "uid": item["uid"][:8]}
         known["title"] = item.get("label") or title_of(item.get("args"))
-        grid.append(["" if known[key] is None else format_value(known[key]) for key in keys])
+        grid.append(["" if known.get(key) is None else format_value(known[key]) for key in keys])
     hint = [] if older is None else [f"(older ones: before={older})"]
     return (align(grid, columns) if grid else ["(none)"]) + hint
 

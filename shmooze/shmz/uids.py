@@ -55,7 +55,12 @@ def complete_uids(service: Service, packet: dict[str, Any]) -> dict[str, Any]:
         text if of_history and COMPLETE_UID.fullmatch(text) else find_uid(text, present, gone)
         for text in texts
     ]
-    return {**packet, "args": {**args, key: uids if key == "uids" else uids[0]}}
+    neighbours = {
+        name: find_uid(args[name], present, gone)
+        for name in ("before", "after")
+        if packet["cmd"] == "mv" and isinstance(args.get(name), str)
+    }
+    return {**packet, "args": {**args, **neighbours, key: uids if key == "uids" else uids[0]}}
 
 
 def modules_in(result: Any) -> list[dict[str, Any]]:

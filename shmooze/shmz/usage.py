@@ -22,7 +22,15 @@ a queue, or with -e pool a pool
   shmz wait UID                     wait until it has ended; "shmz wait batch=NAME" for a batch
   shmz set_bg clock                 set the background, with arguments in the same way
   shmz rm UID ...                   remove modules
-  shmz mv UID ...                   move modules to the front, in this order
+  shmz mv UID ...                   move modules to the front, in this order; "shmz mv UID to=2" to
+                                    a place, the first is 0; also before=UID and after=UID
+  shmz pause                        let nothing new play; with suspend=true, suspend what plays;
+                                    "shmz resume" undoes it
+  shmz skip                         end what plays; in a pool "shmz skip uid=UID"
+  shmz vote UID up                  vote for a module, or with "skip" against it
+  shmz clear                        remove all that do not play
+  shmz shuffle                      put those that do not play in a random order
+  shmz repeat mode=all              play them again when they are done; also one, off
   shmz hold UID ...                 take modules out of turn; "shmz release UID ..." undoes it
   shmz tell UID add seconds=5       send a command to a module, with these arguments
   shmz tell UID --help              its commands; "shmz tell UID add --help": all about one

@@ -11,6 +11,7 @@ from shmooze.shmz.values import convert_pairs
 #: Shorthands for commands of a queue or a pool: the command's name in the protocol, the arguments
 #: that the first words stand for, and the argument for all other words. That is a dict of
 #: key=value pairs if it is "args" (possibly empty), and a list of at least one word otherwise.
+#: key=value pairs after uids are further arguments of the command.
 SHORTHANDS = {
     "add": ("add", ["type"], "args"),
     "set_bg": ("set_bg", ["type"], "args"),
@@ -26,6 +27,7 @@ SHORTHANDS = {
     "ask_background": ("ask_background", ["uid"], "parameters"),
     "wait": ("wait", ["uid"], "args"),
     "output": ("output", ["uid"], "args"),
+    "vote": ("vote", ["uid", "kind"], "args"),
     "item": ("item", ["uid"], "args"),
     "requeue": ("requeue", [], "uids"),
     "forget": ("forget", [], "uids"),
@@ -70,6 +72,10 @@ def expand_shorthand(shorthand: str, words: list[str]) -> tuple[str, dict[str, A
     if len(words) < len(needed) or any("=" in word for word in named):
         raise Stop(Status.MISUSED, f"{shorthand} needs {' and '.join(needed)} (see shmz --help)")
     args: dict[str, Any] = dict(zip(names, named))
+    if rest == "uids":
+        first = next((i for i, word in enumerate(others) if "=" in word), len(others))
+        others, more = others[:first], others[first:]
+        args.update(plain_values(split_pairs(more)))
     if others and rest != "args":
         args[rest] = others
     return command, args, split_pairs(others) if rest == "args" else []

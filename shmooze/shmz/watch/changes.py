@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shmooze.runtime.printable import printable
-from shmooze.shmz.headings import heading, state_of
+from shmooze.shmz.headings import TURN_KEYS, heading, state_of
 from shmooze.shmz.watch.live import Live
 from shmooze.shmz.watch.values import format_pair, truncate
 
@@ -21,6 +21,8 @@ def describe_changes(before: Live, after: Live) -> list[str]:
         lines.append(f"watching {after.url}: {after.count}")
     elif before.lost:
         lines.append("reconnected")
+    if before.has_begun and before.paused != after.paused:
+        lines.append("resumed" if after.paused is None else "paused")
     old, new = before.all_modules, after.all_modules
     for uid, module in new.items():
         if old.get(uid) is module:
@@ -48,6 +50,10 @@ def describe_changes(before: Live, after: Live) -> list[str]:
 
 def describe_change(old: dict[str, Any] | None, new: dict[str, Any]) -> list[str]:
     parts = [] if old and state_of(old) == state_of(new) else [truncate(state_of(new))]
+    if (waits := new.get("waits")) and (not old or old.get("waits") != waits):
+        parts.append(f"waits: {truncate(waits)}")
+    if terms := [key for key in TURN_KEYS if new.get(key) != (old or {}).get(key)]:
+        parts.append(" ".join(format_pair(key, new.get(key) or 0) for key in terms))
     before, after = old["parameters"] if old else {}, new["parameters"]
     values = {
         name: value

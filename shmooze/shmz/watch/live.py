@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shmooze.shmz.headings import heading
+from shmooze.shmz.headings import TURN_KEYS, heading
 from shmooze.shmz.json_text import from_json
 from shmooze.shmz.watch.events import Event
 
@@ -15,14 +15,16 @@ class Live:
     """The state of a watched service. Immutable, so that two states can be compared."""
 
     url: str
-    #: Modules in order, each with `uid`, `type`, `state`, `parameters`, a dict,
-    #: and `label`, `held` and `web`, if they have one.
+    #: Modules in order, each with `uid`, `type`, `state`, `parameters`, a dict, and those of KEPT
+    #: that it has.
     modules: list[dict[str, Any]] = field(default_factory=list)
     background: dict[str, Any] | None = None
     #: Headings, by uid, of modules that were removed and are not gone yet.
     leaving: dict[str, str] = field(default_factory=dict)
     #: The latest modules that are gone, oldest first, each with `uid`, `heading`, `reason`.
     gone: list[dict[str, Any]] = field(default_factory=list)
+    #: How the service is paused; None: it is not.
+    paused: dict[str, Any] | None = None
     #: Why the connection is lost; the state is out of date then.
     lost: str | None = None
     #: Whether there was a snapshot yet.
@@ -35,9 +37,12 @@ class Live:
 
     @property
     def count(self) -> str:
-        return f"{len(self.modules)} module{'' if len(self.modules) == 1 else 's'}"
+        paused = ", paused" if self.paused is not None else ""
+        return f"{len(self.modules)} module{'' if len(self.modules) == 1 else 's'}{paused}"
 
 
+#: Further keys of modules that are shown.
+KEPT = ("label", "held", "web", "waits", *TURN_KEYS)
 #: How many removed or gone modules are remembered.
 MAX_REMEMBERED = 100
 
@@ -54,7 +59,7 @@ def apply_event(live: Live, event: Event) -> Live:
 def apply_snapshot(live: Live, snapshot: dict[str, Any]) -> Live:
     def module(shown: dict[str, Any]) -> dict[str, Any]:
         each = {key: shown[key] for key in ("uid", "type", "state")}
-        more = {key: shown[key] for key in ("label", "held", "web") if shown.get(key)}
+        more = {key: shown[key] for key in KEPT if shown.get(key)}
         return {**each, **more, "parameters": {**shown["parameters"]}}
 
     background = snapshot["background"]
@@ -62,6 +67,7 @@ def apply_snapshot(live: Live, snapshot: dict[str, Any]) -> Live:
         live,
         modules=[module(each) for each in snapshot["modules"]],
         background=module(background) if background else None,
+        paused=snapshot.get("paused"),
         has_begun=True,
     )
     return replace(after, leaving=find_leaving(live, after))
@@ -74,12 +80,15 @@ def apply_change(live: Live, change: dict[str, Any]) -> Live:
         parameters = {**module["parameters"], **new.get("set", {})}
         for name in new.get("unset", []):
             parameters.pop(name, None)
-        updated = {key: new[key] for key in ("type", "state", "label", "held", "web") if key in new}
+        updated = {key: new[key] for key in ("type", "state", *KEPT) if key in new}
         known[uid] = {**module, **updated, "parameters": parameters}
     order = change.get("order", [each["uid"] for each in live.modules])
     place = change.get("background", live.background and live.background["uid"])
     after = replace(
-        live, modules=[known[uid] for uid in order], background=known[place] if place else None
+        live,
+        modules=[known[uid] for uid in order],
+        background=known[place] if place else None,
+        paused=change.get("paused", live.paused),
     )
     leaving = find_leaving(live, after)
     gone = []

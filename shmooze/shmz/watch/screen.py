@@ -7,7 +7,7 @@ from typing import Any
 
 from shmooze.runtime.printable import printable
 from shmooze.shmz.cells import align, clip
-from shmooze.shmz.headings import heading, state_of
+from shmooze.shmz.headings import TURN_KEYS, heading, state_of
 from shmooze.shmz.watch.changes import describe_loss
 from shmooze.shmz.watch.live import Live
 from shmooze.shmz.watch.values import format_pair, truncate
@@ -61,7 +61,7 @@ def format_modules(modules: list[dict[str, Any]], columns: int) -> list[str]:
             clip(printable(truncate(heading(module), columns)), max(1, columns // 4)),
             clip(printable(truncate(state_of(module), columns)), 15),
             bar,
-            summarize(parameters, columns),
+            summarize(module, parameters, columns),
         ]
         grid.append(line)
     if not any(line[3] for line in grid):
@@ -82,10 +82,11 @@ def draw_bar(progress: float, cells: int) -> str:
     return f"{'█' * done}{'░' * (cells - done)} {percent:3}%"
 
 
-def summarize(parameters: dict[str, Any], limit: int) -> str:
-    """Format as many parameters as fit in a line."""
-    text = ""
-    for name, value in parameters.items():
+def summarize(module: dict[str, Any], parameters: dict[str, Any], limit: int) -> str:
+    """Format what a module waits for, and as many of its terms and parameters as fit in a line."""
+    text = f"{truncate(waits, limit)} " if (waits := module.get("waits")) else ""
+    terms = {key: module[key] for key in TURN_KEYS if module.get(key)}
+    for name, value in [*terms.items(), *parameters.items()]:
         text += format_pair(name, value, limit) + " "
         if len(text) > limit:
             break
