@@ -269,6 +269,7 @@ def test_form_asks_for_the_arguments_of_the_type_and_for_times(parts: Locator) -
     page = parts.page
     page.evaluate(SCHEDULES, DESCRIBED)
     parts.get_by_text("Schedules").first.click()
+    parts.get_by_text("New schedule").click()
     form = parts.get_by_role("form", name="Schedule in queue")
     form.get_by_label("Type").select_option("slide")
     form.get_by_label("text").fill("Soup")

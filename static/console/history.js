@@ -6,6 +6,7 @@ import { titleOf } from "./title.js";
 
 const PAGE = 50; // items loaded at a time
 const MAX_RESULT = 10000; // characters shown of a result
+const SHORT_RESULT = 60; // characters up to which it is one line
 
 export class History {
   /**
@@ -107,9 +108,17 @@ function fill(element, { type, label, args, state, ended, by, seconds, reason, r
   return element;
 }
 
-/** Show what a job has returned: a text as it is, anything else as JSON. */
+/** What a job has returned: a text as it is, anything else as JSON; empty if there is nothing. */
+function asText(result) {
+  if (result === null || result === undefined) return "";
+  if (typeof result === "string") return result;
+  const line = toJSON(result);
+  return line.length > SHORT_RESULT ? toJSON(result, 2) : line;
+}
+
+/** Show what a job has returned. */
 function showResult(element, result, title) {
-  const text = result === null || result === undefined ? "" : typeof result === "string" ? result : toJSON(result, 2);
+  const text = asText(result);
   write(element, text.length > MAX_RESULT ? `${text.slice(0, MAX_RESULT)}…` : text);
   element.ariaLabel = `Result of ${title}`;
 }

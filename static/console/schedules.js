@@ -33,7 +33,7 @@ export class Schedules {
     this.form = new Form("type-form", "Schedule", `Schedule in ${name}`, `${name} schedule`, send,
       (type) => this.describeForm(type));
     this.form.element.hidden = true; // until its types are known
-    this.element.append(this.form.element);
+    this.element.querySelector(".new-schedule").append(this.form.element);
     this.element.addEventListener("toggle", () => this.refresh());
   }
 
