@@ -109,6 +109,19 @@ def test_row_says_what_its_item_waits_for_and_with_which_terms(parts: Locator) -
     expect(rows.nth(4).locator(".waits")).to_be_hidden()
 
 
+def test_row_says_when_its_turn_comes_until_it_plays(parts: Locator) -> None:
+    page = parts.page
+    page.evaluate(ROSTER, [])
+    page.evaluate("say({ priority: 3 })")
+    terms = parts.locator(".terms")
+    page.evaluate("roster.rows[0].setTurn({ place: 2, estimate: 200.4 })")
+    expect(terms).to_have_text("place 2 · in about 3 min 20 s · priority 3")
+    page.evaluate("roster.rows[0].setTurn({ place: 1 })")
+    expect(terms).to_have_text("place 1 · priority 3")
+    page.evaluate("say({ priority: 3, state: 'playing' })")
+    expect(terms).to_have_text("priority 3")
+
+
 def test_rows_can_be_moved_only_where_the_service_offers_it(parts: Locator) -> None:
     page = parts.page
     page.evaluate(ROSTER, [])

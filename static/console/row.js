@@ -6,7 +6,7 @@ import { Form } from "./forms.js";
 import { isVisible, paint, unwatch, watch } from "./painter.js";
 import { Parameter } from "./parameter.js";
 import { Plot } from "./plot.js";
-import { termsOf, waitOf } from "./terms.js";
+import { termsOf, turnOf, waitOf } from "./terms.js";
 import { Tools } from "./tools.js";
 
 const LABELS = { up: "Move up", down: "Move down", remove: "Remove" };
@@ -37,6 +37,7 @@ export class Row {
     this.buttons = new Map();
     this.enabled = {};
     this.usage = null;
+    this.turn = "";
     if (actions.remove) this.part("actions").append(this.newButton("remove"));
     this.part("uid").textContent = uid.slice(0, 8);
     this.part("uid").title = uid;
@@ -126,6 +127,14 @@ export class Row {
     if (isVisible(this)) paint(this);
   }
 
+  /** Show when its turn comes: {place, estimate}, each if it is known. */
+  setTurn(turn) {
+    const text = turnOf(turn);
+    if (text === this.turn) return;
+    this.turn = text;
+    paint(this);
+  }
+
   show() {
     const { state, held, web, parameters } = this.module, described = this.describe(this.type).parameters || {};
     const order = new Map(Object.keys(described).map((name, place) => [name, place]));
@@ -136,7 +145,7 @@ export class Row {
     this.part("state").title = held || "";
     this.part("open").hidden = web !== "ready";
     write(this.part("waits"), waitOf(this.module));
-    write(this.part("terms"), termsOf(this.module));
+    write(this.part("terms"), [state !== "playing" && this.turn, termsOf(this.module)].filter(Boolean).join(" · "));
     this.tools?.show(this.module);
     this.element.dataset.state = state;
     const all = Object.keys(parameters);

@@ -16,6 +16,7 @@ const OTHER_INTERVAL = 5000; // ms between polls of another service, only to see
 const RETRY_DELAY = 500; // ms before a service that did not answer is polled again; two misses mean that it is down
 const DESCRIBE_INTERVAL = 15000; // ms between requests for descriptions: a program may be changed, or answer late
 const DESCRIBE_WAIT = 1000; // ms that forms wait for descriptions before they appear without
+const MAX_TURNS = 200; // modules up to which the turns of those that wait are polled: the answer names them all
 const ENDED_DELAY = 300; // ms between the event that modules ended and the request for how
 
 let count = 0;
@@ -256,11 +257,19 @@ export class Service {
     this.ask("gone").then((gone) => ended.show(gone), () => {}); // a poll reports a service that is down
   }
 
-  /** Request the resource usage of the modules. The answer also shows that the service is alive. */
+  showTurns(modules) {
+    const known = new Map(modules.map((module) => [module.uid, module]));
+    whenReleased(() => this.roster?.rows.forEach((row) => row.setTurn(known.get(row.uid))));
+  }
+
+  /** Request what modules use, and when the turns of others come. The answer also shows that the service is alive. */
   async pollUsage() {
-    const { outcomes: [{ value: usage }], refused } = await this.askAll("usage");
+    const { rows } = this.roster, waits = ({ module }) => module.state !== "playing";
+    const hasTurns = rows.length <= MAX_TURNS && rows.some(waits);
+    const { outcomes: [{ value: usage }, turns], refused } = await this.askAll("usage", ...hasTurns ? [this.kind] : []);
     if (refused) return this.countMiss(refused);
     this.misses = 0;
+    if (turns?.value) this.showTurns(turns.value);
     if (performance.now() - this.described > DESCRIBE_INTERVAL) this.describe();
     else if (this.schedules?.element.open) this.schedules.refresh();
     if (!this.roster || !usage) return;

@@ -32,6 +32,12 @@ function windowOf({ from, to, days = [], tz }) {
 /** What an item waits for beside its turn; empty if there is nothing of the kind. */
 export const waitOf = ({ waits }) => waits ? `waits: ${waits}` : "";
 
+/** When the turn of an item comes, as far as the service knows: "place 2 · in about 3 min". */
+export function turnOf({ place, estimate } = {}) {
+  const about = estimate === undefined ? "" : estimate < 1 ? "any moment" : `in about ${durationOf(estimate)}`;
+  return [place === undefined ? "" : `place ${place}`, about].filter(Boolean).join(" · ");
+}
+
 /** All that makes an item different from one that was added with its type and args alone. */
 export function termsOf(module) {
   const { priority, ups, skips, not_before, expires, after, batch, window, schedule, restarts, next_attempt_at } = module;
