@@ -55,6 +55,8 @@ class Pool(Broker):
         self.has = _checked(has or {})
         self._turns: Turns | None = None
         self._forecast: Forecast | None = None
+        if slots is not None:  # otherwise all play, and their order means nothing
+            self.commands = {"mv": Broker.mv, "shuffle": Broker.shuffle, **self.commands}
         super().__init__(modules, logfilename, name)
 
     def start(self) -> None:
@@ -116,6 +118,11 @@ class Pool(Broker):
 
         return attach(self)
 
+    def attach_ordering(self) -> None:
+        from shmooze.ordering.attach import attach  # loaded only where the settings order items
+
+        attach(self, keeps_first=False)
+
     def attach_descriptions(self) -> None:
         from shmooze.description.attach import attach  # loaded only where a type is described
 
@@ -131,6 +138,11 @@ class Pool(Broker):
         "rm": Broker.rm,
         "hold": Broker.hold,
         "release": Broker.release,
+        "pause": Broker.pause,
+        "resume": Broker.resume,
+        "skip": Broker.skip,
+        "clear": Broker.clear,
+        "status": Broker.status,
         "pool": Broker.show_roster,
         "modules_available": Broker.modules_available,
         "tell_module": Broker.tell_module,

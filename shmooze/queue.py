@@ -20,9 +20,10 @@ from shmooze.broker import declared
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import by_type, types_from_settings
 from shmooze.broker.jobs import Jobs
+from shmooze.broker.launchers import Launchers
 from shmooze.broker.policy import FirstPlays, Policy
 from shmooze.broker.roster import Place
-from shmooze.broker.shapes import Added, Args, Key, Names, Shown, Told, Type, Uid, Uids, Wanted
+from shmooze.broker.shapes import Added, Args, Key, Names, Shown, Told, Type, Uid, Wanted
 from shmooze.broker.views import as_targets, select, show
 from shmooze.errors import CommandError
 from shmooze.modules.module import Module
@@ -51,6 +52,7 @@ class Queue(Broker):
     ) -> None:
         self.backgrounds_available_dict = by_type(backgrounds)
         self._forecast: Forecast | None = None
+        self._repeat: Any = None
         super().__init__(modules, logfilename, name)
 
     def make_policy(self) -> Policy:
@@ -86,6 +88,11 @@ class Queue(Broker):
 
         return attach(self)
 
+    def attach_ordering(self) -> None:
+        from shmooze.ordering.attach import attach  # loaded only where the settings order items
+
+        attach(self, keeps_first=True)
+
     def attach_descriptions(self) -> None:
         from shmooze.description.attach import attach  # loaded only where a type is described
 
@@ -96,15 +103,28 @@ class Queue(Broker):
 
         attach(self)
 
+    def _set_repeat(self, mode: str) -> None:
+        self._repeating().become(mode)
+
+    def _repeating(self) -> Any:
+        """What repeats items, from the first time on that it is wanted."""
+        if self._repeat is None:
+            from shmooze.ordering.repeat import Repeat  # loaded only where items are repeated
+
+            policy = self._policy if isinstance(self._policy, FirstPlays) else None
+            self._repeat = Repeat(self.items, self.roster, self._factory, policy)
+        return self._repeat
+
+    def restore(self, launchers: Launchers) -> None:
+        super().restore(launchers)
+        if (mode := self.kept_values.get("repeat")) is not None:
+            self._repeating().restore(mode)
+
     def kinds(self) -> Iterable[type[Module]]:
         return dict.fromkeys([*super().kinds(), *self.backgrounds_available_dict.values()])
 
     def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
         return {**super().types_by_place(), Place.BACKGROUND: self.backgrounds_available_dict}
-
-    def mv(self, uids: Uids) -> None:
-        """Move modules to the front, in this order. The others follow in their old order."""
-        self.items.move(uids)
 
     def show_background(self, parameters: Wanted = {}) -> Shown | None:
         """The background, or null if there is none."""
@@ -133,8 +153,6 @@ class Queue(Broker):
 
     def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
         background = as_targets([self.roster.background] if self.roster.background else [])
-        if cmd == "mv" and "uids" in args:
-            return as_targets(self.items.named(args["uids"]))
         if cmd == "set_bg" and "type" in args:
             return [Target(args["type"]), *background]
         if cmd == "tell_background":
@@ -150,9 +168,16 @@ class Queue(Broker):
     commands = {
         "add": Broker.add,
         "rm": Broker.rm,
-        "mv": mv,
+        "mv": Broker.mv,
         "hold": Broker.hold,
         "release": Broker.release,
+        "pause": Broker.pause,
+        "resume": Broker.resume,
+        "skip": Broker.skip,
+        "clear": Broker.clear,
+        "shuffle": Broker.shuffle,
+        "repeat": Broker.repeat,
+        "status": Broker.status,
         "queue": Broker.show_roster,
         "bg": show_background,
         "set_bg": set_bg,

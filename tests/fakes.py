@@ -16,9 +16,11 @@ from gevent.event import Event
 
 from shmooze.broker.admission import Admission
 from shmooze.broker.broker import Broker
+from shmooze.broker.ordering import Fifo
 from shmooze.errors import ModuleError
 from shmooze.modules import Module
 from shmooze.modules.channel.streams import StreamChannel
+from shmooze.modules.terms import Terms
 from shmooze.processes.contract import (
     Endpoint,
     LaunchSpec,
@@ -383,6 +385,13 @@ class FakeLauncher:
     def living(self) -> list[FakeProcess]:
         """The processes that have not ended."""
         return [process for process in self.processes if process.exit_status is None]
+
+
+class AnyPriority(Fifo):
+    """An order in which items may have priorities, which mean nothing to it."""
+
+    def terms_of_new(self, terms: Terms) -> Terms:
+        return terms
 
 
 class FakeLaunchers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +23,6 @@ class MemoryKeeper:
 
     def __init__(self, items: Iterable[KeptItem] = (), was_stopped: bool = True) -> None:
         self.items = {item.uid: item for item in items}
-        #: In order, as far as items have a place in it.
-        self.order = [each.uid for each in self.items.values() if each.place is Place.ORDER]
         self.history: dict[str, Outcome] = {}
         self.keys: dict[str, str] = {}
         self.gone: list[dict[str, Any]] = []
@@ -42,28 +40,36 @@ class MemoryKeeper:
     def copy(self) -> MemoryKeeper:
         """What is kept when the service crashes: whatever is asked of this one later is lost."""
         other = MemoryKeeper([replace(item) for item in self.items.values()], self.was_stopped)
-        other.order, other.gone = [*self.order], [*self.gone]
+        other.gone = [*self.gone]
         other.history, other.keys = {**self.history}, {**self.keys}
         other.values = {**self.values}
         return other
 
+    @property
+    def order(self) -> list[str]:
+        """In order, the uids of the items that have a place in it."""
+        placed = [each for each in self.items.values() if each.place is Place.ORDER]
+        placed.sort(key=lambda item: (item.position is None, item.position or 0.0))
+        return [item.uid for item in placed]
+
     def load(self) -> Kept:
         ordered = [self.items[uid] for uid in self.order]
-        others = [each for each in self.items.values() if each.uid not in self.order]
+        others = [each for each in self.items.values() if each.place is not Place.ORDER]
         items = [replace(each) for each in [*ordered, *others]]
         return Kept(items, self.gone, self.was_stopped, {**self.values})
 
-    def begin(self, lost: Mapping[str, Loss]) -> None:
+    def begin(self, lost: Mapping[str, Loss], arrived: Mapping[str, float]) -> None:
         self.was_stopped = False
-        for item in self.items.values():
-            if item.place is Place.ARRIVING:
-                item.place = Place.ORDER
-                self.order.append(item.uid)
+        for uid, position in arrived.items():
+            self.items[uid].place, self.items[uid].position = Place.ORDER, position
         for uid in lost:
             self._end(uid, Outcome.LOST)
 
     def keep_new(self, module: Module, place: Place) -> None:
         self._keep("new", [module])
+        self._add(module, place)
+
+    def _add(self, module: Module, place: Place) -> None:
         item = KeptItem(
             module.uid,
             place,
@@ -71,10 +77,9 @@ class MemoryKeeper:
             module.args,
             module.origin,
             terms=module.terms,
+            position=module.position,
         )
         self.items[module.uid] = item
-        if place is Place.ORDER:
-            self.order.append(module.uid)
 
     def keep_place(self, module: Module, place: Place, instead_of: Module | None = None) -> None:
         self._keep(place.value, [module])
@@ -84,14 +89,18 @@ class MemoryKeeper:
             for uid in [uid for uid, each in self.items.items() if each.place is place]:
                 self._end(uid, Outcome.REMOVED)
         if (item := self.items.get(module.uid)) is not None:
-            item.place, item.has_begun = place, True
-            if place is Place.ORDER:
-                self.order.append(module.uid)
+            item.place, item.has_begun, item.position = place, True, module.position
 
-    def keep_order(self, uids: Sequence[str]) -> None:
+    def keep_order(
+        self, positions: Mapping[str, float], terms: Mapping[str, Terms] | None = None
+    ) -> None:
         self._keep("order", [])
-        known = [uid for uid in uids if uid in self.order]
-        self.order = [*known, *(uid for uid in self.order if uid not in known)]
+        for uid, position in positions.items():
+            if (item := self.items.get(uid)) is not None:
+                item.position = position
+        for uid, new in (terms or {}).items():
+            if (item := self.items.get(uid)) is not None:
+                item.terms = new
 
     def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
         self._keep("held", modules)
@@ -120,8 +129,18 @@ class MemoryKeeper:
         if not self.fault and (item := self.items.get(module.uid)) is not None:
             item.attempts, item.has_begun = module.attempts, True
 
-    def keep_end(self, module: Module, outcome: Outcome) -> None:
+    def keep_end(
+        self,
+        module: Module,
+        outcome: Outcome,
+        again: Module | None = None,
+        then: Callable[[], Any] | None = None,
+    ) -> None:
         self._end(module.uid, outcome)
+        if again is not None:
+            self._add(again, Place.ORDER)
+        if then is not None:
+            then()
 
     def keep_failed(self, module: Module) -> None:
         self._end(module.uid, Outcome.FAILED)
@@ -163,5 +182,3 @@ class MemoryKeeper:
             self.history[uid] = outcome
             if item.origin.key is not None:
                 self.keys[item.origin.key] = uid
-            if uid in self.order:
-                self.order.remove(uid)

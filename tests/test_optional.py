@@ -14,7 +14,9 @@ from support import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: Folders that nothing of the core needs, nor any of them another.
-OPTIONAL = ("adapters", "description", "jobs", "schedules", "servers", "state", "turns")
+OPTIONAL = (
+    *("adapters", "description", "jobs", "ordering", "schedules", "servers", "state", "turns"),
+)
 #: What must work without them: the logic, and one real queue.
 CONTRACT = (
     *("test_policy.py", "test_reconcile.py", "test_roster.py", "test_keeping.py"),

@@ -118,14 +118,14 @@ def test_listener_finds_the_indices_up_to_date(roster: Roster) -> None:
 
 def test_new_order_names_the_first_and_keeps_the_others_in_theirs(roster: Roster) -> None:
     a, b, c, d = placed(roster, *"abcd")
-    roster.reorder(["d", "unknown", "b"])
+    roster.reorder(roster.line.promise_before(["d", "unknown", "b"], a))
     assert list(roster.order) == [d, b, a, c]
 
 
 def test_same_order_again_is_no_change(roster: Roster) -> None:
-    placed(roster, "a", "b")
+    a, _ = placed(roster, "a", "b")
     version = roster.version
-    roster.reorder(["a"])
+    roster.reorder(roster.line.promise_before(["a"], a))
     assert roster.version == version
 
 

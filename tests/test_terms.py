@@ -11,7 +11,7 @@ from typing import Any
 import gevent
 import pytest
 from fake_types import Plain
-from fakes import FakeClock, FakeLauncher, open_with, run_until_idle
+from fakes import AnyPriority, FakeClock, FakeLauncher, open_with, run_until_idle
 from memory_keeper import MemoryKeeper
 
 from shmooze.broker.terms import moment, terms_of
@@ -35,6 +35,13 @@ class Evening:
         return None if self.has_come or not terms.priority else "not before the evening"
 
 
+def make_pool(evening: Evening) -> Pool:
+    pool = Pool([Plain])
+    pool.items.conditions.add(evening)
+    pool.items.ordering = AnyPriority("pool")
+    return pool
+
+
 @pytest.fixture
 def evening() -> Evening:
     return Evening()
@@ -47,8 +54,7 @@ def launcher() -> FakeLauncher:
 
 @pytest.fixture
 def pool(evening: Evening, launcher: FakeLauncher, clock: FakeClock) -> Iterator[Pool]:
-    pool = Pool([Plain])
-    pool.items.conditions.add(evening)
+    pool = make_pool(evening)
     open_with(pool, launcher)
     yield pool
     stop(pool, clock)
@@ -98,8 +104,7 @@ def test_terms_come_back_with_the_service(
 ) -> None:
     keeper = MemoryKeeper()
     for _ in range(2):
-        pool = Pool([Plain])
-        pool.items.conditions.add(evening)
+        pool = make_pool(evening)
         pool.items.keeper = keeper
         open_with(pool, launcher)
         if not keeper.items:

@@ -8,7 +8,7 @@ from typing import Any
 import gevent
 import pytest
 from fake_types import Lazy, Plain
-from fakes import Fake, FakeClock, FakeLauncher, open_with, run_until_idle
+from fakes import AnyPriority, Fake, FakeClock, FakeLauncher, open_with, run_until_idle
 from memory_keeper import MemoryKeeper
 
 from shmooze.errors import CommandError, SettingsError
@@ -87,6 +87,7 @@ class Service:
         has = keys.get("has", {})
         fitting = [kind for kind in KINDS if all(has.get(n, 0) >= x for n, x in kind.needs.items())]
         self.pool = Pool(fitting, **keys)
+        self.pool.items.ordering = AnyPriority("pool")
         open_with(self.pool, self.launcher)
 
     def add(self, type: str, **args: Any) -> str:

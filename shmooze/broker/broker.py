@@ -22,6 +22,8 @@ from shmooze.broker.items import Items
 from shmooze.broker.jobs import Jobs
 from shmooze.broker.keeper import Loss
 from shmooze.broker.launchers import Launchers
+from shmooze.broker.line import number_of
+from shmooze.broker.ordering import is_ordered
 from shmooze.broker.policy import Policy, Room, Wanted
 from shmooze.broker.reconcile import Reconciler
 from shmooze.broker.restoring import restore
@@ -97,10 +99,14 @@ class Broker(Commands, Service):
         self.durations: Callable[[str], float | None] | None = None
         #: Why items of an earlier life do not come back, by uid.
         self._lost: dict[str, Loss] = {}
+        #: The numbers of those that were starting when it ended, by uid.
+        self._arrived: dict[str, float] = {}
         #: All changes to the items, each kept before it is carried out.
         self.items = Items(
             str(self.name), self.roster, self._factory, self._policy, self._reconciler
         )
+        self.items.tell_status = self.events.tell_status
+        self.allow_order_commands()
 
     # What queue and pool decide.
 
@@ -146,6 +152,10 @@ class Broker(Commands, Service):
     def attach_descriptions(self) -> None:
         """Let items be checked against the descriptions of their types."""
         log.warning("%s: checks no args, since it is neither a Queue nor a Pool", self.name)
+
+    def attach_ordering(self) -> None:
+        """Let items be ordered and limited as the settings say. Raises SettingsError."""
+        log.warning("%s: orders nothing, since it is neither a Queue nor a Pool", self.name)
 
     def attach_doors(self) -> None:
         """Let requests reach the web servers of modules."""
@@ -193,6 +203,8 @@ class Broker(Commands, Service):
         if source.get("state_path"):
             self.attach_state()
             self.attach_schedules()
+        if is_ordered(source, str(self.name)):
+            self.attach_ordering()
         if any(map(is_described, self.kinds())):
             self.attach_descriptions()
         if any(map(has_door, self.kinds())):
@@ -221,7 +233,14 @@ class Broker(Commands, Service):
         self._reconciler.stop_starting()
         kept = self.items.keeper.load()
         self._supervision.remember(kept.gone)
-        self._lost = restore(kept, self.types_by_place(), self.roster, self._factory, launchers)
+        types, ordering = self.types_by_place(), self.items.ordering
+        starting = [item.uid for item in kept.items if item.place is Place.ARRIVING]
+        self._lost = restore(kept, types, self.roster, self._factory, launchers, ordering)
+        self._arrived = {
+            uid: number_of(module)
+            for uid in starting
+            if (module := self.roster.find(uid)) is not None
+        }
         if any(module.terms.has_times for module in self.roster.everyone):
             self.need_times()
         if any(kind.time_limit for kind in self.kinds()) or any(
@@ -229,13 +248,15 @@ class Broker(Commands, Service):
         ):
             self.need_jobs()
         self.items.conditions.update_all()
+        self.items.restore_pause(kept.values)
         self.kept_values = kept.values
 
     def open(self, launchers: Launchers, admission: Admission) -> None:
         """From now on there can be processes of modules, and new modules."""
         self._factory.open(launchers, admission, self.kinds())
         self.items.describer.open(launchers)
-        self.items.keeper.begin(self._lost)  # which waits, and commands may come meanwhile
+        # Which waits, and commands may come meanwhile.
+        self.items.keeper.begin(self._lost, self._arrived)
         self._reconciler.begin_starting()
         for begin in self.on_open:
             begin()

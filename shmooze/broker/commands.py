@@ -5,7 +5,7 @@ Clients read their docstrings and hints in the answer to `describe`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -14,9 +14,9 @@ from shmooze.access.permission import Target
 from shmooze.access.scopes import ADD, ORDER, OWN
 from shmooze.broker.describer import describe_type, describe_types
 from shmooze.broker.factory import ModuleFactory
-from shmooze.broker.items import Items
 from shmooze.broker.jobs import Jobs
-from shmooze.broker.roster import Place, Roster
+from shmooze.broker.order_commands import OrderCommands
+from shmooze.broker.roster import Place
 from shmooze.broker.shapes import (
     Added,
     After,
@@ -51,19 +51,15 @@ from shmooze.broker.terms import terms_of
 from shmooze.broker.usage import UsageSampler
 from shmooze.broker.views import as_targets, select, show
 from shmooze.errors import CommandError
-from shmooze.lib.service import JSONCommandProcessor
 from shmooze.modules.module import Module
 
 _ONE_TYPE = Meta(description="The name of the module type to describe; null for all.")
 
 
-class Commands(JSONCommandProcessor):
+class Commands(OrderCommands):
     """Commands on the modules of a broker, which has the attributes declared here."""
 
-    name: str | None
     modules_available_dict: dict[str, type[Module]]
-    roster: Roster
-    items: Items
     _factory: ModuleFactory
     _supervision: Supervision
     _usage: UsageSampler
@@ -94,12 +90,13 @@ class Commands(JSONCommandProcessor):
         batch: Batch = None,
         window: InWindow = None,
     ) -> Added:
-        """Start a module and put it at the end.
+        """Start a module and put it at the end, or where `order` or `at` says.
 
         Returns once the module has accepted its arguments, and plays if it is its turn. A module
         that refuses its arguments is removed, and its own text is the error.
         """
         kind = self._kind(self.modules_available_dict, type)
+        self._require_order("add", at=at is not None, priority=priority > 0)
         terms = terms_of(
             "add",
             priority=priority,
@@ -258,19 +255,22 @@ class Commands(JSONCommandProcessor):
             raise CommandError(f"module {uid!r} in {self.name} is still starting")
         raise CommandError(f"no module with uid {uid!r} in {self.name}")
 
-    optional_cmds = dict.fromkeys(
-        ("history", "item", "requeue", "forget", "schedule", "schedules", "unschedule"),
-        "`state_path`",
-    )
-    log_cmds: tuple[str, ...] = ("rm", "add", "tell_module", "hold", "release")
-    cmd_scopes: Mapping[str, tuple[str, ...]] = {
+    optional_cmds: Mapping[str, str] = {
+        **dict.fromkeys(
+            ("history", "item", "requeue", "forget", "schedule", "schedules", "unschedule"),
+            "`state_path`",
+        ),
+        "vote": "`votes`",
+    }
+    log_cmds: tuple[str, ...] | list[str] = ("rm", "add", "tell_module", "hold", "release")
+    cmd_scopes: Mapping[str, Collection[str]] = {
         "add": (ADD,),
         "rm": (OWN,),
         "tell_module": (OWN,),
         "hold": (ORDER, OWN),
         "release": (ORDER, OWN),
     }
-    read_cmds: tuple[str, ...] = (
+    read_cmds: tuple[str, ...] | list[str] = (
         "modules_available",
         "ask_module",
         "output",

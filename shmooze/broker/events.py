@@ -2,10 +2,11 @@
 
     event: snapshot   {"modules": [{"uid", "type", "state", "args"?, "by", "added", "held"?,
                        "web"?, "restarts"?, "next_attempt_at"?, "parameters"}, …],
-                       "background": {…} | null}
+                       "background": {…} | null, "paused"?: {"suspend": BOOL}, "repeat"?: MODE}
     event: change     {"modules"?: {uid: {"type"?, "state"?, "args"?, "by"?, "added"?, "held"?,
                        "web"?, "restarts"?, "next_attempt_at"?, "set"?: {…}, "unset"?: […]}},
                        "order"?: [uid, …], "background"?: uid | null,
+                       "paused"?: {…} | null, "repeat"?: MODE | null,
                        "gone"?: {uid: {"reason", "ended"}}}
 
 Strategy. The roster names each module that changes. Some thirty times a second at most, these
@@ -80,6 +81,9 @@ class EventHub:
         self._touched: dict[str, None] = {}
         self._order_touched = False
         self._gone: dict[str, dict[str, str]] = {}
+        #: What concerns the whole service, by name, and what was told of that last.
+        self._status: dict[str, Any] = {}
+        self._told_status: dict[str, Any] = {}
         self._publisher: gevent.Greenlet | None = None
         self._next = Event()
 
@@ -97,6 +101,12 @@ class EventHub:
         """A module has gone; see views.exit_report."""
         if self._awake:
             self._gone[report["uid"]] = {"reason": report["reason"], "ended": report["ended"]}
+            self._publish_later()
+
+    def tell_status(self, name: str, value: Any) -> None:
+        """Something that concerns the whole service has another value; None: nothing to tell."""
+        self._status = {**self._status, name: value}
+        if self._awake:
             self._publish_later()
 
     def serve(self) -> Iterator[bytes]:
@@ -136,6 +146,7 @@ class EventHub:
             self._told = {module.uid: Shown.of(module) for module in everyone}
             self._told_order = self._order()
             self._told_background = self._background()
+            self._told_status = self._status
             self._number += 1  # what happened meanwhile was told to nobody
 
     def _sleep(self) -> None:
@@ -199,6 +210,10 @@ class EventHub:
                 change["order"] = self._told_order = order
             if (background := self._background()) != self._told_background:
                 change["background"] = self._told_background = background
+        if (status := self._status) is not (before := self._told_status):
+            different = {key for key in status if status[key] != before.get(key)}
+            change |= {key: status[key] for key in different}
+            self._told_status = status
         if self._gone:
             change["gone"], self._gone = self._gone, {}
         return change
@@ -248,9 +263,11 @@ class EventHub:
             encoded[uid] = _encode(shown.as_dict(uid))
             size += len(encoded[uid])
         modules = b",".join(encoded[uid] for uid in self._told_order)
-        data = b'{"modules":[%b],"background":%b}' % (
+        status = {key: value for key, value in self._told_status.items() if value is not None}
+        data = b'{"modules":[%b],"background":%b%b}' % (
             modules,
             encoded[background] if background else b"null",
+            b"," + _encode(status)[1:-1] if status else b"",
         )
         return self._event("snapshot", data, self._id(self._number, len(missing))), missing
 

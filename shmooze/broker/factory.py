@@ -82,8 +82,18 @@ class ModuleFactory:
         state = State.WAITING if item.held is None else State.HELD
         module = self._build(kind, state, item.uid)
         module.args, module.origin, module.saved = item.args, item.origin, item.saved
+        module.position = item.position
         module.has_begun, module.attempts = item.has_begun, item.attempts
         module.restarts.count, module.held, module.terms = item.restarts, item.held, item.terms
+        return module
+
+    def repeated(self, ended: Module, terms: Terms) -> Module:
+        """A module with the type, the args and the owner of one that has ended. It is not in the
+        roster yet, and counts for no limit.
+        """
+        module = self._build(type(ended), State.WAITING)
+        module.args, module.terms = ended.args, terms
+        module.origin = Origin(ended.origin.by, clock.time())
         return module
 
     def new_waiting(
@@ -93,9 +103,10 @@ class ModuleFactory:
         key: str | None = None,
         keeper: Keeper = NO_KEEPER,
         terms: Terms = PLAIN,
+        enter: Callable[[Module], None] = lambda module: None,
     ) -> Module:
-        """A module that gets its process later, and its place from the caller. Raises
-        CommandError.
+        """A module that gets its process later, its number in the line by `enter`, and its place
+        from the caller. Raises CommandError.
         """
         self._make_room()
         self._count_for_caller()
@@ -103,7 +114,11 @@ class ModuleFactory:
         module.args, module.origin, module.terms = args, _origin(key), terms
         self._unlisted += 1
         try:
+            enter(module)
             self._keep_new(module, Place.ORDER, keeper)
+        except BaseException:
+            self._roster.line.leave(module)
+            raise
         finally:
             self._unlisted -= 1
         return module

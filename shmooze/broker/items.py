@@ -1,37 +1,39 @@
-"""The items of a queue or pool: added, removed, moved, held and released."""
+"""The items of a queue or pool: added and removed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from msgspec.structs import replace
 
-from shmooze.broker.changes import Changes
+from shmooze.broker.arranging import Arranging
 from shmooze.broker.conditions import Conditions
 from shmooze.broker.describer import Describer, DescribesNothing
 from shmooze.broker.factory import ModuleFactory
-from shmooze.broker.faults import attempt
+from shmooze.broker.holding import Holding
 from shmooze.broker.keys import Keys
+from shmooze.broker.ordering import Entry
 from shmooze.broker.policy import Policy
 from shmooze.broker.reconcile import Reconciler
-from shmooze.broker.roster import Change, Place, Roster
+from shmooze.broker.roster import Place, Roster
 from shmooze.broker.views import explain
 from shmooze.errors import CommandError
 from shmooze.modules.exit import Outcome
-from shmooze.modules.lifecycle import ENDED, READY, UNSTARTED, State
+from shmooze.modules.kind import LAZY
+from shmooze.modules.lifecycle import ENDED, UNSTARTED
 from shmooze.modules.module import Module
 from shmooze.modules.terms import PLAIN, Terms
 
-#: Why an item is held that a client has held.
-HELD = "held by a client"
+#: Why an item ended that was skipped.
+SKIPPED = "was skipped"
 #: Places of modules that are items.
 _ITEMS = (Place.ARRIVING, Place.RESERVED, Place.ORDER, Place.BACKGROUND)
 
 
-class Items(Changes):
-    """Adds, removes, moves, holds and releases items. `service` is the name in errors."""
+class Items(Arranging, Holding):
+    """Adds and removes items. `service` is the name in errors."""
 
     def __init__(
         self,
@@ -47,6 +49,9 @@ class Items(Changes):
         self.describer: Describer = DescribesNothing()
         #: What items have to wait for beside their turn.
         self.conditions = Conditions(roster)
+        #: Surrounds the adding of an item, whose terms it may complete. Raises CommandError for one
+        #: that is refused.
+        self.admit: Callable[[Entry], AbstractContextManager[Any]] = nullcontext
         self._keys = Keys(roster, lambda: self.keeper)
 
     def describe_with(self, describer: Describer) -> None:
@@ -67,7 +72,9 @@ class Items(Changes):
 
         Raises CommandError.
         """
-        return self._keys.once(key, lambda: self._add(kind, args, key, terms, later))
+        if at is not None and at < 0:
+            raise CommandError("add: argument `at`: must be 0 or more")
+        return self._keys.once(key, lambda: self._add(kind, args, key, terms, at, later))
 
     def find_key(self, key: str) -> str | None:
         """The uid of the item that was added with this key, if it is still known."""
@@ -77,102 +84,48 @@ class Items(Changes):
         """Replace the background, likewise."""
         return self._keys.once(key, lambda: self._set_background(kind, args, key))
 
-    def remove(self, uids: list[str]) -> None:
-        """Remove items; unknown uids are ignored. Returns once their end has begun, and the right
-        ones play. Raises CommandError if that cannot be kept.
+    def remove(self, uids: list[str], reason: str | None = None) -> None:
+        """Remove items, for a reason of its own if one is given; unknown uids are ignored. Returns
+        once their end has begun, and the right ones play. Raises CommandError if that cannot be
+        kept.
         """
 
         def keep() -> None:
-            if uids:
-                living = {each.uid: each for each in self.named(uids) if self._is_item(each)}
+            if not uids:
+                return
+            living = {each.uid: each for each in self.named(uids) if self._is_item(each)}
+            before = {module: module.removal for module in living.values()}
+            for module in living.values():
+                module.removal = reason or module.removal
+            try:
                 self.keeper.keep_removed(dict.fromkeys(uids), living)
+            except BaseException:
+                for module, removal in before.items():
+                    module.removal = removal
+                raise
 
         def carry_out() -> list[Module]:
-            self.dismiss(named := self.named(uids))
+            named = self.named(uids)
+            for module in named:
+                module.removal = reason or module.removal
+            self.dismiss(named)
             return named
 
         self._wait_for_change(keep, carry_out, self._at_once)
 
-    def move(self, uids: list[str]) -> None:
-        """Put these first, in this order; the others follow. Returns once the right ones play.
-        Raises CommandError if that cannot be kept.
+    def skip(self, uid: str | None) -> str | None:
+        """Remove the item that plays; with a uid only that one. Returns its uid; None if none
+        plays. Raises CommandError.
         """
-
-        def keep() -> None:
-            if uids:
-                self.keeper.keep_order(list(dict.fromkeys(uids)))
-
-        def carry_out() -> list[Module]:
-            self._roster.reorder(uids)
-            return []
-
-        self._wait_for_change(keep, carry_out, self._one_by_one)
-
-    def hold(self, uids: list[str]) -> None:
-        """Keep these from playing until they are released; those that wait get no process either.
-        Returns once the right ones play. Raises CommandError.
-        """
-        modules = self._known("hold", uids)
-        new = [module for module in modules if module.held is None or module.is_resting]
-        for module in new:
-            if not self._can_be_held(module):
-                raise CommandError(f"hold: {module.uid!r} is starting. Nothing was changed")
-
-        def carry_out() -> list[Module]:
-            present = self._present(new)
-            for module in present:
-                if self._can_be_held(module):
-                    was_resting = module.is_resting
-                    module.hold(HELD)
-                    self._roster.change(module)
-                    if was_resting:  # it stays held, for another reason
-                        self._roster.tell(module, Change.STATE)
-            if late := [module for module in present if module.held is None]:
-                self.keeper.keep_held(late, None)
-                words = ", ".join(repr(module.uid) for module in late)
-                raise CommandError(f"hold: {words} has been started meanwhile")
-            return present
-
-        self._wait_for_change(lambda: self.keeper.keep_held(new, HELD), carry_out, self._at_once)
-
-    def release(self, uids: list[str]) -> None:
-        """Let items play, and have a process, that are held; others are ignored. Returns once the
-        right ones play. Raises CommandError.
-        """
-        for module in (modules := self._known("release", uids)):
-            if module.is_missing:
-                raise CommandError(f"release: {module.uid!r}: {module.held}. Nothing was changed")
-        held = [module for module in modules if module.held is not None]
-
-        def carry_out() -> list[Module]:
-            present = self._present(held)
-            for module in present:
-                if module.held is not None:
-                    module.attempts = 0
-                    module.release()
-                    self._roster.change(module)
-            return present
-
-        self._wait_for_change(lambda: self.keeper.keep_held(held, None), carry_out, self._at_once)
-
-    def change_terms(self, module: Module, **terms: Any) -> None:
-        """Give an item other terms. Raises CommandError if that cannot be kept."""
-
-        def keep() -> None:
-            self.keeper.keep_terms({module.uid: replace(module.terms, **terms)})
-
-        def carry_out() -> None:
-            for present in self._present([module]):
-                present.terms = replace(present.terms, **terms)
-                self._roster.tell(present, Change.TERMS)
-
-        self._kept(keep, carry_out, self._one_by_one)
-
-    def rest(self, module: Module, reason: str) -> None:
-        """End the process of an item that nobody needs at present. It is held until it is released,
-        and keeps its place. Returns once its end has begun.
-        """
-        attempt(module, "rest", lambda: module.rest(reason))
+        playing = [module.uid for module in self.current]
+        if uid is None and len(playing) > 1:
+            words = f"{len(playing)} items play in {self._service}: name one of them by `uid`"
+            raise CommandError(f"skip: {words}")
+        if uid is not None and uid not in playing:
+            raise CommandError(f"skip: {uid!r} does not play in {self._service}")
+        if skipped := uid or next(iter(playing), None):
+            self.remove([skipped], SKIPPED)
+        return skipped
 
     def tell(self, module: Module, cmd: str, args: dict[str, Any]) -> Any:
         """Send a command of the type's own to an item. Returns its answer. Raises CommandError."""
@@ -191,27 +144,64 @@ class Items(Changes):
         args: dict[str, Any],
         key: str | None,
         terms: Terms,
+        at: int | None = None,
         later: bool = False,
     ) -> str:
         args = self.describer.prepare("add", kind, args)
-        held = len(self._roster.held) - (self._roster.background in self._roster.held)
-        index = len(self._roster.order) - held
-        blocked = self.conditions.obstacle(kind, terms)
-        is_due = terms.window is not None or self._policy.is_due(kind, index)
-        if blocked is None and is_due and not later:
-            module = self._factory.new_started(kind, args, Place.ARRIVING, key, self.keeper, terms)
-            with self._failing(module):
-                self.keeper.keep_place(module, Place.ORDER)
-            self._roster.change(module, Place.ORDER)
-            self._wait_for_new(module)
-        else:
-            module = self._factory.new_waiting(kind, args, key, self.keeper, terms)
-            module.blocked = self.conditions.obstacle(kind, terms)  # after a while, maybe
-            self._roster.change(module, Place.ORDER)
-            if not later and module in self._policy.due(self._roster):
-                self._reconciler.wait_until_started(module)
-                self._wait_for_new(module)
+        if at is not None and self.ordering.marks_moved:
+            terms = replace(terms, moved=True)
+        entry = Entry(terms)
+        with self.admit(entry):
+            entry.terms = terms = self.ordering.terms_of_new(entry.terms)
+            if not later and self._is_due(kind, terms, at):
+                module = self._add_started(kind, args, key, terms, at)
+            else:
+                module = self._factory.new_waiting(
+                    *(kind, args, key, self.keeper, terms),
+                    lambda module: self._enter_line(module, at),
+                )
+                module.blocked = self.conditions.obstacle(kind, terms)  # after a while, maybe
+                self._roster.change(module, Place.ORDER)
+                if not later and self._is_started_now(module):
+                    self._reconciler.wait_until_started(module)
+                    self._wait_for_new(module)
         return module.uid
+
+    def _add_started(
+        self,
+        kind: type[Module],
+        args: dict[str, Any],
+        key: str | None,
+        terms: Terms,
+        at: int | None,
+    ) -> Module:
+        """Add an item whose process is started at once, and wait until it does what it should."""
+        module = self._factory.new_started(kind, args, Place.ARRIVING, key, self.keeper, terms)
+        with self._failing(module):
+            self._enter_line(module, at)
+            self.keeper.keep_place(module, Place.ORDER)
+        self._roster.change(module, Place.ORDER)
+        self._wait_for_new(module)
+        return module
+
+    def _is_due(self, kind: type[Module], terms: Terms, at: int | None) -> bool:
+        """Whether the process of a new item is started at once."""
+        if self.conditions.obstacle(kind, terms) is not None:
+            return False
+        if kind.spawn == LAZY and self._reconciler.pause is not None:
+            return False
+        if terms.window is not None:
+            return True
+        held = self._roster.held
+        if at is not None:
+            index = sum(module not in held for module in self._roster.order[:at])
+        else:
+            index = len(self._roster.order) - len(held) + (self._roster.background in held)
+        return self._policy.is_due(kind, index)
+
+    def _is_started_now(self, module: Module) -> bool:
+        """Whether the process of one that waits is about to be started."""
+        return self._reconciler.pause is None and module in self._policy.due(self._roster)
 
     def _set_background(self, kind: type[Module], args: dict[str, Any], key: str | None) -> str:
         args = self.describer.prepare("set_bg", kind, args)
@@ -241,6 +231,7 @@ class Items(Changes):
         except BaseException:
             self.keeper.keep_end(module, Outcome.FAILED)
             module.removal = "was ended, since it could not be kept"
+            self._roster.line.leave(module)
             self.dismiss([module])
             raise
 
@@ -262,10 +253,6 @@ class Items(Changes):
         has noted that its item ends.
         """
         return module.exit is not None and not module.exit.cause.is_removal
-
-    def _can_be_held(self, module: Module) -> bool:
-        is_waiting = module.state is State.WAITING and not self._reconciler.is_starting(module)
-        return is_waiting or module.is_resting or module.state in READY
 
     def _is_item(self, module: Module) -> bool:
         return module.state not in ENDED and self._roster.place_of(module) in _ITEMS

@@ -8,7 +8,7 @@ the items any more.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -37,6 +37,8 @@ class KeptItem:
     #: The state that it has saved itself, as JSON; None: it has saved none.
     saved: bytes | None = None
     terms: Terms = PLAIN
+    #: The number of its place in the order; None: it had none yet.
+    position: float | None = None
 
 
 @dataclass
@@ -72,22 +74,29 @@ class Keeper(Protocol):
     def load(self) -> Kept:
         """What there is from an earlier life."""
 
-    def begin(self, lost: Mapping[str, Loss]) -> None:
+    def begin(self, lost: Mapping[str, Loss], arrived: Mapping[str, float]) -> None:
         """The service has its port: if it does not say `close`, it has crashed.
 
-        `lost` are items of the earlier life that do not come back, by uid.
+        `lost` are items of the earlier life that do not come back, by uid, and `arrived` the
+        numbers of those that were starting then, and have a place now.
         """
 
     def keep_new(self, module: Module, place: Place) -> None:
-        """A new item. Its process is not started before. Raises CommandError."""
+        """A new item, with its number if it has one. Its process is not started before. Raises
+        CommandError.
+        """
 
     def keep_place(self, module: Module, place: Place, instead_of: Module | None = None) -> None:
         """The place of an item that has started; for a background, with the removal of the old
         one. May raise CommandError: then the item must not come back either.
         """
 
-    def keep_order(self, uids: Sequence[str]) -> None:
-        """These come first, in this order. Raises CommandError."""
+    def keep_order(
+        self, positions: Mapping[str, float], terms: Mapping[str, Terms] | None = None
+    ) -> None:
+        """These items have other numbers, by which they are ordered; those of `terms` have other
+        terms too. Raises CommandError.
+        """
 
     def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
         """These are held, or with None released. Raises CommandError."""
@@ -110,9 +119,16 @@ class Keeper(Protocol):
     def keep_attempt(self, module: Module) -> None:
         """The process of an item is about to be started. Waits, and never refuses."""
 
-    def keep_end(self, module: Module, outcome: Outcome) -> None:
-        """An item has ended, or is about to. An item that has an outcome keeps it. Returns at
-        once and never fails.
+    def keep_end(
+        self,
+        module: Module,
+        outcome: Outcome,
+        again: Module | None = None,
+        then: Callable[[], Any] | None = None,
+    ) -> None:
+        """An item has ended, or is about to. An item that has an outcome keeps it. With `again`,
+        a new one follows it, which is kept together with that; `then` is called when that is done.
+        Returns at once and never fails.
         """
 
     def keep_failed(self, module: Module) -> None:
@@ -147,7 +163,7 @@ class KeepsNothing:
     def load(self) -> Kept:
         return Kept()
 
-    def begin(self, lost: Mapping[str, Loss]) -> None:
+    def begin(self, lost: Mapping[str, Loss], arrived: Mapping[str, float]) -> None:
         pass
 
     def keep_new(self, module: Module, place: Place) -> None:
@@ -156,7 +172,9 @@ class KeepsNothing:
     def keep_place(self, module: Module, place: Place, instead_of: Module | None = None) -> None:
         pass
 
-    def keep_order(self, uids: Sequence[str]) -> None:
+    def keep_order(
+        self, positions: Mapping[str, float], terms: Mapping[str, Terms] | None = None
+    ) -> None:
         pass
 
     def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
@@ -174,8 +192,15 @@ class KeepsNothing:
     def keep_attempt(self, module: Module) -> None:
         pass
 
-    def keep_end(self, module: Module, outcome: Outcome) -> None:
-        pass
+    def keep_end(
+        self,
+        module: Module,
+        outcome: Outcome,
+        again: Module | None = None,
+        then: Callable[[], Any] | None = None,
+    ) -> None:
+        if then is not None:
+            then()
 
     def keep_failed(self, module: Module) -> None:
         pass

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from shmooze.broker.roster import Roster
 from shmooze.modules.kind import EAGER, Kind
-from shmooze.modules.lifecycle import READY, State
+from shmooze.modules.lifecycle import READY, UNSTARTED, State
 from shmooze.modules.module import Module
 
 #: What is to play before all others: a module, or one of a type that is still to be added.
@@ -96,11 +96,18 @@ class FirstPlays(StartsAtOnce):
     def __init__(self, kinds: Iterable[type[Kind]]) -> None:
         #: The most places before its turn at which any type is started.
         self._lookahead = max((kind.lookahead for kind in kinds), default=0)
+        #: Whether nobody plays until it is known how one has ended whose process has exited: it may
+        #: be repeated.
+        self.waits_for_exits = False
 
     def choose(self, roster: Roster) -> Collection[Module]:
+        if self.waits_for_exits and any(map(_has_exited, roster.in_state(State.ENDING))):
+            return ()
         for module in roster.order:
             if _can_play(module):  # one that is being started is passed over
                 return (module,)
+            if module.is_awaited and module.state in UNSTARTED and module.held is None:
+                return ()
         background = roster.background
         return (background,) if background is not None and _can_play(background) else ()
 
@@ -124,6 +131,12 @@ class FirstPlays(StartsAtOnce):
 
 def _can_play(module: Module) -> bool:
     return module.state in READY and module.is_free
+
+
+def _has_exited(module: Module) -> bool:
+    """Whether the process of one that has played has exited, nobody knows yet how."""
+    record = module.exit
+    return record is not None and record.cause.by_exit and record.state == State.PLAYING.shown
 
 
 class AllPlay(StartsAtOnce):

@@ -14,13 +14,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 import gevent
 from gevent.event import AsyncResult, Event
 
 from shmooze.broker.faults import attempt, fail_if_still
 from shmooze.broker.policy import Policy
-from shmooze.broker.roster import Change, Roster
+from shmooze.broker.roster import Change, Place, Roster
 from shmooze.errors import ModuleError
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
@@ -34,6 +35,14 @@ _CORES = os.cpu_count() or 1
 _RELEVANT = Change.PLACE | Change.STATE
 
 
+@dataclass(frozen=True)
+class Pause:
+    """While the service is paused, nobody begins to play."""
+
+    #: Whether those are suspended who play.
+    suspend: bool = False
+
+
 class Reconciler:
     """Carries out the choices of a policy."""
 
@@ -45,6 +54,8 @@ class Reconciler:
         self, roster: Roster, policy: Policy, before_start: Callable[[Module], None]
     ) -> None:
         self._roster, self._policy, self._before_start = roster, policy, before_start
+        #: How the service is paused; None: it is not. See `pause_as`.
+        self.pause: Pause | None = None
         self._choice: Collection[Module] = ()
         #: The version of the roster that was chosen from.
         self._chosen_at = -1
@@ -87,14 +98,38 @@ class Reconciler:
     def chosen(self) -> Collection[Module]:
         """Those that should play now."""
         if self._chosen_at != self._roster.version:
-            self._choice = self._policy.choose(self._roster)
+            self._choice = self._choose()
             self._chosen_at = self._roster.version
         return self._choice
+
+    def current(self) -> list[Module]:
+        """Those of the order that play, or would play if they were not suspended by a pause."""
+        is_suspended = self.pause is not None and self.pause.suspend
+        playing = self._roster.in_state(State.PLAYING)
+        chosen = self._policy.choose(self._roster) if is_suspended else playing
+        return [each for each in chosen if self._roster.place_of(each) is Place.ORDER]
+
+    def pause_as(self, pause: Pause | None) -> None:
+        """Pause the service, or with None let it go on."""
+        self.pause = pause
+        self.choose_again()
 
     def choose_again(self) -> None:
         """The policy may choose otherwise, although the roster has not changed."""
         self._chosen_at = -1
         self._wake()
+
+    def _choose(self) -> Collection[Module]:
+        if self.pause is None:
+            return self._policy.choose(self._roster)
+        if self.pause.suspend:
+            return ()
+        may_play = {*self._roster.ready, self._roster.background}
+        return tuple(
+            module
+            for module in self._roster.in_state(State.PLAYING)
+            if module in may_play and module.is_free
+        )
 
     def _wake(self) -> None:
         if not self._is_awake:
@@ -141,6 +176,8 @@ class Reconciler:
             if module not in self._actions:
                 self._returning.add(module)
                 self._actions[module] = gevent.spawn(self._act, module)
+        if self.pause is not None:
+            return
         for module in self._policy.due(self._roster):
             if module not in self._actions and module.state is State.WAITING:
                 self._actions[module] = gevent.spawn(self._act, module)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.keeper import Kept, KeptItem, Loss
 from shmooze.broker.launchers import Launchers
+from shmooze.broker.ordering import Ordering
 from shmooze.broker.roster import Place, Roster
 from shmooze.modules.kind import DROP, HOLD
 from shmooze.modules.module import Module
@@ -40,6 +41,7 @@ def restore(
     roster: Roster,
     factory: ModuleFactory,
     launchers: Launchers,
+    ordering: Ordering,
 ) -> dict[str, Loss]:
     """Give the items their places in `roster`. Returns why each other one is lost, by uid.
 
@@ -68,7 +70,11 @@ def restore(
                 item.held = item.held or _why_held(item, kind)
             if kept.was_stopped:
                 item.attempts = 0
-            roster.change(factory.restored(kind, item, launchers), item.place)
+            module = factory.restored(kind, item, launchers)
+            if item.place is Place.ORDER and item.position is None:
+                line = roster.line
+                line.enter(module, ordering.successor(module, line.everyone))
+            roster.change(module, item.place)
     if kept.items:
         how = "was stopped" if kept.was_stopped else "crashed"
         log.info("%d items come back; the service %s", len(kept.items) - len(lost), how)

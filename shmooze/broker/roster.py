@@ -2,7 +2,7 @@
 
 It is the only owner of that. Places and states change through `change`, the order also through
 `reorder`. Both keep the indices and tell the listeners, to which everything else is attached: the
-reconciler, the events.
+reconciler, the events. The order is sorted by the numbers of the line, see broker/line.py.
 
 A module is known from its construction until it is gone. A module that is started again is
 another one with the same uid, which takes the place of the first.
@@ -14,6 +14,7 @@ import enum
 import logging
 from collections.abc import Callable, Iterable, KeysView, Sequence
 
+from shmooze.broker.line import Line, number_of
 from shmooze.modules.kind import LAZY
 from shmooze.modules.lifecycle import ENDED, READY, State
 from shmooze.modules.module import Module
@@ -86,6 +87,8 @@ class Roster:
         #: Those who hear of a change, by its value: to compare flags takes longer than to look up.
         self._hearing: dict[int, list[Listener]] = {}
         self._order: list[Module] = []
+        #: The numbers by which the order is sorted.
+        self.line = Line(self._order)
         self._background: Module | None = None
         self._places: dict[Module, Place] = {}
         self._states: dict[Module, State] = {}
@@ -161,11 +164,12 @@ class Roster:
         """Take note of a module's present state and whether it is held or blocked, and give it a
         place if one is named.
 
-        A new place in the order is the last one. With `instead_of` it is that of another module,
-        which has none afterwards. A module that is ending gets no new place, and one that is gone
-        is forgotten.
+        A new place in the order is that of its number, or the last one if it has none. With
+        `instead_of` it is that of another module, which has no place afterwards. A module that is
+        ending gets no new place, and one that is gone is forgotten.
         """
         if place is not None and module.state in ENDED:
+            self.line.leave(module)
             if module not in self._places:
                 return
             place = Place.NOWHERE
@@ -191,10 +195,10 @@ class Roster:
         self._drop(module)
 
     def reorder(self, uids: Iterable[str]) -> None:
-        """Put these first, in this order; the others follow in their old order."""
-        places = {uid: place for place, uid in reversed(list(enumerate(uids)))}
+        """Put items where the line has promised. Unknown ones are ignored."""
+        self.line.fulfil(uids)
         before = list(self._order)
-        self._order.sort(key=lambda module: places.get(module.uid, len(places)))
+        self._order.sort(key=number_of)
         if before != self._order:
             self.version += 1
             self.tell(self._order[0], Change.PLACE)
@@ -214,7 +218,8 @@ class Roster:
     def _replace(self, old: Module, new: Module) -> None:
         place = self._places[old]
         if place is Place.ORDER:
-            self._order[self._order.index(old)] = new
+            new.position = old.position
+            self._order[self.line.index(old)] = new
         elif place is Place.BACKGROUND:
             self._background = new
         else:
@@ -225,13 +230,13 @@ class Roster:
     def _move(self, module: Module, place: Place) -> None:
         before = self._places.get(module)
         if before is Place.ORDER:
-            self._order.remove(module)
+            del self._order[self.line.index(module)]
         elif before is Place.ARRIVING:
             del self._arriving[module]
         elif before is Place.BACKGROUND:
             self._background = None
         if place is Place.ORDER:
-            self._order.append(module)
+            self._order.insert(self.line.place(module), module)
         elif place is Place.ARRIVING:
             self._arriving[module] = None
         elif place is Place.BACKGROUND:

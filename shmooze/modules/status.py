@@ -44,6 +44,10 @@ class Status(Kind):
         self.origin = Origin(None, clock.time())
         #: When it may play, and before whom.
         self.terms: Terms = PLAIN
+        #: Whether the others of a queue wait for it while it starts.
+        self.is_awaited = False
+        #: The number of its place in the order, see broker/line.py; None: it has none.
+        self.position: float | None = None
         #: Whether a process was ever started for it, in this life or an earlier one.
         self.has_begun = False
         #: Starts of its process during which the service died, and the one under way.

@@ -40,8 +40,12 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     batch: str | None = None
     #: When it plays; None: always.
     window: Window | None = None
+    #: The address of its owner, where that matters and no token names one.
+    owner: str | None = None
     #: Its number in turns by owner: the lower, the sooner.
     turn: float | None = None
+    #: Whether it was put where it stands by hand.
+    moved: bool = False
     #: Who has voted for it to come sooner, and to be skipped.
     ups: tuple[str, ...] = ()
     skips: tuple[str, ...] = ()
@@ -62,7 +66,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     def shown(self) -> dict[str, Any]:
         """What clients see of them, apart from the label: {"priority"?, "not_before"?, …}."""
         shown: dict[str, Any] = msgspec.to_builtins(self)
-        for private in ("label", "met", "turn", "ups", "skips"):
+        for private in ("label", "owner", "met", "turn", "moved", "ups", "skips"):
             shown.pop(private, None)
         for moment in ("not_before", "expires"):
             if moment in shown:

@@ -47,10 +47,10 @@ class ItemTable:
 
     # Statements.
 
-    def insert(self, module: Module, place: Place, position: float | None) -> Iterator[Write]:
+    def insert(self, module: Module, place: Place) -> Iterator[Write]:
         """A new item."""
         origin = module.origin
-        values = (module.uid, place.value, position, module.TYPE_STRING, _json(module.args))
+        values = (module.uid, place.value, module.position, module.TYPE_STRING, _json(module.args))
         origins = (origin.added, origin.by, origin.key)
         yield (
             f"INSERT INTO {self._items} (uid, place, position, type, args, added, by, key, begun,"
@@ -62,12 +62,12 @@ class ItemTable:
         """An item that was refused after all."""
         yield f"DELETE FROM {self._items} WHERE uid = ?", (uid,)
 
-    def place(self, uid: str, place: Place, position: float | None) -> Iterator[Write]:
+    def place(self, module: Module, place: Place) -> Iterator[Write]:
         """The place of an item that has started."""
         yield (
             f"UPDATE {self._items} SET place = ?, position = ?, begun = 1, attempts = 0"
             " WHERE uid = ?",
-            (place.value, position, uid),
+            (place.value, module.position, module.uid),
         )
 
     def arrive(self, uid: str, position: float) -> Iterator[Write]:
@@ -133,7 +133,7 @@ class ItemTable:
         )
         yield f"DELETE {others}", (uid,)
 
-    def undo_removal(self, module: Module, place: Place, position: float | None) -> Iterator[Write]:
+    def undo_removal(self, module: Module, place: Place) -> Iterator[Write]:
         """An item was not removed after all."""
         *numbers, saved = facts_of(module)
         removed = f"FROM {self._history} WHERE uid = ? AND outcome = 'removed'"
@@ -141,7 +141,7 @@ class ItemTable:
             f"INSERT OR IGNORE INTO {self._items} (place, position, begun, restarts, attempts,"
             " held, state, uid, type, args, added, by, key, terms)"
             f" SELECT ?, ?, ?, ?, ?, ?, ?, uid, type, args, added, by, key, terms {removed}",
-            (place.value, position, *numbers, _text(saved), module.uid),
+            (place.value, module.position, *numbers, _text(saved), module.uid),
         )
         yield f"DELETE {removed}", (module.uid,)
 
@@ -192,9 +192,9 @@ class ItemTable:
 
     # Reading.
 
-    def load(self, connection: sqlite3.Connection) -> tuple[Kept, dict[str, float]]:
-        """What an earlier life has left, and the positions in the order."""
-        items, positions = [], {}
+    def load(self, connection: sqlite3.Connection) -> Kept:
+        """What an earlier life has left."""
+        items = []
         rows = connection.execute(
             "SELECT uid, place, position, type, args, added, by, key, begun, restarts, attempts,"
             f" held, state, terms FROM {self._items} ORDER BY position IS NULL, position, rowid"
@@ -214,10 +214,9 @@ class ItemTable:
                     held,
                     None if state is None else state.encode(),
                     from_json(terms),
+                    position,
                 )
             )
-            if place == Place.ORDER.value:
-                positions[uid] = position
         gone = connection.execute(f"SELECT report FROM {self._gone} ORDER BY number")
         reports = [msgspec.json.decode(report) for (report,) in gone]
         life = dict(connection.execute(f"SELECT key, value FROM {self._life}"))
@@ -226,7 +225,7 @@ class ItemTable:
             for key, value in life.items()
             if key.startswith(_VALUE)
         }
-        return Kept(items, reports, life.get("stopped", "1") == "1", values), positions
+        return Kept(items, reports, life.get("stopped", "1") == "1", values)
 
     def find_outcome(self, connection: sqlite3.Connection, uid: str) -> Outcome | None:
         """How an item has ended; None if it is not in the history."""

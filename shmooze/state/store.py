@@ -8,7 +8,7 @@ ended is not among the items any more, so a change of it that comes late changes
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -25,7 +25,6 @@ from shmooze.modules.terms import Terms
 from shmooze.runtime import clock
 from shmooze.state.file import StateFile, Write
 from shmooze.state.item_table import Facts, ItemTable, facts_of
-from shmooze.state.positions import Positions
 from shmooze.state.pruning import DAY, Limits, prune_forever
 from shmooze.state.write_behind import WriteBehind
 
@@ -49,9 +48,6 @@ class Store:
         self._pruning: gevent.Greenlet | None = None
         self._table = ItemTable(name)
         self._behind = WriteBehind(file, name, self._update_of)
-        self._positions = Positions()
-        #: Those that were starting when the service ended, and their positions now.
-        self._arrived: dict[str, float] = {}
         #: What was written last of each item.
         self._written: dict[str, Facts] = {}
         #: The module of each of them that was listed last. At the end of the service it has lost
@@ -66,28 +62,24 @@ class Store:
 
     def load(self) -> Kept:
         try:
-            kept, positions = self._file.read(self._table.load)
+            kept = self._file.read(self._table.load)
         except ValueError as bad:  # a row that cannot be an item
             raise self._file.damaged() from bad
         self._values = dict(kept.values)
-        self._positions.load(positions)
-        for item in kept.items:
-            if item.place is Place.ARRIVING:
-                self._arrived[item.uid] = self._positions.append(item.uid)
         self._written = {
             each.uid: (each.has_begun, each.restarts, each.attempts, each.held, each.saved)
             for each in kept.items
         }
         return kept
 
-    def begin(self, lost: Mapping[str, Loss]) -> None:
+    def begin(self, lost: Mapping[str, Loss], arrived: Mapping[str, float]) -> None:
         for uid, written in self._written.items():
             module = self._roster.find(uid)
             if module is not None and not module.is_missing and facts_of(module) != written:
                 self._behind.add_change(uid)
         self._roster.listen(self._on_change, _KEPT)
         writes = [*self._table.set_stopped(False)]
-        for uid, position in self._arrived.items():
+        for uid, position in arrived.items():
             writes += self._table.arrive(uid, position)
         for uid, loss in lost.items():
             log.warning("%s: item %s %s", self._name, uid, loss.reason)
@@ -105,20 +97,18 @@ class Store:
 
     def keep_new(self, module: Module, place: Place) -> None:
         uid = module.uid
-        position = self._positions.append(uid) if place is Place.ORDER else None
         try:
-            self._commit(self._table.insert(module, place, position), self._table.delete(uid))
+            self._commit(self._table.insert(module, place), self._table.delete(uid))
         except BaseException:
             self._forget(uid)
             raise
         self._written[uid] = facts_of(module)
 
     def keep_place(self, module: Module, place: Place, instead_of: Module | None = None) -> None:
-        position = self._positions.append(module.uid) if place is Place.ORDER else None
-        writes, undo = [*self._table.place(module.uid, place, position)], list[Write]()
+        writes, undo = [*self._table.place(module, place)], list[Write]()
         if instead_of is not None:
             writes += self._removal(instead_of)
-            undo += self._table.undo_removal(instead_of, Place.BACKGROUND, None)
+            undo += self._table.undo_removal(instead_of, Place.BACKGROUND)
         if place is Place.BACKGROUND:
             # One whose process was killed a moment ago is still kept.
             writes += self._table.end_background(module.uid, clock.time())
@@ -131,10 +121,20 @@ class Store:
             self._behind.add(writes)
         self._written[module.uid] = (True, 0, 0, None, None)
 
-    def keep_order(self, uids: Sequence[str]) -> None:
-        before, after = self._positions.known(uids), self._positions.before_all(uids)
-        self._commit(self._table.move(after.items()), self._table.move(before))
-        self._positions.take(after)
+    def keep_order(
+        self, positions: Mapping[str, float], terms: Mapping[str, Terms] | None = None
+    ) -> None:
+        found = (self._roster.find(uid) for uid in positions)
+        before = [
+            (module.uid, module.position)
+            for module in found
+            if module is not None and module.position is not None
+        ]
+        writes, undo = self._writes_of_terms(terms or {})
+        self._commit(
+            chain(self._table.move(positions.items()), writes),
+            chain(self._table.move(before), undo),
+        )
 
     def keep_held(self, modules: Iterable[Module], reason: str | None) -> None:
         held = [(module.uid, module.held) for module in modules]
@@ -150,15 +150,17 @@ class Store:
                 self._written[uid] = (begun, restarts, 0, reason, saved)
 
     def keep_terms(self, terms: Mapping[str, Terms]) -> None:
-        modules = {uid: self._roster.find(uid) for uid in terms}
-        self._commit(
-            chain.from_iterable(self._table.terms(uid, new) for uid, new in terms.items()),
-            chain.from_iterable(
-                self._table.terms(uid, module.terms)
-                for uid, module in modules.items()
-                if module is not None
-            ),
+        self._commit(*self._writes_of_terms(terms))
+
+    def _writes_of_terms(self, terms: Mapping[str, Terms]) -> tuple[list[Write], list[Write]]:
+        """What gives items other terms, and what undoes that."""
+        found = (self._roster.find(uid) for uid in terms)
+        before = {module.uid: module.terms for module in found if module is not None}
+        writes, undo = (
+            [write for uid, each in some.items() for write in self._table.terms(uid, each)]
+            for some in (terms, before)
         )
+        return writes, undo
 
     def keep_value(self, key: str, value: Any) -> None:
         before = self._values.get(key)
@@ -169,9 +171,7 @@ class Store:
         undo = [
             write
             for each in living.values()
-            for write in self._table.undo_removal(
-                each, self._roster.place_of(each), self._positions.of(each.uid)
-            )
+            for write in self._table.undo_removal(each, self._roster.place_of(each))
         ]
         removals = (
             self._removal(living[uid])
@@ -202,8 +202,18 @@ class Store:
 
     # What is kept without anybody waiting.
 
-    def keep_end(self, module: Module, outcome: Outcome) -> None:
-        self._behind.add(self._end(module, outcome))
+    def keep_end(
+        self,
+        module: Module,
+        outcome: Outcome,
+        again: Module | None = None,
+        then: Callable[[], Any] | None = None,
+    ) -> None:
+        writes = [*self._end(module, outcome)]
+        if again is not None:
+            writes += self._table.insert(again, Place.ORDER)
+            self._written[again.uid] = facts_of(again)
+        self._behind.add(writes, then)
 
     def _end(self, module: Module, outcome: Outcome) -> Iterable[Write]:
         self._forget(module.uid)
@@ -265,7 +275,6 @@ class Store:
         return self._table.end(module.uid, Outcome.REMOVED, clock.time(), seconds, module.removal)
 
     def _forget(self, uid: str) -> None:
-        self._positions.forget(uid)
         self._written.pop(uid, None)
         self._modules.pop(uid, None)
 
@@ -277,8 +286,6 @@ class Store:
         module = self._find(uid)
         if module is None or module.is_missing:
             return
-        if Change.PLACE in what:
-            self._check_last_position()
         if facts_of(module) != written:
             self._behind.add_change(uid)
 
@@ -296,14 +303,3 @@ class Store:
             return ()
         self._written[uid] = facts = facts_of(module)
         return self._table.update(uid, facts)
-
-    def _check_last_position(self) -> None:
-        """Items that are added at the same time get their places in the order in which their
-        commits return: that is the order of the roster, and so it has to be the one in the file.
-        """
-        if len(last_two := self._roster.order[-2:]) < 2:
-            return
-        before, last = (self._positions.of(module.uid) or 0.0 for module in last_two)
-        if last < before:
-            uid = last_two[1].uid
-            self._behind.add(self._table.move([(uid, self._positions.append(uid))]))

@@ -1,0 +1,1 @@
+"""Orders by priority and by owner, limits for each owner, and votes."""
