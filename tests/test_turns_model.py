@@ -204,8 +204,8 @@ class Turns(RuleBasedStateMachine):
     def service_crashes_and_comes_back(self) -> None:
         survivor = self.keeper.copy()
         self._stop()
-        expected = survivor.order
         self._open(survivor)
+        expected = survivor.order
         assert [each.uid for each in self.order] == [
             uid for uid in expected if uid not in survivor.history
         ]
