@@ -470,8 +470,9 @@ def test_gateway_takes_back_what_waits_in_line(make_site: Callable[..., Site], h
 def test_all_who_have_told_a_module_that_does_not_answer_hear_why_it_ended(
     make_site: Callable[..., Site],
 ) -> None:
-    types = {"moody": {"process": child("moody"), "command_timeout": 0.5}}
-    site = make_site(services=("pool",), settings={"pool": {"modules": types}}).start()
+    kind = {"process": child("moody"), "command_timeout": 0.5, "natural_death_timeout": 0.1}
+    settings = {"pool": {"modules": {"moody": kind}}}
+    site = make_site(services=("pool",), settings=settings).start()
     pool = Client(site, "pool")
     uid = pool.add("moody", name="silent", gates=["do_echo"])
     with ThreadPoolExecutor(3) as threads:
@@ -480,17 +481,16 @@ def test_all_who_have_told_a_module_that_does_not_answer_hear_why_it_ended(
                 told.result()
 
 
-@pytest.mark.parametrize("at", ["the gateway", "the service"])
 def test_what_need_not_wait_is_carried_out_for_a_client_that_leaves_at_once(
-    make_site: Callable[..., Site], at: str
+    make_site: Callable[..., Site],
 ) -> None:
     settings = {"pool": {"modules": TYPES}}
     site = make_site(services=("wsgi", "pool"), settings=settings).start()
     pool = Client(site, "pool")
     uid = pool.add()
-    service, path = ("wsgi", "/pool") if at == "the gateway" else ("pool", "/")
-    start_to_wait(pool, telling(uid, "set", heard=True), service, path).close()
-    wait_until(lambda: pool.parameters(uid).get("heard"), "it is told")
+    for service, path in (("wsgi", "/pool"), ("pool", "/")):
+        start_to_wait(pool, telling(uid, "set", heard=service), service, path).close()
+        wait_until(lambda s=service: pool.parameters(uid).get("heard") == s, "it is told")
 
 
 def test_helpers_that_an_application_has_started_itself_are_left_alone(
