@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,12 @@ class Endings:
         self.earlier += 1
         return is_forked
 
+    def forget(self) -> None:
+        """Forget all that were there, of which none is left, so that it can be filled again."""
+        for file in [*self.site.folder.glob("pids-*"), self.site.folder / "hurry"]:
+            file.unlink()
+        self.adds.clear()
+
     def hurry(self) -> None:
         """Let the chains fork as fast as they can, which they need not while others start."""
         chains = {kind: len(self.recorded(kind)) for kind in PLAYING if kind.startswith("chain")}
@@ -238,13 +245,13 @@ def make_pool(make_site: Callable[..., Site], wrapper: Sequence[str] = ()) -> En
     return Endings(site.start())
 
 
-@pytest.fixture(params=["as the user of the tests", "as an ordinary user"])
+#: The users as which a pool runs.
+USERS = ["as the user of the tests", *(["as an ordinary user"] if os.getuid() == 0 else [])]
+
+
+@pytest.fixture(params=USERS)
 def pool(make_site: Callable[..., Site], request: pytest.FixtureRequest) -> Endings:
-    if "ordinary" not in request.param:
-        return make_pool(make_site)
-    if os.getuid() != 0:
-        pytest.skip("the user of the tests is an ordinary one")
-    return make_pool(make_site, AS_ORDINARY_USER)
+    return make_pool(make_site, AS_ORDINARY_USER if "ordinary" in request.param else ())
 
 
 @pytest.fixture(scope="module")
@@ -270,10 +277,25 @@ def test_rm_leaves_nothing(pool: Endings) -> None:
     pool.fill()
     everyone = [module["uid"] for module in pool.site.ask("pool", "pool")]
     assert set(pool.uids.values()) < set(everyone), "those that are starting are listed too"
+    service = pool.service
     pool.site.ask("pool", "rm", uids=everyone)
     pool.assert_none_left(LADDER)
     pool.join_adds()
     assert "was removed before it had started" in pool.refusals["never-connects"]
+    wait_until(lambda: not zombies_of(service), "all are reaped")
+
+
+def zombies_of(parent: int) -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if stat[0] == "Z" and int(stat[1]) == parent:
+                found.append(entry.name)
+    return found
 
 
 @pytest.mark.parametrize("how", ["exit", "crash"])
@@ -281,12 +303,16 @@ def test_the_childs_own_end_leaves_nothing(pool: Endings, how: str) -> None:
     pool.may_stay = KEPT
     pool.fill()
     pool.site.ask("pool", "rm", uids=[pool.uids.pop("stopped")])  # it cannot hear
-    for kind, uid in pool.uids.items():
+
+    def tell_to_end(kind: str) -> None:
         if kind == "command":  # it cannot be told
             os.kill(pool.recorded(kind)[0][0], signal.SIGUSR1 if how == "exit" else signal.SIGSEGV)
-            continue
+            return
         with pytest.raises(Refusal):
-            pool.site.ask("pool", "tell_module", uid=uid, cmd=how)
+            pool.site.ask("pool", "tell_module", uid=pool.uids[kind], cmd=how)
+
+    with ThreadPoolExecutor(len(PLAYING)) as threads:  # each waits until one has ended
+        assert [*threads.map(tell_to_end, pool.uids)]
     for kind in ("never-connects", "connects-one-stream"):
         ((pid, _started),) = pool.recorded(kind)
         os.kill(pid, signal.SIGKILL if how == "exit" else signal.SIGSEGV)
@@ -305,7 +331,14 @@ def test_the_childs_own_end_leaves_nothing(pool: Endings, how: str) -> None:
     assert pool.refusals["never-connects"] == f"never-connects killed by {number} before `init`"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
+#: One user for each signal but the first: what ends processes does not know which one came.
+STOP_SIGNALS = [
+    *((user, signal.SIGTERM) for user in USERS),
+    *((USERS[-1], number) for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)),
+]
+
+
+@pytest.mark.parametrize(("pool", "number"), STOP_SIGNALS, indirect=["pool"])
 def test_a_stop_signal_leaves_nothing_and_exits_with_status_0(
     pool: Endings, number: signal.Signals
 ) -> None:
@@ -411,52 +444,41 @@ def in_a_terminal(make_site: Callable[..., Site]) -> Iterator[tuple[Endings, Ter
     terminal.close()
 
 
-@pytest.mark.parametrize("way", ["Ctrl-C", "closing the terminal"])
-def test_ctrl_c_and_closing_the_terminal_leave_nothing(
-    in_a_terminal: tuple[Endings, Terminal], way: str
-) -> None:
+def test_closing_the_terminal_leaves_nothing(in_a_terminal: tuple[Endings, Terminal]) -> None:
     pool, terminal = in_a_terminal
     terminal.wait_running()
     pool.fill()
-    status = terminal.press_ctrl_c() if way == "Ctrl-C" else terminal.close_window()
+    status = terminal.close_window()
     assert pool.survivors() == []
     assert pool.site.survivors() == []
     assert status == 0
     pool.join_adds()
 
 
-def test_supervisorctl_stop_leaves_nothing(in_a_terminal: tuple[Endings, Terminal]) -> None:
+def test_supervisorctl_stop_and_ctrl_c_leave_nothing(
+    in_a_terminal: tuple[Endings, Terminal],
+) -> None:
     pool, terminal = in_a_terminal
     terminal.wait_running()
     pool.fill()
     control = Path(sys.executable).with_name("supervisorctl")
-    argv = [control, "-c", pool.site.folder / "supervisord.conf", "stop", "pool"]
-    stopped = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+
+    def order(word: str) -> str:
+        argv = [control, "-c", pool.site.folder / "supervisord.conf", word, "pool"]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout
+
+    stopped = order("stop")
     assert pool.survivors() == []
-    assert "pool: stopped" in stopped.stdout
+    assert "pool: stopped" in stopped
     pool.join_adds()
-
-
-def test_no_zombie_is_kept(pool: Endings) -> None:
-    pool.may_stay = KEPT
+    pool.forget()
+    assert "pool: started" in order("start")
+    terminal.wait_running()
     pool.fill()
-    service = pool.service
-    pool.site.ask("pool", "rm", uids=[module["uid"] for module in pool.site.ask("pool", "pool")])
-    pool.assert_none_left(LADDER)
-
-    def zombies() -> list[str]:
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    stat = (entry / "stat").read_text().rpartition(")")[2].split()
-                except OSError:
-                    continue
-                if stat[0] == "Z" and int(stat[1]) == service:
-                    found.append(entry.name)
-        return found
-
-    wait_until(lambda: not zombies(), "all are reaped")
+    assert terminal.press_ctrl_c() == 0
+    assert pool.survivors() == []
+    assert pool.site.survivors() == []
+    pool.join_adds()
 
 
 class Hanging:
@@ -565,7 +587,9 @@ HASTY_POOL = """
 from shmooze.runtime.patch import patch_all
 patch_all()
 import runpy
+from shmooze.processes import guardian
 from shmooze.processes.local_process import LocalProcess
+guardian.KILL_TIMEOUT = 0.5
 LocalProcess.survivor_log_interval, LocalProcess.survivor_timeout = 0.1, 0.5
 runpy.run_module("shmooze.pool", run_name="__main__")
 """
