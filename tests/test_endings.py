@@ -583,26 +583,21 @@ def test_pid_1_of_a_container_leaves_nothing(make_site: Callable[..., Site]) -> 
 
 
 #: A pool that soon logs what keeps a process alive, and soon gives up.
-HASTY_POOL = """
-from shmooze.runtime.patch import patch_all
-patch_all()
-import runpy
-from shmooze.processes import guardian
-from shmooze.processes.local_process import LocalProcess
-guardian.KILL_TIMEOUT = 0.5
-LocalProcess.survivor_log_interval, LocalProcess.survivor_timeout = 0.1, 0.5
-runpy.run_module("shmooze.pool", run_name="__main__")
-"""
+HASTY_POOL = child(
+    "svc_adjusted",
+    "shmooze.pool",
+    "shmooze.processes.guardian.KILL_TIMEOUT=0.5",
+    "shmooze.processes.local_process.LocalProcess.survivor_log_interval=0.1",
+    "shmooze.processes.local_process.LocalProcess.survivor_timeout=0.5",
+)
 
 
 def test_a_debugger_that_holds_a_module_is_named_and_does_not_delay_the_stop(
     make_site: Callable[..., Site],
 ) -> None:
     types = {"well": {"process": child("well"), **PATIENCE}}
-    programs = {"pool": [sys.executable, "-c", HASTY_POOL]}
-    site = make_site(
-        services=("pool",), settings={"pool": {"modules": types}}, programs=programs
-    ).start()
+    settings = {"pool": {"modules": types}}
+    site = make_site(services=("pool",), settings=settings, programs={"pool": HASTY_POOL}).start()
     pool = Client(site, "pool")
     pid = pool.parameters(pool.add_settled())["pid"]
     tracer = subprocess.Popen(child("tracer", str(pid)), stdout=subprocess.PIPE)

@@ -28,10 +28,12 @@ TYPES = {
 def make(make_site: Callable[..., Site], tmp_path: Path) -> Callable[..., Client]:
     """A function that makes a queue, or another service, with a state file."""
 
-    def start(kind: str = "queue", **settings: Any) -> Client:
+    def start(
+        kind: str = "queue", programs: dict[str, list[str]] | None = None, **settings: Any
+    ) -> Client:
         section = {"modules": TYPES, **({"backgrounds": TYPES} if kind == "queue" else {})}
         everything = {"state_path": str(tmp_path / "state.db"), kind: section, **settings}
-        site = make_site(services=(kind,), settings=everything)
+        site = make_site(services=(kind,), settings=everything, programs=programs)
         return Client(site.start(), kind)
 
     return start
@@ -168,7 +170,8 @@ def test_damaged_file_is_one_line_and_status_2(make: Callable[..., Client], tmp_
 def test_locked_file_refuses_commands_and_they_work_again(
     make: Callable[..., Client], tmp_path: Path
 ) -> None:
-    queue = make()
+    hasty = child("svc_adjusted", "shmooze.queue", "shmooze.state.file.StateFile.lock_timeout=0.5")
+    queue = make(programs={"queue": hasty})
     uid = queue.add("well")
     other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
