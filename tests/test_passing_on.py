@@ -231,9 +231,6 @@ def test_an_answer_that_breaks_off_does_not_look_whole(
 @pytest.mark.parametrize(
     ("sent", "why"),
     [
-        (b"", b"closed without an answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-Le", b"closed without an answer"),
-        (b"HTTP/1.1 100 Continue\r\n\r\n", b"closed without an answer"),
         (b"220 smtp.example.org ready\r\n", b"not valid HTTP"),
         (answer(b"ab", b"Content-Length: 1", b"Content-Length: 2"), b"HTTP"),
         (answer(b"0\r\n\r\n", b"Content-Length: 2", CHUNKS), b"HTTP"),
@@ -253,6 +250,19 @@ def test_what_is_no_answer_is_502_with_the_reason(hops: Hops, sent: bytes, why: 
     assert status == 502
     assert body.startswith(b'{"success":false,"error":"the answer of the module ')
     assert why in body
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 100 Continue\r\n\r\n"]
+)
+def test_a_server_that_hangs_up_is_502(hops: Hops, sent: bytes) -> None:
+    client, module = hops.ask(GET)
+    head_of(module)
+    gevent.spawn(module.send, sent).link(lambda _: module.close())
+    assert answer_to(client) == (
+        502,
+        b'{"success":false,"error":"the module closed the connection without answering"}\n',
+    )
 
 
 def test_a_server_that_does_not_listen_is_502(hops: Hops) -> None:

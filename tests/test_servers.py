@@ -15,6 +15,7 @@ from support import PATIENCE
 from shmooze.client.state import apply
 from shmooze.queue import Queue
 from shmooze.servers.line import Line
+from shmooze.servers.refusals import find_reason
 
 
 @pytest.fixture
@@ -357,6 +358,13 @@ def test_item_that_a_client_holds_while_it_rests_is_not_started_by_requests(
     assert pool.on(Idle).refusal is not None
     pool.clock.advance(LONG)
     assert pool.launcher.living == []
+
+
+def test_module_whose_program_is_stopped_says_nothing_because_of_that(pool: Service) -> None:
+    module = pool.ready(A)
+    assert find_reason(module, has_gone=False) == ""
+    pool.broker.hold([module.uid])
+    assert find_reason(module, has_gone=False) == "is held by a client"
 
 
 def test_release_that_cannot_be_kept_is_told(pool: Service) -> None:

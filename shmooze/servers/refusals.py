@@ -39,10 +39,15 @@ def why_gone(module: Module) -> Unavailable:
     return Unavailable(502, explain(module))
 
 
-def find_reason(module: Module) -> str:
-    """Why a module has closed a connection, in a sentence without its subject: its process has
-    ended. Waits a moment until that is noticed; empty if it does not come.
+def find_reason(module: Module, has_gone: bool) -> str:
+    """Why a module says nothing, or has closed a connection: a sentence without its subject.
+
+    If it `has_gone`, its process may have ended. Waits a moment until that is noticed. Empty if
+    there is no reason.
     """
+    if not has_gone:
+        is_stopped = module.has_process and not module.runs
+        return f"is {module.held or 'suspended'}" if is_stopped else ""
     clock.wait(module.gone, _NOTICED)
     if module.exit is not None:
         return reason_of(module) if module.failed else module.reason

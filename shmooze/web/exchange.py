@@ -73,8 +73,7 @@ class Exchange:
         while not self._has_head:
             data = self._receive()
             if not data:
-                words = "the connection was closed"
-                raise BrokenReply(f"{words} within its head") if self._received else NoReply(words)
+                raise NoReply("the connection was closed")
             self._received += len(data)
             self._feed(data)
             if self._received > _MAX_HEAD and not self._has_head:

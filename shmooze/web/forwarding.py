@@ -47,9 +47,9 @@ class Passing:
     within: str = "in time"
     #: What is wrong with it if it does not listen, as the rest of a sentence.
     absent: str = "takes no connections"
-    #: Why it may have hung up, in a sentence without its subject; empty if that is not known. It
-    #: may wait a moment until it is.
-    find_reason: Callable[[], str] = lambda: ""
+    #: Why it says nothing, or has hung up (True), in a sentence without its subject; empty if that
+    #: is not known. For one that has hung up it may wait a moment until it is.
+    find_reason: Callable[[bool], str] = lambda has_gone: ""
 
 
 class Forwarding:

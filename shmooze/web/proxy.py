@@ -111,8 +111,9 @@ def pass_on(
     except BadRequest as bad:
         return refuse(start_response, bad.status, str(bad), ("Connection", "close"))
     except TimeoutError:
-        log.warning("%s did not answer %s", name, passing.within)
-        return refuse(start_response, 504, f"{name} did not answer {passing.within}")
+        words = f"{name} did not answer {passing.within}{_because(passing.find_reason(False))}"
+        log.warning("%s", words)
+        return refuse(start_response, 504, words)
     except ConnectionRefusedError:
         return _refuse_gone(start_response, passing, passing.absent)
     except OSError as broken:
@@ -177,8 +178,12 @@ class Switched:
 
 def _refuse_gone(start_response: StartResponse, passing: Passing, words: str) -> list[bytes]:
     """Answer for a server that has gone, as it seems: with the reason, if that is known."""
-    reason = passing.find_reason()
-    return refuse(start_response, 502, f"{passing.name} {words}{reason and f': it {reason}'}")
+    reason = passing.find_reason(True)
+    return refuse(start_response, 502, f"{passing.name} {words}{_because(reason)}")
+
+
+def _because(reason: str) -> str:
+    return reason and f": it {reason}"
 
 
 def _switch(environ: dict[str, Any], forwarding: Forwarding, exchange: Exchange) -> Switched:

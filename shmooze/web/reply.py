@@ -18,7 +18,7 @@ class BrokenReply(ConnectionError):
 
 
 class NoReply(BrokenReply):
-    """The connection was closed before anything of an answer came."""
+    """The connection was closed before the headers of an answer were there."""
 
 
 class Reply:
