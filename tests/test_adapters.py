@@ -288,6 +288,42 @@ def test_a_command_is_described_by_its_placeholders_and_patterns() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("lines", "result"),
+    [
+        (["result: 5", "result: 7"], 7),
+        (["result: [1, 2]", "done"], [1, 2]),
+        (["result: out.mp4"], "out.mp4"),
+        (["result: "], "none"),
+        ([], "none"),
+    ],
+)
+def test_a_line_of_output_is_the_result_of_a_command(
+    make_stage: Any, lines: list[str], result: Any
+) -> None:
+    stage = make_stage(kind(Lines, result_pattern=r"result: (\S.*)", restart="always"))
+    process = stage.add("special")
+    if lines:
+        process.print(*lines)
+    process.exit(0)
+    assert (stage.end["state"], stage.end["reason"]) == ("done", "ended by itself")
+    assert stage.end.get("result", "none") == result
+    assert len(stage.ask("queue")) == (1 if result == "none" else 0)
+
+
+def test_a_command_that_fails_has_no_result(make_stage: Any) -> None:
+    stage = make_stage(kind(Lines, result_pattern=r"result: (\S+)", max_result_bytes=5))
+    process = stage.add("special")
+    process.print("result: 5")
+    process.exit(2)
+    assert stage.end["state"] == "failed" and "result" not in stage.end
+    process = stage.add("special")
+    process.print("result: 123456")
+    process.exit(0)
+    stage.clock.advance(1)
+    assert "its result takes 6 bytes" in stage.ask("gone")[1]["reason"]
+
+
 def test_a_subclass_and_a_schema_complete_the_description() -> None:
     by_type([Job])
     inherits = kind(process=("other", "{file}"))

@@ -14,6 +14,7 @@ from support import ROOT
 
 from shmooze.modules import JSONParentPoller
 from shmooze.modules.describing import describe
+from shmooze.modules.worker import Worker
 
 
 class Lamp(JSONParentPoller):
@@ -120,6 +121,17 @@ def test_command_is_described_with_its_result() -> None:
         },
         "result": {"type": "integer", "description": "How often it has blinked."},
     }
+
+
+def test_result_of_a_job_is_described_by_a_hint_or_a_schema() -> None:
+    class Sum(Worker):
+        result_type: object = dict[str, int]
+
+    hinted = {"type": "object", "additionalProperties": {"type": "integer"}}
+    assert describe(Sum)["result"] == hinted
+    Sum.result_type = {"type": "integer", "unit": "pages"}
+    assert describe(Sum)["result"] == Sum.result_type
+    assert "result" not in describe(Lamp)
 
 
 def test_defaults_that_could_not_be_sent_are_left_out() -> None:

@@ -93,6 +93,7 @@ def of_x(**schema: Any) -> dict[str, Any]:
         ({"commands": {"a": {"arg": {}}}}, "commands.a.arg is unknown; did you mean `args`?"),
         ({"commands": {"a": {"args": of_x(type=1)}}}, "commands.a.args.properties.x.type must be"),
         ({"commands": {"a": {"result": {"type": 1}}}}, "commands.a.result.type must be"),
+        ({"result": {"type": 1}}, "result.type must be"),
         ({"parameters": {"a": {"maximum": []}}}, "parameters.a.maximum must be of the type number"),
         ({"parameters": {"a": {"unit": 1}}}, "parameters.a.unit must be a string, not 1"),
         ({"label": "{x"}, "label has a single `{`; a brace is written `{{`"),

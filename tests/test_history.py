@@ -290,6 +290,14 @@ def test_item_whose_end_is_not_written_yet_is_ending(box: Jukebox) -> None:
     assert box("item", uid="b") == {"uid": "b", "type": "secret", **ending}
 
 
+def test_history_of_a_batch(box: Jukebox) -> None:
+    for uid, terms in (("a", '{"batch":"x"}'), ("b", '{"batch":"y"}'), ("c", None)):
+        box.end(uid, terms=terms)
+    box.end("damaged", terms="{")
+    assert box.uids(batch="x") == ["a"]
+    assert box("history", batch="y")["items"][0]["batch"] == "y"
+
+
 def test_result_is_shown_where_there_is_one(box: Jukebox) -> None:
     box.end("nothing")
     box.end("null", result="null")

@@ -208,6 +208,32 @@ def test_failed_job_is_tried_again_after_a_growing_delay(service: Service) -> No
     assert service.ask("wait", uid=uid)["result"] == "at last"
 
 
+def test_job_that_fails_while_it_is_added_is_tried_again(service: Service) -> None:
+    service.launcher._on_launch = lambda process: setattr(process, "is_obedient", False)
+    adding = service.call("add", type="retried")
+    service.launcher._on_launch = lambda process: None
+    process = service.process
+    process.connect()
+    run_until_idle()
+    process.answer()
+    run_until_idle()
+    assert process.heard == ["init", "play"]
+    process.exit(1)
+    service.clock.advance(5)
+    assert adding.get(timeout=1)["uid"] == service.ask("pool")[0]["uid"]
+    assert service.states == ["playing"]
+
+
+def test_item_that_is_added_for_later_tells_why_it_failed(service: Service) -> None:
+    service.launcher.fault = "no memory"
+    uid = service.add(later=True)
+    service.clock.advance(1)
+    assert service.ask("wait", uid=uid)["reason"] == "cannot be started: no memory"
+    service.launcher.fault = ""
+    service.add(later=True)
+    assert service.states == ["playing"]
+
+
 def test_job_has_failed_after_its_last_retry(service: Service) -> None:
     uid = service.add("retried")
     waiting = service.call("wait", uid=uid)

@@ -43,7 +43,7 @@ do_add() {
 do_forget() { unset_parameters loud more; }
 do_give_up() { fail 'no "sound" \ card'; }
 do_break() { nonsense 2>/dev/null; }
-work() { sleep "$every"; }
+work() { sleep "$every"; [ "$name" != job ] || give_result "{\"count\":$count}"; }
 serve "$@"
 """
 IN_NODE = r"""
@@ -77,13 +77,17 @@ class Sam extends Module {
   };
   total = 0;
   restore({ state }) { this.saved = state; }
+  finish() {
+    if (this.name === "job") this.result({ count: this.count });
+    else this.leave();
+  }
   init({ name, count, every, loud, more }) {
-    this.every = every;
+    Object.assign(this, { name, count, every });
     this.setParameters({ name, count: this.saved ?? count, loud, more, pid: process.pid });
   }
   play() {
     this.setParameters({ plays: true });
-    this.timer ??= setTimeout(() => this.leave(), this.every * 1000);
+    this.timer ??= setTimeout(() => this.finish(), this.every * 1000);
   }
   async suspend() { this.setParameters({ plays: false }); }
   do_add({ count }) {
@@ -212,6 +216,9 @@ def test_a_module_of_each_kit_leaves_or_fails_and_says_why(client: Client, kind:
     wait_until(lambda: client.uids() == [], "it leaves")
     failing = client.add(kind, name="x")
     client.tell(failing, "give_up")
+
+    job = client.add(kind, name="job", every=0.01, count=3)
+    assert client("wait", uid=job)["result"] == {"count": 3}
 
     def reasons() -> dict[str, str]:
         return {each["uid"]: each["reason"] for each in client("gone")}

@@ -26,7 +26,7 @@ _PROGRESS = {"type": "number", "minimum": 0, "maximum": 1, "role": "progress"}
 class CommandAdapter:
     """See Adapter of modules/channel/adapters.py."""
 
-    keys: Collection[str] = ("progress", "parameters", "json_lines", "suspend")
+    keys: Collection[str] = ("progress", "parameters", "json_lines", "result", "suspend")
     has_door = False
     #: A process is launched by `play`, and not before.
     starts_when_it_plays = True
@@ -92,7 +92,7 @@ class CommandChannel(ActingChannel):
         self._args: dict[str, Any] = {}
         self._process: Process | None = None
         self._patterns = patterns.Patterns(
-            owner.progress, owner.parameter_patterns, owner.json_lines
+            owner.progress, owner.parameter_patterns, owner.json_lines, owner.result_pattern
         )
 
     def connect(self, timeout: float) -> None:
@@ -156,6 +156,8 @@ class CommandChannel(ActingChannel):
 
     def _take_lines(self, lines: list[str]) -> None:
         """Set the parameters that lines of output have; the last value of each counts."""
+        for result in filter(None, map(self._patterns.find_result, lines)):
+            self._owner.note_result(result[0])
         found = list(filter(None, map(self._patterns.find, lines)))
         merged = {name: value for each in found for name, value in each.items()}
         if found and not self._set(merged, len(found)):

@@ -29,8 +29,13 @@ class Patterns:
     """The patterns of one type, applied to the output of one process."""
 
     def __init__(
-        self, progress: str | None, parameters: Mapping[str, str], json_lines: bool
+        self,
+        progress: str | None,
+        parameters: Mapping[str, str],
+        json_lines: bool,
+        result: str | None = None,
     ) -> None:
+        self._result = None if result is None else re.compile(result)
         self._progress = None if progress is None else re.compile(progress)
         self._parameters = {name: re.compile(text) for name, text in parameters.items()}
         self._json_lines = json_lines
@@ -38,7 +43,7 @@ class Patterns:
         self._total: float | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._progress or self._parameters or self._json_lines)
+        return bool(self._progress or self._parameters or self._json_lines or self._result)
 
     def find(self, line: str) -> dict[str, Any]:
         """The parameters that a line sets."""
@@ -52,6 +57,17 @@ class Patterns:
             progress = self._progress_of(match)
             found |= {} if progress is None else {"progress": progress}
         return found
+
+    def find_result(self, line: str) -> tuple[Any] | None:
+        """The result that a line has: JSON if it is that, text otherwise. None: it has none."""
+        match = None if self._result is None else self._result.search(line)
+        text = None if match is None else _first_of(match)
+        if text is None:
+            return None
+        try:
+            return (jsonsafe.decode(text.encode()),)
+        except PacketError:
+            return (text,)
 
     def _progress_of(self, match: re.Match[str]) -> float | None:
         """How much is done, from 0 to 1.

@@ -22,9 +22,13 @@ from shmooze.runtime import declared, schema
 log = logging.getLogger(__name__)
 
 #: Keys that only types with certain adapters have.
-_ADAPTER_KEYS = ("progress", "parameters", "json_lines", "suspend")
+_ADAPTER_KEYS = ("progress", "parameters", "json_lines", "result", "suspend")
 #: The attributes of classes for keys whose names modules use otherwise.
-ATTRIBUTES = {"parameters": "parameter_patterns", "suspend": "suspend_by"}
+ATTRIBUTES = {
+    "parameters": "parameter_patterns",
+    "result": "result_pattern",
+    "suspend": "suspend_by",
+}
 #: Keys that did not exist when applications gave these names to something of their own.
 _MAY_BE_OTHERWISE = (
     *("schema", "describe", "adapter", "environment", "cwd", "http"),

@@ -29,6 +29,7 @@ from shmooze.broker.shapes import (
     Key,
     KnownUids,
     Label,
+    Later,
     Line,
     MaybeUids,
     Moment,
@@ -89,6 +90,7 @@ class Commands(OrderCommands):
         after: After = [],
         batch: Batch = None,
         window: InWindow = None,
+        later: Later = False,
     ) -> Added:
         """Start a module and put it at the end, or where `order` or `at` says.
 
@@ -111,7 +113,7 @@ class Commands(OrderCommands):
             self.need_times()
         if terms.after:
             terms = self.need_jobs().resolve(terms)
-        return {"uid": self.items.add(kind, args, key, terms, at)}
+        return {"uid": self.items.add(kind, args, key, terms, at, later)}
 
     def rm(self, uids: MaybeUids = None, batch: OfBatch = None) -> None:
         """Remove modules, and the background if it is named.

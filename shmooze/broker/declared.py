@@ -169,6 +169,10 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     json_lines: Annotated[
         bool, "Of a command: whether lines of output that are JSON objects set parameters."
     ] = False
+    result: Annotated[
+        Pattern | None,
+        "Of a command: finds the result in a line of output, by its first group. The last counts.",
+    ] = None
     suspend: Annotated[
         Literal["stop", "end", "none"] | None,
         "How a program is suspended that knows no such command: it is stopped by SIGSTOP, ended and"

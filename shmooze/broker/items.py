@@ -238,6 +238,8 @@ class Items(Arranging, Holding):
     def _wait_for_new(self, module: Module) -> None:
         """Wait until a new module does what it should. Raises CommandError if that failed."""
         self._reconciler.wait_for([module])
+        if module.failed and module.retries and self._roster.find(module.uid) is not None:
+            return  # it is tried again
         if module.failed or self._ended_before_its_place(module):
             module.gone.wait()  # only then it is known how it ended
         if self._ended_before_its_place(module):

@@ -57,6 +57,13 @@ After = Annotated[
     list[str], Meta(description="Uids of items that all have to be done before it starts.")
 ]
 Batch = Annotated[str | None, Meta(description="A name that it shares with others.")]
+Later = Annotated[
+    bool,
+    Meta(
+        description="Whether to answer before it starts. If it then refuses its arguments, or fails"
+        " at once, `wait` tells so."
+    ),
+]
 OneUid = Annotated[str | None, Meta(description="The uid of an item.")]
 OfBatch = Annotated[str | None, Meta(description="The name of a batch: see `add`.")]
 Patience = Annotated[float, Meta(ge=0, description="Seconds to wait at most.")]

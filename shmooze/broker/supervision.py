@@ -187,7 +187,7 @@ class Supervision:
             return self._put(module, self._wait_again)
         if module.exit.cause.is_final:
             return False
-        if module.restart == NEVER and module.retries <= module.restarts.count:
+        if module.restart == NEVER and not module.restarts.retries_left:
             return False
         if module.restart != ALWAYS and not (module.failed or module.exit.cause.by_exit):
             return False  # it has left by itself, whatever its exit status will be

@@ -47,6 +47,8 @@ class Item:
 
     #: Seconds for which one request waits for the end.
     turn = 20.0
+    #: Seconds between questions about an item that has ended, until the history has it.
+    pauses = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 
     def __init__(
         self, service: Home, uid: str, type: str | None = None, is_background: bool = False
@@ -119,7 +121,7 @@ class Item:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         if (end := self._ask_to_wait(deadline)) is not None:
-            return end
+            return self._whole(end)
         now = self.look_for_end()
         if now.is_final and now.report is not None:
             return now.report
@@ -140,7 +142,10 @@ class Item:
 
         Raises NotDone if it has ended otherwise, and what `wait` raises.
         """
-        end = self.wait(timeout)
+        began = time.monotonic()
+        end = self._ask_to_wait(None if timeout is None else began + timeout)
+        if end is None:
+            end = self.wait(None if timeout is None else began + timeout - time.monotonic())
         if end.get("state") != "done":
             raise NotDone(f"item {self.uid} {end.get('reason') or 'has not been done'}", end)
         return end.get("result")
@@ -199,6 +204,15 @@ class Item:
             end: Shown | None = answer["result"]
             if end is not None:
                 return end
+
+    def _whole(self, end: Shown) -> Shown:
+        """The end of an item with what the history knows, where it is written a moment later."""
+        for pause in self.pauses:
+            time.sleep(pause)
+            now = self.look_for_end()
+            if now.is_final and now.report is not None:
+                return now.report
+        return end
 
     def _found(self, *answers: dict[str, Any]) -> Shown | None:
         """This item among the results of commands."""

@@ -2,7 +2,8 @@
 
 {"title", "description", "label": "{name}, {seconds} s", "args": SCHEMA,
  "commands": {NAME: {"description", "args": SCHEMA, "result": SCHEMA}},
- "parameters": {NAME: SCHEMA with "unit" and "role"}}
+ "parameters": {NAME: SCHEMA with "unit" and "role"},
+ "result": SCHEMA}
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class _Keys(Struct, forbid_unknown_fields=True):
     args: _Schema = {}
     commands: Annotated[dict[str, _Command], Meta(description="an object of commands")] = {}
     parameters: Annotated[dict[str, _Schema], Meta(description="an object of JSON Schemas")] = {}
+    result: _Schema = {}
 
 
 class Description:
@@ -67,6 +69,8 @@ class Description:
             name: _compile(each, f"parameters.{name}", wrong)
             for name, each in given.get("parameters", {}).items()
         }
+        if "result" in given:
+            _compile(given["result"], "result", wrong)
         self._label = _label(given["label"], self.args, wrong) if "label" in given else None
 
     def prepare(self, cmd: str, args: dict[str, Any]) -> dict[str, Any]:

@@ -29,10 +29,10 @@ class TimeLimits:
             if known.state is not State.PLAYING:
                 self._pause(known)
         module = self._roster.find(uid)
-        if module is None or module.time_limit is None:
-            return
+        if module is None or not isinstance(limit := module.time_limit, (int, float)):
+            return  # an application may use the name for something else
         if module.state is State.PLAYING and module not in self._timers:
-            left = self._left.setdefault(module, module.time_limit)
+            left = self._left.setdefault(module, limit)
             self._timers[module] = gevent.spawn(self._watch, module, clock.now(), left)
 
     def _pause(self, module: Module) -> None:

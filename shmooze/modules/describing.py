@@ -57,6 +57,7 @@ def describe(module: Any) -> dict[str, Any]:
             if name.startswith("do_")
         },
         "parameters": _parameters(module),
+        "result": _result(module),
     }
     return {name: part for name, part in parts.items() if part}
 
@@ -73,6 +74,12 @@ def _parameters(module: Any) -> dict[str, Any]:
     if not isinstance(parameters, dict):
         raise TypeError("`parameters` must be a dict of names, each with a hint or a schema")
     return {name: _parameter(each) for name, each in parameters.items()}
+
+
+def _result(module: Any) -> dict[str, Any]:
+    """The schema of the result, which is declared as that or as a hint."""
+    said = getattr(module, "result_type", None)
+    return said if isinstance(said, dict) else hints.schema_of(said, {}) if said else {}
 
 
 def _parameter(said: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from shmooze.errors import ModuleError, ShmoozeError
-from shmooze.modules.channel.stream import StreamEnded
+from shmooze.modules.channel.stream import StreamEnded, encode
 from shmooze.runtime import clock
 
 #: Ends the reason why an item is held whose process was ended because nobody needed it.
@@ -186,6 +186,14 @@ class ExitRecord:
         else:
             self.cause = EndCause(describe_exit(status), by_exit=True)
 
+    def add_result(self, value: Any, most: float) -> None:
+        """Let this be the result of a process that has ended by itself with the status 0."""
+        if self.cause.by_exit and self.status == 0:
+            cause = finished(value, most)
+            self.cause = (
+                cause if cause.failed else replace(self.cause, result=cause.result, is_final=True)
+            )
+
     def exited(self, status: int | None) -> None:
         """Note how the process ended."""
         self.status = status
@@ -211,6 +219,15 @@ class ExitRecord:
             "ended": clock.iso8601(self.ended),
             "seconds": round(self.seconds, 3),
         }
+
+
+def finished(value: Any, most: float) -> EndCause:
+    """The end of a module that has this result, which may take `most` bytes as JSON."""
+    json = encode(value)
+    if len(json) > most:
+        words = f"its result takes {len(json)} bytes of JSON; `max_result_bytes` is {most:.0f}"
+        return EndCause.fault(OwnWords(f"failed: {words}"))
+    return EndCause.finished(json)
 
 
 def describe_exit(status: int) -> str:

@@ -51,6 +51,8 @@ class Kind:
     parameter_patterns: ClassVar[Mapping[str, str]] = {}
     #: Of `command`: whether lines of output that are JSON objects set parameters.
     json_lines: ClassVar[bool] = False
+    #: Of `command`: the key `result` of the settings, a pattern whose first group is the result.
+    result_pattern: ClassVar[str | None] = None
     #: Of `command` and `mcp`: how it is suspended, "stop", "end" or "none".
     suspend_by: ClassVar[str | None] = None
     #: Where the streams listen, and what the child is told to connect to.

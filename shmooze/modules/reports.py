@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from shmooze.lib import packet
-from shmooze.modules.channel.stream import encode
 from shmooze.modules.channel.updates import (
     Leaving,
     Report,
@@ -13,7 +12,7 @@ from shmooze.modules.channel.updates import (
     SetParameters,
     UnsetParameters,
 )
-from shmooze.modules.exit import EndCause, OwnWords
+from shmooze.modules.exit import EndCause, OwnWords, finished
 from shmooze.modules.parameters import Parameters
 
 
@@ -37,17 +36,8 @@ def take(
         return {"cmd": "rm"}, EndCause.left()
     if isinstance(report, Result):
         value = report.args.value
-        return {"cmd": "result", "args": {"value": value}}, _finished(value, max_result)
+        return {"cmd": "result", "args": {"value": value}}, finished(value, max_result)
     key = "text" if report.args.error is None else "error"
     text = getattr(report.args, key)
     words = packet.error(f"failed: {text}")["error"]
     return {"cmd": "fail", "args": {key: text}}, EndCause.fault(OwnWords(words))
-
-
-def _finished(value: Any, most: float) -> EndCause:
-    """The end of a module that has this result, which may take `most` bytes as JSON."""
-    json = encode(value)
-    if len(json) > most:
-        words = f"its result takes {len(json)} bytes of JSON; `max_result_bytes` is {most:.0f}"
-        return EndCause.fault(OwnWords(f"failed: {words}"))
-    return EndCause.finished(json)

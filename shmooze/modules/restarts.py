@@ -22,6 +22,8 @@ class Restarts:
     healthy = 60.0
     #: By how much of itself a delay varies, up and down.
     jitter = 0.25
+    #: How often a job that has failed may still be tried again, if it is not restarted anyway.
+    retries_left = 0
 
     def __init__(self, delay: float, longest: float, limit: int, period: float) -> None:
         self._backoff = Backoff(delay, longest, self.jitter)
@@ -56,17 +58,19 @@ class Retries(Restarts):
     def __init__(self, delay: float, limit: int) -> None:
         super().__init__(delay, self.longest, limit, period=0.0)
 
+    @property
+    def retries_left(self) -> int:  # type: ignore[override]
+        return max(0, self._limit - self.count)
+
     def delay_after(self, lived: float) -> float | None:
-        if self.count >= self._limit:
-            self.given_up = True
-            return None
         self.count += 1
         return self._backoff.delay(self.count)
 
 
 def restarts_of(kind: Any) -> Restarts:
     """The restarts, or else the retries, that a Kind asks for."""
-    if kind.restart == NEVER and kind.retries:
+    # An application may use the name for something else.
+    if kind.restart == NEVER and isinstance(kind.retries, int) and kind.retries:
         return Retries(kind.retry_delay, kind.retries)
     return Restarts(
         kind.restart_delay, kind.restart_delay_max, kind.restart_limit, kind.restart_period

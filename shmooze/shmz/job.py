@@ -28,8 +28,10 @@ def run_job(service: Service, packet: Packet, as_json: bool) -> int:
 
     With `as_json`, standard output gets only the end of the item, as JSON. Returns its status.
     """
-    # With a key, what Ctrl-C has interrupted can be asked again.
-    keyed = {**packet, "args": {**packet["args"], "key": os.urandom(16).hex()}}
+    # With a key, what Ctrl-C has interrupted can be asked again. However the job fails, its item
+    # tells.
+    more = {"key": os.urandom(16).hex(), "later": True}
+    keyed = {**packet, "args": {**packet["args"], **more}}
     uid: str | None = None
     try:
         uid = service.send(keyed)["result"]["uid"]

@@ -11,7 +11,7 @@ from shmooze.access.permission import Target
 from shmooze.access.scopes import ADD
 from shmooze.broker.broker import Broker
 from shmooze.broker.roster import Place
-from shmooze.broker.shapes import Uid
+from shmooze.broker.shapes import OfBatch, Uid
 from shmooze.broker.views import show
 from shmooze.errors import CommandError
 from shmooze.modules.module import Module
@@ -52,6 +52,7 @@ class History:
         by: By = None,
         text: Text = None,
         count: Count = None,
+        batch: OfBatch = None,
     ) -> Found:
         """What has ended, newest first, a page at a time.
 
@@ -61,7 +62,7 @@ class History:
         if state is not None and state not in OUTCOMES:
             one_of = ", ".join(OUTCOMES)
             raise CommandError(f"history: argument `state`: must be one of {one_of}")
-        wanted = Filter(self._visibility(), type, state, by, text)
+        wanted = Filter(self._visibility(), type, state, by, text, batch)
         if count is None:
             return self._file.read(lambda db: past.page(db, self._table, wanted, limit, before))
         if before is not None:

@@ -15,6 +15,7 @@ from shmooze.modules.exit import Outcome
 from shmooze.modules.lifecycle import State
 from shmooze.modules.terms import from_json
 from shmooze.runtime import clock
+from shmooze.state.item_table import BATCH
 from shmooze.state.visibility import Visibility
 
 #: Of how many items of a type it is known how long they usually take: of the last ones.
@@ -47,6 +48,7 @@ class Filter:
     by: str | None = None
     #: Part of the args or the reason, in upper or lower case.
     text: str | None = None
+    batch: str | None = None
 
     def where(self) -> tuple[str, dict[str, Any]]:
         """The conditions in SQL, and their parameters."""
@@ -55,6 +57,9 @@ class Filter:
             if (wanted := getattr(self, column)) is not None:
                 conditions.append(f'"{column}" = :{column}')
                 parameters[column] = wanted
+        if self.batch is not None:
+            conditions.append(f"{BATCH} = :batch")
+            parameters["batch"] = self.batch
         if self.text:
             args, types = self.visibility.args()
             matches = []

@@ -41,7 +41,7 @@ Uids = Annotated[list[str], Meta(max_length=1000, description="The uids of ended
 
 _ITEM = object_of(
     "An item that has ended.",
-    *("args", "key"),
+    *("args", "key", "batch", "result"),
     number={
         "type": "integer",
         "description": "Counts the items that have ended; the order of the history.",
@@ -51,6 +51,8 @@ _ITEM = object_of(
     state={"enum": OUTCOMES},
     args=ARGS,
     key=TEXT,
+    batch=TEXT,
+    result={"description": "What it has given as the result of its work."},
     by=BY,
     added=TIME,
     ended=TIME,

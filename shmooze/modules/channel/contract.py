@@ -37,6 +37,9 @@ class Owner(Protocol):
     def json_lines(self) -> bool: ...
 
     @property
+    def result_pattern(self) -> str | None: ...
+
+    @property
     def checks_args(self) -> bool:
         """Whether its type has a description of its own, so that unknown args are refused."""
 
@@ -55,6 +58,9 @@ class Owner(Protocol):
         `fill` returns what is started instead of `process`; it gets what stands for the
         placeholders of its web server.
         """
+
+    def note_result(self, value: Any) -> None:
+        """Its result, if its process ends with the exit status 0; the last one counts."""
 
     def end_process(self) -> None:
         """End its process, but not the module, which may launch another one later. Waits."""
