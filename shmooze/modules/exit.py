@@ -95,9 +95,13 @@ class EndCause:
         return cls(reason, own_words=True, is_final=True)
 
     @classmethod
-    def removed(cls, reason: str, result: bytes | None = None) -> EndCause:
-        """A client, or the end of the service, wants it. It may have given a result meanwhile."""
-        return cls(reason, failed=False, is_removal=True, result=result)
+    def removed(cls, reason: str) -> EndCause:
+        """A client, or the end of the service, wants it."""
+        return cls(reason, failed=False, is_removal=True)
+
+    def in_removal(self, reason: str) -> EndCause:
+        """The same for one that ends while it is being removed, maybe with a result."""
+        return replace(EndCause.removed(reason), result=self.result)
 
     @classmethod
     def rested(cls, reason: str) -> EndCause:
@@ -186,10 +190,10 @@ class ExitRecord:
         else:
             self.cause = EndCause(describe_exit(status), by_exit=True)
 
-    def add_result(self, value: Any, most: float) -> None:
+    def add_result(self, noted: tuple[Any] | None, most: float) -> None:
         """Let this be the result of a process that has ended by itself with the status 0."""
-        if self.cause.by_exit and self.status == 0:
-            cause = finished(value, most)
+        if noted is not None and self.cause.by_exit and self.status == 0:
+            cause = finished(*noted, most)
             self.cause = (
                 cause if cause.failed else replace(self.cause, result=cause.result, is_final=True)
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gevent
 from gevent.lock import Semaphore
@@ -32,6 +33,8 @@ class Launched(Status):
     def __init__(self, uid: str, state: State, launcher: Launcher) -> None:
         super().__init__(uid, state)
         self._launcher = launcher
+        #: The result that counts if its process ends well.
+        self._noted: tuple[Any] | None = None
         #: Held while a process is launched, or ended so that another one can follow.
         self._launching = Semaphore()
         self._tenancy: Tenancy | None = None
@@ -64,6 +67,10 @@ class Launched(Status):
         tenancy = self._tenancy = Tenancy(self)
         process.when_exited(lambda: tenancy.owner._process_exited(process))
         return process
+
+    def note_result(self, value: Any) -> None:
+        """See Owner of channel/contract.py."""
+        self._noted = (value,)
 
     def end_process(self) -> None:
         """See Owner of channel/contract.py. Its last output stays."""

@@ -61,8 +61,6 @@ class Module(Reusable):
         self._removal: Patience | None = None
         #: Why only its process ends.
         self._rest: str | None = None
-        #: The result that counts if its process ends well.
-        self._noted: tuple[Any] | None = None
         self._channel = type(self).make_channel(self)
         self._requests = Requests(self._channel, self._log_request)
 
@@ -251,10 +249,6 @@ class Module(Reusable):
         if self.exit is not None:
             self.exit.explain_by(cause)
 
-    def note_result(self, value: Any) -> None:
-        """See Owner of channel/contract.py."""
-        self._noted = (value,)
-
     def take_commands(self, commands: dict[str, Any]) -> None:
         """See Owner of channel/contract.py."""
         self.own_commands = commands
@@ -284,8 +278,7 @@ class Module(Reusable):
         is_started, left = self.state in READY, None
         if self._removal is not None:  # whatever comes meanwhile, that is why it ends
             when = "" if is_started else " before it had started"
-            cause = EndCause.removed(f"{self.removal}{when}", cause.result)
-            left = self._removal.left
+            cause, left = cause.in_removal(f"{self.removal}{when}"), self._removal.left
         elif self._rest is not None:
             cause = EndCause.rested(self._rest)
         means_used = "rm" if self._channel.final_is_sent else None
@@ -298,8 +291,7 @@ class Module(Reusable):
     def _shut_down(self, record: ExitRecord, ladder: Ladder) -> None:
         self._no_longer_launching()  # what comes out of a launch under way is ended as well
         signal_used = not self._hand_on() and ladder.descend(record, self._channel, self._process)
-        if self._noted is not None:
-            record.add_result(*self._noted, self.max_result_bytes)
+        record.add_result(self._noted, self.max_result_bytes)
         if signal_used and (self._channel.can_ask_to_end or signal_used == "SIGKILL"):
             log.warning("%r %s; it took %s to end it", self, record.reason, signal_used)
         record.seconds, record.ended = clock.now() - self.born, clock.time()

@@ -23,8 +23,9 @@ from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
 from shmooze.modules.terms import Terms
 from shmooze.runtime import clock
+from shmooze.state.ended import Ended
 from shmooze.state.file import StateFile, Write
-from shmooze.state.item_table import Facts, ItemTable, facts_of
+from shmooze.state.item_table import Facts, facts_of
 from shmooze.state.pruning import DAY, Limits, prune_forever
 from shmooze.state.write_behind import WriteBehind
 
@@ -35,7 +36,7 @@ _KEPT = Change.PLACE | Change.STATE | Change.RESTARTS | Change.SAVED
 _PENDING = (Place.ARRIVING, Place.RESERVED)
 
 
-class Store:
+class Store(Ended):
     """The keeper of the service `name`. It prunes the history to its limits meanwhile."""
 
     is_instant = False
@@ -43,10 +44,9 @@ class Store:
     max_forgotten = 10_000
 
     def __init__(self, file: StateFile, name: str, roster: Roster, limits: Limits) -> None:
-        self._file, self._name, self._roster = file, name, roster
-        self._limits = limits
+        super().__init__(file, name)
+        self._roster, self._limits = roster, limits
         self._pruning: gevent.Greenlet | None = None
-        self._table = ItemTable(name)
         self._behind = WriteBehind(file, name, self._update_of)
         #: What was written last of each item.
         self._written: dict[str, Facts] = {}
@@ -228,14 +228,6 @@ class Store:
 
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         self._behind.add_report(self._table.report(module, report))
-
-    # What is asked of items that have ended.
-
-    def find_outcome(self, uid: str) -> Outcome | None:
-        return self._file.read(lambda connection: self._table.find_outcome(connection, uid))
-
-    def count_batch(self, batch: str) -> Mapping[str, int]:
-        return self._file.read(lambda connection: self._table.count_batch(connection, batch))
 
     # Keys.
 

@@ -1,0 +1,22 @@
+"""What the state file knows of items that have ended, for the service itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shmooze.modules.exit import Outcome
+from shmooze.state.file import StateFile
+from shmooze.state.item_table import ItemTable
+
+
+class Ended:
+    """The part of a keeper that only reads. See Keeper."""
+
+    def __init__(self, file: StateFile, name: str) -> None:
+        self._file, self._name, self._table = file, name, ItemTable(name)
+
+    def find_outcome(self, uid: str) -> Outcome | None:
+        return self._file.read(lambda connection: self._table.find_outcome(connection, uid))
+
+    def count_batch(self, batch: str) -> Mapping[str, int]:
+        return self._file.read(lambda connection: self._table.count_batch(connection, batch))
