@@ -169,6 +169,21 @@ def test_ended_items_are_in_the_history_once(service: Service) -> None:
     assert service.broker.gone() == gone
 
 
+def test_ends_are_known_as_soon_as_somebody_asks(service: Service) -> None:
+    queue: Any = service.broker
+    uids = [queue.add("plain", batch="b")["uid"] for _ in range(3)]
+    queue.rm([uids[0]])
+    service.launcher.processes[1].exit(0)
+    service.launcher.processes[2].update("result", value=[7])
+    assert queue.wait(uids[2], 5)["result"] == [7]
+    counts = {"batch": "b", "done": 2, "failed": 0, "removed": 1, "lost": 0}
+    assert queue.wait(batch="b", timeout=5) == counts
+    queue.supervision.ended.clear()
+    queue.add("plain", after=uids[1:])
+    with pytest.raises(CommandError, match="no item with uid 'x'"):
+        queue.add("plain", after=["x"])
+
+
 def test_key_of_a_refused_add_is_free_at_once(service: Service) -> None:
     queue: Any = service.broker
 

@@ -258,11 +258,9 @@ class Broker(Commands, Service):
         # Which waits, and commands may come meanwhile.
         self.items.keeper.begin(self._lost, self._arrived)
         self._reconciler.begin_starting()
+        self.is_opening = False
         for begin in self.on_open:
             begin()
-        self.is_opening = False
-        if self._jobs is not None:
-            self._jobs.open()
 
     def stop(self) -> None:
         """End every child, then stop serving. Returns when the last one is gone."""
@@ -270,8 +268,6 @@ class Broker(Commands, Service):
         self._reconciler.stop_starting()
         for end in self.on_stop:
             end()
-        if self._jobs is not None:
-            self._jobs.stop()
         self._factory.close()
         self.items.describer.close()
         if self._server is not None:

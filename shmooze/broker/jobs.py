@@ -10,12 +10,6 @@ from shmooze.modules.terms import Terms
 class Jobs(Protocol):
     """What hangs on a queue or pool as soon as a job needs it."""
 
-    def open(self) -> None:
-        """There can be processes from now on."""
-
-    def stop(self) -> None:
-        """The service ends."""
-
     def resolve(self, terms: Terms) -> Terms:
         """The terms of a new item, with those of `after` that are done already.
 

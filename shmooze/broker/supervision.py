@@ -108,6 +108,7 @@ class Supervision:
                 module.exit.finish()
             log.log(_severity(module), "%s: %r %s", self._service, module, module.reason)
             if module.was_no_item and module not in self._exited:
+                self._succeeded.discard(module)
                 return
             self.ended.append(report := exit_report(module))
             self._remember_output(module)

@@ -31,7 +31,6 @@ class Attached:
         TimeLimits(broker.roster)
         self._waiting = Waiting(ends, longest)
         self._following = Following(broker, ends, longest)
-        self.open, self.stop = self._dependencies.open, self._dependencies.stop
         self.resolve = self._dependencies.resolve
         self.wait, self.wait_for_batch = self._waiting.wait, self._waiting.wait_for_batch
         self.follow = self._following.follow

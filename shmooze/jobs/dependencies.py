@@ -57,15 +57,17 @@ class Dependencies:
         self._roster.listen(self._on_change, Change.PLACE)
         for module in self._roster.everyone:
             self._on_change(module.uid, Change.PLACE)
+        broker.on_open.append(self._begin)
+        broker.on_stop.append(self._stop)
         if not broker.is_opening:
-            self.open()
+            self._begin()
 
-    def open(self) -> None:
+    def _begin(self) -> None:
         """Begin: the history knows by now what was lost with an earlier life of the service."""
         if self._greenlet is None:
             self._greenlet = gevent.spawn(self._run)
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """Whatever ends from now on ends with the service."""
         if self._greenlet is not None:
             self._greenlet.kill()

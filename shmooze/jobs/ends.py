@@ -24,8 +24,8 @@ class Ends:
 
     def __init__(self, broker: Broker) -> None:
         self._broker, self._supervision = broker, broker.supervision
-        #: Replaced at each end.
-        self._news = Event()
+        #: Set when there is news of an item that somebody waits for, by uid; None: of any.
+        self._news: dict[str | None, Event] = {}
         self._supervision.on_end.append(self._on_end)
 
     def listen(self, listener: Callable[[Module, dict[str, Any]], None]) -> None:
@@ -71,18 +71,27 @@ class Ends:
             counts = Counter({each["uid"]: each["state"] for each in ended}.values())
         return {each.value: counts.get(each.value, 0) for each in Outcome} if counts else {}
 
-    def wait_until(self, is_over: Callable[[], bool], timeout: float) -> None:
-        """Wait until `is_over`, which is asked after each end, at most for `timeout` seconds, or
-        until the client has left.
+    def wait_until(self, is_over: Callable[[], bool], timeout: float, uid: str | None) -> None:
+        """Wait until `is_over`, which is asked when there is news of an item, or with None at each
+        end. At most for `timeout` seconds, and only while the client is there.
         """
         end = clock.now() + timeout
-        while not is_over() and (left := end - clock.now()) > 0 and not caller_has_left():
-            clock.wait(self._news, min(left, _LOOK_INTERVAL))
+        while True:
+            # First, since `is_over` may take a while.
+            news = self._news.setdefault(uid, Event())
+            try:
+                if is_over() or (left := end - clock.now()) <= 0 or caller_has_left():
+                    return
+                clock.wait(news, min(left, _LOOK_INTERVAL))
+            finally:
+                if self._news.get(uid) is news:
+                    self.wake(uid)  # others, who wait for the same
 
-    def wake(self) -> None:
-        """Let all who wait look again."""
-        news, self._news = self._news, Event()
-        news.set()
+    def wake(self, uid: str | None) -> None:
+        """Let those look again who wait for news of an item."""
+        if uid in self._news:
+            self._news.pop(uid).set()
 
     def _on_end(self, module: Module, report: dict[str, Any]) -> None:
-        self.wake()
+        self.wake(module.uid)
+        self.wake(None)

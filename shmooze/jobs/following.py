@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from shmooze.broker.broker import Broker
@@ -18,7 +19,7 @@ class Follower:
     #: Lines that are kept for a client that is slow.
     max_lines = 1000
 
-    def __init__(self, wake: Any) -> None:
+    def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lines: deque[str] = deque(maxlen=self.max_lines)
         #: Lines so far, with those that are not kept any more.
@@ -72,12 +73,12 @@ class Following:
             end = self._ends.entry_of(uid)
             return end is not None or follower.count > since
 
-        self._ends.wait_until(has_news, min(timeout, self._longest))
+        self._ends.wait_until(has_news, min(timeout, self._longest), uid)
         lines, missed = follower.since(since)
         return {"lines": lines, "missed": missed, "next": follower.count, "end": end}
 
     def _new_follower(self, uid: str) -> Follower:
-        follower = Follower(self._ends.wake)
+        follower = Follower(lambda: self._ends.wake(uid))
         modules = [module for module in self._roster.everyone if module.uid == uid]
         if modules:
             follower.watch(modules[-1])

@@ -23,16 +23,15 @@ class Waiting:
             entry = self._ends.entry_of(uid)
             return entry is not None
 
-        self._ends.wait_until(has_ended, min(timeout, self._longest))
+        self._ends.wait_until(has_ended, min(timeout, self._longest), uid)
         return entry
 
     def wait_for_batch(self, batch: str, timeout: float) -> dict[str, Any] | None:
         """See Jobs."""
         if not self._ends.batch_lives(batch) and not self._ends.count_batch(batch):
             raise CommandError(f"wait: no item of a batch {batch!r} is known")
-        self._ends.wait_until(
-            lambda: not self._ends.batch_lives(batch), min(timeout, self._longest)
-        )
+        most = min(timeout, self._longest)
+        self._ends.wait_until(lambda: not self._ends.batch_lives(batch), most, None)
         if self._ends.batch_lives(batch):
             return None
         return {"batch": batch, **self._ends.count_batch(batch)}

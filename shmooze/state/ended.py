@@ -7,16 +7,27 @@ from collections.abc import Mapping
 from shmooze.modules.exit import Outcome
 from shmooze.state.file import StateFile
 from shmooze.state.item_table import ItemTable
+from shmooze.state.write_behind import WriteBehind
 
 
 class Ended:
     """The part of a keeper that only reads. See Keeper."""
 
+    _behind: WriteBehind
+
     def __init__(self, file: StateFile, name: str) -> None:
         self._file, self._name, self._table = file, name, ItemTable(name)
 
     def find_outcome(self, uid: str) -> Outcome | None:
-        return self._file.read(lambda connection: self._table.find_outcome(connection, uid))
+        known = self._read_outcome(uid)
+        if known is None:  # its end may be written this moment
+            self._behind.flush()
+            known = self._read_outcome(uid)
+        return known
 
     def count_batch(self, batch: str) -> Mapping[str, int]:
+        self._behind.flush()
         return self._file.read(lambda connection: self._table.count_batch(connection, batch))
+
+    def _read_outcome(self, uid: str) -> Outcome | None:
+        return self._file.read(lambda connection: self._table.find_outcome(connection, uid))

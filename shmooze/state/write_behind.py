@@ -35,6 +35,8 @@ class WriteBehind:
     max_reports = 1000
     #: Seconds that the last writes may take.
     close_timeout = 5.0
+    #: Seconds that those wait at most who want to read what was written.
+    flush_timeout = 2.0
     #: The delays after writes that have failed.
     backoff = Backoff(first=0.5, longest=15.0)
 
@@ -69,6 +71,12 @@ class WriteBehind:
         """Write soon what has changed of an item."""
         self._changed[uid] = None
         self._wakeup.set()
+
+    def flush(self) -> None:
+        """Wait until all is written that waits now, but not for long: the disk may be full."""
+        written = Event()
+        self.add((), written.set)
+        clock.wait(written, self.flush_timeout)
 
     def close(self) -> list[Write]:
         """Write what waits, if it can be written. Returns what could not be."""
