@@ -317,6 +317,28 @@ def test_item_whose_process_needs_what_others_have_gets_it_in_its_window(clock: 
     service.stop()
 
 
+@pytest.mark.parametrize("slots", [None, 3])
+def test_item_plays_alone_from_its_first_moment_to_its_last(
+    clock: FakeClock, slots: int | None
+) -> None:
+    clock.set(NOON)
+    service = Service(clock, lambda: Pool(KINDS, slots=slots))
+    other, news = service.add(), service.add(window=NEWS)
+    first, second = service.launcher.processes[0], lambda: service.launcher.processes[-1]
+    first.is_obedient = False
+    clock.advance(8 * 3600)
+    assert first.heard[-1] == "suspend"
+    assert second().heard == ["init"]
+    first.answer()
+    assert service.playing() == [news]
+    first.is_obedient, second().is_obedient = True, False
+    clock.advance(900)
+    assert (second().heard[-1], first.heard[-1]) == ("suspend", "suspend")
+    second().answer()
+    assert service.playing() == [other]
+    service.stop()
+
+
 def test_held_item_with_a_window_keeps_nobody_from_playing(
     service: Service, clock: FakeClock
 ) -> None:

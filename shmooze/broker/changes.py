@@ -34,6 +34,10 @@ class Changes:
         #: kept; all others may be kept together.
         self._one_by_one, self._at_once = Semaphore(), nullcontext()
 
+    def play_only_if(self, may_play: Callable[[Module], bool]) -> None:
+        """Let an item whose turn it is wait for as long as this says so."""
+        self._reconciler.may_play = may_play
+
     def keep_value(self, key: str, value: Any) -> None:
         """Keep something that concerns the whole service; None: nothing. Raises CommandError."""
         self._kept(lambda: self.keeper.keep_value(key, value), lambda: None, self._at_once)

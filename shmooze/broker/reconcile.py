@@ -56,6 +56,8 @@ class Reconciler:
         self._roster, self._policy, self._before_start = roster, policy, before_start
         #: How the service is paused; None: it is not. See `pause_as`.
         self.pause: Pause | None = None
+        #: Whether one whose turn it is may play at this moment. It is asked again at each change.
+        self.may_play: Callable[[Module], bool] = lambda module: True
         self._choice: Collection[Module] = ()
         #: The version of the roster that was chosen from.
         self._chosen_at = -1
@@ -191,7 +193,7 @@ class Reconciler:
         if module not in self.chosen():
             return ("suspend", module.suspend) if module.state is State.PLAYING else None
         if module.state is State.SUSPENDED and self._policy.may_begin(self._roster, module):
-            return "play", module.play
+            return ("play", module.play) if self.may_play(module) else None
         return None
 
     def _start(self, module: Module) -> None:

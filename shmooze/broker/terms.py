@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -99,10 +98,12 @@ def _window(given: dict[str, Any] | None) -> Window | None:
     return window
 
 
-def zone_of(name: str, given: str | None) -> ZoneInfo | None:
+def zone_of(name: str, given: str | None) -> tzinfo | None:
     """A time zone; None for that of the machine. Raises ValueError."""
     if given is None:
         return None
+    from zoneinfo import ZoneInfo  # loaded only where a zone is named
+
     try:
         return ZoneInfo(given)
     except (KeyError, OSError, ValueError):  # which unknown names and bad ones raise

@@ -47,10 +47,13 @@ class Times:
         self._played: set[str] = set()
         #: Those that play alone now, and what others are told of that.
         self._alone: dict[str, str] = {}
+        #: Whether any has ever had a window.
+        self._has_windows = False
 
     def attach(self) -> None:
         """Let them count from now on."""
         self._items.conditions.add(self)
+        self._items.play_only_if(self._may_play)
         self._roster.listen(self._on_change, _RELEVANT)
         self._broker.on_stop.append(self._alarm.close)
         for module in self._roster.everyone:
@@ -64,6 +67,16 @@ class Times:
         if terms.window is not None:
             return None if windows.is_open(terms.window, now) else windows.in_words(terms.window)
         return next(iter(self._alone.values()), None)
+
+    def _may_play(self, module: Module) -> bool:
+        """Whether nobody plays who is about to be suspended, since one of both plays alone."""
+        if not self._has_windows:
+            return True
+        has_window = module.terms.window is not None
+        return not any(
+            has_window is not (other.terms.window is not None) or (has_window and not other.is_free)
+            for other in self._roster.in_state(State.PLAYING)
+        )
 
     def _on_change(self, uid: str, _what: Change) -> None:
         module = self._roster.find(uid)
@@ -93,6 +106,7 @@ class Times:
         terms = module.terms
         moments = [terms.not_before or 0.0]
         if terms.window is not None:
+            self._has_windows = True
             moments.append(windows.next_edge(terms.window, now))
         if terms.expires is not None and uid not in self._played:
             moments.append(terms.expires)
