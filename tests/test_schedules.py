@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 from fake_types import Plain
-from fakes import FakeClock, open_with
+from fakes import FakeClock, fake_clock, open_with
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from support import Site, wait_until
 from test_recurrence import berlin
 from test_times import KINDS, LONG, NOON, Service
@@ -502,3 +505,74 @@ def test_args_that_a_type_hides_are_not_shown(clock: FakeClock) -> None:
     service.call("schedule", type="secret", every=60, args={"password": "x"})
     assert "args" not in service.call("schedules")[0]
     service.stop()
+
+
+# All at once.
+
+
+class Steps(RuleBasedStateMachine):
+    """Time passes, the clock is set, the service stops and crashes: no time gets two items, and
+    while nothing of that happens, each gets one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fakes = fake_clock()
+        self.clock = self._fakes.__enter__()
+        self.clock.set(NOON)
+        self.service = Service(self.clock, lambda: Pool(KINDS))
+        self.count = 0
+        #: When something last happened after which times may be missed.
+        self.quiet_since: dict[str, float] = {}
+
+    @rule(
+        when=st.sampled_from([{"every": 7.0}, {"every": 600.0}, {"cron": "*/20 * * * *"}]),
+        missed=st.sampled_from(["skip", "once"]),
+    )
+    def schedule(self, when: dict[str, Any], missed: str) -> None:
+        self.count += 1
+        id = str(self.count)
+        more = {"missed": missed, "overlap": "queue", "id": id, "tz": "Europe/Berlin"}
+        self.service.call("schedule", type="lazy", **when, **more)
+        self.quiet_since[id] = self.clock.time()
+
+    @rule(seconds=st.sampled_from([1.0, 30.0, 1200.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(seconds=st.sampled_from([0.5, 45.0, 3600.0, -0.5, -45.0, -3600.0]))
+    def set_clock(self, seconds: float) -> None:
+        self.clock.set(self.clock.time() + seconds)
+        self.disturb()
+
+    @rule(down=st.sampled_from([0.0, 45.0, 3600.0]), crashes=st.booleans())
+    def restart(self, down: float, crashes: bool) -> None:
+        (self.service.crash if crashes else self.service.stop)()
+        self.clock.skip(down)
+        self.service.start()
+        self.disturb()
+
+    def disturb(self) -> None:
+        now = self.clock.time()
+        self.quiet_since = dict.fromkeys(self.quiet_since, now)
+
+    @invariant()
+    def each_time_has_one_item(self) -> None:
+        keys = [str(each.origin.key) for each in self.service.keeper.items.values()]
+        assert len(keys) == len({*keys})
+        now = self.clock.time()
+        for schedule in self.service.call("schedules"):
+            since = self.quiet_since[schedule["id"]]
+            known = self.service.broker._tables["schedules"]._scheduler.find(schedule["id"])
+            moment = known.recurrence.after(since)
+            while moment is not None and moment <= now:
+                assert known.key(moment) in keys
+                moment = known.recurrence.after(moment)
+
+    def teardown(self) -> None:
+        self.service.stop()
+        self._fakes.__exit__(None, None, None)
+
+
+TestSteps = Steps.TestCase
+TestSteps.settings = settings(max_examples=8, stateful_step_count=12, deadline=None)
