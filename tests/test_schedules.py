@@ -303,6 +303,7 @@ def test_crash_at_any_moment_adds_no_second_item(
     pool.start()
     is_late_only = down <= MINUTE or missed == "once"
     assert len(pool.items) == (1 if what == "value" or is_late_only else 0)
+    assert ("uid" in last(pool)) is (len(pool.items) == 1)
     clock.advance(DAY - HOUR - 1)
     assert len(pool.items) <= 1
 

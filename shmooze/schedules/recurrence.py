@@ -92,17 +92,19 @@ class Cron:
 
     def until(self, moment: float) -> float | None:
         latest = datetime.fromtimestamp(moment + 1, self._zone)
-        about = next(self._simulate(self._expression, latest, reverse=True), None)
-        if about is None:
-            return None
         # Backwards, times are not adjusted where the clocks change, so it ends with steps forwards.
-        for start in (about.timestamp() - 1, about.timestamp() - _CHANGE):
-            found, upcoming = None, self.after(start)
-            while upcoming is not None and upcoming <= moment:
-                found, upcoming = upcoming, self.after(upcoming)
-            if found is not None:
-                return found
+        for about in self._simulate(self._expression, latest, reverse=True):
+            for start in (about.timestamp() - 1, about.timestamp() - _CHANGE):
+                if (found := self._last(start, moment)) is not None:
+                    return found
         return None
+
+    def _last(self, start: float, end: float) -> float | None:
+        """The last one of a short time; None: there is none."""
+        found, upcoming = None, self.after(start)
+        while upcoming is not None and upcoming <= end:
+            found, upcoming = upcoming, self.after(upcoming)
+        return found
 
 
 def local_moment(text: str, zone: tzinfo) -> float | None:
