@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -11,11 +13,13 @@ from fake_types import Lazy, Plain
 from fakes import AnyPriority, Fake, FakeClock, FakeLauncher, open_with, run_until_idle
 from memory_keeper import MemoryKeeper
 
+from shmooze import settings
 from shmooze.errors import CommandError, SettingsError
 from shmooze.modules import Module
 from shmooze.modules.lifecycle import State
-from shmooze.pool import Pool
+from shmooze.pool import Pool, _from_settings
 from shmooze.queue import Queue
+from shmooze.settings import Settings
 
 #: Seconds in which everything has ended.
 LONG = 60.0
@@ -476,3 +480,57 @@ def test_type_that_needs_something_has_nothing_on_standby() -> None:
 
     with pytest.raises(SettingsError, match=r"Ahead: `standby` must be 0 for a type that `needs`"):
         Pool([Ahead], has={"gpu": 1})
+
+
+def test_type_that_needs_something_has_no_process_that_waits_for_items() -> None:
+    class Reused(Sd):
+        reuse = 2
+
+    with pytest.raises(SettingsError, match=r"Reused: `reuse` must be 1 for a type that `needs`"):
+        Pool([Reused], has={"gpu": 1})
+
+
+def test_keys_of_pools_are_refused_in_a_queue() -> None:
+    for kind, words in ((Sd, "Sd: `needs` is for pools"), (Twice, "Twice: `max_playing` is for p")):
+        with pytest.raises(SettingsError, match=words):
+            Queue([kind])
+
+
+SD = {"process": ["true"], "needs": {"gpu": 1}}
+PLAIN = {"process": ["true"]}
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"modules": {"sd": SD}}, r"`pool.modules.sd.needs` names 'gpu', which the pool does not"),
+        (
+            {"has": {"gpu": 1}, "modules": {"sd": SD | {"needs": {"gpu": -1}}}},
+            r"`pool.modules.sd.needs.gpu` must be a number, 0 or more, not -1",
+        ),
+        ({"has": {"gpu": "one"}, "modules": {"sd": SD}}, r"`pool.has.gpu` must be a number"),
+        (
+            {"slots": 1, "modules": {"a": PLAIN | {"preempt": True}}},
+            r'`pool.modules.a.preempt` has no meaning unless `order` is "priority"',
+        ),
+        (
+            {"slots": 1, "modules": {"a": PLAIN | {"keep": True}}},
+            r"`pool.modules.a.keep` has no meaning for a type without `http`",
+        ),
+        (
+            {"modules": {"a": PLAIN | {"max_playing": 0}}},
+            r"`pool.modules.a.max_playing` must be a whole number above 0",
+        ),
+    ],
+)
+def test_mistakes_in_a_section_are_told_in_one_line(
+    section: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"pool": section}))
+    settings.use(Settings.load({"SHMOOZE_SETTINGS": str(path)}))
+    try:
+        with pytest.raises(SettingsError, match=words):
+            _from_settings("pool").start()
+    finally:
+        settings.use(None)
