@@ -42,12 +42,17 @@ class Among:
             for each in self._chosen
             if each.preempt is True
             and each.state is State.PLAYING
-            and each.terms.priority < module.terms.priority
+            and _points(each) < _points(module)
             and self._places.get(each, -1) > place
         ]
-        candidates.sort(key=lambda each: (each.terms.priority, -self._places[each]))
+        candidates.sort(key=lambda each: (_points(each), -self._places[each]))
         return free.enough(module, candidates, self.ends)
 
     def ends(self, module: Module) -> bool:
         """Whether the process of one that is suspended is ended, so that what it has is free."""
         return module.adapter is not None and module.suspend_by == "end"
+
+
+def _points(module: Module) -> float:
+    """The priority of one, with the votes for it."""
+    return module.terms.priority + len(module.terms.ups)
