@@ -227,7 +227,8 @@ class Turns(RuleBasedStateMachine):
         free = GPUS - sum(each.grant.amounts["gpu"] for each in everyone if each.grant)
         for module in earlier:
             waits = module.is_free and module.state in (State.WAITING, State.SUSPENDED)
-            if waits and module.needs and module.grant is None:
+            was_away = module.restarts.count  # and came back a moment ago, perhaps
+            if waits and module.needs and module.grant is None and not was_away:
                 free -= module.needs["gpu"]
                 is_lower = module.terms.priority < new.terms.priority
                 if free < 0 and not is_lower:
