@@ -36,6 +36,16 @@ class Ahead(Fake):
     standby = 1
 
 
+class Reused(Fake):
+    TYPE_STRING = "reused"
+    reuse = 3
+
+
+class LazyReused(Reused):
+    TYPE_STRING = "lazy-reused"
+    spawn = "lazy"
+
+
 class PlayFails(Fake):
     TYPE_STRING = "play-fails"
 
@@ -111,7 +121,7 @@ class StartFails(Fake):
         super().start(args)
 
 
-SOUND = [Plain, Again, AfterFailure, Lazy, Ahead]
+SOUND = [Plain, Again, AfterFailure, Lazy, Ahead, Reused, LazyReused]
 FAULTY = [
     PlayFails,
     PlayDoesNothing,

@@ -197,6 +197,10 @@ class FakeProcess:
         #: Whether it reads nothing any more, and does not end at SIGTERM.
         self.leaves_unread = False
         self.has_hung_up = False
+        #: Whether it has sent a result, and has not begun with another item.
+        self.is_done = False
+        #: Called when it is renewed.
+        self.on_renewed: Callable[[FakeProcess], None] = lambda process: None
         #: Whether something runs that it has started.
         self.has_started_others = False
         #: Whether it is stopped.
@@ -252,6 +256,7 @@ class FakeProcess:
         past = PastOutput(self.output, self.errors)
         self.label, self.output, self.errors = label, [], []
         self._watchers.clear()
+        self.on_renewed(self)
         return past
 
     def when_exited(self, call: Callable[[], None]) -> None:
@@ -305,7 +310,8 @@ class FakeProcess:
         """Whether it was told to play, and neither has paused nor reads any more commands."""
         last = [cmd for cmd in self.heard if cmd in ("play", "suspend", "rm")][-1:]
         is_told = last == ["play"] or (last == ["suspend"] and "suspend" in self.unanswered)
-        return is_told and not self.has_hung_up and self.exit_status is None
+        is_at_work = not self.is_done and not self.has_hung_up and self.exit_status is None
+        return is_told and is_at_work
 
     def answer_unasked(self) -> None:
         """Send an answer to which there is no command."""
@@ -328,6 +334,7 @@ class FakeProcess:
 
     def update(self, cmd: str, **args: Any) -> None:
         """Send an update."""
+        self.is_done = self.is_done or cmd == "result"
         self._updates.deliver(json.dumps({"cmd": cmd, "args": args}).encode() + b"\n")
 
     def exit(self, status: int) -> None:
@@ -347,6 +354,8 @@ class FakeProcess:
             if cmd == "restore":
                 self.restored.append(command["args"]["state"])
             self.heard.append(cmd)
+            if cmd == "init":
+                self.is_done = False
             self.unanswered.append(cmd)
             if self.is_obedient and len(self.unanswered) == 1:
                 self.answer()

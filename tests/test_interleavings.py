@@ -61,6 +61,14 @@ LONG = 400.0
 MOMENT = 0.2
 
 
+#: What a child may report, and the args.
+REPORTS: dict[str, dict[str, Any]] = {
+    "set_parameters": {"parameters": {"x": 1}},
+    "rm": {},
+    "fail": {"text": "broken"},
+    "result": {"value": 1},
+}
+
 some_seconds = st.sampled_from([0.3, 1.2, 6.0])
 #: True three times out of four.
 mostly = st.integers(0, 3).map(bool)
@@ -109,6 +117,8 @@ class Interleavings(RuleBasedStateMachine):
         #: therefore restore.
         self.saved: dict[str, int] = {}
         self.to_restore: dict[FakeProcess, list[int]] = {}
+        #: Processes that were handed on to another item, or are about to be.
+        self._renewed: set[FakeProcess] = set()
         self.calls: list[Call] = []
         #: Calls of `tell`, by the command that only they have sent.
         self.tells: dict[str, Call] = {}
@@ -137,6 +147,7 @@ class Interleavings(RuleBasedStateMachine):
         process.is_obedient = self.are_obedient
         saved = self.saved.get(process.label)
         self.to_restore[process] = [] if saved is None else [saved]
+        process.on_renewed = self._renewed.add
 
     def _modules(self) -> list[Module]:
         return list(self.broker.roster.everyone)
@@ -238,11 +249,28 @@ class Interleavings(RuleBasedStateMachine):
         assert not [module for module in ready if module.state in READY]
 
     @precondition(lambda self: self.launcher.living)
-    @rule(data=st.data(), cmd=st.sampled_from(["set_parameters", "rm", "fail"]))
+    @rule(data=st.data(), cmd=st.sampled_from(sorted(REPORTS)))
     def a_child_reports(self, data: st.DataObject, cmd: str) -> None:
-        args = {"set_parameters": {"parameters": {"x": 1}}, "fail": {"text": "broken"}}.get(cmd, {})
-        data.draw(st.sampled_from(self.launcher.living)).update(cmd, **args)
+        data.draw(st.sampled_from(self.launcher.living)).update(cmd, **REPORTS[cmd])
         run_until_idle()
+
+    @precondition(lambda self: self._playing_reusable())
+    @rule(data=st.data())
+    def an_item_is_done_and_another_one_is_added(self, data: st.DataObject) -> None:
+        """It gets the process of the first, which has nothing of that."""
+        module = data.draw(st.sampled_from(self._playing_reusable()))
+        process, label = module._process, module._process.label
+        goes_on = module._tenancy.served < module.reuse
+        process.update("set_parameters", parameters={"secret": label})
+        process.update("result", value=label)
+        self._call(self.broker.add, module.TYPE_STRING)
+        assert self.keeper.history.get(module.uid) is not None
+        heirs = [each for each in self._modules() if each._process is process]
+        assert not goes_on or heirs
+        assert all("secret" not in each.parameters for each in heirs if each is not module)
+
+    def _playing_reusable(self) -> list[Module]:
+        return [m for m in self._talking() if m.reuse > 1 and m.state is State.PLAYING]
 
     @precondition(lambda self: self.launcher.living)
     @rule(data=st.data(), state=st.integers(0, 9), exits=st.booleans())
@@ -331,9 +359,12 @@ class Interleavings(RuleBasedStateMachine):
         self, data: st.DataObject, hangs: bool
     ) -> None:
         module = data.draw(st.sampled_from(list(self.broker.roster.in_state(State.STANDBY))))
-        process = module._process
+        process, kind = module._process, type(module)
+        before = self.broker._factory.standby._available(kind)
         process.is_obedient, process.leaves_unread = False, True
-        call = self._call(self.broker.add, Ahead.TYPE_STRING)
+        call = self._call(self.broker.add, kind.TYPE_STRING)
+        if before[-1:] != [module] or kind.spawn == "lazy":
+            return  # another one was taken
         if not hangs:
             process.exit(1)
         self.clock.advance(2 * Ahead.standby_timeout)
@@ -481,7 +512,8 @@ class Interleavings(RuleBasedStateMachine):
         for process, states in self.to_restore.items():
             begins = [*(["restore"] * len(states)), "init"]
             assert process.heard[: len(begins)] == begins[: len(process.heard)]
-            assert process.restored == (states if process.heard else [])
+            if process not in self._renewed:
+                assert process.restored == (states if process.heard else [])
 
     @invariant()
     def rm_comes_once_and_last_and_to_those_that_have_begun(self) -> None:
