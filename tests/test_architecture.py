@@ -200,8 +200,9 @@ def test_ground_floor_stands_on_the_standard_library(name: str) -> None:
 #: What some child processes load.
 LOADED_ON_DEMAND = [
     f"shmooze.modules.{name}"
-    for name in ("arguments", "describing", "hints", "mistakes", "player", "template", "worker")
+    for name in ("arguments", "describing", "hints", "mistakes", "player", "worker")
 ]
+LOADED_ON_DEMAND.append("shmooze.processes.template_main")
 
 
 @pytest.mark.parametrize("name", [*LOADED_BY_CHILD, *LOADED_ON_DEMAND])

@@ -134,7 +134,7 @@ class Endings:
         """Whether one that is added and removed was forked from its template."""
         uid = self.site.ask("pool", "add", type="preloaded")["uid"]
         pid = self.recorded("preloaded")[-1][0]
-        is_forked = "template.py" in Path(f"/proc/{pid}/cmdline").read_text()
+        is_forked = "template_main.py" in Path(f"/proc/{pid}/cmdline").read_text()
         self.site.ask("pool", "rm", uids=[uid])
         self.earlier += 1
         return is_forked
@@ -576,7 +576,7 @@ def test_pid_1_of_a_container_leaves_nothing(make_site: Callable[..., Site]) -> 
     # What is kept is a template, and a process that waits for its next item.
     kept = [pid for pid, parent in _parents().items() if parent == service]
     argvs = [Path(f"/proc/{pid}/cmdline").read_text() for pid in kept]
-    assert all("template.py" in argv or "reused" in argv for argv in argvs)
+    assert all("template_main.py" in argv or "reused" in argv for argv in argvs)
     os.kill(guardian, signal.SIGTERM)
     assert unshared.wait(LADDER) == 0
     assert site.survivors() == []

@@ -16,7 +16,7 @@ from support import CHILDREN, Client, Refusal, Site, child, is_alive, parent_of,
 from shmooze.broker.catalog import by_type
 from shmooze.errors import SettingsError
 from shmooze.modules import Module
-from shmooze.processes.python_command import parse
+from shmooze.runtime.python_command import parse
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def running(make_shared_site: Callable[..., Site]) -> Iterator[Client]:
     site.settings_file.write_text(json.dumps(site.settings))
     client = Client(site.start(), "pool")
     for name in ("tcp", "stdio", "mortal", "module"):
-        wait_until(lambda n=name: _is_forked(client, n), f"{name} is forked")
+        _wait_for_template(client, name)
     yield client
 
 
@@ -112,9 +112,9 @@ def _ask(pool: Client, kind: str, cmd: str, **args: Any) -> Any:
         pool("rm", uids=[uid])
 
 
-def _is_forked(pool: Client, kind: str) -> bool:
-    """Whether a new process has not loaded the program itself."""
-    return _ask(pool, kind, "pid") not in _loads(pool, kind)
+def _wait_for_template(pool: Client, kind: str) -> None:
+    """Wait until a new process has not loaded the program itself."""
+    wait_until(lambda: _ask(pool, kind, "pid") not in _loads(pool, kind), f"{kind} is forked")
 
 
 @pytest.mark.parametrize(("forked", "started"), [("tcp", "cold"), ("stdio", "cold-stdio")])
@@ -165,7 +165,7 @@ def test_what_is_added_after_a_file_has_changed_has_the_new_code(running: Client
     assert _ask(running, "tcp", "version") == 1
     (running.site.folder / "extra_tcp.py").write_text("VERSION = 1 + 1\n")
     assert _ask(running, "tcp", "version") == 2
-    wait_until(lambda: _is_forked(running, "tcp"), "there is another template")
+    _wait_for_template(running, "tcp")
     assert _ask(running, "tcp", "version") == 2
 
 
@@ -176,7 +176,7 @@ def test_a_template_that_dies_is_replaced_and_ends_no_module(running: Client) ->
     assert parent_of(template) == parent_of(pid) == running.service
     os.kill(template, signal.SIGKILL)
     assert _ask(running, "mortal", "pid")
-    wait_until(lambda: _is_forked(running, "mortal"), "there is another one")
+    _wait_for_template(running, "mortal")
     assert running.tell(uid, "pid") == pid
     running("rm", uids=[uid])
 

@@ -16,8 +16,8 @@ from shmooze.errors import SettingsError
 from shmooze.modules.channel import adapters
 from shmooze.modules.module import Module
 from shmooze.modules.web_server import FromParameter, WebServer, web_server_of
-from shmooze.processes.python_command import parse
 from shmooze.runtime import declared, schema
+from shmooze.runtime.python_command import parse
 
 log = logging.getLogger(__name__)
 

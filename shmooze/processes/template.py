@@ -1,6 +1,6 @@
 """A template: a process that has loaded a Python program, and from which others are forked.
 
-The code that runs in it is `modules/template.py`, which see. A forked process counts as started
+The code that runs in it is `template_main.py`, which see. A forked process counts as started
 only when this service watches it: until then it waits, and ends if the service loses interest. So
 whatever interrupts a start, nothing is left running.
 """
@@ -22,12 +22,12 @@ from shmooze.processes import strays
 from shmooze.processes.contract import LaunchSpec
 from shmooze.processes.local_process import LocalProcess
 from shmooze.processes.proc import read_member
-from shmooze.processes.python_command import PythonCommand, parse
 from shmooze.processes.spawn_request import SpawnRequest, start_watched
+from shmooze.runtime.python_command import PythonCommand, parse
 
 log = logging.getLogger(__name__)
 
-_FILE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "modules", "template.py")
+_FILE = os.path.join(os.path.dirname(__file__), "template_main.py")
 
 
 #: Starts a process, once its request has been changed.

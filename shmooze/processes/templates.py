@@ -11,9 +11,9 @@ from functools import partial
 from shmooze.processes.capabilities import CAN_TRACK_TREES
 from shmooze.processes.contract import LaunchSpec
 from shmooze.processes.local_process import LocalProcess
-from shmooze.processes.python_command import parse
 from shmooze.processes.template import Changed, Launch, NotForked, Template
 from shmooze.runtime.backoff import Backoff
+from shmooze.runtime.python_command import parse
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """The template of a preloaded type: loads a program once, and forks a process of it for each item.
 
-Run by the service as `python [options] template.py PROGRAM`, or `… template.py -m MODULE`, with a
-socket as standard input. The program is executed up to its first `if __name__ == "__main__":`. What
-follows runs in the forked processes only.
+Run by the service as `python [options] template_main.py PROGRAM`, or with `-m MODULE` as the
+program, and with a socket as standard input. The program is executed up to its first
+`if __name__ == "__main__":`. What follows runs in the forked processes only.
 
 Each message on the socket is one byte and file descriptors: a link to the service, standard output
 and error, and standard input if there is one. A process for it is forked twice, so that its parent
