@@ -50,6 +50,9 @@ class Standby:
         roster: Roster,
     ) -> None:
         self._kinds = [kind for kind in kinds if kind.standby or kind.reuse > 1]
+        self._starts_some = any(kind.standby for kind in self._kinds)
+        #: Whether the next one that is to be retired is waited for; later ones are due later.
+        self._has_timer = False
         self._make, self._roster = make, roster
         #: The one that is being prepared.
         self._preparing: Module | None = None
@@ -80,7 +83,8 @@ class Standby:
         """One of this type, which has connected and waits for `init`, if there is one."""
         if kind not in self._kinds:
             return None
-        self._wakeup.set()
+        if kind.standby:
+            self._wakeup.set()
         if available := self._available(kind):
             return available[-1]
         self.count_miss(kind)
@@ -131,7 +135,8 @@ class Standby:
         counts = [len(self._roster.in_state(state)) for state in states]
         if counts != self._counts:
             self._counts = counts
-            self._wakeup.set()
+            if self._starts_some or not self._has_timer:
+                self._wakeup.set()
 
     def _is_busy(self) -> bool:
         """Whether a module is being started that somebody waits for."""
@@ -143,7 +148,9 @@ class Standby:
             self._retire_the_old()
             kind = None if self._is_busy() else self._missing()
             if kind is None:
-                clock.wait(self._wakeup, self._seconds_until_due())
+                due = self._seconds_until_due()
+                self._has_timer = due is not None
+                clock.wait(self._wakeup, due)
             elif not clock.wait(self._wakeup, self.quiet_period):
                 self._start_one(kind)
 
