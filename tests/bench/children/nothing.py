@@ -13,6 +13,7 @@ class Nothing(JSONParentPoller):
     commands = {"init": agree, "play": play, "suspend": agree, "rm": agree}
 
 
-nothing = Nothing()
-while True:
-    nothing.handle_one_command()
+if __name__ == "__main__":
+    nothing = Nothing()
+    while True:
+        nothing.handle_one_command()

@@ -27,6 +27,7 @@ class Polite(JSONParentPoller):
     }
 
 
-polite = Polite()
-while True:
-    polite.handle_one_command()
+if __name__ == "__main__":
+    polite = Polite()
+    while True:
+        polite.handle_one_command()

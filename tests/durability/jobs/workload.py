@@ -36,9 +36,9 @@ class Jobs:
         self._ledger = JobLedger()
         self._ticks = Said.NOTHING
         kind = {"process": CHILD, "spawn": "lazy", "lookahead": 0, **LIMITS}
-        kind |= {"retries": 1, "retry_delay": 0.1, "reuse": 5}
-        types = {name: {**kind, "after_crash": name} for name in TYPES}
-        types["hold"]["needs"] = {"gpu": 1}
+        kind |= {"retries": 1, "retry_delay": 0.1}
+        types = {name: {**kind, "after_crash": name, "reuse": 5} for name in TYPES}
+        types["hold"] |= {"needs": {"gpu": 1}, "reuse": 1}
         self.section = {"slots": SLOTS, "has": {"gpu": 1}, "modules": types}
 
     def work(self, connection: Connection, source: random.Random, number: int) -> None:
