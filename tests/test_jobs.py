@@ -358,6 +358,21 @@ def test_wait_for_an_unknown_item_is_an_error(service: Service) -> None:
         assert str(service.call("wait", **args).get()) == "wait: needs either `uid` or `batch`"
 
 
+class Past:
+    """The history of a state file, as a table of commands."""
+
+    def item(self, uid: str) -> dict[str, object]:
+        return {"uid": uid, "state": "done", "ended": "2026-03-01T08:00:00.000Z"}
+
+    commands = {"item": item}
+    log_cmds, read_cmds, cmd_scopes = (), ("item",), {}
+
+
+def test_wait_finds_items_in_the_history_that_ended_long_ago(service: Service) -> None:
+    service.broker.add_table(Past())
+    assert service.ask("wait", uid="x")["state"] == "done"
+
+
 def test_wait_for_a_batch_counts_its_ends(service: Service) -> None:
     _, _, removed = (service.add(batch="b") for _ in range(3))
     other = service.add(batch="c")

@@ -55,7 +55,7 @@ class Ends:
             raise CommandError(
                 f"no item with uid {uid!r} in {self._broker.name}, or it has ended long ago"
             )
-        entry: dict[str, Any] = item(self._broker, uid)
+        entry: dict[str, Any] = item(self._broker, uid=uid)
         return entry if "ended" in entry else None
 
     def batch_lives(self, batch: str) -> bool:

@@ -64,8 +64,10 @@ def _of_job(job: Job, there: list[dict[str, Any]], look: Look, is_over: bool) ->
         yield "is lost"
     if job.added is Said.REFUSED and there and there[0]["state"] != "failed":
         yield "was not to be added, and is there"
-    if is_over and any(item["state"] not in _ENDS for item in there):
-        yield "has not ended"
+    for item in there:
+        if is_over and item["state"] not in _ENDS:
+            why = item.get("waits") or item.get("held")
+            yield f"has not ended: it is {item['state']}, {why}"
     most = 1 + job.releases + (job.does in ("fail", "flaky"))  # which are tried again
     if job.type != "again" and look.runs.get(job.number, 0) > most:
         yield f"was run {look.runs[job.number]} times"
@@ -86,8 +88,9 @@ def _of_item(job: Job, item: dict[str, Any], look: Look) -> Iterator[str]:
     if state == "lost" and job.type != "drop":
         yield f"is lost: {reason}"
     # A process may be killed with the guardian before the service is; an item that comes after one
-    # that has not ended well fails.
+    # that has not ended well fails; one that fails before its `add` was answered is not tried again.
     may_fail = job.does in ("fail", "stay") or "SIGKILL" in reason or job.after is not None
+    may_fail = may_fail or job.added is Said.REFUSED
     if state == "failed" and not may_fail:
         yield f"has failed: {reason}"
     if job.after is not None and job.number in look.begun:
