@@ -129,6 +129,9 @@ class MemoryKeeper:
         if not self.fault and (item := self.items.get(module.uid)) is not None:
             item.attempts, item.has_begun = module.attempts, True
 
+    #: What is to be called when everything is kept, if that takes a while; None: it does not.
+    delayed: list[Callable[[], Any]] | None = None
+
     def keep_end(
         self,
         module: Module,
@@ -147,6 +150,9 @@ class MemoryKeeper:
 
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         self.gone.append(report)
+
+    def when_kept(self, call: Callable[[], Any]) -> None:
+        call() if self.delayed is None else self.delayed.append(call)
 
     def note_restarts(self, roster: Roster) -> None:
         """Keep how often each item was started again, which is written soon after it happened."""

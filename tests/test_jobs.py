@@ -358,6 +358,18 @@ def test_wait_for_an_unknown_item_is_an_error(service: Service) -> None:
         assert str(service.call("wait", **args).get()) == "wait: needs either `uid` or `batch`"
 
 
+def test_wait_until_the_end_is_kept(service: Service) -> None:
+    """A client must not be told of an end that a crash undoes."""
+    service.keeper.delayed = kept = []
+    uid = service.add()
+    waiting = service.call("wait", uid=uid)
+    service.finish(1)
+    assert not waiting.ready()
+    [then] = kept
+    then()
+    assert waiting.get(timeout=5)["result"] == 1
+
+
 class Past:
     """The history of a state file, as a table of commands."""
 

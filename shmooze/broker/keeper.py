@@ -139,6 +139,9 @@ class Keeper(Protocol):
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         """A module is gone, see views.exit_report. Returns at once."""
 
+    def when_kept(self, call: Callable[[], Any]) -> None:
+        """Call this when all is kept that was to be kept before. Returns at once."""
+
     def find_outcome(self, uid: str) -> Outcome | None:
         """How an item has ended; None: it has not, or that is not kept. May raise StateError."""
 
@@ -207,6 +210,9 @@ class KeepsNothing:
 
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         pass
+
+    def when_kept(self, call: Callable[[], Any]) -> None:
+        call()
 
     def find_outcome(self, uid: str) -> Outcome | None:
         return None

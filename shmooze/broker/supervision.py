@@ -69,6 +69,8 @@ class Supervision:
         self._succeeded: set[Module] = set()
         #: Uids of items that may come back with the service, or have ended.
         self._undecided: set[str] = set()
+        #: Uids of items that have ended, which is not kept yet.
+        self._untold: set[str] = set()
         #: Called with the last module of an item that has ended, and its report.
         self.on_end: list[Callable[[Module, dict[str, Any]], None]] = []
         #: The output of the last ones that have gone, by uid.
@@ -87,7 +89,8 @@ class Supervision:
     def is_ending(self, uid: str) -> bool:
         """Whether an item that has no place any more has not quite ended."""
         ending = self._roster.in_state(State.ENDING)
-        return uid in self._undecided or any(module.uid == uid for module in ending)
+        is_kept = uid not in self._undecided and uid not in self._untold
+        return not is_kept or any(module.uid == uid for module in ending)
 
     def remember(self, reports: Iterable[dict[str, Any]]) -> None:
         """Reports of an earlier life of the service."""
@@ -164,8 +167,15 @@ class Supervision:
         self._tell_end(module, report)
 
     def _tell_end(self, module: Module, report: dict[str, Any]) -> None:
-        for tell in self.on_end:
-            tell(module, report)
+        """Tell that an item has ended as soon as that is kept: a crash must not change it."""
+        self._untold.add(module.uid)
+
+        def tell_all() -> None:
+            self._untold.discard(module.uid)
+            for tell in self.on_end:
+                tell(module, report)
+
+        self._keeper().when_kept(tell_all)
 
     def _remember_output(self, module: Module) -> None:
         self.outputs.pop(module.uid, None)

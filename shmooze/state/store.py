@@ -229,6 +229,9 @@ class Store(Ended):
     def keep_report(self, module: Module, report: dict[str, Any]) -> None:
         self._behind.add_report(self._table.report(module, report))
 
+    def when_kept(self, call: Callable[[], Any]) -> None:
+        self._behind.add((), lambda: gevent.spawn(call))
+
     # Keys.
 
     def find_key(self, key: str) -> str | None:
