@@ -155,7 +155,18 @@ DESCRIBED: dict[str, Any] = {
         "name": "queue",
         "description": EVIL,
         "commands": {
-            "add": {"args": fields({"type": {"type": "string"}}), "changes": True},
+            "add": {
+                "args": fields(
+                    {
+                        "type": {"type": "string"},
+                        "args": {"type": "object"},
+                        "key": {"type": ["string", "null"]},
+                        "priority": {"type": "number"},
+                        "after": {"type": "array", "items": {"type": "string"}},
+                    },
+                    "type",
+                )
+            },
             "rm": {"args": fields({"uids": {"type": "array"}}, "uids"), "result": {"type": "null"}},
             "import": {"description": EVIL, "args": fields({"a-b": {"type": "integer"}}, "a-b")},
             "constructor": {"args": fields({}), "result": {"type": "integer"}},
@@ -208,6 +219,7 @@ from application import Application
 def right(app: Application) -> None:
     item = app.queue.add("countdown", seconds=30)
     same = app.queue.add("countdown", {"seconds": 30, "name": 1}, key="tea")
+    app.queue.add("countdown", {"seconds": 30}, priority=2.5, after=[same.uid])
     left: float = same.tell("add", seconds=5) + item.tell("add", {"seconds": 5})
     item.tell("reset")
     left = item.parameters["left"]
@@ -232,6 +244,7 @@ def wrong(app: Application) -> None:
     app.queue.add("countdown", seconds=1, x=1)
     app.queue.add("countdown", {"second": 1})
     app.queue.add("nix")
+    app.queue.add("countdown", {"seconds": 1}, priority="high")
     app.queue.add("countdown", seconds=1).tell("fly")
     app.queue.add("countdown", seconds=1).parameters["nope"]
     app.queue.set_bg("countdown", seconds=1)
@@ -251,7 +264,7 @@ export async function right(): Promise<number> {
   const left: number = await item.tell("add", { seconds: 5 });
   await item.tell("reset");
   await app.queue.add("plain");
-  await app.queue.add("plain", { x: 1 }, { key: "tea" });
+  await app.queue.add("plain", { x: 1 }, { key: "tea", priority: 2.5, after: [item.uid] });
   await (await app.queue.add("odd-type 1", { self: "x" })).tell("go", { "a b": 1 });
   await app.queue.add("tree", { node: { next: { next: {} } } });
   await (await app.queue.set_bg("clock")).remove();
@@ -273,6 +286,7 @@ app.queue.add("countdown");
 app.queue.add("countdown", { seconds: "x" });
 app.queue.add("countdown", { seconds: 1, x: 1 });
 app.queue.add("nix", {});
+app.queue.add("countdown", { seconds: 1 }, { priority: "high" });
 app.queue.add("countdown", { seconds: 1 }).then((item) => item.tell("fly"));
 app.queue.add("countdown", { seconds: 1 }).then((item) => item.tell("reset", { a: 1 }));
 app.queue.set_bg("countdown", { seconds: 1 });
@@ -308,7 +322,7 @@ def test_mypy_accepts_correct_use_of_the_python_classes_and_rejects_mistakes(
         stdout=subprocess.PIPE,
     )
     assert not complaints(done.stdout, "application.py") | complaints(done.stdout, "right.py")
-    assert complaints(done.stdout, "wrong.py") == set(range(4, 15)), done.stdout
+    assert complaints(done.stdout, "wrong.py") == set(range(4, 16)), done.stdout
     subprocess.run(
         [sys.executable, "-W", "error", "-c", "import application, right"],
         cwd=tmp_path,
@@ -347,7 +361,7 @@ def test_tsc_accepts_correct_use_of_the_typescript_classes_and_rejects_mistakes(
     _, said = typescript_folder
     for file in ("application.mts", "right.mts", "running.mts", "uses.mts"):
         assert not complaints(said, file), said
-    assert complaints(said, "wrong.mts") == set(range(3, 13)), said
+    assert complaints(said, "wrong.mts") == set(range(3, 14)), said
 
 
 # The command

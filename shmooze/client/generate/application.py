@@ -38,7 +38,7 @@ class ItemType:
 @dataclass
 class ServiceClass:
     """A service. `modules` and `backgrounds` are None if it has no such items; otherwise `add` and
-    `set_bg` are not among its commands.
+    `set_bg` are not among its commands, and the options are what they take beside type and args.
     """
 
     name: str
@@ -47,6 +47,8 @@ class ServiceClass:
     commands: list[Command]
     modules: list[ItemType] | None
     backgrounds: list[ItemType] | None
+    add_options: Shape
+    set_bg_options: Shape
 
 
 @dataclass
@@ -86,13 +88,29 @@ class _Reader:
             "backgrounds" in described,
             same,
         )
+        all_commands = _object(described, "commands")
+        options = {
+            cmd: self._options(f"{name} {cmd} options", all_commands.get(cmd), items is not None)
+            for cmd, items in (("add", modules), ("set_bg", backgrounds))
+        }
         replaced = {"add"} if modules is not None else set()
         replaced |= {"set_bg"} if backgrounds is not None else set()
-        own = {
-            cmd: each for cmd, each in _object(described, "commands").items() if cmd not in replaced
-        }
+        own = {cmd: each for cmd, each in all_commands.items() if cmd not in replaced}
         commands = self._commands(name, own)
-        return ServiceClass(name, class_name, _text(described), commands, modules, backgrounds)
+        return ServiceClass(
+            *(name, class_name, _text(described), commands, modules, backgrounds),
+            *(options["add"], options["set_bg"]),
+        )
+
+    def _options(self, name: str, described: Any, is_needed: bool) -> Shape:
+        """What a command that adds items takes beside its type and args."""
+        args = described.get("args") if isinstance(described, dict) else None
+        properties = _object(args if isinstance(args, dict) else {}, "properties")
+        known = {key: properties[key] for key in properties if key not in ("type", "args")}
+        if not is_needed:
+            return Shape("", "", is_open=True)
+        schema = {**(args or {}), "properties": known or {"key": {"type": "string"}}}
+        return self._shape({**schema, "required": [], "additionalProperties": False}, name)
 
     def _items(
         self,

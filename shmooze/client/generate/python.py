@@ -196,7 +196,6 @@ def _overloaded(
     ignore = "  # type: ignore[override]"
     if len(forms) == 1:  # which must not be called an overload
         head, _, result = forms[0].rpartition(" -> ")
-        head = head.replace(", /, *, key: str = ...)", ", /, **keywords: str)")
         given = ["_name", *["args"] * (", args:" in head), *["**keywords"] * ("**" in head)]
         value = f"{call}({', '.join(given)})"
         value = value if result == "Any" else f"cast({_text(result)}, {value})"
@@ -219,12 +218,16 @@ def _service(service: ServiceClass) -> list[str]:
         lines += ["", "    item_classes = {"]
         lines += [f"        {_text(name)}: {classes[name]}," for name in sorted(classes)]
         lines += ["    }"]
-    for method, types in (("add", service.modules), ("set_bg", service.backgrounds)):
+    for method, types, options in (
+        ("add", service.modules, service.add_options),
+        ("set_bg", service.backgrounds, service.set_bg_options),
+    ):
         if types is not None:
+            more = f"Unpack[{options.name}]" if _can_be_keywords(options) else "Any"
             forms = [
                 form
                 for item in types
-                for form in _forms(item.name, item.args, item.class_name, ", *, key: str = ...")
+                for form in _forms(item.name, item.args, item.class_name, f", **keywords: {more}")
             ]
             lines += _overloaded(method, forms, f"super().{method}")
     taken = {*dir(TypedService), "name", "endpoint", *keyword.kwlist, *_HIDING}

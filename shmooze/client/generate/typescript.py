@@ -11,7 +11,7 @@ from shmooze.client.generate.types import Basic, DictOf, ListOf, OneOf, Shape, T
 
 #: Names that the generated code uses itself, or that are types of TypeScript.
 _OWN = """
-    Application AddOptions Call ArgsOf ResultOf ParametersOf Endpoint Gone Item Module Shown
+    Application Call ArgsOf ResultOf ParametersOf Endpoint Gone Item Module Shown
     Partial Promise Record Array Object String Number Boolean Function Symbol Date Error Map Set
     Omit Readonly Parameters
 """
@@ -32,12 +32,6 @@ type Call<Args, More extends unknown[] = []> = {} extends Args
 type ArgsOf<Described> = Described extends { args: infer Args } ? Args : never;
 type ResultOf<Described> = Described extends { result: infer Result } ? Result : never;
 type ParametersOf<Described> = Described extends { parameters: infer All } ? All : never;
-
-/** Further arguments of `add` and `set_bg`. */
-export interface AddOptions {
-  /** A command with the key of an earlier one starts nothing. */
-  key?: string;
-}
 
 /** An item of a type as `subscribe` shows it. */
 type Shown<Types> = {
@@ -77,7 +71,7 @@ _ADD = """\
   /** Add an item. Resolves when the module has accepted its arguments. */
   async {cmd}<Name extends keyof {types} & string>(
     type: Name,
-    ...[args, options]: Call<{types}[Name]["args"], [options?: AddOptions]>
+    ...[args, options]: Call<{types}[Name]["args"], [options?: {options}]>
   ): Promise<Item<{types}[Name]["commands"]>> {{
     const command = {{ cmd: "{cmd}", args: {{ type, args: args ?? {{}}, ...options }} }};
     const {{ uid }} = await this.endpoint.deferQuery<{{ uid: string }}>(command);
@@ -150,18 +144,22 @@ def _shape(shape: Shape) -> list[str]:
 
 def _service(service: ServiceClass) -> list[str]:
     name, lines = service.class_name, list[str]()
-    for types, suffix in ((service.modules, "Modules"), (service.backgrounds, "Backgrounds")):
-        if types is not None:
+    for items, suffix in ((service.modules, "Modules"), (service.backgrounds, "Backgrounds")):
+        if items is not None:
             lines += [f"export interface {name}{suffix} {{"]
-            lines += [line for item in types for line in _item(item)] + ["}", ""]
+            lines += [line for item in items for line in _item(item)] + ["}", ""]
     lines += comment(paragraphs([service.description or f"The service `{service.name}`."], ""), "")
     lines += [f"export class {name} {{", "  constructor(readonly endpoint: Endpoint) {}"]
     if service.modules is not None:
         background = "null"
-        lines += ["", _ADD.format(cmd="add", types=f"{name}Modules", is_background="false")]
+        options = type_text(service.add_options)
+        types, is_not = f"{name}Modules", "false"
+        lines += ["", _ADD.format(cmd="add", types=types, options=options, is_background=is_not)]
         if service.backgrounds is not None:
             background = f"Shown<{name}Backgrounds> | null"
-            more = _ADD.format(cmd="set_bg", types=f"{name}Backgrounds", is_background="true")
+            options = type_text(service.set_bg_options)
+            types, is_so = f"{name}Backgrounds", "true"
+            more = _ADD.format(cmd="set_bg", types=types, options=options, is_background=is_so)
             lines += ["", more]
         lines += ["", _SUBSCRIBE.format(shown=f"Shown<{name}Modules>", background=background)]
     names = Names(_METHODS)
