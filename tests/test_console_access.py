@@ -60,9 +60,10 @@ def open_all(page: Page, site: Site) -> None:
     expect(rows(page)).to_have_count(2)
     expect(service(page, "radio").get_by_role("alert")).to_contain_text("not running")
     expect(rows(page).first.locator(".usage")).to_be_visible()
-    for closed in page.locator("details:not([open]) > summary").all():
-        if closed.is_visible():
-            closed.click()
+    expect(service(page, "queue").locator(".schedules")).to_be_visible()
+    closed = page.locator("details:not([open]) > summary:visible")
+    while closed.count():
+        closed.first.click()
     expect(service(page, "queue").locator(".history-item")).to_have_count(1)
     form = form_of(page, "queue")
     form.get_by_label("Arguments").fill("[")
@@ -142,7 +143,7 @@ def test_printed_page_is_complete_and_has_no_controls(page: Page) -> None:
 def test_every_control_is_reachable_with_the_tab_key(page: Page) -> None:
     page.evaluate("document.activeElement.blur(); document.body.focus()")
     wanted = page.locator(
-        ":is(button, input, select, summary, a[href], [tabindex='0']):visible"
+        ":is(button, input, select, textarea, summary, a[href], [tabindex='0']):visible"
     ).count()
     reached = set()
     for number in range(wanted + 5):

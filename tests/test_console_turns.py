@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from chromium import needs_chromium
+from console import add_countdowns, rows, service
 from playwright.sync_api import Locator, Page, expect
+from support import Client, Site, wait_until
 
 pytestmark = needs_chromium
 
@@ -257,6 +259,7 @@ def test_schedules_show_their_next_times_and_can_be_removed(parts: Locator) -> N
     page.evaluate("schedules.refresh()")
     summary = parts.get_by_text("Schedules (2)")
     summary.click()
+    expect(parts.locator(".schedule")).to_have_count(2)
     first, second = parts.locator(".schedule").all()
     expect(first.locator(".rule")).to_have_text(
         "cron 0 8 * * mon (Asia/Tokyo) · missed: once · by ada"
@@ -294,3 +297,34 @@ def test_form_asks_for_the_arguments_of_the_type_and_for_times(parts: Locator) -
     form.get_by_role("textbox", name="Arguments").fill('{"n": 1}')
     form.get_by_role("button", name="Schedule").click()
     assert sent(page)[0][1] == {"type": "other", "args": {"n": 1}, "missed": "skip"}
+
+
+# A real service
+
+
+def test_queue_is_paused_repeated_and_cleared_and_others_see_it(
+    site: Site, first_page: Page
+) -> None:
+    queue = Client(site, "queue")
+    playing, _ = add_countdowns(site, first_page, 2)
+    part = service(first_page, "queue")
+    part.get_by_role("button", name="Pause", exact=True).click()
+    expect(rows(first_page).first.locator(".state")).to_have_text("suspended")
+    expect(part.locator(".paused")).to_have_text("Paused.")
+    assert queue("status")["paused"] == {"suspend": True}
+    queue("resume")
+    expect(rows(first_page).first.locator(".state")).to_have_text("playing")
+    expect(part.locator(".paused")).to_be_hidden()
+    part.get_by_label("Repeat").select_option("all")
+    wait_until(lambda: queue("status")["repeat"] == "all", "it repeats")
+    queue("repeat", mode="off")
+    expect(part.get_by_label("Repeat")).to_have_value("off")
+    part.get_by_role("button", name="Clear…").click()
+    part.get_by_role("button", name="Remove 1").click()
+    expect(rows(first_page)).to_have_count(1)
+    assert queue.uids() == [playing]
+    part.get_by_role("button", name="Skip").click()
+    expect(rows(first_page)).to_have_count(0)
+    pool = service(first_page, "pool").locator(".toolbar")
+    expect(pool.get_by_role("button", name="Shuffle")).to_have_count(0)  # all of them play
+    expect(pool.get_by_label("Repeat")).to_be_hidden()
