@@ -27,7 +27,7 @@ from shmooze.shmz.watch.changes import describe_changes
 from shmooze.shmz.watch.events import Event
 from shmooze.shmz.watch.live import Live, apply_event
 from shmooze.shmz.watch.screen import render
-from shmooze.shmz.words import packet_from_words
+from shmooze.shmz.words import options_of, packet_from_words
 
 TEA: dict[str, Any] = {
     "title": "Tea timer",
@@ -509,5 +509,9 @@ def test_more_arguments_follow_the_uids() -> None:
     assert packet == {"cmd": "mv", "args": {"uids": [UID, OTHER_UID], "to": 2}}
     with pytest.raises(Stop, match="key=value"):
         packet_from_words("mv", [UID, "to=2", OTHER_UID])
+    terms = options_of("add", {"not_before": "2031", "priority": "2", "at": "0"})
+    assert terms == {"not_before": "2031", "priority": 2, "at": 0}
+    with pytest.raises(Stop, match="--not-before is an option of add "):
+        options_of("schedule", {"not_before": "2031"})
     packet, _ = packet_from_words("vote", [UID, "up"])
     assert packet == {"cmd": "vote", "args": {"uid": UID, "kind": "up"}}

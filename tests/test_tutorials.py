@@ -12,6 +12,7 @@ import pytest
 from chromium import needs_chromium
 from playwright.sync_api import Browser, Page, expect
 from support import PATIENCE, Client, Site, wait_until
+from support import http as get
 from tutorials import Tutorial, run
 
 pytestmark = needs_chromium
@@ -83,6 +84,9 @@ def test_guests_take_turns_and_two_votes_end_a_song(
     tutorial = Tutorial("votes")
     site = tutorial.start(make_shared_site)
     queue = Client(site, "queue")
+    schemas = get(f"{site.url}openapi.json").json["components"]["schemas"]
+    for cmd in ("vote", "pause", "skip", "repeat", "schedule", "unschedule"):
+        assert f"queue.{cmd}" in schemas, cmd
     phone.goto(f"{site.url}votes.html")
     for line in tutorial.commands[:3]:
         run(site, line)

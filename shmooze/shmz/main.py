@@ -41,7 +41,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--token-file")
         self.add_argument("--timeout", type=self.seconds)
         for name in ALL_OPTIONS:
-            self.add_argument(f"--{name}")
+            self.add_argument(f"--{name.replace('_', '-')}")
         self.add_argument("words", nargs="*")
 
     @staticmethod

@@ -20,6 +20,10 @@ a queue, or with -e pool a pool
   shmz run convert file=a.mp4       add a job, show what it prints and then its result; Ctrl-C
                                     removes it; the exit status is that of the job
   shmz wait UID                     wait until it has ended; "shmz wait batch=NAME" for a batch
+  shmz add countdown --priority 2 seconds=30
+                                    with terms: also --label, --at PLACE, --not-before TIME,
+                                    --expires TIME, --after '["UID"]', --batch NAME, --key KEY,
+                                    --window '{{"from": "08:00", "to": "12:00"}}'
   shmz set_bg clock                 set the background, with arguments in the same way
   shmz rm UID ...                   remove modules
   shmz mv UID ...                   move modules to the front, in this order; "shmz mv UID to=2" to

@@ -40,7 +40,11 @@ OPTIONS = {
     "schedule": {
         **dict.fromkeys(("cron", "at", "tz", "until", "missed", "overlap", "id", "label"), "text"),
         **dict.fromkeys(("every", "priority"), "json"),
-    }
+    },
+    "add": {
+        **dict.fromkeys(("label", "not_before", "expires", "batch", "key"), "text"),
+        **dict.fromkeys(("priority", "at", "after", "window"), "json"),
+    },
 }
 
 
@@ -102,6 +106,7 @@ def options_of(command: str, given: dict[str, str]) -> dict[str, Any]:
     for name in given:
         if name not in known:
             commands = " and ".join(each for each, names in OPTIONS.items() if name in names)
+            name = name.replace("_", "-")
             raise Stop(Status.MISUSED, f"--{name} is an option of {commands} (see shmz --help)")
     texts = {name: text for name, text in given.items() if known[name] == "text"}
     return {**plain_values([*(given.items() - texts.items())]), **texts}
