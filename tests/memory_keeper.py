@@ -61,7 +61,8 @@ class MemoryKeeper:
     def begin(self, lost: Mapping[str, Loss], arrived: Mapping[str, float]) -> None:
         self.was_stopped = False
         for uid, position in arrived.items():
-            self.items[uid].place, self.items[uid].position = Place.ORDER, position
+            if (item := self.items.get(uid)) is not None:
+                item.place, item.position = Place.ORDER, position
         for uid in lost:
             self._end(uid, Outcome.LOST)
 

@@ -511,8 +511,7 @@ def test_item_whose_add_was_never_answered_comes_back_last_and_is_known_by_its_k
     hold_start(service)
     service.call(service.add, key="k")
     (uid,) = service.keeper.items
-    first = service.keeper.items["first"] = item("first")
-    service.keeper.order.append(first.uid)
+    service.keeper.items["first"] = item("first")
     service.crash()
     service.start()
     assert service.uids == ["first", uid]

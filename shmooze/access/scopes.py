@@ -1,10 +1,10 @@
 """Scopes: what a token allows.
 
     control   everything
-    order     moving, holding and releasing all modules
-    add       adding modules, also again from the history
-    own       removing, moving, holding, releasing and telling what was added with a token of the
-              same name
+    order     moving, holding and releasing all modules; pausing the service, and the like
+    add       adding modules, also again from the history, and voting
+    own       removing, skipping, moving, holding, releasing and telling what was added with a token
+              of the same name
     read      whatever changes nothing; every token allows that
 
 Two restrictions narrow that down; each may be named several times:

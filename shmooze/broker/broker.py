@@ -22,7 +22,6 @@ from shmooze.broker.items import Items
 from shmooze.broker.jobs import Jobs
 from shmooze.broker.keeper import Loss
 from shmooze.broker.launchers import Launchers
-from shmooze.broker.line import number_of
 from shmooze.broker.ordering import is_ordered
 from shmooze.broker.policy import Policy, Room, Wanted
 from shmooze.broker.reconcile import Reconciler
@@ -234,13 +233,9 @@ class Broker(Commands, Service):
         kept = self.items.keeper.load()
         self._supervision.remember(kept.gone)
         types, ordering = self.types_by_place(), self.items.ordering
-        starting = [item.uid for item in kept.items if item.place is Place.ARRIVING]
-        self._lost = restore(kept, types, self.roster, self._factory, launchers, ordering)
-        self._arrived = {
-            uid: number_of(module)
-            for uid in starting
-            if (module := self.roster.find(uid)) is not None
-        }
+        self._lost, self._arrived = restore(
+            kept, types, self.roster, self._factory, launchers, ordering
+        )
         if any(module.terms.has_times for module in self.roster.everyone):
             self.need_times()
         if any(kind.time_limit for kind in self.kinds()) or any(

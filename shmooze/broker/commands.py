@@ -92,7 +92,7 @@ class Commands(OrderCommands):
         window: InWindow = None,
         later: Later = False,
     ) -> Added:
-        """Start a module and put it at the end, or where `order` or `at` says.
+        """Start a module and put it at the end. `order` or `at` may put it elsewhere.
 
         Returns once the module has accepted its arguments, and plays if it is its turn. A module
         that refuses its arguments is removed, and its own text is the error.
@@ -234,7 +234,7 @@ class Commands(OrderCommands):
     def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
         if cmd == "add" and "type" in args:
             return [Target(args["type"])]
-        if cmd == "rm":
+        if cmd == "rm" and not args.keys().isdisjoint(("uids", "batch")):
             uids = self._to_remove(args.get("uids"), args.get("batch"))
             return as_targets(self.items.named(uids))
         if cmd in ("hold", "release") and "uids" in args:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.keeper import Kept, KeptItem, Loss
 from shmooze.broker.launchers import Launchers
+from shmooze.broker.line import number_of
 from shmooze.broker.ordering import Ordering
 from shmooze.broker.roster import Place, Roster
 from shmooze.modules.kind import DROP, HOLD
@@ -42,12 +43,14 @@ def restore(
     factory: ModuleFactory,
     launchers: Launchers,
     ordering: Ordering,
-) -> dict[str, Loss]:
-    """Give the items their places in `roster`. Returns why each other one is lost, by uid.
+) -> tuple[dict[str, Loss], dict[str, float]]:
+    """Give the items their places in `roster`. Returns why each other one is lost, by uid, and the
+    numbers of those that had none, since they were starting.
 
     `types` are the types on offer by place.
     """
     lost: dict[str, Loss] = {}
+    arrived: dict[str, float] = {}
     missing: dict[str, type[Module]] = {}
     with without_gc():  # which would look at all modules again and again
         for item in kept.items:
@@ -74,11 +77,12 @@ def restore(
             if item.place is Place.ORDER and item.position is None:
                 line = roster.line
                 line.enter(module, ordering.successor(module, line.everyone))
+                arrived[item.uid] = number_of(module)
             roster.change(module, item.place)
     if kept.items:
         how = "was stopped" if kept.was_stopped else "crashed"
         log.info("%d items come back; the service %s", len(kept.items) - len(lost), how)
-    return lost
+    return lost, arrived
 
 
 def _why_held(item: KeptItem, kind: type[Module]) -> str | None:
