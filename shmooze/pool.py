@@ -14,7 +14,7 @@ if __name__ == "__main__":
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from shmooze.broker import declared
+from shmooze.broker import section
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import types_from_settings
 from shmooze.broker.jobs import Jobs
@@ -22,8 +22,7 @@ from shmooze.broker.policy import AllPlay, Policy, Room, Wanted
 from shmooze.broker.shapes import Shown
 from shmooze.errors import SettingsError
 from shmooze.modules.module import Module
-from shmooze.runtime import declared as runtime_declared
-from shmooze.runtime import schema
+from shmooze.runtime import declared, schema
 from shmooze.runtime.program import run_named
 
 if TYPE_CHECKING:
@@ -62,10 +61,10 @@ class Pool(Broker):
     def start(self) -> None:
         if self.slots is None:
             words = "is not used by this program: pass it to its `Pool(…, slots=…)`"
-            declared.refuse_key(runtime_declared.current(), str(self.name), "slots", words)
+            section.refuse_key(declared.current(), str(self.name), "slots", words)
         if not self.has:
             words = "is not used by this program: pass it to its `Pool(…, has=…)`"
-            declared.refuse_key(runtime_declared.current(), str(self.name), "has", words)
+            section.refuse_key(declared.current(), str(self.name), "has", words)
         super().start()
 
     def make_policy(self) -> Policy:
@@ -166,7 +165,7 @@ def _takes_turns(kind: type[Module]) -> bool:
 def _checked(has: Mapping[str, float]) -> dict[str, float]:
     """What a program has given as `has`. Raises SettingsError."""
     checked = schema.check(
-        declared.Section,
+        section.Section,
         {"has": dict(has)},
         lambda _, problem: SettingsError(f"Pool: `has` {problem}"),
     )
@@ -175,8 +174,8 @@ def _checked(has: Mapping[str, float]) -> dict[str, float]:
 
 
 def _from_settings(name: str) -> Pool:
-    source = runtime_declared.current()
-    slots, has = declared.slots(source, name), declared.has(source, name)
+    source = declared.current()
+    slots, has = section.slots(source, name), section.has(source, name)
     return Pool(types_from_settings(name, "modules"), name=name, slots=slots, has=has)
 
 

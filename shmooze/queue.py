@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from shmooze.access.permission import Target
 from shmooze.access.scopes import ORDER, OWN
-from shmooze.broker import declared
+from shmooze.broker import section
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import by_type, types_from_settings
 from shmooze.broker.jobs import Jobs
@@ -27,7 +27,7 @@ from shmooze.broker.shapes import Added, Args, Key, Names, Shown, Told, Type, Ui
 from shmooze.broker.views import as_targets, select, show
 from shmooze.errors import CommandError
 from shmooze.modules.module import Module
-from shmooze.runtime import declared as runtime_declared
+from shmooze.runtime import declared
 from shmooze.runtime.program import run_named
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class Queue(Broker):
 
 def _from_settings(name: str) -> Queue:
     words = "is a key of pools: of a queue, one module plays"
-    declared.refuse_key(runtime_declared.current(), name, "slots", words)
+    section.refuse_key(declared.current(), name, "slots", words)
     modules = types_from_settings(name, "modules")
     return Queue(modules, types_from_settings(name, "backgrounds", may_be_empty=True), name=name)
 

@@ -11,7 +11,7 @@ import pytest
 from recipes import blocks
 
 from shmooze import settings
-from shmooze.broker import declared as of_sections
+from shmooze.broker import section as of_sections
 from shmooze.broker.catalog import by_type, types_from_settings
 from shmooze.runtime import declared
 

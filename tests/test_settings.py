@@ -19,6 +19,7 @@ from support import ROOT, Site, free_ports, refusals, wait_until
 from shmooze import settings
 from shmooze.access.gate import AccessGate
 from shmooze.broker import declared as of_types
+from shmooze.broker import section as of_sections
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import ATTRIBUTES, by_type, impatient_gateway, types_from_settings
 from shmooze.errors import SettingsError
@@ -406,9 +407,9 @@ def test_known_keys_and_those_of_the_application_are_no_warning(load: Any) -> No
 
 def test_an_unknown_key_in_the_section_of_a_queue_is_a_warning(load: Any) -> None:
     source = load({"queue": {"modules": {}, "max_module": 5, "app_x": 1, "app": 1}, "pool": 5})
-    [warning] = of_types.unknown_keys(source, "queue")
+    [warning] = of_sections.unknown_keys(source, "queue")
     assert "`queue.max_module` is unknown; did you mean `max_modules`?" in warning
-    assert of_types.unknown_keys(source, "pool") == []
+    assert of_sections.unknown_keys(source, "pool") == []
 
 
 def test_each_program_warns_once_of_an_unknown_key(make_site: Callable[..., Site]) -> None:
@@ -424,7 +425,7 @@ def test_each_program_warns_once_of_an_unknown_key(make_site: Callable[..., Site
 
 # The declarations.
 
-DECLARED = [*declared.GROUPS, of_types.Section, of_types.ModuleType]
+DECLARED = [*declared.GROUPS, of_sections.Section, of_types.ModuleType]
 README = (ROOT / "README.md").read_text()
 PAGES = README + "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
 OF_SECTIONS = ("modules", "backgrounds", "max_starting")

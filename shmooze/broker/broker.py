@@ -14,7 +14,6 @@ from typing import Any
 from shmooze.broker.admission import Admission
 from shmooze.broker.catalog import by_type, impatient_gateway
 from shmooze.broker.commands import Commands
-from shmooze.broker.declared import max_starting, refuse_key, unknown_keys
 from shmooze.broker.describer import is_described
 from shmooze.broker.events import EventHub
 from shmooze.broker.factory import ModuleFactory
@@ -27,6 +26,7 @@ from shmooze.broker.policy import Policy, Room, Wanted
 from shmooze.broker.reconcile import Reconciler
 from shmooze.broker.restoring import restore
 from shmooze.broker.roster import Place, Roster
+from shmooze.broker.section import max_starting, refuse_key, unknown_keys
 from shmooze.broker.supervision import STOPPED, Supervision
 from shmooze.broker.usage import UsageSampler
 from shmooze.errors import CommandError

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any
 
-from shmooze.broker.declared import ModuleType, Section
+from shmooze.broker.declared import ModuleType
+from shmooze.broker.section import Section
 from shmooze.errors import SettingsError
 from shmooze.modules.channel import adapters
 from shmooze.modules.module import Module

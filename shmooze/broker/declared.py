@@ -1,4 +1,4 @@
-"""Every key of a module type and of the section of a queue or pool: kind, default and meaning."""
+"""Every key of a module type: kind, default and meaning."""
 
 import json
 import os
@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from shmooze.modules.web_server import WebServer, problem_of_pattern
-from shmooze.runtime import declared, schema
-from shmooze.runtime.declared import Number, Quota, Seconds
-from shmooze.settings import Settings
+from shmooze.runtime import declared
+from shmooze.runtime.declared import Number, Seconds
 
 # Kinds.
 
@@ -206,101 +205,3 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         "Of a Python program: whether a process loads it once, and each item is forked from that.",
     ] = False
-
-
-Route = Annotated[str, Meta(description='"json:" and a key', pattern=r"^json:.+\Z")]
-Types = Annotated[dict[TypeName, ModuleType], Meta(description="an object of types")]
-
-
-class OwnerLimits(Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits for each owner: the token that items are added with, or else the client's address."""
-
-    waiting: Annotated[declared.Count | None, "Items that wait; any number if null."] = None
-    per_hour: Annotated[declared.Count | None, "Items added in an hour, likewise."] = None
-
-
-class Votes(Struct, frozen=True, forbid_unknown_fields=True):
-    """Votes of owners on items."""
-
-    skip: Annotated[
-        declared.Count | None, "Votes that end an item; there are no such votes if null."
-    ] = None
-    up: Annotated[bool, "Whether items can be voted up: each vote is one point of priority."] = (
-        False
-    )
-
-
-class Section(Quota, frozen=True):
-    """The section of a queue or pool, under its name in `ports`."""
-
-    modules: Annotated[Types, "The module types that can be added."] = {}
-    backgrounds: Annotated[Types, "The module types that can be a queue's background."] = {}
-    slots: Annotated[
-        declared.Count | None, "Modules of a pool that play at the same time; all if null."
-    ] = None
-    order: Annotated[
-        Literal["fifo", "priority", "fair"],
-        "In which order items play: as they were added, by priority, or in turns by owner.",
-    ] = "fifo"
-    age: Annotated[
-        Seconds | None,
-        "With the order `priority`, the seconds of waiting that are worth one point of it; none if"
-        " null.",
-    ] = None
-    has: Annotated[
-        Amounts, 'What there is of what types need, such as `{"gpu": 2, "memory_mb": 16000}`.'
-    ] = {}
-    limits: Annotated[OwnerLimits | None, "How much each owner may have waiting, or add."] = None
-    votes: Annotated[Votes | None, "What votes of users do."] = None
-    route_by: Annotated[
-        Route | None,
-        "Where a request names the type of the module that is to answer it, such as `json:model`.",
-    ] = None
-    max_starting: Annotated[
-        declared.Count | None,
-        "Modules that are started at the same time when the service comes back; the number of"
-        " processor cores if null.",
-    ] = None
-
-
-def max_starting(source: Settings, name: str) -> int | None:
-    """The key of this name in the section of a queue or pool."""
-    chosen: int | None = _key_of_section(source, name, "max_starting")
-    return chosen
-
-
-def slots(source: Settings, name: str) -> int | None:
-    """The key of this name in the section of a pool."""
-    chosen: int | None = _key_of_section(source, name, "slots")
-    return chosen
-
-
-def has(source: Settings, name: str) -> dict[str, float]:
-    """The key of this name in the section of a pool."""
-    chosen: dict[str, float] | None = _key_of_section(source, name, "has")
-    return chosen or {}
-
-
-def routing_key(source: Settings, name: str) -> str | None:
-    """The key of a JSON body by which requests are routed to types."""
-    chosen: str | None = _key_of_section(source, name, "route_by")
-    return None if chosen is None else chosen.partition(":")[2]
-
-
-def refuse_key(source: Settings, name: str, key: str, problem: str) -> None:
-    """Raise SettingsError if a key is in the section of a queue or pool that has no use for it."""
-    if _key_of_section(source, name, key) is not None:
-        raise source.error(f"{name}.{key}", problem)
-
-
-def _key_of_section(source: Settings, name: str, key: str) -> Any:
-    section = declared.section_of(source, name)
-    if key not in section:
-        return None
-    return schema.check(Section, {key: section[key]}, source.error, name)[key]
-
-
-def unknown_keys(source: Settings, name: str) -> list[str]:
-    """A warning for each key that nobody knows in the section of a queue or pool."""
-    section = declared.section_of(source, name)
-    return declared.unknown(source, section, schema.keys_of(Section), f"{name}.")

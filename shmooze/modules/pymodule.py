@@ -66,7 +66,7 @@ class ParentConnection:
         if not line.endswith(b"\n"):
             self._end_program()
         command = packet.decode(line)
-        if _is_rm(command) and self.state == OPEN:
+        if _cmd_of(command) == "rm" and self.state == OPEN:
             self.state = REMOVED
         if self.is_between and _cmd_of(command) in ("init", "restore"):
             self.on_next_item()
@@ -87,7 +87,7 @@ class ParentConnection:
         After a result nothing more is sent of that item, except that the module fails or leaves.
         """
         line = packet.encode(update)
-        if _is_rm(update) and self.state == OPEN:
+        if _cmd_of(update) == "rm" and self.state == OPEN:
             self.state, self.said_rm = REMOVED, True
         with self._update_lock:
             if self.is_between and _cmd_of(update) not in ("rm", "fail"):
@@ -179,8 +179,10 @@ class JSONParentPoller:
         answer = self._answer(command)
         connection = self.connection
         # Our own `rm`, or a close, may have come first.
-        is_new_rm = connection.state == REMOVED and not connection.said_rm and _is_rm(command)
-        if is_new_rm and not _can_notify_threads(self.commands.get("rm")):
+        is_new_rm = (
+            connection.state == REMOVED and not connection.said_rm and _cmd_of(command) == "rm"
+        )
+        if is_new_rm and not threads.can_be_notified_by(self.commands.get("rm")):
             connection.state = OPEN  # no thread knows about it, so none cleans up
         try:
             self.connection.send_resp(answer)
@@ -268,10 +270,6 @@ def _cmd_of(message: Any) -> Any:
     return message.get("cmd") if isinstance(message, dict) else None
 
 
-def _is_rm(message: Any) -> bool:
-    return bool(_cmd_of(message) == "rm")
-
-
 def _has_hints(function: Callable[..., Any]) -> bool:
     """Return whether any argument of a function has a type hint."""
     try:
@@ -279,12 +277,6 @@ def _has_hints(function: Callable[..., Any]) -> bool:
     except NameError:  # from Python 3.14 on, for names that only a type checker imports
         return False
     return bool(hinted) and (len(hinted) > 1 or "return" not in hinted)
-
-
-def _can_notify_threads(function: Callable[..., Any] | None) -> bool:
-    """Return False if a function certainly has no effect, because it uses no names at all."""
-    code = getattr(function, "__code__", None)
-    return function is not None and (code is None or bool(code.co_names or code.co_freevars))
 
 
 def _open(argv: Sequence[str]) -> tuple[Any, Any]:

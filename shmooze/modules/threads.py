@@ -94,3 +94,9 @@ def _get_patching_gevent() -> Any:
     monkey = sys.modules.get("gevent.monkey")
     is_patched = monkey is not None and monkey.is_module_patched("threading")
     return sys.modules["gevent"] if is_patched else None
+
+
+def can_be_notified_by(function: Callable[..., Any] | None) -> bool:
+    """Return False if a function certainly has no effect, because it uses no names at all."""
+    code = getattr(function, "__code__", None)
+    return function is not None and (code is None or bool(code.co_names or code.co_freevars))

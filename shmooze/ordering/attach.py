@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from shmooze.broker.broker import Broker
-from shmooze.broker.declared import Section
 from shmooze.broker.ordering import FAIR, KEYS, PRIORITY
+from shmooze.broker.section import Section
 from shmooze.modules.module import Module
 from shmooze.ordering.fair import Fair
 from shmooze.ordering.limits import Limits

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shmooze.broker.declared import OwnerLimits
 from shmooze.broker.ordering import Entry
 from shmooze.broker.roster import Roster
+from shmooze.broker.section import OwnerLimits
 from shmooze.errors import TooMany
 from shmooze.modules.lifecycle import ENDED, State
 from shmooze.ordering.owners import PROGRAM, owner_of, owner_of_caller, with_owner

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from shmooze.access.permission import Target
 from shmooze.access.scopes import ADD, ORDER
-from shmooze.broker import declared
+from shmooze.broker import section
 from shmooze.broker.items import Items
 from shmooze.broker.roster import Place, Roster
 from shmooze.broker.shapes import Uid, object_of
@@ -38,7 +38,7 @@ Counts = Annotated[dict[str, int], object_of("The votes on it.", ups=_COUNT, ski
 class Votes:
     """The command `vote`, which is added to a queue or pool. `service` is its name in errors."""
 
-    def __init__(self, service: str, chosen: declared.Votes, items: Items, roster: Roster) -> None:
+    def __init__(self, service: str, chosen: section.Votes, items: Items, roster: Roster) -> None:
         self._service, self._chosen, self._items, self._roster = service, chosen, items, roster
 
     def vote(self, uid: Uid, kind: Kind, take_back: TakeBack = False) -> Counts:

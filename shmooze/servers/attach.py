@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shmooze.broker.broker import Broker
-from shmooze.broker.declared import routing_key
+from shmooze.broker.section import routing_key
 from shmooze.runtime import declared
 from shmooze.servers.demand import Demand
 from shmooze.servers.doors import Doors
