@@ -5,13 +5,26 @@ Time that it is suspended does not count. Each retry has the whole time again.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import gevent
 
 from shmooze.broker.roster import Change, Roster
 from shmooze.errors import ModuleError
-from shmooze.modules.lifecycle import ENDED, State
+from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
 from shmooze.runtime import clock
+
+
+@dataclass
+class Account:
+    """The time of one module."""
+
+    module: Module
+    #: Seconds that it had left when it last began to play, and when that was.
+    left: float
+    began: float = 0.0
+    timer: gevent.Greenlet | None = None
 
 
 class TimeLimits:
@@ -19,32 +32,34 @@ class TimeLimits:
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
-        #: Seconds that each has left, when it began to play; None: it does not play.
-        self._left: dict[Module, float] = {}
-        self._timers: dict[Module, gevent.Greenlet] = {}
+        self._accounts: dict[str, Account] = {}
         roster.listen(self._on_change, Change.STATE | Change.PLACE)
 
     def _on_change(self, uid: str, _what: Change) -> None:
-        for known in [each for each in self._timers if each.uid == uid]:
-            if known.state is not State.PLAYING:
-                self._pause(known)
-        module = self._roster.find(uid)
+        account, module = self._accounts.get(uid), self._roster.find(uid)
+        if account is not None:
+            plays = account.module.state is State.PLAYING
+            if account.timer is not None and not plays:
+                self._pause(account)
+            if module is not account.module:  # it has ended, or another one has its place
+                self._pause(account)
+                del self._accounts[uid]
         if module is None or not isinstance(limit := module.time_limit, (int, float)):
             return  # an application may use the name for something else
-        if module.state is State.PLAYING and module not in self._timers:
-            left = self._left.setdefault(module, limit)
-            self._timers[module] = gevent.spawn(self._watch, module, clock.now(), left)
+        if module.state is State.PLAYING:
+            account = self._accounts.setdefault(uid, Account(module, limit))
+            if account.timer is None:
+                account.began = clock.now()
+                account.timer = gevent.spawn(self._watch, account)
 
-    def _pause(self, module: Module) -> None:
-        self._timers.pop(module).kill(block=False)
-        if module.state in ENDED:
-            self._left.pop(module, None)
+    def _pause(self, account: Account) -> None:
+        if account.timer is not None:
+            account.left -= clock.now() - account.began
+            account.timer.kill(block=False)
+            account.timer = None
 
-    def _watch(self, module: Module, began: float, left: float) -> None:
-        try:
-            ended = clock.wait(module.gone, left)
-        finally:
-            if module in self._left:
-                self._left[module] = left - (clock.now() - began)
-        if not ended and module.state is State.PLAYING:
+    def _watch(self, account: Account) -> None:
+        module = account.module
+        if not clock.wait(module.gone, account.left) and module.state is State.PLAYING:
+            account.timer = None  # nobody is to kill this greenlet now
             module.fail(ModuleError(f"took over {module.time_limit:g} s"))
