@@ -225,7 +225,7 @@ def test_a_child_loads_no_gevent_bottle_or_msgspec(statement: str) -> None:
 #: settings, clients of TLS, restarted workers, a state file, descriptions.
 UNUSED = {"importlib.metadata", "argparse", "difflib", "csv", "zipfile", "shmooze.runtime.workers"}
 UNUSED |= {"shmooze.state.file", "shmooze.runtime.native_thread", "shmooze.lib.describe"}
-UNUSED |= {"shmooze.gateway.pages", "shmooze.processes.templates"}
+UNUSED |= {"shmooze.gateway.pages", "shmooze.jobs.attach", "shmooze.processes.templates"}
 UNUSED |= {"shmooze.schedules", "cronsim", "zoneinfo"}
 
 
