@@ -9,9 +9,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from fake_types import Plain
-from fakes import FakeClock, fake_clock, open_with
+from fakes import FakeClock, fake_clock, open_with, run_until_idle
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -131,6 +132,7 @@ def test_nothing_waits_for_items_that_start_slowly(
     pool.call("schedule", **MORNING)
     clock.advance(DAY)
     assert len(pool.items) == 2
+    assert all("uid" in each["last"] for each in pool.call("schedules"))
     pool.launcher.may_go_on.set()
     assert len(pool.playing()) == 2
 
@@ -141,6 +143,23 @@ def test_item_is_that_of_the_client_who_has_scheduled_it(pool: Service, clock: F
     caller.reset(token)
     clock.advance(DAY)
     assert [each["by"] for each in pool.items.values()] == ["anna"]
+
+
+def test_schedule_that_is_removed_while_its_item_is_kept_stays_removed(
+    pool: Service, clock: FakeClock
+) -> None:
+    pool.call("schedule", **MORNING, id="news")
+    clock.advance(EIGHT - NOON - 1)
+    pool.keeper.may_go_on.clear()
+    clock.advance(1)
+    removing = gevent.spawn(pool.call, "unschedule", id="news")
+    run_until_idle()
+    pool.keeper.may_go_on.set()
+    clock.advance(DAY)
+    assert removing.ready()
+    assert len(pool.items) == 1
+    assert pool.call("schedules") == []
+    assert pool.keeper.values["schedule:news"] is None
 
 
 # Overlap.

@@ -15,6 +15,7 @@ from support import PATIENCE
 from test_recurrence import berlin
 
 from shmooze.broker.broker import Broker
+from shmooze.errors import CommandError
 from shmooze.modules.exit import Outcome
 from shmooze.pool import Pool
 from shmooze.queue import Queue
@@ -102,6 +103,10 @@ def queue(clock: FakeClock) -> Any:
     service.stop()
 
 
+def fail(*args: Any) -> None:
+    raise CommandError("the state cannot be kept: the disk is full")
+
+
 # not_before
 
 
@@ -187,6 +192,19 @@ def test_item_that_has_played_does_not_expire(queue: Service, clock: FakeClock) 
     uid = queue.add(expires=NOON + 60)
     other = queue.add()
     queue.broker.mv([other])
+    clock.advance(60 + LONG)
+    assert [*queue.items] == [other, uid]
+
+
+def test_item_that_has_played_does_not_expire_though_that_cannot_be_kept(
+    queue: Service, clock: FakeClock
+) -> None:
+    other, uid = queue.add(), queue.add(expires=NOON + 60)
+    queue.broker.hold([other])
+    queue.keeper.keep_terms = fail  # type: ignore[method-assign]
+    assert queue.playing() == [uid]
+    queue.broker.release([other])
+    assert queue.playing() == [other]
     clock.advance(60 + LONG)
     assert [*queue.items] == [other, uid]
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 import gevent
 import msgspec
+from gevent.lock import Semaphore
 from msgspec.structs import replace
 
 from shmooze.access.caller import Caller, caller
@@ -54,6 +56,7 @@ class Scheduler:
         self._busy: dict[str, gevent.Greenlet] = {}
         #: When those that could not be dealt with are tried again, and why they could not.
         self._again: dict[str, tuple[float, str]] = {}
+        self._locks: WeakValueDictionary[str, Semaphore] = WeakValueDictionary()
         self._alarm = Alarm(f"schedules of {broker.name}", self._ring)
         broker.on_stop.append(self._stop)
         self._load(broker.kept_values)
@@ -80,14 +83,26 @@ class Scheduler:
 
     def put(self, schedule: Schedule) -> None:
         """Add a schedule, or replace the one with its id. Raises CommandError."""
-        self._items.keep_value(self._prefix + schedule.id, msgspec.to_builtins(schedule))
-        self._all[schedule.id] = schedule
+        with self._lock_of(schedule.id):
+            self._put(schedule)
         self._alarm.set()
 
     def remove(self, id: str) -> None:
         """Forget a schedule. Raises CommandError."""
+        with self._lock_of(id):
+            self._remove(id)
+
+    def _put(self, schedule: Schedule) -> None:
+        self._items.keep_value(self._prefix + schedule.id, msgspec.to_builtins(schedule))
+        self._all[schedule.id] = schedule
+
+    def _remove(self, id: str) -> None:
         self._items.keep_value(self._prefix + id, None)
         self._all.pop(id, None)
+
+    def _lock_of(self, id: str) -> Semaphore:
+        """Held while a schedule is changed, since keeping takes its time."""
+        return self._locks.setdefault(id, Semaphore())
 
     def problem_of(self, schedule: Schedule) -> str | None:
         """Why a schedule cannot add anything at present; None: it can."""
@@ -134,16 +149,17 @@ class Scheduler:
         id = schedule.id
         _, refusal = self._again.pop(id, (0.0, ""))
         try:
-            if due is not None:
-                last = self._item_at(schedule, due, refusal)
+            last = None if due is None else self._item_at(schedule, due, refusal)
+            with self._lock_of(id):
                 if self._all.get(id) is not schedule:
                     return  # it was removed or replaced meanwhile
-                schedule = self._all[id] = replace(schedule, seen=due, last=last)
-            if schedule.next(max(clock.time(), schedule.seen)) is None:
-                log.info("%s: schedule %s has had its last time", self._name, id)
-                self.remove(id)
-            else:
-                self.put(schedule)
+                if due is not None:
+                    schedule = self._all[id] = replace(schedule, seen=due, last=last)
+                if schedule.next(max(clock.time(), schedule.seen)) is None:
+                    log.info("%s: schedule %s has had its last time", self._name, id)
+                    self._remove(id)
+                else:
+                    self._put(schedule)
         except (TooMany, StateError) as bad:
             if str(bad) != refusal:
                 log.warning("%s: schedule %s: %s", self._name, id, bad)
