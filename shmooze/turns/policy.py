@@ -11,7 +11,8 @@ from when its process is about to be launched until that is gone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shmooze.broker.policy import Wanted
@@ -22,8 +23,9 @@ from shmooze.modules.kind import EAGER, LAZY, Kind
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 from shmooze.turns.grants import Resources
-from shmooze.turns.ledger import Ledger, name_of, needs_of
+from shmooze.turns.ledger import Ledger, needs_of
 from shmooze.turns.preemption import Preemption
+from shmooze.turns.reasons import shortage
 
 #: States of modules that have a process, or may have one.
 _LIVING = (State.STARTING, State.SUSPENDED, State.PLAYING, State.ENDING)
@@ -51,6 +53,9 @@ class Plan:
 class Turns:
     """See Policy. `slots` may be None: any number; `has` is what there is for all."""
 
+    #: Modules of each type that are told what they lack. Further ones see their places.
+    told = 20
+
     def __init__(
         self, kinds: Iterable[type[Kind]], slots: int | None, has: Mapping[str, float]
     ) -> None:
@@ -58,6 +63,11 @@ class Turns:
         self.slots = slots
         self.resources = Resources(kinds, has)
         self._preemption = Preemption(kinds)
+        self._kinds = {*kinds}
+        #: Those of which none is started before its turn.
+        self._needing = {
+            kind for kind in kinds if needs_of(kind) and not starts_when_it_plays(kind)
+        }
         #: The most places before its turn at which any type is started.
         self._lookahead = max((each.lookahead for each in kinds if each.spawn == LAZY), default=0)
         #: Those that get a slot before all others that wait for one, in this order. A slot is kept
@@ -81,7 +91,7 @@ class Turns:
         return self.plan(roster).due
 
     def returning(self, roster: Roster) -> Iterable[Module]:
-        return [each for each in roster.returning if not self.needs_turn(type(each))]
+        return [each for each in roster.returning if type(each) not in self._needing]
 
     def is_due(self, kind: type[Kind], index: int) -> bool:
         if self.needs_turn(kind):
@@ -89,7 +99,7 @@ class Turns:
         return kind.spawn == EAGER or self.slots is None or index < self.slots + kind.lookahead
 
     def needs_turn(self, kind: type[Kind]) -> bool:
-        return bool(needs_of(kind)) and not starts_when_it_plays(kind)
+        return kind in self._needing
 
     def may_begin(self, roster: Roster, module: Module) -> bool:
         plan = self.plan(roster)
@@ -157,10 +167,22 @@ class Turns:
         """
         preemption = self._preemption.among(roster, plan.chosen)
         #: Those that wait for a slot, and for nothing else.
-        in_line = 0
+        in_line, most_in_line = 0, max(1, self._lookahead)
         #: For whom what there is too little of is kept.
         keeping: list[Module] = []
-        for each in self._line(roster):
+        #: Types of which no further one can have a turn, and how many of each were told why.
+        closed: set[type[Module]] = set()
+        told = Counter[type[Module]]()
+
+        def has_no_chance(module: Module) -> bool:
+            if not preemption.is_hopeless(module):
+                return False
+            return in_line >= most_in_line or (type(module) in closed and module.grant is None)
+
+        has_others = preemption.is_possible or any(
+            each.state is State.SUSPENDED for each in holders
+        )
+        for each in self._line(roster, has_no_chance):
             kind = each if isinstance(each, type) else type(each)
             if isinstance(each, type) or not each.is_free or each.state not in _IN_LINE:
                 if each not in plan.chosen and later.has_slot and later.has_turn(kind):
@@ -174,34 +196,47 @@ class Turns:
                 for victim in victims:
                     del plan.chosen[victim]
                     later.release(victim, True, preemption.ends(victim))
+                closed.clear()
             if not later.has_turn(kind):
                 plan.lacks[each] = f"{kind.max_playing} of type {kind.TYPE_STRING} play already"
+                told[kind] += 1
+                if told[kind] >= self.told:
+                    closed.add(kind)
+                    if closed == self._kinds and not has_others:
+                        break
             elif not later.has_slot:
                 if in_line < kind.lookahead and not self.needs_turn(kind):
                     self._start(plan, each)
                 in_line += 1
                 plan.waiting.append(each)
-                if not preemption.is_possible and in_line >= self._lookahead:
+                if not preemption.is_possible and in_line >= most_in_line:
                     break
             elif each.grant is None and (short := later.short(kind)):
-                plan.lacks[each] = _shortage(each, short, holders, keeping)
+                plan.lacks[each] = shortage(each, short, holders, keeping)
                 later.reserve(each)
                 keeping.append(each)
                 plan.waiting.append(each)
+                told[kind] += 1
+                if told[kind] >= self.told:
+                    closed.add(kind)
+                    if closed == self._kinds and not has_others:
+                        break
             else:
                 later.take(each)
                 plan.chosen[each] = None
                 plan.waiting.append(each)
                 if each.grant is None and (short := plan.now.short(kind)):  # others are leaving
-                    plan.lacks[each] = _shortage(each, short, holders, keeping)
+                    plan.lacks[each] = shortage(each, short, holders, keeping)
                 else:
                     self._start(plan, each)
 
-    def _line(self, roster: Roster) -> Iterator[Wanted]:
-        """All that may wait for a turn, first to last, and others that do not."""
+    def _line(self, roster: Roster, has_no_chance: Callable[[Module], bool]) -> Iterator[Wanted]:
+        """All that are wanted, and then those that may wait for a turn, first to last."""
         wanted = dict.fromkeys(self.wanted)
         yield from wanted
         for module in roster.order:
+            if has_no_chance(module):
+                continue
             if module.state in _IN_LINE and module.is_free and module not in wanted:
                 yield module
 
@@ -235,26 +270,6 @@ class Turns:
             if module.lacks != (words := lacks.get(module)):
                 module.lacks = words
                 roster.tell(module, Change.TERMS)
-
-
-def _shortage(
-    module: Module, short: Sequence[str], holders: Sequence[Module], keeping: Sequence[Module]
-) -> str:
-    """What a module needs, and who has it, or waits for it before: one line."""
-    parts = []
-    for name in short:
-        users = [each for each in holders if each.grant and name in each.grant.amounts]
-        waiting = [each for each in keeping if name in needs_of(type(each))]
-        used = f", used by {_names(users)}" if users else ""
-        kept = f", kept for {_names(waiting)}" if waiting else ""
-        parts.append(f"{name} {needs_of(type(module))[name]:g}{used}{kept}")
-    return f"needs {'; '.join(parts)}"
-
-
-def _names(modules: Sequence[Module], most: int = 3) -> str:
-    others = len(modules) - most
-    more = [f"{others} more"] if others > 0 else []
-    return ", ".join([*map(name_of, modules[:most]), *more])
 
 
 def leaving_slots(roster: Roster) -> list[Module]:

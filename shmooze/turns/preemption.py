@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
+from functools import cached_property
 
 from shmooze.broker.roster import Roster
 from shmooze.modules.kind import Kind
@@ -27,14 +29,20 @@ class Among:
 
     def __init__(self, is_possible: bool, roster: Roster, chosen: Collection[Module]) -> None:
         self.is_possible, self._chosen = is_possible, chosen
-        order = roster.order if is_possible else ()
-        self._places = {module: place for place, module in enumerate(order)}
+        self._roster = roster
+        points = [_points(module) for module in chosen if module.preempt is True]
+        #: The lowest priority of those that may be suspended.
+        self._lowest = min(points, default=math.inf)
+
+    def is_hopeless(self, module: Module) -> bool:
+        """Whether nobody could be suspended for a module, whatever it lacks."""
+        return not self.is_possible or _points(module) <= self._lowest
 
     def victims(self, module: Module, free: Ledger) -> list[Module] | None:
         """Those that are suspended so that one can play: of lower priority and later in the order,
         the last of the lowest first. None, or nobody: that is not possible.
         """
-        if not self.is_possible:
+        if self.is_hopeless(module):
             return None
         place = self._places.get(module, len(self._places))
         candidates = [
@@ -47,6 +55,10 @@ class Among:
         ]
         candidates.sort(key=lambda each: (_points(each), -self._places[each]))
         return free.enough(module, candidates, self.ends)
+
+    @cached_property
+    def _places(self) -> dict[Module, int]:
+        return {module: place for place, module in enumerate(self._roster.order)}
 
     def ends(self, module: Module) -> bool:
         """Whether the process of one that is suspended is ended, so that what it has is free."""
