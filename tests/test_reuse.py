@@ -106,6 +106,22 @@ def test_other_types_do_not_get_it_and_have_none(pool: Service, clock: FakeClock
     assert process.exit_status is not None
 
 
+class Recycled(Fake):
+    """A class of an application that has something of its own of this name."""
+
+    TYPE_STRING = "recycled"
+
+    def reuse(self) -> str:  # type: ignore[override]
+        return "paper"
+
+
+def test_a_class_may_call_something_else_reuse(clock: FakeClock, launcher: FakeLauncher) -> None:
+    pool = Service(Pool([Recycled]), launcher)
+    process = pool.finish(pool.add("recycled"))
+    clock.advance(LADDER)
+    assert process.exit_status is not None
+
+
 @pytest.mark.parametrize(
     "end",
     [
@@ -272,6 +288,16 @@ def test_items_that_wait_for_their_turn_share_one_process(queue: Service, clock:
     ends = queue.ends()
     assert [ends[uid]["result"] for uid in uids] == [*range(7)]
     assert [process.heard.count("init") for process in queue.launcher.processes] == [3, 3, 1]
+
+
+def test_no_item_waits_for_the_end_of_a_process_that_is_not_reused(queue: Service) -> None:
+    first, second = queue.add("lazy-job"), queue.add("lazy-job")
+    process = queue.process_of(first)
+    process.has_started_others = True
+    queue.finish(first)
+    assert process.exit_status is None
+    assert queue.process_of(second) is not process
+    assert queue.process_of(second).is_playing
 
 
 def test_an_item_that_could_not_begin_waits_for_another_process(

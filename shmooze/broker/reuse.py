@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from shmooze.broker.roster import Roster
 from shmooze.broker.standby import Standby
+from shmooze.modules.kind import items_of
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
 from shmooze.runtime import clock
@@ -58,13 +59,13 @@ class Reuse:
         Waits for those of its type that are about to be handed on.
         """
         kind = type(item)
-        if kind.reuse <= 1 or not item.may_borrow:
+        if items_of(kind) <= 1 or not item.may_borrow:
             return
         while not (self._is_closed or self._standby.has(kind)):
             coming = [each for each in self._roster.in_state(State.ENDING) if _comes(each, kind)]
             if not coming:
                 return
-            clock.wait(coming[0].gone, kind.natural_death_timeout)
+            clock.wait(coming[0].is_decided, None)
         if self._is_closed or item.state is not State.WAITING or item.has_process:
             return
         if (keeper := self._standby.take(kind)) is not None:

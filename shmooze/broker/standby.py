@@ -18,6 +18,7 @@ from gevent.event import Event
 from shmooze.broker.faults import attempt, fail_if_still
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.errors import ShmoozeError
+from shmooze.modules.kind import items_of
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
 from shmooze.runtime import clock
@@ -49,7 +50,7 @@ class Standby:
         make: Callable[[type[Module]], Module],
         roster: Roster,
     ) -> None:
-        self._kinds = [kind for kind in kinds if kind.standby or kind.reuse > 1]
+        self._kinds = [kind for kind in kinds if kind.standby or items_of(kind) > 1]
         self._starts_some = any(kind.standby for kind in self._kinds)
         #: Whether the next one that is to be retired is waited for; later ones are due later.
         self._has_timer = False

@@ -103,7 +103,7 @@ class Kind:
     retry_delay = 1.0
     #: Seconds after which it is ended as failed; None: no limit.
     time_limit: ClassVar[float | None] = None
-    #: Items that one process serves, one after the other, if each ends as done.
+    #: Items that one process serves, one after the other, if each ends as done. See `items_of`.
     reuse = 1
     #: Of a Python program: whether one process loads it, and each item is forked from that.
     preload: ClassVar[bool] = False
@@ -117,3 +117,8 @@ class Kind:
     max_result_bytes = 64 << 10
     #: Seconds that reading the rest of the output may take when all its processes have ended.
     output_timeout = 0.5
+
+
+def items_of(kind: Kind | type[Kind]) -> int:
+    """How many items one process of a type serves; the type may call something else `reuse`."""
+    return kind.reuse if isinstance(kind.reuse, int) else 1

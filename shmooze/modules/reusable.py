@@ -14,11 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gevent.event import Event
+
 from shmooze.errors import Failure
 from shmooze.modules.channel.contract import Channel
 from shmooze.modules.channel.updates import Failing, Leaving, Update
 from shmooze.modules.exit import EndCause
 from shmooze.modules.held import Held
+from shmooze.modules.kind import items_of
 from shmooze.modules.lifecycle import State
 from shmooze.modules.requests import LogFunction, Requests
 from shmooze.processes.contract import Launcher
@@ -37,9 +40,12 @@ class Reusable(Held):
     ) -> None:
         super().__init__(uid, state, launcher, on_change)
         #: Finds an owner for its process, which takes it over. Returns whether there is one.
-        self.on_done: Callable[[Any], bool] = lambda module: False
+        self.on_done: Callable[[Any], bool] = _nobody
         #: Whether its process has served another item.
         self.is_handed_on = False
+        if items_of(self) > 1:
+            #: Set once its process has been handed on, or is being ended.
+            self.is_decided = Event()
         #: Whether it may borrow such a process.
         self.may_borrow = True
 
@@ -56,7 +62,8 @@ class Reusable(Held):
             and record is not None
             and record.result is not None
             and tenancy is not None
-            and tenancy.served < self.reuse
+            and tenancy.served < items_of(self)
+            and not self.is_decided.is_set()
         )
 
     @property
@@ -95,8 +102,16 @@ class Reusable(Held):
 
     def _hand_on(self) -> bool:
         """Let another module have the process. Returns False if it has to be ended."""
+        if not self.may_hand_on:
+            return False
+        try:
+            return self._try_to_hand_on()
+        finally:
+            self.is_decided.set()
+
+    def _try_to_hand_on(self) -> bool:
         process = self._process
-        if not self.may_hand_on or process is None:
+        if process is None:
             return False
         if not (hasattr(self._channel, "hand_over") and hasattr(process, "renew")):
             return False
@@ -121,3 +136,7 @@ class Reusable(Held):
 
     def _log_request(self, command: dict[str, Any], answer: Any) -> None:
         self._log(self.uid, "queue-module", self.loggable(command), answer)
+
+
+def _nobody(module: Any) -> bool:
+    return False
