@@ -48,15 +48,15 @@ class Ends:
         """
         if self.lives(uid):
             return None
+        item = self._broker.commands.get("item")
+        if item is not None:  # the history has what counts after a crash
+            entry: dict[str, Any] = item(self._broker, uid=uid)
+            return entry if "ended" in entry else None
         if (report := self._supervision.find_end(uid)) is not None:
             return report
-        item = self._broker.commands.get("item")
-        if item is None:
-            raise CommandError(
-                f"no item with uid {uid!r} in {self._broker.name}, or it has ended long ago"
-            )
-        entry: dict[str, Any] = item(self._broker, uid=uid)
-        return entry if "ended" in entry else None
+        raise CommandError(
+            f"no item with uid {uid!r} in {self._broker.name}, or it has ended long ago"
+        )
 
     def batch_lives(self, batch: str) -> bool:
         """Whether an item of a batch has not ended."""
