@@ -19,7 +19,9 @@ class Slide(Worker):
         seconds: Annotated[float, "How long it is shown; 0: until it is removed"] = 10,
     ):
         self.seconds = seconds
-        self.set_parameters({"text": text, "picture": picture, "colour": colour})
+        self.set_parameters({"text": text, "colour": colour})
+        if picture:
+            self.set_parameters({"picture": picture})
 
     def work(self):
         if not self.seconds:

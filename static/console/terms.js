@@ -41,14 +41,15 @@ export function turnOf({ place, estimate } = {}) {
 /** All that makes an item different from one that was added with its type and args alone. */
 export function termsOf(module) {
   const { priority, ups, skips, not_before, expires, after, batch, window, schedule, restarts, next_attempt_at } = module;
+  const { waits = "" } = module; // which says the same, while it waits for that
   return [
     priority && `priority ${priority}`,
     ups && counted(ups, "vote", "votes"),
     skips && `${counted(skips, "vote", "votes")} to skip`,
-    not_before && new Date(not_before) > Date.now() && `not before ${momentOf(not_before)}`,
+    not_before && new Date(not_before) > Date.now() && !waits.startsWith("not before") && `not before ${momentOf(not_before)}`,
     expires && `expires ${momentOf(expires)}`,
     after?.length && `after ${counted(after.length, "other", "others")}`,
-    window && `plays ${windowOf(window)}`,
+    window && !waits.startsWith("plays from") && `plays ${windowOf(window)}`,
     batch && `batch ${batch}`,
     schedule && `of schedule ${schedule.slice(0, 8)}`,
     restarts && `restarted ${restarts === 1 ? "once" : `${restarts} times`}`,
