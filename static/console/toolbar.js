@@ -89,10 +89,12 @@ export class Toolbar {
   }
 
   clear(button) {
-    const count = this.state.modules.filter(({ state }) => state !== "playing").length;
+    const { modules, paused } = this.state;
+    const count = modules.filter(({ state }) => state !== "playing" && state !== "ending").length;
+    const known = paused?.suspend ? "" : ` (${count})`; // what was playing before a pause stays, too
     const undo = "history" in this.commands ? " They stay in the history, from which each can be added again." : "";
-    this.confirmation.ask(`Remove all that wait (${count})?${undo}`, `Remove ${count}`,
-      () => this.send(button, "clear", {}, `${count} removed`));
+    this.confirmation.ask(`Remove all that wait${known}?${undo}`, "Remove them",
+      () => this.send(button, "clear", {}, "all that waited are removed"));
   }
 
   setRepeat(mode) {
