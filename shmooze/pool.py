@@ -54,8 +54,6 @@ class Pool(Broker):
         self.has = _checked(has or {})
         self._turns: Turns | None = None
         self._forecast: Forecast | None = None
-        if slots is not None:  # otherwise all play, and their order means nothing
-            self.commands = {"mv": Broker.mv, "shuffle": Broker.shuffle, **self.commands}
         super().__init__(modules, logfilename, name)
 
     def start(self) -> None:
@@ -74,6 +72,7 @@ class Pool(Broker):
         from shmooze.turns.policy import Turns
 
         self._turns = turns = Turns(self.kinds(), self.slots, self.has)
+        self.commands = {"mv": Broker.mv, "shuffle": Broker.shuffle, **self.commands}
         self._forecast = Forecast(
             self.roster,
             lambda: turns.now(self.roster),
@@ -120,6 +119,10 @@ class Pool(Broker):
     def attach_ordering(self) -> None:
         from shmooze.ordering.attach import attach  # loaded only where the settings order items
 
+        if self._turns is None:
+            words = "needs `slots`: without them all modules play, whatever their order"
+            for key in ("order", "age"):
+                declared.refuse_key(runtime_declared.current(), str(self.name), key, words)
         attach(self, keeps_first=False)
 
     def attach_descriptions(self) -> None:

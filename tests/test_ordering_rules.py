@@ -41,7 +41,7 @@ class Services:
     def queue(self, **section: Any) -> Service:
         return self._start(section, lambda: Queue(KINDS))
 
-    def pool(self, slots: int = 1, **section: Any) -> Service:
+    def pool(self, slots: int | None = 1, **section: Any) -> Service:
         return self._start(section, lambda: Pool(KINDS, slots=slots))
 
     def _start(self, section: dict[str, Any], make: Callable[[], Broker]) -> Service:
@@ -377,6 +377,12 @@ def test_keys_without_meaning_are_refused(
         attach(Queue([Plain]), keeps_first=True)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_order_of_a_pool_in_which_all_play_is_refused(services: Services) -> None:
+    with pytest.raises(SettingsError, match=r"`pool.order` needs `slots`: without them all mod"):
+        services.pool(slots=None, order="priority")
+    assert {"mv", "shuffle"} <= {*services.pool(slots=2, order="priority").broker.commands}
 
 
 # Tokens
