@@ -28,7 +28,9 @@ commands = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(commands=commands, are_close=st.booleans())
-@example(commands=[("mv", 0, 9), ("add", 1, 0)], are_close=True)  # new numbers while one moves
+# All get new numbers while some are being moved, and then those are moved or not.
+@example(commands=[("mv", 1, 0), ("add", 2, 0)], are_close=True)
+@example(commands=[("mv", 1, 0), ("add", 2, 0), ("fail", 0, 0)], are_close=True)
 def test_order_comes_back_as_it_was_whatever_overlaps(
     commands: list[tuple[str, int, int]], are_close: bool
 ) -> None:

@@ -147,7 +147,7 @@ class Arranging(Changes):
         try:
             self.keeper.keep_order({**owed, **numbers}, terms)
         except BaseException:
-            line.owed = {**owed, **line.owed}
+            line.owed.update(owed)
             raise
 
     # Pauses.

@@ -33,8 +33,8 @@ class Line:
         #: The numbers that items get when that is kept, by uid.
         self._promised: dict[str, float] = {}
         self._last = 0.0
-        #: Numbers that the state file does not have yet, by uid.
-        self.owed: dict[str, float] = {}
+        #: The uids of items whose numbers the state file may not have.
+        self.owed: set[str] = set()
 
     @property
     def everyone(self) -> Sequence[Module]:
@@ -96,11 +96,15 @@ class Line:
         """Items were not moved after all."""
         for uid in uids:
             del self._promised[uid]
+            self.owed.add(uid)  # which may have been given the promised number meanwhile
 
     def take_owed(self) -> Mapping[str, float]:
-        """The numbers that are owed to the state file, which is going to have them."""
-        owed, self.owed = self.owed, {}
-        return owed
+        """The numbers that are owed to the state file, which is going to have them, by uid."""
+        owed, self.owed = self.owed, set()
+        if not owed:
+            return {}
+        numbers = {each.uid: number_of(each) for each in self.everyone if each.uid in owed}
+        return {uid: self._promised.get(uid, number) for uid, number in numbers.items()}
 
     def _numbers(self, count: int, before: Module | None) -> list[float]:
         """Free numbers in ascending order: before that of a module, or after all."""
@@ -138,7 +142,6 @@ class Line:
         }
         for module in self.everyone:
             module.position = numbers[number_of(module)]
-            self.owed[module.uid] = module.position
+            self.owed.add(module.uid)
         self._promised = {uid: numbers[old] for uid, old in self._promised.items()}
-        self.owed |= self._promised
         self._last = STEP * len(numbers)
