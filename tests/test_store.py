@@ -342,3 +342,27 @@ def test_history_is_pruned_in_the_background(service: Service) -> None:
     service.broker.stop()
     service.start()
     until(lambda: len(service.rows("history", "uid")) == 3, "old items are removed")
+
+
+def test_order_pause_and_repetition_come_back_from_the_file(service: Service) -> None:
+    queue: Any = service.broker
+    for film in range(4):
+        queue.add("lazy", {"film": film})
+    uids = [shown["uid"] for shown in queue.show_roster()]
+    queue.repeat("all")
+    queue.pause()
+    adding = [gevent.spawn(queue.add, "lazy", {"film": 4 + each}, at=1) for each in range(3)]
+    moving = gevent.spawn(queue.mv, [uids[3]], after=uids[0])
+    gevent.joinall([*adding, moving], raise_error=True)
+    queue.shuffle()
+    before = [shown["uid"] for shown in queue.show_roster()]
+    assert len(before) == 7
+    queue.roster.find(before[0])._process.exit(0)
+    until(lambda: len(service.rows("items", "uid")) == 7, "the one that follows is kept")
+    until(lambda: service.rows("history", "uid") == [before[0]], "the end is kept")
+    expected = [shown["args"]["film"] for shown in queue.show_roster()]
+    service.crash()
+    service.start()
+    queue = service.broker
+    assert [shown["args"]["film"] for shown in queue.show_roster()] == expected
+    assert queue.status() == {"paused": {"suspend": False}, "repeat": "all"}
