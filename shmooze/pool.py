@@ -14,10 +14,10 @@ if __name__ == "__main__":
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from shmooze.attached import AttachingBroker
 from shmooze.broker import section
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import types_from_settings
-from shmooze.broker.jobs import Jobs
 from shmooze.broker.policy import AllPlay, Policy, Room, Wanted
 from shmooze.broker.shapes import Shown
 from shmooze.errors import SettingsError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from shmooze.turns.policy import Turns
 
 
-class Pool(Broker):
+class Pool(AttachingBroker):
     """Modules that all play at the same time, or as many as there are `slots`, and as there is
     enough for of what the pool `has`.
     """
@@ -96,44 +96,14 @@ class Pool(Broker):
         if self._forecast is not None:
             self._forecast.complete(shown)
 
-    def attach_state(self) -> None:
-        from shmooze.state.attach import attach  # loaded only where there is a state file
-
-        attach(self)
-
-    def attach_schedules(self) -> None:
-        from shmooze.schedules.commands import Schedules  # loaded only where there is a state file
-
-        Schedules(self).attach()
-
-    def attach_times(self) -> None:
-        from shmooze.schedules.times import Times  # loaded only where an item has times
-
-        Times(self).attach()
-
-    def attach_jobs(self) -> Jobs:
-        from shmooze.jobs.attach import attach  # loaded only where a job needs it
-
-        return attach(self)
-
     def attach_ordering(self) -> None:
         from shmooze.ordering.attach import attach  # loaded only where the settings order items
 
         if self._turns is None:
             words = "needs `slots`: without them all modules play, whatever their order"
             for key in ("order", "age"):
-                declared.refuse_key(runtime_declared.current(), str(self.name), key, words)
+                section.refuse_key(declared.current(), str(self.name), key, words)
         attach(self, keeps_first=False)
-
-    def attach_descriptions(self) -> None:
-        from shmooze.description.attach import attach  # loaded only where a type is described
-
-        attach(self)
-
-    def attach_doors(self) -> None:
-        from shmooze.servers.attach import attach  # loaded only where a type has a web server
-
-        attach(self)
 
     commands = {
         "add": Broker.add,

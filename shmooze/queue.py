@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from shmooze.access.permission import Target
 from shmooze.access.scopes import ORDER, OWN
+from shmooze.attached import AttachingBroker
 from shmooze.broker import section
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import by_type, types_from_settings
-from shmooze.broker.jobs import Jobs
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.policy import FirstPlays, Policy
 from shmooze.broker.roster import Place
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from shmooze.turns.forecast import Forecast
 
 
-class Queue(Broker):
+class Queue(AttachingBroker):
     """Modules in order. The first one plays, the others wait for their turn.
 
     A background plays while there is nothing else to play.
@@ -68,40 +68,10 @@ class Queue(Broker):
             self._forecast = forecast_of_queue(self.roster, self.durations)
         self._forecast.complete(shown)
 
-    def attach_state(self) -> None:
-        from shmooze.state.attach import attach  # loaded only where there is a state file
-
-        attach(self)
-
-    def attach_schedules(self) -> None:
-        from shmooze.schedules.commands import Schedules  # loaded only where there is a state file
-
-        Schedules(self).attach()
-
-    def attach_times(self) -> None:
-        from shmooze.schedules.times import Times  # loaded only where an item has times
-
-        Times(self).attach()
-
-    def attach_jobs(self) -> Jobs:
-        from shmooze.jobs.attach import attach  # loaded only where a job needs it
-
-        return attach(self)
-
     def attach_ordering(self) -> None:
         from shmooze.ordering.attach import attach  # loaded only where the settings order items
 
         attach(self, keeps_first=True)
-
-    def attach_descriptions(self) -> None:
-        from shmooze.description.attach import attach  # loaded only where a type is described
-
-        attach(self)
-
-    def attach_doors(self) -> None:
-        from shmooze.servers.attach import attach  # loaded only where a type has a web server
-
-        attach(self)
 
     def _set_repeat(self, mode: str) -> None:
         self._repeating().become(mode)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from shmooze.broker.admission import Admission
+from shmooze.broker.attachments import Attachments
 from shmooze.broker.catalog import by_type, impatient_gateway
 from shmooze.broker.commands import Commands
 from shmooze.broker.describer import is_described
 from shmooze.broker.events import EventHub
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.items import Items
-from shmooze.broker.jobs import Jobs
 from shmooze.broker.keeper import Loss
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.ordering import is_ordered
@@ -29,7 +29,6 @@ from shmooze.broker.roster import Place, Roster
 from shmooze.broker.section import max_starting, refuse_key, unknown_keys
 from shmooze.broker.supervision import STOPPED, Supervision
 from shmooze.broker.usage import UsageSampler
-from shmooze.errors import CommandError
 from shmooze.lib.database import Database
 from shmooze.lib.service import Service
 from shmooze.modules.channel.adapters import has_door
@@ -41,7 +40,7 @@ from shmooze.runtime.program import flush_log
 log = logging.getLogger(__name__)
 
 
-class Broker(Commands, Service):
+class Broker(Commands, Attachments, Service):
     """A roster of modules as a service."""
 
     #: Ended modules that `gone` tells of.
@@ -87,10 +86,6 @@ class Broker(Commands, Service):
         #: Called when there can be new modules, and before the service ends.
         self.on_open: list[Callable[[], object]] = []
         self.on_stop: list[Callable[[], object]] = []
-        #: Whether the times of items count already, see attach_times.
-        self._has_times = False
-        #: What jobs need, once one needs it.
-        self._jobs: Jobs | None = None
         #: Whether there cannot be processes yet.
         self.is_opening = True
         #: How long items of a type usually take, in seconds, or None; there is no such function
@@ -117,48 +112,10 @@ class Broker(Commands, Service):
         """All types on offer."""
         return self.modules_available_dict.values()
 
-    def attach_state(self) -> None:
-        """Let the items be kept in the state file. Raises SettingsError."""
-        log.warning("%s: keeps nothing, since it is neither a Queue nor a Pool", self.name)
-
-    def attach_schedules(self) -> None:
-        """Offer the commands on schedules, which are kept in the state file."""
-
-    def attach_times(self) -> None:
-        """Let `not_before`, `expires` and `window` count."""
-        log.warning("%s: ignores times, since it is neither a Queue nor a Pool", self.name)
-
-    def need_times(self) -> None:
-        """Attach them when the first item has such terms."""
-        if not self._has_times:
-            self._has_times = True
-            self.attach_times()
-
-    def attach_jobs(self) -> Jobs:
-        """Let items wait for others, limit their time, and let clients wait for them."""
-        raise CommandError(f"{self.name} has no jobs, since it is neither a Queue nor a Pool")
-
-    def need_jobs(self) -> Jobs:
-        if self._jobs is None:
-            self._jobs = self.attach_jobs()
-        return self._jobs
-
     @property
     def supervision(self) -> Supervision:
         """Knows how modules have ended."""
         return self._supervision
-
-    def attach_descriptions(self) -> None:
-        """Let items be checked against the descriptions of their types."""
-        log.warning("%s: checks no args, since it is neither a Queue nor a Pool", self.name)
-
-    def attach_ordering(self) -> None:
-        """Let items be ordered and limited as the settings say. Raises SettingsError."""
-        log.warning("%s: orders nothing, since it is neither a Queue nor a Pool", self.name)
-
-    def attach_doors(self) -> None:
-        """Let requests reach the web servers of modules."""
-        log.warning("%s: passes no requests on, since it is neither a Queue nor a Pool", self.name)
 
     def room(self) -> Room | None:
         """What is free for more modules now; None: any number may play, or their order decides."""

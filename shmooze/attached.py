@@ -1,0 +1,43 @@
+"""A broker that attaches each part when it is needed, as queue and pool do.
+
+A program that does not need a part does not load it.
+"""
+
+from __future__ import annotations
+
+from shmooze.broker.broker import Broker
+from shmooze.broker.jobs import Jobs
+
+
+class AttachingBroker(Broker):
+    """The base of queue and pool."""
+
+    def attach_state(self) -> None:
+        from shmooze.state.attach import attach  # loaded only where there is a state file
+
+        attach(self)
+
+    def attach_schedules(self) -> None:
+        from shmooze.schedules.commands import Schedules  # loaded only where there is a state file
+
+        Schedules(self).attach()
+
+    def attach_times(self) -> None:
+        from shmooze.schedules.times import Times  # loaded only where an item has times
+
+        Times(self).attach()
+
+    def attach_jobs(self) -> Jobs:
+        from shmooze.jobs.attach import attach  # loaded only where a job needs it
+
+        return attach(self)
+
+    def attach_descriptions(self) -> None:
+        from shmooze.description.attach import attach  # loaded only where a type is described
+
+        attach(self)
+
+    def attach_doors(self) -> None:
+        from shmooze.servers.attach import attach  # loaded only where a type has a web server
+
+        attach(self)

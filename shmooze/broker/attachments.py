@@ -1,0 +1,58 @@
+"""What can be attached to a broker. Queue and pool do so with each part when it is needed."""
+
+from __future__ import annotations
+
+import logging
+
+from shmooze.broker.jobs import Jobs
+from shmooze.errors import CommandError
+
+log = logging.getLogger(__name__)
+
+
+class Attachments:
+    """A broker to which nothing is attached."""
+
+    name: str | None
+    #: Whether the times of items count already, see attach_times.
+    _has_times = False
+    #: What jobs need, once one needs it.
+    _jobs: Jobs | None = None
+
+    def attach_state(self) -> None:
+        """Let the items be kept in the state file. Raises SettingsError."""
+        log.warning("%s: keeps nothing, since it is neither a Queue nor a Pool", self.name)
+
+    def attach_schedules(self) -> None:
+        """Offer the commands on schedules, which are kept in the state file."""
+
+    def attach_times(self) -> None:
+        """Let `not_before`, `expires` and `window` count."""
+        log.warning("%s: ignores times, since it is neither a Queue nor a Pool", self.name)
+
+    def need_times(self) -> None:
+        """Attach them when the first item has such terms."""
+        if not self._has_times:
+            self._has_times = True
+            self.attach_times()
+
+    def attach_jobs(self) -> Jobs:
+        """Let items wait for others, limit their time, and let clients wait for them."""
+        raise CommandError(f"{self.name} has no jobs, since it is neither a Queue nor a Pool")
+
+    def need_jobs(self) -> Jobs:
+        if self._jobs is None:
+            self._jobs = self.attach_jobs()
+        return self._jobs
+
+    def attach_descriptions(self) -> None:
+        """Let items be checked against the descriptions of their types."""
+        log.warning("%s: checks no args, since it is neither a Queue nor a Pool", self.name)
+
+    def attach_ordering(self) -> None:
+        """Let items be ordered and limited as the settings say. Raises SettingsError."""
+        log.warning("%s: orders nothing, since it is neither a Queue nor a Pool", self.name)
+
+    def attach_doors(self) -> None:
+        """Let requests reach the web servers of modules."""
+        log.warning("%s: passes no requests on, since it is neither a Queue nor a Pool", self.name)
