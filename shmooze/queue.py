@@ -19,7 +19,7 @@ from shmooze.access.scopes import ORDER, OWN
 from shmooze.attached import AttachingBroker
 from shmooze.broker import section
 from shmooze.broker.broker import Broker
-from shmooze.broker.catalog import by_type, types_from_settings
+from shmooze.broker.catalog import by_type, refuse_turns, types_from_settings
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.policy import FirstPlays, Policy
 from shmooze.broker.roster import Place
@@ -54,6 +54,7 @@ class Queue(AttachingBroker):
         self._forecast: Forecast | None = None
         self._repeat: Any = None
         super().__init__(modules, logfilename, name)
+        refuse_turns(self.kinds())
 
     def make_policy(self) -> Policy:
         return FirstPlays(self.kinds())
@@ -172,6 +173,7 @@ class Queue(AttachingBroker):
 def _from_settings(name: str) -> Queue:
     words = "is a key of pools: of a queue, one module plays"
     section.refuse_key(declared.current(), name, "slots", words)
+    section.refuse_key(declared.current(), name, "has", "is a key of pools: in a queue, one plays")
     modules = types_from_settings(name, "modules")
     return Queue(modules, types_from_settings(name, "backgrounds", may_be_empty=True), name=name)
 

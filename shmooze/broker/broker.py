@@ -13,7 +13,7 @@ from typing import Any
 
 from shmooze.broker.admission import Admission
 from shmooze.broker.attachments import Attachments
-from shmooze.broker.catalog import by_type, impatient_gateway
+from shmooze.broker.catalog import by_type, check_preempt, impatient_gateway
 from shmooze.broker.commands import Commands
 from shmooze.broker.describer import is_described
 from shmooze.broker.events import EventHub
@@ -26,7 +26,7 @@ from shmooze.broker.policy import Policy, Room, Wanted
 from shmooze.broker.reconcile import Reconciler
 from shmooze.broker.restoring import restore
 from shmooze.broker.roster import Place, Roster
-from shmooze.broker.section import max_starting, refuse_key, unknown_keys
+from shmooze.broker.section import max_starting, order, refuse_key, unknown_keys
 from shmooze.broker.supervision import STOPPED, Supervision
 from shmooze.broker.usage import UsageSampler
 from shmooze.lib.database import Database
@@ -155,6 +155,7 @@ class Broker(Commands, Attachments, Service):
         if self._logfilename or source.get("log_database_path"):
             self.logger = Database(self._logfilename, log_table=f"{self.name}_log")
             self.logger.open()  # programs that read it may start with us
+        check_preempt(self.kinds(), order(source, str(self.name)))
         launchers = self._launchers = self._launchers or Launchers(self.kinds())
         if source.get("state_path"):
             self.attach_state()

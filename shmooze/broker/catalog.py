@@ -149,6 +149,8 @@ def _check_web_server(kind: type[Module], wrong: schema.Wrong) -> None:
         # With a schema, or without an adapter, it may be something else.
         if has_port and kind.adapter is not None and kind.schema is None:
             raise wrong("process", "has `{port}`, and the type has no `http`")
+        if kind.keep is True:
+            raise wrong("keep", "has no meaning for a type without `http`")
         return
     if items_of(kind) > 1:
         raise wrong("reuse", "must be 1: each item has a web server of its own")
@@ -173,6 +175,29 @@ def _plain(value: Any) -> Any:
     if isinstance(value, numbers.Real):
         return float(value)
     return str.__str__(value) if isinstance(value, str) else value
+
+
+def wrong_key(kind: type[Module], key: str, problem: str) -> SettingsError:
+    """An error about one key of a type, with the place in the settings if it is from there."""
+    if place := kind.place_in_settings:
+        return declared.current().error(f"{place}.{key}", problem)
+    return SettingsError(f"{kind.__name__}: `{key}` {problem}")
+
+
+def check_preempt(kinds: Iterable[type[Module]], order: str) -> None:
+    """Raise SettingsError for a type that may be suspended for others where none comes first."""
+    for kind in kinds:
+        if kind.preempt is True and order != "priority":
+            raise wrong_key(kind, "preempt", 'has no meaning unless `order` is "priority"')
+
+
+def refuse_turns(kinds: Iterable[type[Module]]) -> None:
+    """Raise SettingsError for a type with keys that have no meaning where one module plays."""
+    for kind in kinds:
+        for key in ("needs", "max_playing"):
+            value = getattr(kind, key)
+            if value and not callable(value):
+                raise wrong_key(kind, key, "is for pools: in a queue, one module plays")
 
 
 def impatient_gateway(kinds: Iterable[type[Module]]) -> str | None:

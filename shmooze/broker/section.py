@@ -76,6 +76,12 @@ def slots(source: Settings, name: str) -> int | None:
     return chosen
 
 
+def order(source: Settings, name: str) -> str:
+    """The key of this name in the section of a queue or pool."""
+    chosen: str | None = _key_of_section(source, name, "order")
+    return chosen or "fifo"
+
+
 def has(source: Settings, name: str) -> dict[str, float]:
     """The key of this name in the section of a pool."""
     chosen: dict[str, float] | None = _key_of_section(source, name, "has")
