@@ -15,7 +15,6 @@ from shmooze.broker.declared import ModuleType
 from shmooze.broker.section import Section
 from shmooze.errors import SettingsError
 from shmooze.modules.channel import adapters
-from shmooze.modules.kind import items_of
 from shmooze.modules.module import Module
 from shmooze.modules.web_server import FromParameter, WebServer, web_server_of
 from shmooze.runtime import declared, schema
@@ -126,7 +125,7 @@ def _check_adapter(kind: type[Module], wrong: schema.Wrong) -> None:
         kind.given_schema = _given_schema(kind)
         if problem := adapter.problem(kind):
             raise wrong(*problem)
-        if items_of(kind) > 1 and "reuse" not in known:
+        if isinstance(kind.reuse, int) and kind.reuse > 1 and "reuse" not in known:
             raise wrong("reuse", f"has no meaning for a type with the adapter `{name}`")
     for key in _ADAPTER_KEYS:
         attribute = ATTRIBUTES.get(key, key)
@@ -152,7 +151,7 @@ def _check_web_server(kind: type[Module], wrong: schema.Wrong) -> None:
         if kind.keep is True:
             raise wrong("keep", "has no meaning for a type without `http`")
         return
-    if items_of(kind) > 1:
+    if isinstance(kind.reuse, int) and kind.reuse > 1:
         raise wrong("reuse", "must be 1: each item has a web server of its own")
     if own.keep_path and not any("{path}" in word for word in kind.process):
         raise wrong("http.keep_path", "is true, and `process` has no `{path}`")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from shmooze.errors import SettingsError
 from shmooze.modules.grant import Grant, variable_of
-from shmooze.modules.kind import Kind, items_of
+from shmooze.modules.kind import Kind
 from shmooze.turns.ledger import needs_of
 
 #: Up to so many of a resource are handed out by number, if types need whole numbers of it.
@@ -58,7 +58,7 @@ def _check(kind: type[Kind], has: Mapping[str, float]) -> None:
             raise wrong("needs", f"is {amount:g} of {name!r}, and the pool has {has[name]:g}")
     if needs_of(kind) and kind.standby:
         raise wrong("standby", "must be 0 for a type that `needs` something")
-    if needs_of(kind) and items_of(kind) > 1:
+    if needs_of(kind) and kind.reuse > 1:
         raise wrong("reuse", "must be 1 for a type that `needs` something")
 
 
