@@ -40,7 +40,7 @@ from shmooze.runtime.program import flush_log
 log = logging.getLogger(__name__)
 
 
-class Broker(Commands, Attachments, Service):
+class Broker(Attachments, Commands, Service):
     """A roster of modules as a service."""
 
     #: Ended modules that `gone` tells of.
