@@ -265,7 +265,9 @@ def test_programs_that_cannot_be_used_say_why(client: Client) -> None:
     words = "cannot be started: /no/such/program: No such file or directory"
     with pytest.raises(Refusal, match=words):
         client.add("no-program")
-    with pytest.raises(Refusal, match="nor an update .other output belongs on standard error.: `Welcome`"):
+    with pytest.raises(
+        Refusal, match=r"nor an update .other output belongs on standard error.: `Welcome`"
+    ):
         client.add("talks too much")
 
 

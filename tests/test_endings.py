@@ -436,7 +436,10 @@ def test_the_next_start_ends_what_sigkill_of_both_left_behind(pool: Endings) -> 
 def in_a_terminal(make_site: Callable[..., Site]) -> Iterator[tuple[Endings, Terminal]]:
     """The same pool, run by scripts/run_shmooze.sh with the project's supervisord.conf."""
     site = make_site(services=("wsgi", "queue", "pool"))
-    site.settings |= {name: {"modules": kinds(connect_timeout=1000)} for name in ("queue", "pool")}
+    types = kinds(connect_timeout=1000)
+    # A template of the queue, which goes on, would be taken for one of the pool.
+    plain = {name: kind for name, kind in types.items() if "preload" not in kind}
+    site.settings |= {"pool": {"modules": types}, "queue": {"modules": plain}}
     site.settings_file.write_text(json.dumps(site.settings))
     conf = (ROOT / "supervisord.conf").read_text()
     for name in ("queue", "pool"):

@@ -61,7 +61,7 @@ class Template:
     ) -> None:
         self._spec, self._on_end = spec, on_end
         self.is_ready = False
-        self._is_ended = Event()
+        self._is_ended, self._gone = Event(), Event()
         self._control, theirs = _pair()
         argv = [*command.interpreter, _FILE, *command.program]
         try:
@@ -78,20 +78,31 @@ class Template:
         self._process.when_exited(self._exited)
 
     def end(self, problem: str | None = None) -> None:
-        """End its process. Those that were forked from it go on. May be called twice."""
+        """End its process, and wait until it is gone. Those that were forked from it go on. May be
+        called twice.
+        """
         if self._is_ended.is_set():
+            self._gone.wait()
             return
         self._is_ended.set()
         self.is_ready = False
         self._on_end(problem)
         gevent.spawn(self._end).join()  # which is finished even if the caller is killed
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether its process has ended."""
+        return self._gone.is_set()
+
     def _end(self) -> None:
-        self._loading.kill(block=False)
-        self._control.close()
-        self._process.wait(0.1)  # it reads the end of its input
-        self._process.end(self.sigterm_timeout)
-        self._process.close(0)
+        try:
+            self._loading.kill(block=False)
+            self._control.close()
+            self._process.wait(0.1)  # it reads the end of its input
+            self._process.end(self.sigterm_timeout)
+            self._process.close(0)
+        finally:
+            self._gone.set()
 
     def _exited(self) -> None:
         self._loading.join(1.0)  # what it has said counts

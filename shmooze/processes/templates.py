@@ -30,6 +30,8 @@ class Templates:
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
         self._current: dict[Hashable, Template] = {}
+        #: Those, and others that are being ended.
+        self._living: list[Template] = []
         self._failures: dict[Hashable, int] = {}
         #: When those that have failed are tried again.
         self._next_attempt: dict[Hashable, float] = {}
@@ -80,9 +82,9 @@ class Templates:
             log.warning("%s: not forked from its template: %s", spec.label, problem)
 
     def close(self) -> None:
-        """End all templates. From now on there are none."""
+        """End all templates, and wait until they are gone. From now on there are none."""
         self._is_closed = True
-        for template in list(self._current.values()):
+        for template in self._living:
             template.end()
 
     def _load(self, key: Hashable, spec: LaunchSpec) -> None:
@@ -95,7 +97,10 @@ class Templates:
         except (OSError, ValueError) as bad:
             self._failed(key, spec, f"it cannot be started: {bad}")
         else:
+            self._living = [*(each for each in self._living if not each.is_gone), template]
             self._current[key] = template
+            if self._is_closed:  # while it was launched
+                template.end()
 
     def _ended(self, key: Hashable, spec: LaunchSpec, problem: str | None) -> None:
         self._current.pop(key, None)
