@@ -370,6 +370,17 @@ def test_wait_until_the_end_is_kept(service: Service) -> None:
     assert waiting.get(timeout=5)["result"] == 1
 
 
+def test_output_is_there_of_an_item_whose_end_is_still_being_kept(service: Service) -> None:
+    service.keeper.delayed = kept = []
+    uid = service.add()
+    service.launcher.processes[-1].print("begins")
+    service.finish(1)
+    following = service.call("follow", uid=uid)
+    [then] = kept
+    then()
+    assert following.get(timeout=5)["lines"] == ["begins"]
+
+
 class Past:
     """The history of a state file, as a table of commands."""
 

@@ -361,7 +361,7 @@ def test_the_gateway_describes_its_services_and_is_named_as_in_the_settings(
 def test_a_service_with_no_usable_answer_is_left_out_with_a_note(
     site: Site, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "TIMEOUT", 0.5)
+    monkeypatch.setattr(services, "TIMEOUT", 1.5)
     monkeypatch.setattr(services, "MAX_DESCRIPTION", 10_000)
     over = threading.Event()
     endless = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n" + b"x" * 100_000

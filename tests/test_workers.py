@@ -261,7 +261,7 @@ def test_a_worker_that_gets_sigterm_is_restarted_as_well(site: Site) -> None:
     told, other = workers_of(site)
     os.kill(told, signal.SIGTERM)
     assert other in workers_of(site, besides={told})
-    assert f"(pid {told}) ended with status 0; restarting it in" in site.log("wsgi")
+    assert f"(pid {told}) ended with status 0; restarting it " in site.log("wsgi")
 
 
 def test_pending_connections_of_a_dead_worker_are_served_after_its_restart(

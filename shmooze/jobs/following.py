@@ -82,7 +82,9 @@ class Following:
         modules = [module for module in self._roster.everyone if module.uid == uid]
         if modules:
             follower.watch(modules[-1])
-        elif self._ends.entry_of(uid) is not None:
+        else:
+            self._ends.entry_of(uid)  # which refuses one that is unknown
+            # Its end may still be being kept.
             follower.add(self._broker.supervision.outputs.get(uid, []))
         if len(self._followers) >= self.max_followers:
             del self._followers[next(iter(self._followers))]

@@ -54,6 +54,8 @@ class ParentConnection:
         self.said_rm = False
         #: Whether it has sent a result, and the next item has not begun, if there is one.
         self.is_between = False
+        #: Whether it has failed or left since, so that it serves no further item.
+        self.is_spent = False
         #: Called when the process of an item that is done is reused, before the next one begins.
         self.on_next_item: Callable[[], None] = lambda: None
 
@@ -70,6 +72,9 @@ class ParentConnection:
             self.state = REMOVED
         if self.is_between and _cmd_of(command) in ("init", "restore"):
             self.on_next_item()
+            if self.is_spent:
+                self.close()
+                threads.leave()
             self.is_between = False
         return command
 
@@ -90,8 +95,10 @@ class ParentConnection:
         if _cmd_of(update) == "rm" and self.state == OPEN:
             self.state, self.said_rm = REMOVED, True
         with self._update_lock:
-            if self.is_between and _cmd_of(update) not in ("rm", "fail"):
-                return
+            if self.is_between:
+                if _cmd_of(update) not in ("rm", "fail"):
+                    return
+                self.is_spent = True
             self.is_between = self.is_between or _cmd_of(update) == "result"
             try:
                 self.us.sendall(line)
