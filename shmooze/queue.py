@@ -107,7 +107,7 @@ class Queue(AttachingBroker):
 
         If the new one cannot be started, the old one stays.
         """
-        kind = self._kind(self.backgrounds_available_dict, type)
+        kind = self.kind_of(type, Place.BACKGROUND)
         return {"uid": self.items.set_background(kind, args, key)}
 
     def backgrounds_available(self) -> list[str]:

@@ -7,16 +7,14 @@ from typing import Any
 
 import gevent
 from fakes import FakeClock, FakeLauncher, FakeProcess, open_with, run_until_idle
+from lives import Lives, begin
 from memory_keeper import MemoryKeeper
 
 from shmooze.broker.broker import Broker
 from shmooze.errors import CommandError
 
-#: Seconds in which anything ends.
-LONG = 30.0
 
-
-class Service:
+class Service(Lives):
     """A queue or pool, what it keeps, and its processes."""
 
     def __init__(self, clock: FakeClock, make: Callable[[], Broker]) -> None:
@@ -33,36 +31,14 @@ class Service:
         open_with(self.broker, self.launcher)
         run_until_idle()
 
-    def call_stop(self) -> gevent.Greenlet:
-        """Begin to stop."""
-        stopping = gevent.spawn(self.broker.stop)
-        run_until_idle()
-        return stopping
-
-    def stop(self) -> None:
-        ending = self.call_stop()
-        self.clock.advance(LONG)
-        assert ending.ready()
-
     def crash(self) -> None:
         """End, keep nothing of that, and come back."""
-        survivor = self.keeper.copy()
-        self.stop()
-        self.keeper = survivor
+        super().crash()
         self.start()
 
     def call(self, cmd: str, /, **args: Any) -> gevent.Greenlet:
         """Begin a command. The greenlet returns its result, or the CommandError."""
-
-        def returned() -> Any:
-            try:
-                return self.broker.commands[cmd](self.broker, **args)
-            except CommandError as refusal:
-                return refusal
-
-        greenlet = gevent.spawn(returned)
-        run_until_idle()
-        return greenlet
+        return begin(self.broker.commands[cmd], self.broker, **args)
 
     def ask(self, cmd: str, /, **args: Any) -> Any:
         """A command that need not wait. Raises CommandError."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import gevent
 from fakes import Fake, FakeClock, FakeLauncher, open_with, run_until_idle
+from lives import Lives
 from memory_keeper import MemoryKeeper
 
 from shmooze.broker.broker import Broker
@@ -21,8 +22,6 @@ from shmooze.servers.server import ModuleServer
 
 #: Seconds in which a probe comes.
 SOON = 1.0
-#: Seconds in which anything ends.
-LONG = 30.0
 
 
 class A(Module):
@@ -123,7 +122,7 @@ class Request:
         run_until_idle()
 
 
-class Service:
+class Service(Lives):
     """A pool (or what `make` makes) in memory, with the requests to its modules."""
 
     def __init__(self, clock: FakeClock, make: Callable[[], Broker]) -> None:
@@ -144,15 +143,8 @@ class Service:
         open_with(self.broker, self.launcher, max_modules)
         run_until_idle()
 
-    def stop(self) -> None:
-        ending = gevent.spawn(self.broker.stop)
-        self.clock.advance(LONG)
-        assert ending.ready()
-
     def crash(self) -> None:
-        survivor = self.keeper.copy()
-        self.stop()
-        self.keeper = survivor
+        super().crash()
         self.start()
 
     def probe(self, host: str, port: int, path: str | None, timeout: float) -> str | None:

@@ -6,12 +6,12 @@ No process is started and no time passes: the children are in memory, and the cl
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import gevent
+import machines
 import pytest
 from fake_types import (
     KINDS,
@@ -30,14 +30,12 @@ from fakes import (
     open_with,
     run_until_idle,
 )
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from memory_keeper import MemoryKeeper
 
@@ -627,22 +625,6 @@ class PoolInterleavings(Interleavings):
         assert states <= {State.PLAYING, State.BACKOFF, State.STARTING, State.HELD}
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """What is logged of thousands of failures is of no interest."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-
-
 @pytest.mark.parametrize("machine", [QueueInterleavings, PoolInterleavings])
 def test_every_order_of_events_ends_well(machine: type[Interleavings]) -> None:
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=50,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    machines.run(machine, examples=50, steps=40)

@@ -10,6 +10,7 @@ import gevent
 import pytest
 from fake_types import AfterFailure, Again, Ahead, Lazy, Plain
 from fakes import Fake, FakeClock, FakeLauncher, open_with, run_until_idle
+from lives import LONG, Lives, begin
 from memory_keeper import MemoryKeeper
 
 from shmooze.broker import restoring
@@ -23,9 +24,6 @@ from shmooze.modules.lifecycle import State
 from shmooze.modules.origin import Origin
 from shmooze.pool import Pool
 from shmooze.queue import Queue
-
-#: Seconds in which anything ends.
-LONG = 30.0
 
 
 class Hold(Fake):
@@ -41,7 +39,7 @@ class Drop(Fake):
 KINDS = [Plain, Lazy, Again, AfterFailure, Hold, Drop]
 
 
-class Service:
+class Service(Lives):
     """A queue or pool, and what it keeps. It can crash and come back."""
 
     def __init__(self, clock: FakeClock, make: Callable[[], Broker]) -> None:
@@ -58,28 +56,8 @@ class Service:
         open_with(self.broker, self.launcher)
         run_until_idle()
 
-    def crash(self) -> None:
-        """Its processes are ended, and nothing of that is kept."""
-        survivor = self.keeper.copy()
-        self.stop()
-        self.keeper = survivor
-
-    def stop(self) -> None:
-        ending = gevent.spawn(self.broker.stop)
-        self.keeper.may_go_on.set()
-        self.clock.advance(LONG)
-        assert ending.ready()
-
     def call(self, function: Callable[..., Any], *args: Any, **named: Any) -> gevent.Greenlet:
-        def returned() -> Any:
-            try:
-                return function(*args, **named)
-            except CommandError as refusal:
-                return refusal
-
-        greenlet = gevent.spawn(returned)
-        run_until_idle()
-        return greenlet
+        return begin(function, *args, **named)
 
     def add(self, type: str = "plain", **args: Any) -> str:
         return str(self.broker.add(type, **args)["uid"])

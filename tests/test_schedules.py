@@ -463,7 +463,7 @@ def test_schedule_without_the_library_for_it_says_so(
         ({"every": 5, "tz": "Mars"}, "schedule: argument `tz`: there is no time zone 'Mars'"),
         ({"every": 5, "missed": "no"}, "argument `missed`: must be one of skip, once"),
         ({"every": 5, "overlap": "no"}, "`overlap`: must be one of skip, queue, replace"),
-        ({"every": 5, "until": 7}, "there is no such time, or none before `until`"),
+        ({"every": 5, "until": 7}, "it has no time to come, or none before `until`"),
         ({"every": 5, "id": ""}, "argument `id`: must be a line of 1 to 100 characters"),
         ({"every": 5, "label": ""}, "schedule: argument `label`: must be a line"),
         ({"every": 5, "type": "x"}, "unknown module type 'x'; known: plain, lazy, again"),

@@ -9,7 +9,8 @@ from typing import Any
 import gevent
 import pytest
 from fakes import FakeClock, run_until_idle
-from servers import LONG, SOON, A, Again, Alive, B, C, Few, Idle, Reports, Service, Talks, served
+from lives import LONG
+from servers import SOON, A, Again, Alive, B, C, Few, Idle, Reports, Service, Talks, served
 from support import PATIENCE
 
 from shmooze.client.state import apply

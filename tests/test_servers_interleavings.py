@@ -6,24 +6,22 @@ No process is started, nobody listens, and no time passes; see servers.py.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import gevent
+import machines
 import pytest
 from fakes import fake_clock, run_until_idle
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
-from servers import LONG, A, Again, B, Few, Idle, Request, Talks, served
+from lives import LONG
+from servers import A, Again, B, Few, Idle, Request, Talks, served
 
 from shmooze.broker.broker import Broker
 from shmooze.errors import CommandError
@@ -258,21 +256,6 @@ class WithTwoSlots(Interleavings):
     slots = 2
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-
-
 @pytest.mark.parametrize("machine", [WithoutSlots, WithOneSlot, WithTwoSlots])
 def test_requests_end_well_in_every_order_of_events(machine: type[Interleavings]) -> None:
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=30,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    machines.run(machine, examples=30, steps=30)

@@ -10,6 +10,7 @@ import pytest
 from fake_types import Again, Lazy, Plain
 from fakes import FakeClock, FakeLauncher, open_with, run_until_idle
 from gevent.event import Event
+from lives import LONG, Lives
 from memory_keeper import MemoryKeeper
 from support import PATIENCE
 from test_recurrence import berlin
@@ -21,14 +22,12 @@ from shmooze.pool import Pool
 from shmooze.queue import Queue
 from shmooze.runtime.clock import Clock
 
-#: Seconds in which anything ends.
-LONG = 30.0
 NOON = berlin("2027-03-01T12:00")
 NEWS = {"from": "20:00", "to": "20:15", "tz": "Europe/Berlin"}
 KINDS = [Plain, Lazy, Again]
 
 
-class Service:
+class Service(Lives):
     """A queue or pool, and what it keeps. It can stop and crash, and come back."""
 
     def __init__(self, clock: FakeClock, make: Callable[[], Any]) -> None:
@@ -43,17 +42,6 @@ class Service:
         self.broker.attach_schedules()
         open_with(self.broker, self.launcher)
         run_until_idle()
-
-    def stop(self) -> None:
-        ending = gevent.spawn(self.broker.stop)
-        self.clock.advance(LONG)
-        assert ending.ready()
-
-    def crash(self) -> None:
-        """Its processes are ended, and nothing of that is kept."""
-        survivor = self.keeper.copy()
-        self.stop()
-        self.keeper = survivor
 
     def add(self, type: str = "plain", **terms: Any) -> str:
         adding = gevent.spawn(self.broker.add, type, **terms)

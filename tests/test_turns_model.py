@@ -6,24 +6,21 @@ What processes have is read from their environments, and not from what the polic
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import gevent
+import machines
 import pytest
 from fake_types import Lazy, Plain
 from fakes import Fake, FakeLauncher, FakeProcess, fake_clock, open_with, run_until_idle
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from memory_keeper import MemoryKeeper
 
@@ -372,21 +369,6 @@ class WithoutSlots(Turns):
     slots = None
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-
-
 @pytest.mark.parametrize("machine", [Turns, WithOneSlot, WithoutSlots])
 def test_turns_are_given_as_promised_in_every_order_of_events(machine: type[Turns]) -> None:
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=20,
-            stateful_step_count=25,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    machines.run(machine, examples=20, steps=25)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from fakes import Fake, FakeClock, run_until_idle
-from servers import LONG, SOON, A, Request, Service, served
+from lives import LONG
+from servers import SOON, A, Request, Service, served
 
 from shmooze.modules import Module
 from shmooze.pool import Pool

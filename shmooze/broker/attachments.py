@@ -41,6 +41,7 @@ class Attachments:
         raise CommandError(f"{self.name} has no jobs, since it is neither a Queue nor a Pool")
 
     def need_jobs(self) -> Jobs:
+        """What jobs need, attached when the first one needs it."""
         if self._jobs is None:
             self._jobs = self.attach_jobs()
         return self._jobs

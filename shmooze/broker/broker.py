@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from shmooze.broker.admission import Admission
-from shmooze.broker.attachments import Attachments
 from shmooze.broker.catalog import by_type, check_preempt, impatient_gateway
 from shmooze.broker.commands import Commands
 from shmooze.broker.describer import is_described
@@ -40,7 +39,7 @@ from shmooze.runtime.program import flush_log
 log = logging.getLogger(__name__)
 
 
-class Broker(Attachments, Commands, Service):
+class Broker(Commands, Service):
     """A roster of modules as a service."""
 
     #: Ended modules that `gone` tells of.
@@ -88,8 +87,8 @@ class Broker(Attachments, Commands, Service):
         self.on_stop: list[Callable[[], object]] = []
         #: Whether there cannot be processes yet.
         self.is_opening = True
-        #: How long items of a type usually take, in seconds, or None; there is no such function
-        #: without a history.
+        #: How long items of a type usually take, in seconds; None if that is not known. Without a
+        #: history nobody knows of any.
         self.durations: Callable[[str], float | None] | None = None
         #: Why items of an earlier life do not come back, by uid.
         self._lost: dict[str, Loss] = {}

@@ -12,9 +12,9 @@ from msgspec import Meta
 
 from shmooze.access.permission import Target
 from shmooze.access.scopes import ADD, ORDER, OWN
+from shmooze.broker.attachments import Attachments
 from shmooze.broker.describer import describe_type, describe_types
 from shmooze.broker.factory import ModuleFactory
-from shmooze.broker.jobs import Jobs
 from shmooze.broker.order_commands import OrderCommands
 from shmooze.broker.roster import Place
 from shmooze.broker.shapes import (
@@ -57,7 +57,7 @@ from shmooze.modules.module import Module
 _ONE_TYPE = Meta(description="The name of the module type to describe; null for all.")
 
 
-class Commands(OrderCommands):
+class Commands(Attachments, OrderCommands):
     """Commands on the modules of a broker, which has the attributes declared here."""
 
     modules_available_dict: dict[str, type[Module]]
@@ -65,16 +65,8 @@ class Commands(OrderCommands):
     _supervision: Supervision
     _usage: UsageSampler
 
-    def need_times(self) -> None:
-        """Let the times of items count from now on."""
-        raise NotImplementedError
-
     def types_by_place(self) -> dict[Place, dict[str, type[Module]]]:
         """The types on offer for each place of an item."""
-        raise NotImplementedError
-
-    def need_jobs(self) -> Jobs:
-        """What jobs need, from now on at the latest."""
         raise NotImplementedError
 
     def add(
@@ -97,7 +89,7 @@ class Commands(OrderCommands):
         Returns once the module has accepted its arguments, and plays if it is its turn. A module
         that refuses its arguments is removed, and its own text is the error.
         """
-        kind = self._kind(self.modules_available_dict, type)
+        kind = self.kind_of(type)
         self._require_order("add", at=at is not None, priority=priority > 0)
         terms = terms_of(
             "add",
@@ -243,7 +235,9 @@ class Commands(OrderCommands):
             return as_targets(self.items.named([args["uid"]]))
         return super().cmd_targets(cmd, args)
 
-    def _kind(self, types: dict[str, type[Module]], type: str) -> type[Module]:
+    def kind_of(self, type: str, place: Place = Place.ORDER) -> type[Module]:
+        """The type on offer with this name, for this place. Raises CommandError."""
+        types = self.types_by_place()[place]
         if type not in types:
             raise CommandError(f"unknown module type {type!r}; known: {', '.join(types) or 'none'}")
         return types[type]

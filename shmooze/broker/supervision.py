@@ -68,7 +68,7 @@ class Supervision:
         #: Those that have a successor, until they are gone.
         self._succeeded: set[Module] = set()
         #: Uids of items that may come back with the service, or have ended.
-        self._undecided: set[str] = set()
+        self._maybe_ended: set[str] = set()
         #: Uids of items that have ended, which is not kept yet.
         self._untold: set[str] = set()
         #: Called with the last module of an item that has ended, and its report.
@@ -82,14 +82,14 @@ class Supervision:
 
     def find_end(self, uid: str) -> dict[str, Any] | None:
         """The report of an item that has ended not long ago."""
-        if uid in self._undecided:
+        if uid in self._maybe_ended:
             return None
         return next((each for each in reversed(self.ended) if each["uid"] == uid), None)
 
     def is_ending(self, uid: str) -> bool:
         """Whether an item that has no place any more has not quite ended."""
         ending = self._roster.in_state(State.ENDING)
-        is_kept = uid not in self._undecided and uid not in self._untold
+        is_kept = uid not in self._maybe_ended and uid not in self._untold
         return not is_kept or any(module.uid == uid for module in ending)
 
     def remember(self, reports: Iterable[dict[str, Any]]) -> None:
@@ -149,7 +149,7 @@ class Supervision:
         is_killed = module.exit.ladder is None and (module.exit.status or 0) < 0
         is_finished = module.exit.result is not None
         if is_killed and not is_finished and -(module.exit.status or 0) in FROM_OUTSIDE:
-            self._undecided.add(module.uid)
+            self._maybe_ended.add(module.uid)
             gevent.spawn(self._keep_killed, module, report)
         elif self._restarts_modules or not module.failed:
             self._keep_end(module, report)
@@ -157,7 +157,7 @@ class Supervision:
     def _keep_killed(self, module: Module, report: dict[str, Any]) -> None:
         clock.sleep(self.moment)
         if self._restarts_modules:
-            self._undecided.discard(module.uid)
+            self._maybe_ended.discard(module.uid)
             self._keep_end(module, report)
 
     def _keep_end(self, module: Module, report: dict[str, Any]) -> None:

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 KEPT = "schedule:"
 #: Characters that an id may have.
 _MAX_ID = 100
-_CHOICES = {"missed": ("skip", "once"), "overlap": ("skip", "queue", "replace")}
 
 
 class Schedules:
@@ -78,17 +77,12 @@ class Schedules:
         Schedules are kept in the state file. Each time gets one module at most, also if the service
         crashes or the clock is set.
         """
-        for name, value in (("missed", missed), ("overlap", overlap)):
-            if value not in _CHOICES[name]:
-                one_of = ", ".join(_CHOICES[name])
-                raise CommandError(f"schedule: argument `{name}`: must be one of {one_of}")
+        _check_choice("missed", missed, "skip", "once")
+        _check_choice("overlap", overlap, "skip", "queue", "replace")
         if sum(given is not None for given in (cron, at, every)) != 1:
             raise CommandError("schedule: needs one of `cron`, `at` and `every`")
-        if type not in self._broker.modules_available_dict:
-            known = ", ".join(self._broker.modules_available_dict) or "none"
-            raise CommandError(f"unknown module type {type!r}; known: {known}")
+        kind = self._broker.kind_of(type)
         terms = terms_of("schedule", label=label, priority=priority)
-        kind = self._broker.modules_available_dict[type]
         self._broker.items.describer.prepare("schedule", kind, args)  # to refuse it at once
         at, until = self._moment("at", at, tz), self._moment("until", until, tz)
         scheduler = self._get()
@@ -175,7 +169,7 @@ class Schedules:
         except ValueError as bad:
             raise CommandError(f"schedule: argument `cron`: {bad}") from None
         if first is None:
-            raise CommandError("schedule: there is no such time, or none before `until`")
+            raise CommandError("schedule: it has no time to come, or none before `until`")
 
     def _show(self, schedule: Schedule, scheduler: Scheduler) -> dict[str, Any]:
         now = clock.time()
@@ -230,3 +224,9 @@ class Schedules:
     log_cmds: Sequence[str] = ("schedule", "unschedule")
     read_cmds: Sequence[str] = ("schedules",)
     cmd_scopes: Mapping[str, Collection[str]] = {"schedule": (ADD,), "unschedule": (OWN,)}
+
+
+def _check_choice(name: str, value: str, *choices: str) -> None:
+    if value not in choices:
+        one_of = ", ".join(choices)
+        raise CommandError(f"schedule: argument `{name}`: must be one of {one_of}")

@@ -139,7 +139,7 @@ class Scheduler:
             self._problems.pop(schedule.id, None)
             if due is not None or upcoming is None:
                 self._busy[schedule.id] = gevent.spawn(self._deal_with, schedule, due)
-            elif upcoming is not None:
+            else:
                 if schedule.seen > now:  # the clock was set back: times come again
                     self._all[schedule.id] = replace(schedule, seen=now)
                 moments.append(upcoming)

@@ -89,6 +89,17 @@ def run(argv: list[str]) -> int:
         from shmooze.shmz.watch.watch import watch
 
         return watch(words, options, token)
+    return send(options, command, words, more, token)
+
+
+def send(
+    options: argparse.Namespace,
+    command: str,
+    words: list[str],
+    more: dict[str, Any],
+    token: str | None,
+) -> int:
+    """Run a command that asks a service, and return the exit status."""
     beside, words = split_service(command, words)
     service = Service(find_url(options.endpoint, command, beside), options.timeout or 60, token)
     as_json = options.json or not os.isatty(1)

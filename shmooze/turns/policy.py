@@ -11,50 +11,26 @@ from when its process is about to be launched until that is gone.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from shmooze.broker.policy import Wanted
 from shmooze.broker.roster import Change, Roster
 from shmooze.modules.channel.adapters import starts_when_it_plays
 from shmooze.modules.grant import Grant
 from shmooze.modules.kind import EAGER, LAZY, Kind
-from shmooze.modules.lifecycle import READY, State
+from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
 from shmooze.turns.grants import Resources
 from shmooze.turns.ledger import Ledger, needs_of
+from shmooze.turns.planning import Plan, Planner, Rules
 from shmooze.turns.preemption import Preemption
-from shmooze.turns.reasons import shortage
 
 #: States of modules that have a process, or may have one.
 _LIVING = (State.STARTING, State.SUSPENDED, State.PLAYING, State.ENDING)
-#: States of those whose turn can come.
-_IN_LINE = (State.WAITING, State.STARTING, State.SUSPENDED)
-
-
-@dataclass
-class Plan:
-    """Who is to do what, as long as nothing changes."""
-
-    #: What is free at this moment.
-    now: Ledger
-    #: Those that play or are to play; they keep their slots while they start.
-    chosen: dict[Module, None] = field(default_factory=dict)
-    #: Those that wait for a process and are to be started.
-    due: dict[Module, None] = field(default_factory=dict)
-    #: Those that do not play and wait for a slot, or for what they need, maybe only until others
-    #: have left; first to last, as far as it matters.
-    waiting: list[Module] = field(default_factory=list)
-    #: Why the turns of others have not come, where their places do not tell.
-    lacks: dict[Module, str] = field(default_factory=dict)
 
 
 class Turns:
     """See Policy. `slots` may be None: any number; `has` is what there is for all."""
-
-    #: Modules of each type that are told what they lack. Further ones see their places.
-    told = 20
 
     def __init__(
         self, kinds: Iterable[type[Kind]], slots: int | None, has: Mapping[str, float]
@@ -62,14 +38,14 @@ class Turns:
         kinds = list(kinds)
         self.slots = slots
         self.resources = Resources(kinds, has)
-        self._preemption = Preemption(kinds)
-        self._kinds = {*kinds}
-        #: Those of which none is started before its turn.
-        self._needing = {
-            kind for kind in kinds if needs_of(kind) and not starts_when_it_plays(kind)
-        }
-        #: The most places before its turn at which any type is started.
-        self._lookahead = max((each.lookahead for each in kinds if each.spawn == LAZY), default=0)
+        self._rules = Rules(
+            kinds=frozenset(kinds),
+            needing=frozenset(
+                kind for kind in kinds if needs_of(kind) and not starts_when_it_plays(kind)
+            ),
+            lookahead=max((each.lookahead for each in kinds if each.spawn == LAZY), default=0),
+            preemption=Preemption(kinds),
+        )
         #: Those that get a slot before all others that wait for one, in this order. A slot is kept
         #: free for one that is not ready yet; a type: one of it is still to be added.
         self.wanted: Sequence[Wanted] = ()
@@ -91,7 +67,7 @@ class Turns:
         return self.plan(roster).due
 
     def returning(self, roster: Roster) -> Iterable[Module]:
-        return [each for each in roster.returning if type(each) not in self._needing]
+        return [each for each in roster.returning if type(each) not in self._rules.needing]
 
     def is_due(self, kind: type[Kind], index: int) -> bool:
         if self.needs_turn(kind):
@@ -99,7 +75,7 @@ class Turns:
         return kind.spawn == EAGER or self.slots is None or index < self.slots + kind.lookahead
 
     def needs_turn(self, kind: type[Kind]) -> bool:
-        return kind in self._needing
+        return kind in self._rules.needing
 
     def may_begin(self, roster: Roster, module: Module) -> bool:
         plan = self.plan(roster)
@@ -156,93 +132,8 @@ class Turns:
             if module in roster.ready and later.has_slot and later.has_turn(type(module)):
                 later.take_slot(type(module))
                 plan.chosen[module] = None
-        self._give_turns(roster, plan, later, holders)
+        Planner(self._rules, roster, plan, later, holders).give_turns(self.wanted)
         return plan
-
-    def _give_turns(
-        self, roster: Roster, plan: Plan, later: Ledger, holders: Sequence[Module]
-    ) -> None:
-        """Go through all that wait, in order. `later` is what is free once those that leave are
-        gone.
-        """
-        preemption = self._preemption.among(roster, plan.chosen)
-        #: Those that wait for a slot, and for nothing else.
-        in_line, most_in_line = 0, max(1, self._lookahead)
-        #: For whom what there is too little of is kept.
-        keeping: list[Module] = []
-        #: Types of which no further one can have a turn, and how many of each were told why.
-        closed: set[type[Module]] = set()
-        told = Counter[type[Module]]()
-
-        def has_no_chance(module: Module) -> bool:
-            if not preemption.is_hopeless(module):
-                return False
-            return in_line >= most_in_line or (type(module) in closed and module.grant is None)
-
-        has_others = preemption.is_possible or any(
-            each.state is State.SUSPENDED for each in holders
-        )
-        for each in self._line(roster, has_no_chance):
-            kind = each if isinstance(each, type) else type(each)
-            if isinstance(each, type) or not each.is_free or each.state not in _IN_LINE:
-                if each not in plan.chosen and later.has_slot and later.has_turn(kind):
-                    later.reserve(each)
-                    later.take_slot(kind)
-                continue
-            if not later.fits(each) and (victims := preemption.victims(each, later)):
-                if each.state not in READY and not self.needs_turn(kind):
-                    self._start(plan, each)  # nobody leaves before it can play
-                    continue
-                for victim in victims:
-                    del plan.chosen[victim]
-                    later.release(victim, True, preemption.ends(victim))
-                closed.clear()
-            if not later.has_turn(kind):
-                plan.lacks[each] = f"{kind.max_playing} of type {kind.TYPE_STRING} play already"
-                told[kind] += 1
-                if told[kind] >= self.told:
-                    closed.add(kind)
-                    if closed == self._kinds and not has_others:
-                        break
-            elif not later.has_slot:
-                if in_line < kind.lookahead and not self.needs_turn(kind):
-                    self._start(plan, each)
-                in_line += 1
-                plan.waiting.append(each)
-                if not preemption.is_possible and in_line >= most_in_line:
-                    break
-            elif each.grant is None and (short := later.short(kind)):
-                plan.lacks[each] = shortage(each, short, holders, keeping)
-                later.reserve(each)
-                keeping.append(each)
-                plan.waiting.append(each)
-                told[kind] += 1
-                if told[kind] >= self.told:
-                    closed.add(kind)
-                    if closed == self._kinds and not has_others:
-                        break
-            else:
-                later.take(each)
-                plan.chosen[each] = None
-                plan.waiting.append(each)
-                if each.grant is None and (short := plan.now.short(kind)):  # others are leaving
-                    plan.lacks[each] = shortage(each, short, holders, keeping)
-                else:
-                    self._start(plan, each)
-
-    def _line(self, roster: Roster, has_no_chance: Callable[[Module], bool]) -> Iterator[Wanted]:
-        """All that are wanted, and then those that may wait for a turn, first to last."""
-        wanted = dict.fromkeys(self.wanted)
-        yield from wanted
-        for module in roster.order:
-            if has_no_chance(module):
-                continue
-            if module.state in _IN_LINE and module.is_free and module not in wanted:
-                yield module
-
-    def _start(self, plan: Plan, module: Module) -> None:
-        if module.state is State.WAITING:
-            plan.due[module] = None
 
     def _ledger(self) -> Ledger:
         return Ledger(self.slots, self.resources.has)
