@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fakes import Fake, FakeClock, run_until_idle
@@ -256,6 +257,30 @@ def test_crashed_job_is_tried_again_and_one_that_has_left_is_not(service: Servic
     service.clock.advance(5)
     assert service.states == []
     assert service.ended[-1]["state"] == "done"
+
+
+@pytest.mark.parametrize("kept", ["keep_order", "keep_place"])
+def test_job_that_fails_while_its_place_is_being_kept_is_tried_again(
+    service: Service, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = getattr(service.keeper, kept)
+    service.broker.roster.line.owed.add("an item that was moved")  # is kept before the place is
+
+    def fail_meanwhile(*args: Any) -> None:
+        monkeypatch.undo()
+        service.process.exit(1)
+        run_until_idle()
+        keep(*args)
+
+    monkeypatch.setattr(service.keeper, kept, fail_meanwhile)
+    uid = service.add("retried")
+    assert service.states == ["starting"]
+    service.clock.advance(5)
+    assert service.states == ["playing"]
+    assert service.keeper.order == [uid]
+    service.process.exit(0)
+    service.clock.advance(5)
+    assert service.keeper.history == {uid: Outcome.DONE}
 
 
 def test_retries_count_across_a_crash_of_the_service(service: Service) -> None:

@@ -178,11 +178,15 @@ class Items(Arranging, Holding):
         """Add an item whose process is started at once, and wait until it does what it should."""
         module = self._factory.new_started(kind, args, Place.ARRIVING, key, self.keeper, terms)
         with self._failing(module):
-            self._enter_line(module, at)
-            self.keeper.keep_place(module, Place.ORDER)
-        self._roster.change(module, Place.ORDER)
+            self._enter_line(self._latest(module), at)
+            self.keeper.keep_place(self._latest(module), Place.ORDER)
+        self._roster.change(self._latest(module), Place.ORDER)
         self._wait_for_new(module)
         return module
+
+    def _latest(self, module: Module) -> Module:
+        """The module that stands for the item of this one, which may have been started again."""
+        return self._roster.find(module.uid) or module
 
     def _is_due(self, kind: type[Module], terms: Terms, at: int | None) -> bool:
         """Whether the process of a new item is started at once."""
@@ -231,8 +235,8 @@ class Items(Arranging, Holding):
         except BaseException:
             self.keeper.keep_end(module, Outcome.FAILED)
             module.removal = "was ended, since it could not be kept"
-            self._roster.line.leave(module)
-            self.dismiss([module])
+            self._roster.line.leave(self._latest(module))
+            self.dismiss([module, *self.named({module.uid})])
             raise
 
     def _wait_for_new(self, module: Module) -> None:

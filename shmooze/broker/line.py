@@ -54,6 +54,13 @@ class Line:
             del self._coming[module]
             module.position = None
 
+    def hand_on(self, old: Module, new: Module) -> None:
+        """Another module gets the place that one was about to get."""
+        if old in self._coming:
+            new.position = old.position
+            self.leave(old)
+            self._coming[new] = None
+
     def place(self, module: Module) -> int:
         """A module gets its place. Returns which, counted in the order."""
         if module.position is None:

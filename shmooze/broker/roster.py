@@ -220,6 +220,9 @@ class Roster:
         if place is Place.ORDER:
             new.position = old.position
             self._order[self.line.index(old)] = new
+        elif place is Place.ARRIVING:
+            self.line.hand_on(old, new)
+            self._arriving = {new if each is old else each: None for each in self._arriving}
         elif place is Place.BACKGROUND:
             self._background = new
         else:

@@ -187,10 +187,18 @@ class Supervision:
     def _has_place(self, module: Module) -> bool:
         return self._roster.place_of(module) in (Place.ORDER, Place.BACKGROUND)
 
+    def _is_tried_again_at_once(self, module: Module) -> bool:
+        """Whether it is a job that has failed after its start, just before it got its place."""
+        assert module.exit is not None
+        is_arriving = self._roster.place_of(module) is Place.ARRIVING
+        has_started = module.exit.state == State.SUSPENDED.shown
+        return is_arriving and has_started and module.restarts.retries_left > 0
+
     def _is_succeeded(self, module: Module) -> bool:
         """Let a successor wait in a module's place. Returns False where there is none."""
         assert module.exit is not None
-        if not self._restarts_modules or not self._has_place(module):
+        has_place = self._has_place(module) or self._is_tried_again_at_once(module)
+        if not self._restarts_modules or not has_place:
             return False
         if module.exit.cause.is_rest:
             return self._put(module, self._rest, module.reason)

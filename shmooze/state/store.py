@@ -119,7 +119,8 @@ class Store(Ended):
                 raise
             # The item is kept, and comes back after a crash: to refuse it would be wrong.
             self._behind.add(writes)
-        self._written[module.uid] = (True, 0, 0, None, None)
+        if module.uid in self._written:  # it has not ended meanwhile
+            self._written[module.uid] = (True, 0, 0, None, None)
 
     def keep_order(
         self, positions: Mapping[str, float], terms: Mapping[str, Terms] | None = None

@@ -13,7 +13,7 @@ from bench.job_figures import Figures
 from bench.lab import MAX_MODULES, Asker, Lab, child
 from bench.row import HIGHER, LOWER, row
 
-#: The Python that jobs run, without packages.
+#: The Python that jobs run. With `-I -S` it looks for no packages.
 PYTHON = os.path.realpath(sys.executable)
 WORKERS = 2
 #: Jobs of each kind that are added at once, and that are measured one at a time.
@@ -35,7 +35,7 @@ Figure = Callable[[str, str, int], float]
 @contextmanager
 def ours(lab: Lab) -> Iterator[Figure]:
     types = {
-        "process": {"adapter": "command", "process": [PYTHON, "-c", "pass"]},
+        "process": {"adapter": "command", "process": [PYTHON, "-I", "-S", "-c", "pass"]},
         "nothing": {
             "process": child("nothing"),
             "spawn": "lazy",

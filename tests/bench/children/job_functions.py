@@ -5,7 +5,7 @@ import subprocess
 
 
 def process():
-    subprocess.run([os.environ["JOB_PYTHON"], "-c", "pass"], check=True)
+    subprocess.run([os.environ["JOB_PYTHON"], "-I", "-S", "-c", "pass"], check=True)
     return 0
 
 
