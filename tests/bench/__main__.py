@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import traceback
@@ -148,6 +149,7 @@ def measure(chosen: argparse.Namespace) -> Bench:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ending what was started, too
     chosen = arguments()
     if chosen.list:
         for row in TABLE:

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -67,6 +69,7 @@ def kill(chosen: argparse.Namespace, folder: Path, source: random.Random) -> lis
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ending what was started, too
     chosen = arguments()
     if chosen.full:
         become_able_to_mount()

@@ -88,9 +88,8 @@ def _of_item(job: Job, item: dict[str, Any], look: Look) -> Iterator[str]:
     if state == "lost" and job.type != "drop":
         yield f"is lost: {reason}"
     # A process may be killed with the guardian before the service is. What comes after an item that
-    # has failed fails too. One that fails before its `add` is answered is not tried again.
+    # has failed fails too.
     may_fail = job.does in ("fail", "stay") or "SIGKILL" in reason or job.after is not None
-    may_fail = may_fail or (job.does == "flaky" and "as asked" in reason)
     if state == "failed" and not may_fail:
         yield f"has failed: {reason}"
     if job.after is not None and job.number in look.begun:

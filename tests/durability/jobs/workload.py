@@ -99,10 +99,8 @@ class Jobs:
         key = f"job {job.number}"
         try:
             answer = connection.ask("add", type=job.type, args=args, key=key, **after)
-        except Refusal as refusal:
+        except Refusal:
             job.added = Said.REFUSED
-            if "as asked" in str(refusal):  # it has failed before it was answered
-                return
             raise
         if job.uid not in (None, answer["uid"]):
             raise Refusal(f"job {job.number} was {job.uid}, and is now {answer['uid']}")
