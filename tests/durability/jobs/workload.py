@@ -23,8 +23,8 @@ AHEAD = (0.1, 2.0)
 #: The schedule that adds a job again and again, without a number of the ledger.
 TICKS = {"id": "ticks", "every": 1, "type": "again", "overlap": "queue"}
 TICK = {"number": -1, "does": "result"}
-#: Seconds that all jobs may take to end after the last round.
-LONG = 40.0
+#: Seconds within which more jobs have ended, after the last round, and between two looks at them.
+LONG, MOMENT = 40.0, 0.2
 
 
 class Jobs:
@@ -71,7 +71,11 @@ class Jobs:
         if self._ticks is not Said.NOTHING:
             target.ask("unschedule", id=TICKS["id"])
 
-        def have_ended() -> bool:
+        left = sys.maxsize
+
+        def are_fewer() -> bool:
+            nonlocal left
+            time.sleep(MOMENT)  # for there may be thousands
             roster = target.roster()
             held = [item for item in roster if "held" in item]
             for item in held:
@@ -80,10 +84,12 @@ class Jobs:
             target.ask("release", uids=[item["uid"] for item in held])
             stays = [item["uid"] for item in roster if item["args"]["does"] == "stay"]
             target.ask("rm", uids=stays)
-            return not roster and not target.ask("schedules")
+            before, left = left, len(roster) + len(target.ask("schedules"))
+            return left < before
 
         with suppress(AssertionError):  # then what has not ended is told
-            wait_until(have_ended, "all jobs have ended", LONG)
+            while left:
+                wait_until(are_fewer, "more jobs have ended", LONG)
         return compare(self._ledger, Look(target, self._folder), SLOTS, is_over=True)
 
     def answered(self) -> int:
