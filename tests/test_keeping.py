@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -116,6 +117,27 @@ def test_add_is_answered_when_its_place_is_kept(service: Service) -> None:
     process[0].answer()  # to `play`
     run_until_idle()
     assert service.uids == [adding.get()]
+
+
+@pytest.mark.parametrize("has_started", [False, True])
+def test_add_whose_process_is_killed_is_refused_only_if_the_service_lives_on(
+    service: Service, has_started: bool
+) -> None:
+    process = hold_start(service)
+    adding = service.call(service.add)
+    if has_started:
+        service.keeper.may_go_on.clear()
+        accept(process[0])
+        run_until_idle()
+    process[0].exit(-signal.SIGKILL)
+    run_until_idle()
+    service.keeper.may_go_on.set()
+    run_until_idle()
+    assert not adding.ready()
+    assert service.keeper.history == {}  # if the service is killed now, the item has not ended
+    service.clock.advance(2)
+    assert isinstance(adding.get(), CommandError)
+    assert [*service.keeper.history.values()] == [Outcome.FAILED]
 
 
 def accept(process: Any, success: bool = True) -> None:

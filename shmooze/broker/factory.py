@@ -14,6 +14,7 @@ from shmooze.broker.admission import Admission
 from shmooze.broker.describer import Describer, DescribesNothing
 from shmooze.broker.faults import check_changed
 from shmooze.broker.keeper import Keeper, KeepsNothing, KeptItem
+from shmooze.broker.killed import keep_failed
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.reuse import Reuse
 from shmooze.broker.roster import Change, Place, Roster
@@ -151,7 +152,7 @@ class ModuleFactory:
                 module = self._instead_of(module, place)
                 self._bring_up(module, args)
         except Exception:
-            keeper.keep_failed(module)
+            keep_failed(keeper, module)
             raise
         except BaseException:  # whoever wanted it has given it up
             keeper.keep_end(module, Outcome.FAILED)

@@ -14,6 +14,7 @@ from shmooze.broker.describer import Describer, DescribesNothing
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.holding import Holding
 from shmooze.broker.keys import Keys
+from shmooze.broker.killed import keep_failed
 from shmooze.broker.ordering import Entry
 from shmooze.broker.policy import Policy
 from shmooze.broker.reconcile import Reconciler
@@ -246,13 +247,13 @@ class Items(Arranging, Holding):
             return  # it is tried again
         if module.failed or self._ended_before_its_place(module):
             module.gone.wait()  # only then it is known how it ended
+        if module.failed:
+            self.dismiss(self.named({module.uid}))  # a successor that waits to be started
+            keep_failed(self.keeper, module)
+            raise CommandError(explain(module))
         if self._ended_before_its_place(module):
             assert module.exit is not None
             self.keeper.keep_end(module, module.exit.outcome)
-        if module.failed:
-            self.dismiss(self.named({module.uid}))  # a successor that waits to be started
-            self.keeper.keep_failed(module)
-            raise CommandError(explain(module))
 
     def _ended_before_its_place(self, module: Module) -> bool:
         """Whether a new module has ended by itself while its place was being kept, so that nobody

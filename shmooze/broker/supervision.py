@@ -7,7 +7,6 @@ successor waits in the state `backoff` until the module has gone and the delay i
 from __future__ import annotations
 
 import logging
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,6 +16,7 @@ import gevent
 
 from shmooze.broker.faults import attempt, fail_if_still
 from shmooze.broker.keeper import Keeper
+from shmooze.broker.killed import MOMENT
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.views import exit_report
 from shmooze.errors import CommandError, ModuleError
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 
 #: Why modules are removed that end with the service, and whose items come back with it.
 STOPPED = "was stopped with the service"
-#: Signals by which a machine ends processes, and people.
-FROM_OUTSIDE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL}
 
 
 class Supervision:
@@ -42,9 +40,6 @@ class Supervision:
     module that has gone.
     """
 
-    #: Seconds within which the service is stopped if a signal from outside has ended its modules
-    #: with it. Then they come back.
-    moment = 1.0
     #: Modules that have gone whose output is remembered.
     max_outputs = 20
 
@@ -145,17 +140,14 @@ class Supervision:
                 self._keep_end(module, report)
             return
         self._exited.remove(module)
-        # What ends a machine, or a container, ends the service too, but maybe a moment later.
-        is_killed = module.exit.ladder is None and (module.exit.status or 0) < 0
-        is_finished = module.exit.result is not None
-        if is_killed and not is_finished and -(module.exit.status or 0) in FROM_OUTSIDE:
+        if module.exit.is_from_outside:
             self._maybe_ended.add(module.uid)
             gevent.spawn(self._keep_killed, module, report)
         elif self._restarts_modules or not module.failed:
             self._keep_end(module, report)
 
     def _keep_killed(self, module: Module, report: dict[str, Any]) -> None:
-        clock.sleep(self.moment)
+        clock.sleep(MOMENT)
         if self._restarts_modules:
             self._maybe_ended.discard(module.uid)
             self._keep_end(module, report)

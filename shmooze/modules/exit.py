@@ -17,6 +17,10 @@ from shmooze.runtime import clock
 WAKES = "; the next request starts it"
 
 
+#: Signals by which a machine ends processes, and people.
+_FROM_OUTSIDE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL}
+
+
 class OwnWords(ModuleError):
     """The child has refused a command, or given up, and has said why."""
 
@@ -168,6 +172,12 @@ class ExitRecord:
     def result(self) -> bytes | None:
         """The result of an item that is done, as JSON; None: it has given none."""
         return self.cause.result if self.outcome is Outcome.DONE else None
+
+    @property
+    def is_from_outside(self) -> bool:
+        """Whether a signal has ended it that we did not send, before it had a result."""
+        is_killed = self.ladder is None and -(self.status or 0) in _FROM_OUTSIDE
+        return is_killed and self.result is None
 
     def explain_by(self, cause: EndCause) -> None:
         """Make what the module says of its end the reason, where we saw it hang up before."""

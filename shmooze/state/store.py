@@ -256,9 +256,7 @@ class Store(Ended):
         try:
             self._file.commit(*unwritten, *self._table.set_stopped(True))
         except StateError as bad:
-            log.error(
-                "%s: %s; the items that have ended since then will come back", self._name, bad
-            )
+            log.error("%s: %s; items that have ended since then come back", self._name, bad)
         self._file.close()
 
     def _commit(self, writes: Iterable[Write], undo: Iterable[Write]) -> None:
