@@ -439,6 +439,22 @@ def test_those_that_wait_have_a_place_and_an_estimate_where_the_history_knows_th
     assert [each.get("estimate") for each in shown] == [None, None, 30.0, 70.0, 90.0, 170.0]
 
 
+def test_modules_may_begin_to_play_while_the_history_is_read_for_an_estimate(make: Make) -> None:
+    service = make(slots=3)
+    service.add("plain"), service.add("plain")
+    service.pool.pause()
+    service.add("plain")
+
+    def usual(_type: str) -> float:
+        service.pool.resume()
+        run_until_idle()
+        return 60.0
+
+    service.pool.durations = usual
+    assert [each.get("place") for each in service.pool.show_roster()] == [None, None, 1]
+    assert service.states == ["playing"] * 3
+
+
 def test_queue_with_a_history_shows_places_and_estimates(clock: FakeClock) -> None:
     queue = Queue([Plain, Lazy])
     open_with(queue, FakeLauncher())

@@ -63,7 +63,7 @@ class Forecast:
         now, free, numbers = clock.now(), self._ledger(), itertools.count()
         #: When each one ends.
         ends: list[tuple[float, int, Module]] = []
-        for module in self._roster.in_state(State.PLAYING):
+        for module in [*self._roster.in_state(State.PLAYING)]:  # the history may take a while
             if module is self._roster.background:
                 continue
             if (duration := self._duration(module)) is not None:
