@@ -44,10 +44,17 @@ setup(
     packages=[*find_packages(include=["shmooze", "shmooze.*"]), "shmooze.static"],
     package_dir={"shmooze.static": "static"},
     package_data={
-        "shmooze": ["default_settings.json", "gateway/docs/*", "py.typed"],
+        "shmooze": [
+            "default_settings.json",
+            "cli/application/*",
+            "cli/application/page/*",
+            "gateway/docs/*",
+            "py.typed",
+        ],
         "shmooze.static": ["*", "console/*"],
     },
     scripts=["scripts/shmz", "scripts/shmz-watch"],
+    entry_points={"console_scripts": ["shmooze = shmooze.cli.main:main"]},
     zip_safe=False,
     install_requires=[
         "bottle>=0.13",

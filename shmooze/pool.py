@@ -57,13 +57,20 @@ class Pool(AttachingBroker):
         super().__init__(modules, logfilename, name)
 
     def start(self) -> None:
+        self._refuse_unused_keys()
+        super().start()
+
+    def check(self) -> None:
+        self._refuse_unused_keys()
+        super().check()
+
+    def _refuse_unused_keys(self) -> None:
         if self.slots is None:
             words = "is not used by this program: pass it to its `Pool(…, slots=…)`"
             section.refuse_key(declared.current(), str(self.name), "slots", words)
         if not self.has:
             words = "is not used by this program: pass it to its `Pool(…, has=…)`"
             section.refuse_key(declared.current(), str(self.name), "has", words)
-        super().start()
 
     def make_policy(self) -> Policy:
         if self.slots is None and not self.has and not any(map(_takes_turns, self.kinds())):

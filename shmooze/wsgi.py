@@ -42,7 +42,7 @@ from shmooze.errors import ShmoozeError
 from shmooze.gateway.modules import ModuleRoutes
 from shmooze.lib import packet
 from shmooze.runtime import declared, schema
-from shmooze.runtime.program import exit_with, run
+from shmooze.runtime.program import check, exit_with, run
 from shmooze.settings import Settings
 from shmooze.web.answers import Refused, answer_error, json_body
 from shmooze.web.backend import Answer, Backend
@@ -113,6 +113,10 @@ class Gateway:
     def announce(self) -> None:
         """Log the gateway's address, and warnings about its settings."""
         log.info("gateway: http://%s:%s/", self.host, self.settings.port("wsgi"))
+        self.check()
+
+    def check(self) -> None:
+        """Log warnings about its settings. All mistakes were refused by the constructor."""
         if not os.path.isdir(static := self.settings.get("static_path")):
             log.warning("gateway: `static_path` %s is not a folder: no page will be found", static)
         if "ports" not in self.settings.public_settings:
@@ -281,15 +285,23 @@ def _program() -> Gateway:
 
 
 if __name__ == "__main__":
+    is_check = False
     if sys.argv[1:]:  # saves the import at most starts
         import argparse
 
-        argparse.ArgumentParser(
+        parser = argparse.ArgumentParser(
             prog="python -m shmooze.wsgi",
             description="The gateway. Its settings are in the file that SHMOOZE_SETTINGS names.",
-        ).parse_args()
+        )
+        parser.add_argument(
+            "--check", action="store_true", help="check the settings, and start nothing"
+        )
+        is_check = parser.parse_args().check
     try:
-        program = _program()
+        program = Gateway(declared.current()) if is_check else _program()
     except ShmoozeError as bad:
         exit_with(bad)
-    run(program)
+    if is_check:
+        check(program)
+    else:
+        run(program)

@@ -143,7 +143,8 @@ def test_gateway_knows_services_and_no_modules() -> None:
 
 #: What may deal with processes of the operating system: their own package, the programs that are
 #: such processes, and the child's side of a module.
-KNOW_PROCESSES = ("shmooze.processes", "shmooze.runtime", "shmooze.modules.pymodule")
+KNOW_PROCESSES = ("shmooze.processes", "shmooze.run.", "shmooze.runtime")
+KNOW_PROCESSES += ("shmooze.modules.pymodule",)
 KNOW_PROCESSES += ("shmooze.modules.player",)
 #: Where the launchers of a service are chosen.
 CHOOSES_LAUNCHERS = "shmooze.broker.launchers"

@@ -33,8 +33,9 @@ from shmooze.lib.service import Service
 from shmooze.modules.channel.adapters import has_door
 from shmooze.modules.lifecycle import WITHOUT_PROCESS
 from shmooze.modules.module import Module
-from shmooze.runtime import declared
+from shmooze.runtime import declared, schema
 from shmooze.runtime.program import flush_log
+from shmooze.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -149,14 +150,40 @@ class Broker(Commands, Service):
 
     def start(self) -> None:
         source = declared.current()
-        quota = declared.quota(source, str(self.name))
-        admission = Admission(quota, self.max_modules, self.max_adds_per_minute)
         if self._logfilename or source.get("log_database_path"):
             self.logger = Database(self._logfilename, log_table=f"{self.name}_log")
             self.logger.open()  # programs that read it may start with us
+        launchers, admission = self._configure(source, keeps=bool(source.get("state_path")))
+        launchers.prepare()  # ahead of listening: clients would find us half started
+        self.restore(launchers)
+        super().start()
+        # The port is ours, so nobody else can be this service now.
+        identity = f"{self.host}:{self.port}"
+        if swept := launchers.open(identity, self._exit_unguarded):
+            log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
+        launchers.preload(self.kinds())
+        self.open(launchers, admission)
+        if not source.get("state_path"):
+            log.info("%s: no `state_path` in the settings: it forgets all when it ends", self.name)
+        self._warn_of_types(source, launchers)
+
+    def check(self) -> None:
+        source = declared.current()
+        schema.read(declared.State, source.values, source.error)
+        launchers, _ = self._configure(source, keeps=False)
+        super().check()
+        self._warn_of_types(source, launchers)
+
+    def _configure(self, source: Settings, keeps: bool) -> tuple[Launchers, Admission]:
+        """Do what the settings say before anything is started. Raises SettingsError.
+
+        `keeps` says whether the state file is opened.
+        """
+        quota = declared.quota(source, str(self.name))
+        admission = Admission(quota, self.max_modules, self.max_adds_per_minute)
         check_preempt(self.kinds(), order(source, str(self.name)))
         launchers = self._launchers = self._launchers or Launchers(self.kinds())
-        if source.get("state_path"):
+        if keeps:
             self.attach_state()
             self.attach_schedules()
         if is_ordered(source, str(self.name)):
@@ -168,18 +195,10 @@ class Broker(Commands, Service):
         else:
             problem = "needs a type with `http`, to which requests can be passed on"
             refuse_key(source, str(self.name), "route_by", problem)
-        launchers.prepare()  # ahead of listening: clients would find us half started
         self._reconciler.max_starting = max_starting(source, str(self.name))
-        self.restore(launchers)
-        super().start()
-        # The port is ours, so nobody else can be this service now.
-        identity = f"{self.host}:{self.port}"
-        if swept := launchers.open(identity, self._exit_unguarded):
-            log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
-        launchers.preload(self.kinds())
-        self.open(launchers, admission)
-        if not source.get("state_path"):
-            log.info("%s: no `state_path` in the settings: it forgets all when it ends", self.name)
+        return launchers, admission
+
+    def _warn_of_types(self, source: Settings, launchers: Launchers) -> None:
         mistakes = [*unknown_keys(source, str(self.name)), impatient_gateway(self.kinds())]
         for warning in filter(None, [*mistakes, *launchers.warnings()]):
             log.warning("%s: %s", self.name, warning)

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from shmooze.broker.declared import Amounts, ModuleType, TypeName
 from shmooze.runtime import declared, schema
-from shmooze.runtime.declared import Quota, Seconds
+from shmooze.runtime.declared import Quota, Runnable, Seconds
 from shmooze.settings import Settings
 
 Route = Annotated[str, Meta(description='"json:" and a key', pattern=r"^json:.+\Z")]
@@ -110,4 +110,5 @@ def _key_of_section(source: Settings, name: str, key: str) -> Any:
 def unknown_keys(source: Settings, name: str) -> list[str]:
     """A warning for each key that nobody knows in the section of a queue or pool."""
     section = declared.section_of(source, name)
-    return declared.unknown(source, section, schema.keys_of(Section), f"{name}.")
+    known = [*schema.keys_of(Section), *schema.keys_of(Runnable)]
+    return declared.unknown(source, section, known, f"{name}.")

@@ -88,6 +88,20 @@ class Service:
     def start(self) -> None:
         """Start serving. Raises ShmoozeError if that is impossible."""
         require_patched()
+        self._server = self._make_server()
+        self._server.start()
+        log.info("%s: listening on %s:%s", name_of(self), self.host, self.port)
+        self._warn_at_start()
+
+    def check(self) -> None:
+        """Check what `start` would refuse, and log what it would warn about. Starts nothing.
+
+        Raises ShmoozeError.
+        """
+        self._make_server()
+        self._warn_at_start()
+
+    def _make_server(self) -> Server:
         refuse_coroutines(getattr(self, "commands", {}))
         source = declared.current()
         if self.port is None:
@@ -98,13 +112,14 @@ class Service:
         self.host = self.host or own.service_host
         self._limits = Limits.of(source)
         gate = AccessGate(self._application(), self.host, source, LOOPBACK, name_of(self))
-        self._server = Server(self.host, self.port, gate, self._limits)
-        self._server.start()
-        who = name_of(self)
-        log.info("%s: listening on %s:%s", who, self.host, self.port)
+        return Server(self.host, self.port, gate, self._limits)
+
+    def _warn_at_start(self) -> None:
+        source = declared.current()
+        assert self.host is not None
         for warning in declared.unknown_keys(source):
-            log.warning("%s: %s", who, warning)
-        warn_if_open(self.host, source, who)
+            log.warning("%s: %s", name_of(self), warning)
+        warn_if_open(self.host, source, name_of(self))
 
     def stop(self) -> None:
         """Stop serving, after the answers in progress. May be called twice."""

@@ -33,6 +33,9 @@ Prefix = Annotated[
     str, Meta(description="a path that starts and ends with '/'", pattern=r"^/((?s:.*)/)?\Z")
 ]
 Keys = Annotated[list[str], Meta(description="a list of keys")]
+Argv = Annotated[
+    list[str], Meta(description="a list with a program and its arguments", min_length=1)
+]
 ServiceName = Annotated[
     str, Meta(description="a part of a URL, with no '/' in it", pattern=r"^[^/]+\Z")
 ]
@@ -132,6 +135,21 @@ class Quota(Struct, frozen=True):
     max_adds_per_minute: Annotated[
         Count | None, "Modules that one client may start in a minute; any number if null."
     ] = None
+
+
+class Runnable(Struct, frozen=True):
+    """Which program runs a service, in its section; see run/programs.py."""
+
+    kind: Annotated[
+        Literal["queue", "pool"] | None,
+        "What it is; if null, what its name says. With `modules`.",
+    ] = None
+    program: Annotated[
+        Argv | None, "Program and arguments of a service that is a program of its own."
+    ] = None
+    stop_timeout: Annotated[
+        Seconds, "Seconds that this program may take to end before it is killed."
+    ] = 30.0
 
 
 class State(Struct, frozen=True):

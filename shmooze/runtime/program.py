@@ -31,7 +31,11 @@ inherited.open_missing_streams()
 _LOG_FORMAT = "%(asctime)s %(levelname)s {}%(name)s: %(message)s"
 
 
-class _Servable(typing.Protocol):
+class _Checkable(typing.Protocol):
+    def check(self) -> None: ...
+
+
+class _Servable(_Checkable, typing.Protocol):
     def serve_forever(self) -> None: ...
 
 
@@ -111,12 +115,39 @@ def run_named(make: Callable[[str], _Servable], kind: str) -> None:
     parser.add_argument(
         "name", nargs="?", default=kind, help="name in `ports`, and section of the settings"
     )
-    name = parser.parse_args().name
+    parser.add_argument(
+        "--check", action="store_true", help="check the settings, and start nothing"
+    )
+    arguments = parser.parse_args()
     try:
-        service = make(name)
+        service = make(arguments.name)
     except ShmoozeError as bad:
         exit_with(bad)
-    service.serve_forever()
+    if arguments.check:
+        check(service)
+    else:
+        service.serve_forever()
+
+
+def check(program: _Checkable) -> None:
+    """Print what `program` would warn about at its start, on standard error.
+
+    If it would refuse to start, prints why, and exits with status 2.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Words())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    try:
+        program.check()
+    except ShmoozeError as bad:
+        exit_with(bad)
+
+
+class _Words(logging.Formatter):
+    """The level of each record and its text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {super().format(record)}"
 
 
 def name_of(program: object) -> str:

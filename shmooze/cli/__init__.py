@@ -1,0 +1,1 @@
+"""The command `shmooze`: runs, checks and makes applications."""

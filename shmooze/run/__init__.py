@@ -1,0 +1,1 @@
+"""Running an application: its gateway and services as processes of one supervisor."""

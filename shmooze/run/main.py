@@ -1,0 +1,56 @@
+"""`shmooze run`: runs an application until a signal ends it."""
+
+from __future__ import annotations
+
+import logging
+
+from shmooze.processes.guardian import fork_guardian
+from shmooze.run.page import address_of, opener
+from shmooze.run.programs import GATEWAY, find_programs
+from shmooze.run.supervisor import Supervisor, lead_of
+from shmooze.runtime import declared, schema
+from shmooze.runtime.listeners import listen
+from shmooze.runtime.logs import StderrHandler
+from shmooze.runtime.program import run
+from shmooze.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def run_application(opens_page: bool) -> int:
+    """Run what the settings of this process name. Returns the exit status. Raises ShmoozeError.
+
+    gevent must have patched this process, and nothing may have used its event loop.
+    """
+    source = declared.current()
+    application = find_programs(source)
+    hosts = schema.read(declared.Gateway, source.values, source.error)
+    _check_ports(source, hosts, [each.name for each in application.programs])
+    gateway, url = None, ""
+    if GATEWAY in source.values["ports"]:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(hosts.wsgi_host, hosts.wsgi_host)
+        gateway, url = (host, source.port(GATEWAY)), address_of(hosts.wsgi_host, source)
+    open_page = opener(url) if opens_page and gateway else None
+    guardian = fork_guardian()
+    handler = StderrHandler()
+    lead = lead_of(Supervisor.name, application.programs)
+    form = f"{lead}%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, handlers=[handler], force=True)
+
+    def on_ready() -> None:
+        handler.enqueue(f"shmooze: {url}  (Ctrl-C ends it)\n")
+        if open_page is not None:
+            open_page()
+
+    for line in application.left_out:
+        log.warning("%s", line)
+    supervisor = Supervisor(application.programs, handler.enqueue, gateway, on_ready, guardian)
+    run(supervisor)
+    return supervisor.status
+
+
+def _check_ports(source: Settings, hosts: declared.Gateway, names: list[str]) -> None:
+    """Raise ShmoozeError if a port is in use, before anything is started."""
+    for name in names:
+        host = hosts.wsgi_host if name == GATEWAY else hosts.service_host
+        listen(host, source.port(name)).close()
