@@ -4,12 +4,14 @@
     GET  {wsgi_prefix}{service}/events  its changes, live
     GET  {wsgi_prefix}settings.json     the public settings
     GET  {static_prefix}{file}          files of static_path
+    GET  {wsgi_prefix}console/          the console
     GET  /, {wsgi_prefix}               index.html
     GET  {wsgi_prefix}openapi.json      the application described; {wsgi_prefix}docs shows it
     GET  {wsgi_prefix}login             a form, if tokens are needed; POST {wsgi_prefix}logout
 
 A page at `/` or at `{wsgi_prefix}` refers to its own files by relative URLs. So the files of
-static_path are served there too, unless a service has the same name. A script knows its own URL but
+static_path are served there too, unless a service has the same name. Beside them are shmooze.js and
+what belongs to it, unless static_path has files of these names. A script knows its own URL but
 not the gateway's prefix, so `settings.json` beside any of those files redirects to the real one,
 unless static_path has a file of that name there.
 
@@ -39,6 +41,7 @@ from bottle import request, response
 
 from shmooze.access.gate import CLIENT, HOLDER, TOKEN, AccessGate, warn_if_open, wrong_service
 from shmooze.errors import ShmoozeError
+from shmooze.gateway.files import Files, redirect
 from shmooze.gateway.modules import ModuleRoutes
 from shmooze.lib import packet
 from shmooze.runtime import declared, schema
@@ -47,7 +50,6 @@ from shmooze.settings import Settings
 from shmooze.web.answers import Refused, answer_error, json_body
 from shmooze.web.backend import Answer, Backend
 from shmooze.web.environ import WHILE_IT_WAITS
-from shmooze.web.files import StaticFiles
 from shmooze.web.limits import Limits
 from shmooze.web.server import Server
 
@@ -93,7 +95,7 @@ class Gateway:
             )
             for name, port in source.services.items()
         }
-        self._files = StaticFiles(source.get("static_path"))
+        self._files = Files(source)
         self._server: Server | None = None
         self._routes = bottle.Bottle()
         self._routes.default_error_handler = partial(answer_error, "the gateway")
@@ -152,13 +154,15 @@ class Gateway:
         route(f"{prefix}settings.json", "GET", self._serve_settings)
         route(f"{prefix}<service:path>/events", "GET", self._pass_events_on)
         route(f"{prefix}<service:path>", "POST", self._pass_on)
+        route(f"{prefix}console/", "GET", self._files.serve_console)
+        route(f"{prefix}console/<path:path>", "GET", self._files.serve_console)
         for folder in sorted({static, prefix, "/"}, key=len, reverse=True):  # nested ones first
             if folder != prefix:
                 target = posixpath.relpath(f"{prefix}settings.json", folder)
-                route(f"{folder}settings.json", "GET", partial(_redirect, target))
+                route(f"{folder}settings.json", "GET", partial(redirect, target))
             if folder in (prefix, "/"):
-                route(folder, "GET", partial(self._serve_file, "index.html"))
-            serve = self._serve_beside_services if folder == prefix else self._serve_file
+                route(folder, "GET", self._files.serve_index)
+            serve = self._serve_beside_services if folder == prefix else self._files.serve
             route(f"{folder}<path:path>", "GET", serve)
 
     def _pass_on(self, service: str) -> bytes | Iterator[bytes]:
@@ -170,7 +174,7 @@ class Gateway:
 
     def _pass_events_on(self, service: str) -> Any:
         if service not in self._backends:  # there may be a file of that name
-            return self._serve_file(f"{service}/events")
+            return self._files.serve(f"{service}/events")
         headers = _forwarded_headers()
         if (last_id := request.get_header("Last-Event-ID")) is not None:
             headers["Last-Event-ID"] = last_id
@@ -191,8 +195,10 @@ class Gateway:
         if path in self._backends:
             raise Refused(405, f"commands are sent to {request.path} by POST", Allow="POST")
         try:
-            return self._serve_file(path)
+            return self._files.serve(path)
         except Refused as absent:
+            if path == "console":
+                return redirect("console/")
             is_ours = path == "openapi.json" or path.partition("/")[0] == "docs"
             if absent.status_code != 404 or not is_ours:
                 raise
@@ -217,17 +223,6 @@ class Gateway:
             response.set_header("Shmooze-Scopes", " ".join(sorted(allowed)))
         return packet.encode(self.settings.public_settings)
 
-    def _serve_file(self, path: str) -> bottle.HTTPResponse:
-        found = self._files.answer(path, request.environ)
-        if found is None:
-            folder, name = posixpath.split(request.path)
-            if name == "settings.json" and self._files.locate(path) is not None:
-                # A script in a deeper folder has asked for it.
-                prefix = self.settings.get("wsgi_prefix")
-                return _redirect(posixpath.relpath(f"{prefix}{name}", folder))
-            raise Refused(404, f"there is nothing at {request.path}")
-        return found
-
 
 def _forwarded_headers() -> dict[str, str]:
     """Headers that tell a service the client's address and token."""
@@ -247,11 +242,6 @@ def _pass_back(answer: Answer) -> bytes | Iterator[bytes]:
 
 def _share(whole: int, workers: int) -> int:
     return -(-whole // workers)
-
-
-def _redirect(target: str) -> bottle.HTTPResponse:
-    # Relative, since a proxy may map paths.
-    return bottle.HTTPResponse(status=307, headers={"Location": target})
 
 
 @cache

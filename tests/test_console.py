@@ -354,9 +354,9 @@ def test_service_that_refuses_requests_is_shown_as_refused_with_the_reason(
 @pytest.mark.parametrize(
     ("wsgi_prefix", "static_prefix", "addresses"),
     [
-        ("/app/", "/static/", ["/", "/app/"]),
-        ("/app/", "/app/files/", ["/app/files/index.html"]),
-        ("/", "/files/", ["/files/index.html"]),
+        ("/app/", "/static/", ["/", "/app/", "/app/console/"]),
+        ("/app/", "/app/files/", ["/app/files/index.html", "/app/console/"]),
+        ("/", "/files/", ["/files/index.html", "/console/"]),
     ],
 )
 def test_page_works_with_other_prefixes(

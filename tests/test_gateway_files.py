@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from urllib.parse import urljoin
 
 import pytest
 from support import PATIENCE, Reply, Site, failure, http, keep_alive, probe_site
+
+from shmooze.gateway.files import FOR_PAGES
+from shmooze.settings import packaged_static_path
 
 FILES = {
     "index.html": "<h1>hello</h1>",
@@ -56,6 +60,61 @@ def get(site: Site, path: str, method: str = "GET", **headers: str) -> Reply:
     reply = Reply(answer.status, answer.headers, answer.read())
     client.close()
     return reply
+
+
+# Pages of one's own: what they find beside their own files.
+
+
+@pytest.mark.parametrize("folder", ["/", "/static/"])
+@pytest.mark.parametrize("name", FOR_PAGES)
+def test_pages_find_the_scripts_of_the_package_beside_their_own_files(
+    site: Site, folder: str, name: str
+) -> None:
+    reply = get(site, folder + name)
+    assert (reply.status, reply.body) == (200, (packaged_static_path() / name).read_bytes())
+    assert reply.headers["Cache-Control"] == "no-cache"
+    again = get(site, folder + name, **{"If-None-Match": reply.headers["ETag"]})
+    assert again.status == 304
+
+
+def test_of_the_package_nothing_else_is_there(site: Site) -> None:
+    for name in ("index.css", "icon.svg", "console/main.js", "deep/shmooze.js"):
+        assert get(site, f"/static/{name}").status == 404
+
+
+def test_a_file_of_ones_own_comes_first(site: Site, folder: Path) -> None:
+    for name in ("shmooze.js", "console/index.css"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("mine")
+        try:
+            assert get(site, f"/{name}").body == b"mine"
+        finally:
+            (folder / name).unlink()
+        assert get(site, f"/{name}").body != b"mine"
+
+
+def test_the_console_has_its_place_with_all_that_its_page_refers_to(
+    site: Site, folder: Path
+) -> None:
+    (folder / "console").mkdir(exist_ok=True)
+    (folder / "console" / "index.html").write_text("mine")
+    page = get(site, "/console/").body
+    (folder / "console" / "index.html").unlink()
+    assert page == (packaged_static_path() / "index.html").read_bytes()
+    for name in re.findall(r'(?:src|href)="([\w./]+)"', page.decode()):
+        assert get(site, f"/console/{name}").status == 200, name
+    assert get(site, "/console/settings.json").headers["Location"] == "../settings.json"
+    assert get(site, "/console/missing.js").status == 404
+    assert get(site, "/console").headers["Location"] == "console/"
+
+
+def test_the_console_is_the_first_page_where_there_is_none(site: Site, folder: Path) -> None:
+    (folder / "index.html").rename(folder / "other.html")
+    try:
+        reply = get(site, "/")
+    finally:
+        (folder / "other.html").rename(folder / "index.html")
+    assert (reply.status, reply.headers["Location"]) == (307, "console/")
 
 
 # Settings.
@@ -402,6 +461,11 @@ def test_everything_is_found_under_other_prefixes(tmp_path: Path, wsgi: str, sta
             reply = get(site, f"{folder}settings.json")
             target = urljoin(f"{folder}settings.json", reply.headers["Location"])
             assert (reply.status, target) == (307, f"{wsgi}settings.json")
+        console = f"{wsgi}console/"
+        assert b"console/main.js" in get(site, console).body
+        assert get(site, f"{console}console/main.js").status == 200
+        beside = get(site, f"{console}settings.json")
+        assert urljoin(console, beside.headers["Location"]) == f"{wsgi}settings.json"
         assert get(site, "/../secret.txt").status == 404
         if wsgi != "/":
             reply = http(f"http://127.0.0.1:{site.ports['wsgi']}/probe", {"cmd": "nothing"})
