@@ -120,7 +120,10 @@ class Gateway:
     def check(self) -> None:
         """Log warnings about its settings. All mistakes were refused by the constructor."""
         if not os.path.isdir(static := self.settings.get("static_path")):
-            log.warning("gateway: `static_path` %s is not a folder: no page will be found", static)
+            log.warning(
+                "gateway: `static_path` %s is not a folder: no page but the console will be found",
+                static,
+            )
         if "ports" not in self.settings.public_settings:
             log.warning("gateway: `ports` is not in `public`: pages will not find the services")
         for warning in declared.unknown_keys(self.settings):

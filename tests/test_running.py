@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import (
@@ -21,6 +22,11 @@ from support import (
     wait_until,
 )
 from terminal import Window
+
+from shmooze.cli.main import main
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 RUN = [sys.executable, "-m", "shmooze", "run"]
 
@@ -171,3 +177,29 @@ def test_a_mistake_in_the_settings_of_a_service_ends_all_with_status_2(
     assert "pool cannot be run: it has ended with status 2" in terminal.text
     assert site.survivors() == []
     terminal.close()
+
+
+def test_a_new_application_opens_its_page_and_counts(
+    make_site: Callable[..., Site], page: Page, tmp_path: Path
+) -> None:
+    assert main(["new", str(tmp_path / "app")]) == 0
+    shown = tmp_path / "shown"
+    site = make_site(
+        services=("wsgi", "queue"),
+        programs={"wsgi": [*RUN, "--open", str(tmp_path / "app")]},
+        environ={"BROWSER": f"sh -c 'echo %s > {shown}'"},
+    )
+    file = tmp_path / "app" / "settings.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps({**settings, "ports": site.ports}))
+    site.start("wsgi")
+    url = wait_until(lambda: shown.exists() and shown.read_text().strip(), "a browser is opened")
+    assert url == f"http://localhost:{site.ports['wsgi']}/"
+    wait_until(lambda: is_listening(site.ports["queue"]), "the queue listens")
+    page.goto(url)
+    page.get_by_role("button", name="Count to 30").click()
+    page.get_by_text("counter: 1, playing").wait_for(timeout=9000)
+    page.get_by_role("link", name="The console").click()
+    page.get_by_role("heading", name="queue").wait_for()
+    page.get_by_text("count to 30").wait_for()
+    wait_until(lambda: len(site.survivors()) == 6, "nothing waits to open a browser any more")

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 
 from shmooze.run.process import REFUSED
 from shmooze.run.programs import Program, find_programs
@@ -42,7 +43,7 @@ def check_application() -> int:
         if not program.is_ours and (problem := _problem_of(program)):
             status = REFUSED
             lines.append(f"error: {program.name}: {problem}")
-    for line in dict.fromkeys(lines):  # some are the same for all services
+    for line in _without_repeats(lines):
         sys.stdout.write(f"{line}\n")
     names = ", ".join(each.name for each in application.programs)
     verdict = "cannot be used" if status else "can be used"
@@ -67,6 +68,16 @@ def _worded(name: str, said: list[str], is_refused: bool) -> list[str]:
     others = [line.removeprefix("shmooze: ") for line in said if line not in warnings]
     kind = "error" if is_refused else "warning"
     return [*warnings, *(f"{kind}: {name}: {line}" for line in others)]
+
+
+def _without_repeats(lines: list[str]) -> Iterator[str]:
+    """The lines without warnings that another program has had too, about what all of them share."""
+    known = set()
+    for line in lines:
+        what = line.split(": ", 2)[-1]
+        if what not in known:
+            known.add(what)
+            yield line
 
 
 def _problem_of(program: Program) -> str | None:
