@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,14 @@ from pathlib import Path
 import pytest
 from support import PATIENCE, ROOT, Site, http
 
+from shmooze import __version__
+
 pytestmark = pytest.mark.slow
 
 NEEDED = {
+    "shmooze/cli/application/counter.py.in",
+    "shmooze/cli/application/page/index.html.in",
+    "shmooze/cli/application/settings.json.in",
     "shmooze/default_settings.json",
     "shmooze/py.typed",
     "shmooze/static/shmooze.js",
@@ -35,14 +41,14 @@ def run(*argv: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from a copy of this checkout, as git has it."""
+    """A wheel, built from a source distribution of this checkout, as git has it."""
     folder = tmp_path_factory.mktemp("wheel")
     files = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT)
     for name in files.splitlines():
         if (ROOT / name).is_file():
             (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / "source" / name)
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=folder / "source")
+    run(sys.executable, "-m", "build", "--no-isolation", cwd=folder / "source")
     (built,) = (folder / "source" / "dist").glob("*.whl")
     return built
 
@@ -53,6 +59,14 @@ def test_wheel_carries_static_files_settings_and_commands(wheel: Path) -> None:
     commands = {name.partition(".data/scripts/")[2] for name in names}
     assert commands == {"", "shmz", "shmz-watch"}
     assert not any(name.startswith(("tests", "examples")) for name in names)
+
+
+def test_no_release_of_1_x_can_be_taken_for_it(wheel: Path) -> None:
+    version = wheel.name.split("-")[1]
+    assert version == __version__
+    assert int(version.split(".")[0]) >= 2
+    # A version before 2.0.0, such as 2.0.0.dev1, would not do for `pip install "shmooze>=2"`.
+    assert re.fullmatch(r"[0-9.]+", version)
 
 
 def test_setup_py_install_has_pip_install_it_with_its_libraries(tmp_path: Path) -> None:
@@ -72,7 +86,8 @@ def test_wheel_in_an_empty_environment_serves_its_page_with_the_packaged_default
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
-    run(*pip, "install", "-q", "--no-compile", wheel, cwd=tmp_path)
+    found = ["--find-links", wheel.parent]
+    run(*pip, "install", "-q", "--no-compile", *found, "shmooze>=2", cwd=tmp_path)
 
     # The defaults name fixed ports, which may be taken here: look at them, and serve on others.
     show = "import shmooze.settings as s; print(s.ports['wsgi'], s.static_path, sep='\\n')"
@@ -81,6 +96,11 @@ def test_wheel_in_an_empty_environment_serves_its_page_with_the_packaged_default
     assert Path(static_path).is_relative_to(tmp_path)
     for command in ("shmz", "shmz-watch"):
         assert "usage" in run(python.with_name(command), "--help", cwd=tmp_path)
+
+    shmooze = python.with_name("shmooze")
+    assert run(shmooze, "--version", cwd=tmp_path) == f"shmooze {__version__}\n"
+    run(shmooze, "new", "app", cwd=tmp_path)
+    assert "can be used; it runs wsgi, queue" in run(shmooze, "check", "app", cwd=tmp_path)
 
     site = Site(
         tmp_path / "site",
