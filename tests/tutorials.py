@@ -10,12 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from support import ROOT, Site
-
-from shmooze.settings import packaged_static_path
+from support import ROOT, Site, is_listening, wait_until
 
 #: What a page shows as the text of a file.
 _FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: Commands of ours, and the options of Python that run them.
+_COMMANDS_OF_OURS = {"python3": "", "shmz": " -m shmooze.shmz", "shmooze": " -m shmooze"}
 _COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -36,30 +36,28 @@ class Tutorial:
         """Do what the page says. Only the ports are others."""
         settings = json.loads(self.files["settings.json"])
         services = tuple(settings.pop("ports"))
-        here = 'cd "$HERE" && exec '
-        lines = [line for line in self.lines if line.startswith("SHMOOZE_SETTINGS=")]
-        starts = {"wsgi": lines[-1], services[1]: lines[0]}
-        programs = {
-            name: ["sh", "-c", here + line.partition(" ")[2]] for name, line in starts.items()
-        }
+        (line,) = (line for line in self.lines if line.startswith("shmooze run"))
+        programs = {"wsgi": ["sh", "-c", f'cd "$HERE" && exec {line}']}
         site = make(settings=settings, services=services, programs=programs)
         for name, text in self.files.items():
             if name != "settings.json":
                 (site.folder / name).write_text(text)
-        shutil.copytree(packaged_static_path(), site.folder / "page")
+        (site.folder / "page").mkdir()
         for line in self.lines:
             if line.startswith("cp CLONE/"):
                 source, goal = line.split()[1:]
                 shutil.copy(ROOT / source.removeprefix("CLONE/"), site.folder / goal)
         path = os.pathsep.join([str(self._pythons(site)), os.environ["PATH"]])
         site.environ |= {"PATH": path, "SHMZ_ENDPOINT": f"{site.url}queue"}
-        return site.start()
+        site.start("wsgi")
+        wait_until(lambda: is_listening(site.ports[services[1]]), f"{services[1]} listens")
+        return site
 
     def _pythons(self, site: Site) -> str:
-        """A folder in which `python3` is this Python, and `shmz` is ours."""
+        """A folder in which `python3` is this Python, and our commands are ours."""
         folder = site.folder / "bin"
         folder.mkdir()
-        for name, words in (("python3", ""), ("shmz", " -m shmooze.shmz")):
+        for name, words in _COMMANDS_OF_OURS.items():
             (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable}{words} "$@"\n')
             (folder / name).chmod(0o755)
         return str(folder)
