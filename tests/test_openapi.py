@@ -501,7 +501,7 @@ def test_without_the_viewer_the_page_says_how_to_get_it(
     monkeypatch.setattr(pages, "_PACKAGE", "nowhere")
     site.start(opened)
     status, _, body = site.get("/docs")
-    error = "docs needs a package: pip install 'shmooze[docs]'"
+    error = "docs needs a package: pip install 'shmooze[docs]>=2'"
     assert (status, json.loads(body)["error"]) == (404, error)
     assert site.get("/docs/swagger-ui.css")[0] == 404
 

@@ -22,6 +22,7 @@ from support import (
     wait_until,
 )
 from terminal import Window
+from test_endings import LADDER, Endings, kinds
 
 from shmooze.cli.main import main
 
@@ -30,27 +31,16 @@ if TYPE_CHECKING:
 
 RUN = [sys.executable, "-m", "shmooze", "run"]
 
-#: Modules that do not end by themselves.
-STUBBORN = ("ignores-sigterm", "has-daemon")
-TYPES = {
-    **{
-        kind: {
-            "process": child("stubborn", kind),
-            "natural_death_timeout": 0.2,
-            "sigterm_timeout": 0.2,
-        }
-        for kind in STUBBORN
-    },
-    "well": {"process": child("well")},
-}
+TYPES = {"well": {"process": child("well")}}
 OWN = {"program": child("svc_obstinate"), "stop_timeout": 0.5}
 
 
-class Running:
+class Running(Endings):
     """An application that `shmooze run` runs. In the site, `service` stands for all of it."""
 
     def __init__(self, site: Site, service: str) -> None:
-        self.site, self._service = site.start(service), service
+        super().__init__(site.start(service))
+        self._service = service
 
     @property
     def guardian(self) -> int:
@@ -70,8 +60,7 @@ class Running:
         return found
 
     def fill(self) -> None:
-        for kind in STUBBORN:
-            self.site.ask("pool", "add", type=kind)
+        super().fill()
         wait_until(lambda: len(self.own_pids()) == 3, "the service has started all")
 
     def own_pids(self) -> list[int]:
@@ -83,12 +72,12 @@ class Running:
         process = self.site.processes.pop(self._service)
         for pid in pids:
             os.kill(pid, number)
-        return process.wait(30)
+        return process.wait(LADDER)
 
 
 @pytest.fixture
 def running(make_site: Callable[..., Site]) -> Running:
-    settings = {"pool": {"modules": TYPES}, "own": OWN}
+    settings = {"pool": {"modules": kinds(connect_timeout=1000)}, "own": OWN}
     site = make_site(services=("pool", "own"), settings=settings, programs={"pool": RUN})
     return Running(site, "pool")
 
@@ -99,7 +88,8 @@ def test_a_stop_signal_leaves_nothing_and_exits_with_status_0(
 ) -> None:
     running.fill()
     assert running.end(number, running.guardian) == 0
-    assert running.site.survivors() == []
+    assert [*running.survivors(), *running.site.survivors()] == []
+    running.join_adds()
     assert "own has not ended within 0.5 s: killing it" in running.site.log("pool")
 
 
@@ -107,7 +97,9 @@ def test_a_stop_signal_leaves_nothing_and_exits_with_status_0(
 def test_sigkill_leaves_nothing(running: Running, victim: str) -> None:
     running.fill()
     assert running.end(signal.SIGKILL, getattr(running, victim)) == -signal.SIGKILL
-    wait_until(lambda: not running.site.survivors(), "nothing is left")
+    running.assert_none_left(LADDER)
+    wait_until(lambda: not running.site.survivors(), "nothing of the application is left either")
+    running.join_adds()
 
 
 def test_sigkill_of_both_leaves_no_process_of_a_service(running: Running) -> None:
@@ -115,15 +107,17 @@ def test_sigkill_of_both_leaves_no_process_of_a_service(running: Running) -> Non
     supervisor = running.supervisor
     suspend(running.guardian)  # or it would see the supervisor die first
     running.end(signal.SIGKILL, supervisor, running.guardian)
-    own = {pid for pid in running.own_pids() if is_alive(pid)}
+    running.assert_none_left(LADDER)
+    own = set(running.own_pids())
     wait_until(lambda: set(running.site.survivors()) <= own, "only what is not ours is left")
-    for pid in own:
+    for pid in running.site.survivors():
         os.kill(pid, signal.SIGKILL)
+    running.join_adds()
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "closed"])
 def test_the_end_of_its_terminal_leaves_nothing(make_site: Callable[..., Site], how: str) -> None:
-    settings = {"pool": {"modules": TYPES}, "own": OWN}
+    settings = {"pool": {"modules": kinds(connect_timeout=1000)}, "own": OWN}
     site = make_site(services=("wsgi", "pool", "own"), settings=settings)
     terminal = Window([*RUN, site.settings_file], site.environ)
     try:
@@ -131,7 +125,7 @@ def test_the_end_of_its_terminal_leaves_nothing(make_site: Callable[..., Site], 
         assert f"shmooze: http://localhost:{site.ports['wsgi']}/ " in terminal.text
         assert b"<html" in http(site.url).body
         wait_until(lambda: is_listening(site.ports["pool"]), "the pool listens")
-        for kind in STUBBORN:
+        for kind in ("ignores-sigterm", "has-daemon"):
             site.ask("pool", "add", type=kind)
         assert (terminal.press_ctrl_c if how == "ctrl-c" else terminal.close_window)() == 0
         assert site.survivors() == []

@@ -447,7 +447,7 @@ def test_schedule_without_the_library_for_it_says_so(
     monkeypatch.setitem(__import__("sys").modules, "cronsim", None)
     with pytest.raises(CommandError) as refused:
         pool.call("schedule", **MORNING)
-    words = "schedule: argument `cron`: needs cronsim: pip install 'shmooze[schedules]'"
+    words = "schedule: argument `cron`: needs cronsim: pip install 'shmooze[schedules]>=2'"
     assert str(refused.value) == words
     assert pool.call("schedule", type="plain", every=60)["next"]
 

@@ -543,7 +543,7 @@ def test_without_the_package_one_line_says_what_is_missing(tmp_path: Path, name:
     ended = subprocess.run(
         [sys.executable, "-S", tmp_path / name], capture_output=True, env=environ(), text=True
     )
-    line = f"{name}: the package shmooze is not installed: pip install shmooze\n"
+    line = f"{name}: the package shmooze is not installed: pip install 'shmooze>=2'\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", line)
 
 

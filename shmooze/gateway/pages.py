@@ -78,7 +78,7 @@ class Pages:
 
     def _show_page(self) -> HTTPResponse:
         if viewer_folder() is None:
-            raise Refused(404, "docs needs a package: pip install 'shmooze[docs]'")
+            raise Refused(404, "docs needs a package: pip install 'shmooze[docs]>=2'")
         page = (_OWN / "page.html").read_text("utf-8").replace("{{name}}", html_escape(self._title))
         answer = _cached(page.encode(), "text/html; charset=utf-8")
         answer.set_header("Content-Security-Policy", _POLICY)

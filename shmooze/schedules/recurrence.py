@@ -74,7 +74,7 @@ class Cron:
         try:
             from cronsim import CronSim, CronSimError  # an extra
         except ImportError:
-            raise ValueError("needs cronsim: pip install 'shmooze[schedules]'") from None
+            raise ValueError("needs cronsim: pip install 'shmooze[schedules]>=2'") from None
         self._simulate, self._expression, self._zone = CronSim, expression, zone
         if len(expression) > self.max_length:
             raise ValueError(f"must have at most {self.max_length} characters")
