@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -116,19 +117,28 @@ def test_unusable_token_file_is_one_line(
     assert terminal.text.splitlines()[-1] == expected + hint
 
 
-def test_with_a_socket_as_standard_output_everything_starts_and_no_line_is_lost(
+def test_with_a_socket_as_standard_output_all_starts_and_rotated_logs_are_complete(
     make_site: Callable[..., Site],
 ) -> None:
     """This is how systemd's journal is attached."""
-    site = make_site(settings={"app_jobs": {}})
+    lines = 300
+    says = f"for i in $(seq {lines}); do echo said $i.; done; exec sleep 1000"
+    types = {"chatty": {"adapter": "command", "process": ["sh", "-c", says]}}
+    site = make_site(settings={"pool": {"modules": types}})
     conf = site.folder / "supervisord.conf"
     examples = str(ROOT / "examples").replace("%", "%%")
-    conf.write_text((ROOT / "supervisord.conf").read_text().replace("examples/", f"{examples}/"))
+    text = (ROOT / "supervisord.conf").read_text()
+    text = text.replace("python examples/example_pool.py", "python -m shmooze.pool")
+    text = text.replace("examples/", f"{examples}/")
+    conf.write_text(
+        text.replace("maxbytes=10MB", "maxbytes=4KB").replace("backups=5", "backups=99")
+    )
     path = f"{Path(sys.executable).parent}:{site.environ['PATH']}"
     ours, theirs = socket.socketpair()
     supervisord = subprocess.Popen(
         ["supervisord", "-c", conf],
         env={**site.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
     )
@@ -136,14 +146,28 @@ def test_with_a_socket_as_standard_output_everything_starts_and_no_line_is_lost(
     with ours, ours.makefile() as said:
         for name, port in site.ports.items():
             wait_until(lambda p=port: is_listening(p), f"{name} listens")
+        uid = site.ask("pool", "add", type="chatty")["uid"]
+        last = f"said {lines}."
+        wait_until(lambda: last in site.ask("pool", "output", uid=uid), "it has said everything")
         supervisord.terminate()
         assert supervisord.wait(PATIENCE) == 0
         assert "stopped: pool (exit status 0)" in said.read()
     assert site.survivors() == []
-    for name in ("gateway", "queue", "pool"):
-        first, *_, last = site.log(name).splitlines()
+    logs = {name: rotated_log(site, name) for name in ("gateway", "queue", "pool")}
+    for name, log in logs.items():
+        first, *_, last = log.splitlines()
         assert str(site.ports["wsgi" if name == "gateway" else name]) in first
-        assert last.endswith(": stopping")
+        assert last.endswith(": stopping") or name == "pool"
+    assert len(list(site.folder.glob("pool.log*"))) > 1
+    assert re.findall(r"said (\d+)\.", logs["pool"]) == [str(n + 1) for n in range(lines)]
+
+
+def rotated_log(site: Site, name: str) -> str:
+    """What a program has printed, from the oldest of its log files to the newest."""
+    files = sorted(
+        site.folder.glob(f"{name}.log*"), key=lambda file: -int(file.suffix[1:].replace("log", "0"))
+    )
+    return "".join(file.read_text() for file in files)
 
 
 def test_supervisord_conf_rotates_each_log_and_has_one_per_program() -> None:
