@@ -37,6 +37,11 @@ class AttachingBroker(Broker):
 
         attach(self)
 
+    def attach_log_files(self) -> None:
+        from shmooze.logs.attach import attach  # loaded only where there is a folder for them
+
+        attach(self)
+
     def attach_doors(self) -> None:
         from shmooze.servers.attach import attach  # loaded only where a type has a web server
 

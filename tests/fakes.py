@@ -214,6 +214,7 @@ class FakeProcess:
         if spec.has_stdio:
             self._updates = self.stdio
         self._watchers: list[Callable[[list[str]], None]] = []
+        self._listeners: list[Callable[[OutputLine], None]] = []
         self._channel: MemoryChannel | None = None
         self._exited = Event()
 
@@ -223,7 +224,7 @@ class FakeProcess:
         return f"fake {self.number}"
 
     def on_output(self, listener: Callable[[OutputLine], None]) -> None:
-        pass
+        self._listeners.append(listener)
 
     def add_output(self, text: str) -> None:
         self.output += text.splitlines()
@@ -256,6 +257,7 @@ class FakeProcess:
         past = PastOutput(self.output, self.errors)
         self.label, self.output, self.errors = label, [], []
         self._watchers.clear()
+        self._listeners.clear()
         self.on_renewed(self)
         return past
 
@@ -323,6 +325,9 @@ class FakeProcess:
         self.errors += lines if is_error else ()
         for watcher in self._watchers:
             watcher([*lines])
+        for line in lines:
+            for listener in self._listeners:
+                listener(OutputLine(line, is_error))
 
     def send(self, line: str) -> None:
         """Send a line on the update stream, whatever it is."""

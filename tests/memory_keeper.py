@@ -164,6 +164,9 @@ class MemoryKeeper:
     def find_outcome(self, uid: str) -> Outcome | None:
         return self.history.get(uid)
 
+    def known(self, uids: Collection[str]) -> Collection[str]:
+        return {uid for uid in uids if uid in self.items or uid in self.history}
+
     def count_batch(self, batch: str) -> Mapping[str, int] | None:
         return None
 

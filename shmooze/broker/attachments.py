@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import logging
+from typing import Protocol
 
 from shmooze.broker.jobs import Jobs
 from shmooze.errors import CommandError
 
 log = logging.getLogger(__name__)
+
+
+class LogReader(Protocol):
+    """Reads the log files of items."""
+
+    def read(self, uid: str, limit: int, since: float | None, grep: str | None) -> list[str] | None:
+        """The newest lines of an item that it has printed since then, in seconds since 1970, and
+        that have this text in them; None: it has no file.
+        """
 
 
 class Attachments:
@@ -18,6 +28,8 @@ class Attachments:
     _has_times = False
     #: What jobs need, once one needs it.
     _jobs: Jobs | None = None
+    #: What items have printed, in log files; None: there are none.
+    log_files: LogReader | None = None
 
     def attach_state(self) -> None:
         """Let the items be kept in the state file. Raises SettingsError."""
@@ -53,6 +65,10 @@ class Attachments:
     def attach_ordering(self) -> None:
         """Let items be ordered and limited as the settings say. Raises SettingsError."""
         log.warning("%s: orders nothing, since it is neither a Queue nor a Pool", self.name)
+
+    def attach_log_files(self) -> None:
+        """Let the output of items be kept in log files. Raises SettingsError."""
+        log.warning("%s: has no log files, since it is neither a Queue nor a Pool", self.name)
 
     def attach_doors(self) -> None:
         """Let requests reach the web servers of modules."""

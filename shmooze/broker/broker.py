@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from shmooze.broker.admission import Admission
@@ -86,6 +86,10 @@ class Broker(Commands, Service):
         #: Called when there can be new modules, and before the service ends.
         self.on_open: list[Callable[[], object]] = []
         self.on_stop: list[Callable[[], object]] = []
+        #: Called when there are no modules any more.
+        self.on_closed: list[Callable[[], object]] = []
+        #: Called with the uids of items that a client wants forgotten.
+        self.on_forget: list[Callable[[Collection[str]], object]] = []
         #: Whether there cannot be processes yet.
         self.is_opening = True
         #: How long items of a type usually take, in seconds; None if that is not known. Without a
@@ -107,6 +111,11 @@ class Broker(Commands, Service):
     def make_policy(self) -> Policy:
         """Who plays. Called once, when all types are known."""
         raise NotImplementedError
+
+    @property
+    def factory(self) -> ModuleFactory:
+        """Makes the modules."""
+        return self._factory
 
     def kinds(self) -> Iterable[type[Module]]:
         """All types on offer."""
@@ -186,6 +195,8 @@ class Broker(Commands, Service):
         if keeps:
             self.attach_state()
             self.attach_schedules()
+        if source.get("log_path"):
+            self.attach_log_files()
         if is_ordered(source, str(self.name)):
             self.attach_ordering()
         if any(map(is_described, self.kinds())):
@@ -247,6 +258,8 @@ class Broker(Commands, Service):
         if self._launchers is not None:
             self._launchers.close()
         super().stop()
+        for end in self.on_closed:
+            end()
         self.items.keeper.close()
         if self.logger is not None:
             self.logger.close()

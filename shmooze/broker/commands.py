@@ -24,6 +24,7 @@ from shmooze.broker.shapes import (
     Batch,
     Ended,
     Followed,
+    Grep,
     Index,
     InWindow,
     Key,
@@ -31,6 +32,7 @@ from shmooze.broker.shapes import (
     Label,
     Later,
     Line,
+    MaxLines,
     MaybeUids,
     Moment,
     Names,
@@ -40,6 +42,7 @@ from shmooze.broker.shapes import (
     Patience,
     Priority,
     Shown,
+    Since,
     Told,
     Type,
     Uid,
@@ -48,12 +51,14 @@ from shmooze.broker.shapes import (
     Wanted,
 )
 from shmooze.broker.supervision import Supervision
-from shmooze.broker.terms import terms_of
+from shmooze.broker.terms import moment, terms_of
 from shmooze.broker.usage import UsageSampler
 from shmooze.broker.views import as_targets, select, show
 from shmooze.errors import CommandError
 from shmooze.modules.module import Module
 
+#: Lines of output that clients get if they do not ask for more.
+_SHOWN_LINES = 200
 _ONE_TYPE = Meta(description="The name of the module type to describe; null for all.")
 
 
@@ -181,12 +186,28 @@ class Commands(Attachments, OrderCommands):
         """The latest values of these parameters of a module, as far as they are set."""
         return select(self._find(uid), parameters)
 
-    def output(self, uid: Uid) -> list[str]:
-        """The last lines that a running module has written, oldest first."""
+    def output(
+        self, uid: Uid, since: Since = None, grep: Grep = None, limit: MaxLines = _SHOWN_LINES
+    ) -> list[str]:
+        """The last lines that a module has written, oldest first.
+
+        With `log_path` in the settings also those of one that has ended.
+        """
+        try:
+            start = moment("since", since)
+        except ValueError as bad:
+            raise CommandError(f"output: {bad}") from None
         lives = [module for module in self.roster.everyone if module.uid == uid]
+        if self.log_files is None and start is not None:
+            raise CommandError("output: argument `since`: needs `log_path` in the settings")
+        is_plain = start is None and grep is None and limit <= _SHOWN_LINES
+        if self.log_files is not None and not (lives and is_plain):
+            lines = self.log_files.read(uid, limit, start, grep)
+            if lines is not None:
+                return lines
         if not lives:
             raise CommandError(f"no module with uid {uid!r} in {self.name}")
-        return lives[-1].output
+        return [line for line in lives[-1].output if grep is None or grep in line][-limit:]
 
     def gone(self) -> list[Ended]:
         """How and why the last 100 modules ended, oldest first."""

@@ -27,6 +27,7 @@ from shmooze.modules.module import Module
 from shmooze.modules.origin import Origin
 from shmooze.modules.requests import LogFunction
 from shmooze.modules.terms import PLAIN, Terms
+from shmooze.processes.contract import OutputLine
 from shmooze.runtime import clock
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ class ModuleFactory:
         self.describer: Describer = DescribesNothing()
         #: Set once it is opened or closed.
         self._is_decided = Event()
+        #: Called with each line that a module prints, and its uid; None: nobody wants them all.
+        self.on_output: Callable[[str, OutputLine], None] | None = None
         #: Whether there can be no new modules any more.
         self.is_closed = False
 
@@ -222,6 +225,7 @@ class ModuleFactory:
             state,
         )
         module.presentation = self.describer.presentation(kind)
+        module.on_output = self.on_output
         module.on_save = lambda module: self._roster.tell(module, Change.SAVED)
         module.on_commands = lambda module: self._roster.tell(module, Change.COMMANDS)
         module.on_done = lambda module: self.reuse.keep(module)

@@ -145,6 +145,12 @@ class Keeper(Protocol):
     def find_outcome(self, uid: str) -> Outcome | None:
         """How an item has ended; None: it has not, or that is not kept. May raise StateError."""
 
+    def known(self, uids: Collection[str]) -> Collection[str] | None:
+        """Those of these items that are kept, living or ended; None: the ended ones are not kept.
+
+        May raise StateError.
+        """
+
     def count_batch(self, batch: str) -> Mapping[str, int] | None:
         """How many items of a batch have ended in each way; None: that is not kept."""
 
@@ -215,6 +221,9 @@ class KeepsNothing:
         call()
 
     def find_outcome(self, uid: str) -> Outcome | None:
+        return None
+
+    def known(self, uids: Collection[str]) -> Collection[str] | None:
         return None
 
     def count_batch(self, batch: str) -> Mapping[str, int] | None:

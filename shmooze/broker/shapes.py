@@ -70,6 +70,17 @@ Patience = Annotated[float, Meta(ge=0, description="Seconds to wait at most.")]
 Line = Annotated[
     int, Meta(ge=0, description="The number of the first line wanted; the first of all is 0.")
 ]
+Since = Annotated[
+    str | float | None,
+    Meta(
+        description="Only lines that were printed since this time, with its zone, as in RFC 3339;"
+        " or in seconds since 1970. Needs `log_path` in the settings."
+    ),
+]
+Grep = Annotated[str | None, Meta(description="Only lines with this text in them.")]
+MaxLines = Annotated[
+    int, Meta(ge=1, le=10_000, description="Lines to return at most: the newest ones.")
+]
 InWindow = Annotated[
     dict[str, Any] | None,
     Meta(

@@ -64,6 +64,7 @@ class Launched(Status):
             if self.state in ENDED:
                 raise StreamEnded("was removed before it was launched")
             process = self._process = self._launcher.launch(spec, endpoint)
+        self._tell_output(process)
         tenancy = self._tenancy = Tenancy(self)
         process.when_exited(lambda: tenancy.owner._process_exited(process))
         return process

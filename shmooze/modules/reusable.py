@@ -90,6 +90,7 @@ class Reusable(Held):
         process, tenancy = earlier._process, earlier._tenancy
         assert process is not None and tenancy is not None
         earlier._earlier = process.renew(self._label)
+        self._tell_output(process)
         self._channel, self._process, self._tenancy = earlier._channel, process, tenancy
         owner: Any = self  # a Module
         self._channel.hand_over(owner)

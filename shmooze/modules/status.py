@@ -81,13 +81,15 @@ class Status(Kind):
         #: owner now.
         self._earlier: Process | PastOutput | None = None
         self._saved = SavedState()
+        #: Called with its uid and each line that its process prints; None: nobody wants them all.
+        self.on_output: Callable[[str, OutputLine], None] | None = None
 
     def inherit(self, earlier: Status) -> None:
         """Go on where an earlier life of the same item has ended."""
         self.args, self.origin, self.has_begun = earlier.args, earlier.origin, earlier.has_begun
         self.held, self.blocked, self.terms = earlier.held, earlier.blocked, earlier.terms
         self.restarts, self._saved = earlier.restarts, SavedState(earlier._saved)
-        self.presentation = earlier.presentation
+        self.presentation, self.on_output = earlier.presentation, earlier.on_output
 
     def __repr__(self) -> str:
         where = f", {self._process.describe()}" if self._process else ""
@@ -182,6 +184,14 @@ class Status(Kind):
             return False
         self._process.on_output(listener)
         return True
+
+    def _tell_output(self, process: Process) -> None:
+        """Let `on_output` have what a process has printed so far, and what it prints."""
+        if (tell := self.on_output) is None:
+            return
+        for line in process.output:
+            tell(self.uid, OutputLine(line, is_error=False))
+        process.on_output(lambda line: tell(self.uid, line))
 
     @property
     def errors(self) -> list[str]:

@@ -169,8 +169,22 @@ class State(Struct, frozen=True):
     key_days: Annotated[Number, "Days for which the `key` of an ended item is remembered."] = 7.0
 
 
+class Logs(Struct, frozen=True):
+    """The log files of modules."""
+
+    log_path: Annotated[
+        Path | None, "The folder of log files, one for each item; none are written without."
+    ] = None
+    log_max_bytes: Annotated[
+        Count, "Bytes after which the log file of an item is kept aside and a new one begun."
+    ] = 1 << 20
+    log_max_files: Annotated[
+        Count, "Log files that an item may have; the oldest is removed for a new one."
+    ] = 3
+
+
 #: The groups of keys at the top of the file.
-GROUPS: tuple[type[Struct], ...] = (Application, Gateway, Limits, Access, Quota, State)
+GROUPS: tuple[type[Struct], ...] = (Application, Gateway, Limits, Access, Quota, State, Logs)
 
 # Reading.
 

@@ -35,7 +35,7 @@ _new_queue: Any = monkey.get_original("queue", "SimpleQueue")
 _new_poll: Any = monkey.get_original("select", "poll")
 
 
-class _NativeHandler(logging.Handler):
+class NativeHandler(logging.Handler):
     """A handler with a native lock."""
 
     def createLock(self) -> None:
@@ -43,7 +43,7 @@ class _NativeHandler(logging.Handler):
         self.lock = _new_lock()
 
 
-class StderrHandler(_NativeHandler, QueueHandler):
+class StderrHandler(NativeHandler, QueueHandler):
     """Writes each record to standard error as a line, in order, without blocking the caller."""
 
     #: Seconds for which `flush` waits for the reader.
@@ -152,7 +152,7 @@ class _Listener(QueueListener):
         self._lines.written(batch, lost)
 
 
-class PlainStderrHandler(_NativeHandler):
+class PlainStderrHandler(NativeHandler):
     """The same for a process without event loop and threads: what does not fit now is lost."""
 
     def __init__(self) -> None:

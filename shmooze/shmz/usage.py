@@ -39,7 +39,8 @@ a queue, or with -e pool a pool
   shmz tell UID add seconds=5       send a command to a module, with these arguments
   shmz tell UID --help              its commands; "shmz tell UID add --help": all about one
   shmz ask UID left                 show these parameters of a module
-  shmz output UID                   show the last lines that it has printed
+  shmz output UID                   show the last lines that it has printed; also --since TIME,
+                                    --grep TEXT, --limit N
   shmz history                      what has ended, newest first; needs `state_path` in the settings
   shmz history pool text=tea        of another service; also limit, before, type, state, by
   shmz history count=args.title     how often each title has ended, most frequent first

@@ -41,6 +41,7 @@ OPTIONS = {
         **dict.fromkeys(("cron", "at", "tz", "until", "missed", "overlap", "id", "label"), "text"),
         **dict.fromkeys(("every", "priority"), "json"),
     },
+    "output": {"since": "text", "grep": "text", "limit": "json"},
     "add": {
         **dict.fromkeys(("label", "not_before", "expires", "batch", "key"), "text"),
         **dict.fromkeys(("priority", "at", "after", "window"), "json"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from shmooze.modules.exit import Outcome
 from shmooze.state.file import StateFile
@@ -24,6 +24,10 @@ class Ended:
             self._behind.flush()
             known = self._read_outcome(uid)
         return known
+
+    def known(self, uids: Collection[str]) -> Collection[str]:
+        self._behind.flush()
+        return self._file.read(lambda connection: self._table.known(connection, uids))
 
     def count_batch(self, batch: str) -> Mapping[str, int]:
         self._behind.flush()

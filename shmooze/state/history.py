@@ -128,6 +128,8 @@ class History:
         self._refuse_living("forget", uids)
         sql = f"DELETE FROM {self._table} WHERE uid = ?"
         self._file.commit(*((sql, (uid,)) for uid in uids))
+        for forget in self._broker.on_forget:
+            forget(uids)
 
     def usual_seconds(self, type: str) -> float | None:
         """How long items of a type usually took that were done; None if there is none."""

@@ -7,7 +7,7 @@ transaction moves it from the first to the second. So whatever happens to it, it
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -232,6 +232,17 @@ class ItemTable:
         sql = f"SELECT outcome FROM {self._history} WHERE uid = ?"
         found = connection.execute(sql, (uid,)).fetchone()
         return Outcome(found[0]) if found else None
+
+    def known(self, connection: sqlite3.Connection, uids: Collection[str]) -> set[str]:
+        """Those of these items that live or are in the history."""
+        wanted = _json(list(uids))
+        rows = connection.execute(
+            f"SELECT uid FROM {self._items} WHERE uid IN (SELECT value FROM json_each(:uids))"
+            f" UNION SELECT uid FROM {self._history}"
+            " WHERE uid IN (SELECT value FROM json_each(:uids))",
+            {"uids": wanted},
+        )
+        return {uid for (uid,) in rows}
 
     def count_batch(self, connection: sqlite3.Connection, batch: str) -> dict[str, int]:
         """How many items of a batch have ended in each way."""
