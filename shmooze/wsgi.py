@@ -2,6 +2,7 @@
 
     POST {wsgi_prefix}{service}         commands, for every service of `ports`
     GET  {wsgi_prefix}{service}/events  its changes, live
+    GET  {wsgi_prefix}{service}/output/{uid}  what an item prints, live
     GET  {wsgi_prefix}settings.json     the public settings
     GET  {static_prefix}{file}          files of static_path
     GET  {wsgi_prefix}console/          the console
@@ -156,6 +157,7 @@ class Gateway:
             )
         route(f"{prefix}settings.json", "GET", self._serve_settings)
         route(f"{prefix}<service:path>/events", "GET", self._pass_events_on)
+        route(f"{prefix}<service:path>/output/<uid:re:[0-9A-Za-z-]+>", "GET", self._pass_output_on)
         route(f"{prefix}<service:path>", "POST", self._pass_on)
         route(f"{prefix}console/", "GET", self._files.serve_console)
         route(f"{prefix}console/<path:path>", "GET", self._files.serve_console)
@@ -176,14 +178,20 @@ class Gateway:
         return _pass_back(backend.ask(body, _forwarded_headers(), waiting))
 
     def _pass_events_on(self, service: str) -> Any:
+        return self._follow(service, "/events")
+
+    def _pass_output_on(self, service: str, uid: str) -> Any:
+        return self._follow(service, f"/output/{uid}")
+
+    def _follow(self, service: str, path: str) -> Any:
         if service not in self._backends:  # there may be a file of that name
-            return self._files.serve(f"{service}/events")
+            return self._files.serve(f"{service}{path}")
         headers = _forwarded_headers()
         if (last_id := request.get_header("Last-Event-ID")) is not None:
             headers["Last-Event-ID"] = last_id
         backend = self._backend(service)
         response.set_header("Cache-Control", "no-store")
-        return _pass_back(backend.follow(headers))
+        return _pass_back(backend.follow(headers, path))
 
     def _backend(self, service: str) -> Backend:
         if service not in self._backends:

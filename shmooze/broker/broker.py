@@ -293,6 +293,9 @@ class Broker(Commands, Service):
     def _application(self) -> Any:
         app = super()._application()
         app.route("/events", "GET", self.events.serve)
+        app.route(
+            "/output/<uid:re:[0-9A-Za-z-]+>", "GET", lambda uid: self.need_jobs().serve_output(uid)
+        )
         return self.front(app)
 
     def _log_module(self, uid: str, namespace: str, command: Any, answer: Any) -> None:

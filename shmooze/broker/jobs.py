@@ -26,3 +26,6 @@ class Jobs(Protocol):
 
     def follow(self, uid: str, since: int, timeout: float) -> dict[str, Any]:
         """What an item has printed since then, and how it has ended. Raises CommandError."""
+
+    def serve_output(self, uid: str) -> Any:
+        """Answer a request for the output of an item as it comes, with a stream of events."""

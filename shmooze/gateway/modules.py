@@ -10,7 +10,7 @@ from shmooze.access.proxies import forwarded_scheme
 from shmooze.runtime import declared
 from shmooze.settings import Settings
 from shmooze.web.exchange import Headers
-from shmooze.web.forwarding import AUTHORIZATION, MODULE_PATHS, ORIGIN, Passing
+from shmooze.web.forwarding import AUTHORIZATION, MODULE_PATHS, ORIGIN, Passing, is_of_service
 from shmooze.web.proxy import headers_of, pass_on, refuse, target_of
 from shmooze.web.upstream import Upstream
 
@@ -68,7 +68,11 @@ class ModuleRoutes:
         if name not in self._ports or not rest:
             return None
         is_for_modules = f"/{rest}".startswith(MODULE_PATHS)
-        return name if is_for_modules or (name in self._routed and rest != "events") else None
+        return (
+            name
+            if is_for_modules or (name in self._routed and not is_of_service(f"/{rest}"))
+            else None
+        )
 
     def _upstream(self, name: str) -> Upstream:
         if name not in self._upstreams:

@@ -37,6 +37,20 @@ A stream of server-sent events that does not end by itself. The first event is a
 `modules` in order, each with all its parameters, and the `background`. Each later `change` has what
 is different: `modules` by uid, with `set` and `unset` parameters; `order`; `background`; `gone`.
 """
+_OUTPUT = """\
+A stream of server-sent events: `lines` that the item has printed, with the number of lines `missed`
+that are not kept any more; and when the item has ended, its `end`, which is the last one.
+"""
+_STREAM = {
+    "description": "The events.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+_LAST_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The `id` of the last event that the client has got.",
+    "schema": {"type": "string"},
+}
 #: The packet that answers a command which has failed.
 _FAILURE = {
     "type": "object",
@@ -150,28 +164,36 @@ def _paths_of(
     paths: dict[str, Any] = {path: {"post": post}}
     if service.events:
         paths[f"{path}/events"] = {"get": _events_of(name, refused)}
+        paths[f"{path}/output/{{uid}}"] = {"get": _output_of(name, refused)}
     return paths
 
 
 def _events_of(name: str, refused: dict[str, Any]) -> dict[str, Any]:
     """The operation that watches one service."""
-    last_id = {
-        "name": "Last-Event-ID",
-        "in": "header",
-        "description": "The `id` of the last event that the client has got.",
-        "schema": {"type": "string"},
-    }
-    events = {
-        "description": "The events.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    }
     return {
         "operationId": f"events_{name}",
         "summary": f"Watch {name} live",
         "description": _EVENTS,
         "tags": [name],
-        "parameters": [last_id],
-        "responses": {"200": events, **refused},
+        "parameters": [_LAST_ID],
+        "responses": {"200": _STREAM, **refused},
+    }
+
+
+def _output_of(name: str, refused: dict[str, Any]) -> dict[str, Any]:
+    """The operation that shows what an item of a service prints."""
+    uid = {"name": "uid", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {
+        "operationId": f"output_{name}",
+        "summary": f"The output of an item of {name}, live",
+        "description": _OUTPUT,
+        "tags": [name],
+        "parameters": [uid, _LAST_ID],
+        "responses": {
+            "200": _STREAM,
+            "204": {"description": "The item has ended, and the client has all of its output."},
+            **refused,
+        },
     }
 
 

@@ -7,6 +7,7 @@ from shmooze.broker.jobs import Jobs
 from shmooze.jobs.dependencies import Dependencies
 from shmooze.jobs.ends import Ends
 from shmooze.jobs.following import Following
+from shmooze.jobs.output_stream import OutputStream
 from shmooze.jobs.time_limits import TimeLimits
 from shmooze.jobs.waiting import Waiting
 from shmooze.runtime import declared, schema
@@ -34,3 +35,4 @@ class Attached:
         self.resolve = self._dependencies.resolve
         self.wait, self.wait_for_batch = self._waiting.wait, self._waiting.wait_for_batch
         self.follow = self._following.follow
+        self.serve_output = OutputStream(self.follow).serve

@@ -28,7 +28,7 @@ from shmooze.servers.refusals import Unavailable, find_reason
 from shmooze.servers.server import ModuleServer
 from shmooze.web.environ import HAS_LEFT, WHILE_IT_WAITS
 from shmooze.web.exchange import Headers
-from shmooze.web.forwarding import AUTHORIZATION, MODULE_PATHS, ORIGIN, Passing
+from shmooze.web.forwarding import AUTHORIZATION, MODULE_PATHS, ORIGIN, Passing, is_of_service
 from shmooze.web.head import BadRequest
 from shmooze.web.proxy import headers_of, pass_on, refuse, target_of
 
@@ -57,7 +57,7 @@ class Doors:
     def is_streamed(self, path: str) -> bool:
         """Whether the body of a request to this path is read as it comes."""
         is_ours = path.startswith(MODULE_PATHS)
-        return is_ours or (self._route_by is not None and path not in ("/", "/events"))
+        return is_ours or (self._route_by is not None and not is_of_service(path))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if not self.is_streamed(environ["PATH_INFO"]):

@@ -80,10 +80,10 @@ class Backend:
             raise Refused(502, words) from broken
         return _answer(reply, bytes(reply.body))
 
-    def follow(self, headers: Mapping[str, str]) -> Answer:
+    def follow(self, headers: Mapping[str, str], path: str = "/events") -> Answer:
         """What the service's stream of events answers. Raises Refused: 502 for no answer."""
         try:
-            reply, pieces = self._client.follow("/events", headers)
+            reply, pieces = self._client.follow(path, headers)
             if reply.status_code == 200:
                 return _answer(reply, _until_gone(pieces))
             return _answer(reply, b"".join(pieces))

@@ -17,6 +17,15 @@ from shmooze.web.upstream import Upstream
 
 #: How the paths at a service begin that are for its modules.
 MODULE_PATHS = ("/at/", "/on/")
+#: Beginnings of paths of a queue or pool that are its own, even if it passes others on.
+_OWN_PATHS = ("/output/",)
+
+
+def is_of_service(path: str) -> bool:
+    """Whether a queue or pool answers requests to a path itself."""
+    return path in ("/", "/events") or path.startswith(_OWN_PATHS)
+
+
 #: Headers in which the gateway hands on what a service would take for its own.
 ORIGIN, AUTHORIZATION = "Shmooze-Origin", "Shmooze-Authorization"
 
