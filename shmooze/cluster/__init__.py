@@ -1,0 +1,1 @@
+"""Modules on other machines: an engine places a guard on a node, and the guard runs the process."""
