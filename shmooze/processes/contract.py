@@ -17,17 +17,37 @@ from typing import NamedTuple, Protocol
 
 
 class Endpoint(Protocol):
-    """Where a process connects to its module; reachable from wherever the launcher runs it."""
+    """Where a process connects to its module.
+
+    Either the process can reach it from wherever the launcher runs it, or the launcher offers the
+    process another endpoint where that runs, and hands in what is connected there.
+    """
 
     @property
     def arguments(self) -> Sequence[str]:
-        """What the program needs to connect, appended to its own arguments."""
+        """What the program needs to connect, appended to its own arguments: a host, and a port for
+        each stream.
+        """
+
+    @property
+    def streams(self) -> int:
+        """How many streams the program connects."""
+
+    def attach(self, number: int, connection: ByteStream) -> None:
+        """Take the connection of a stream, which is the process's own. The first has number 0.
+
+        One that comes too late is closed. Does not wait.
+        """
 
 
 class NoEndpoint:
     """The endpoint of a process that connects to nobody."""
 
     arguments: Sequence[str] = ()
+    streams = 0
+
+    def attach(self, number: int, connection: ByteStream) -> None:
+        connection.close()
 
 
 class ByteStream(Protocol):
@@ -80,6 +100,13 @@ class LaunchSpec:
     #: If it is a Python program that is loaded once for several processes: the environment
     #: variables with which it is loaded, in addition to those of the service.
     preload: Mapping[str, str] | None = None
+    #: What it needs of the machine on which it runs, by name. Only for launchers of clusters.
+    needs: Mapping[str, float] = field(default_factory=dict)
+    #: Names or labels of machines on which it may run; empty: any. Likewise.
+    hosts: Sequence[str] = ()
+    #: Whether an earlier life of the service, which has crashed, may have started a process for the
+    #: same item: that must have ended first.
+    may_run_already: bool = False
 
 
 class OutputLine(NamedTuple):
@@ -151,6 +178,16 @@ class Process(Protocol):
         An incomplete line is included once it has been quiet for a moment. Does not wait.
         """
 
+    @property
+    def host(self) -> str | None:
+        """The machine on which it runs; None: that of the service."""
+
+    @property
+    def loss(self) -> str | None:
+        """Why its fate is not known, or why it was ended with its machine: a sentence without its
+        subject. None while it runs, and where its exit status says how it has ended.
+        """
+
     def describe(self) -> str:
         """Return where it runs, for logs, such as "pid 812". Does not wait."""
 
@@ -162,11 +199,11 @@ class Process(Protocol):
         the check fails; the connection is refused then.
         """
 
-    def has_unread(self, connection: socket.socket | None) -> bool:
+    def has_unread(self, connection: socket.socket | ByteStream | None) -> bool:
         """Return True if its end of a connection has received data that it has not read.
 
-        None stands for its standard input, if it was launched with `has_stdio`. Returns False if
-        this is not known. Does not wait.
+        None stands for its standard input, if it was launched with `has_stdio`; a ByteStream is one
+        that the launcher has handed in, see Endpoint. Returns False if this is not known.
         """
 
     def listens(self, port: int) -> bool:
@@ -187,6 +224,9 @@ class Process(Protocol):
 
         Does not wait.
         """
+
+    def refresh(self) -> None:
+        """Learn anew what `is_alone` says, where that takes a wait."""
 
     def renew(self, label: str) -> PastOutput:
         """Let output and usage begin anew, for its next task. Listeners get no more output.
@@ -274,6 +314,12 @@ class Launcher(Protocol):
         """Start a process. Raises ModuleError with a reason that clients may see.
 
         If it raises, or is interrupted while it waits, nothing may be left running.
+        """
+
+    def withdraw(self, spec: LaunchSpec) -> None:
+        """Nobody wants the process any more for which `launch` waits: let that raise ModuleError.
+
+        Does not wait. A launcher whose `launch` never waits for long may lack this method.
         """
 
     def close(self) -> None:

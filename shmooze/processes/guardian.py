@@ -49,15 +49,19 @@ _STOP_SIGNALS = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 #: Signals that the guardian takes: SIGCHLD reports an exit, all others are passed on.
 TAKEN = signal.valid_signals() - _STOP_SIGNALS - {signal.SIGKILL}
 
+#: Seconds after which the guardian looks again whether the service is late.
+LATE_INTERVAL = 0.25
+
 #: Seconds that SIGKILL may take, for processes that the kernel holds or another user owns.
 KILL_TIMEOUT = 5.0
 
 
-def fork_guardian() -> int | None:
+def fork_guardian(is_late: Callable[[], bool] | None = None) -> int | None:
     """Fork this process. Returns in the service's half only.
 
-    Returns a file descriptor that reads as ended once the guardian is gone, or None if there can be
-    no guardian here.
+    Once `is_late` returns True, which is asked in the guardian's half, it kills the service too,
+    which may have been stopped. Returns a file descriptor that reads as ended once the guardian is
+    gone, or None if there can be no guardian here.
     """
     if not CAN_TRACK_TREES:
         return None
@@ -77,19 +81,26 @@ def fork_guardian() -> int | None:
         linux.set_process_name(b"shmooze-guard")
         # With a handler: without one, the system may not report exits of children.
         monkey.get_original("signal", "signal")(signal.SIGCHLD, lambda *_: None)
-        _exit_like(_guard(service))
+        _exit_like(_guard(service, is_late))
     os.close(held)
     signal.pthread_sigmask(signal.SIG_SETMASK, ENDING)  # until `program.run` can take them
     gevent.reinit()  # in case the program has already used the event loop
     return alive
 
 
-def _guard(service: int) -> int:
+def _guard(service: int, is_late: Callable[[], bool] | None) -> int:
     """Wait until the service exits, then end everything it left. Returns its wait status."""
     waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
     pid = 0
     while pid != service:
-        number = signal.sigwait(TAKEN)
+        if is_late is None:
+            number = signal.sigwait(TAKEN)
+        elif (info := signal.sigtimedwait(TAKEN, LATE_INTERVAL)) is not None:
+            number = info.si_signo
+        else:
+            if is_late():
+                _send(service, signal.SIGKILL)
+            continue
         if number != signal.SIGCHLD:
             _send(service, number)
             continue

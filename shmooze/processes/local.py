@@ -60,6 +60,8 @@ class LocalLauncher:
 
     #: Rounds of SIGKILL for an earlier run's processes, or for all of them, before giving up.
     kill_attempts = 200
+    #: What stands for each process.
+    make_process = LocalProcess
     #: Free ports that are not found again at once.
     remembered_ports = 256
 
@@ -74,8 +76,8 @@ class LocalLauncher:
         self._service_mark = 0
         self._own_mark = resource.getrlimit(resource.RLIMIT_RTTIME)[0]
 
-    def guard(self) -> None:
-        self._guardian = guardian.fork_guardian()
+    def guard(self, is_late: Callable[[], bool] | None = None) -> None:
+        self._guardian = guardian.fork_guardian(is_late)
 
     def prepare(self) -> None:
         self._spawner = Spawner()
@@ -131,7 +133,9 @@ class LocalLauncher:
             process = None
             if spec.preload is not None:
                 process = self._find_templates().fork(argv, spec, mark, can_mark())
-            return process or LocalProcess(self._spawner.start, argv, spec, mark, can_mark())
+            if process is None:
+                process = self.make_process(self._spawner.start, argv, spec, mark, can_mark())
+            return process
         except OSError as bad:
             what = bad.filename if isinstance(bad.filename, str) else argv[0]
             raise ModuleError(f"cannot be started: {what}: {bad.strerror}") from bad

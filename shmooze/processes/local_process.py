@@ -15,7 +15,14 @@ from gevent.event import Event
 
 from shmooze.processes import strays, usage
 from shmooze.processes.capabilities import CAN_TRACK_TREES
-from shmooze.processes.contract import LaunchSpec, OutputLine, PastOutput, Remaining, Usage
+from shmooze.processes.contract import (
+    ByteStream,
+    LaunchSpec,
+    OutputLine,
+    PastOutput,
+    Remaining,
+    Usage,
+)
 from shmooze.processes.group import Group
 from shmooze.processes.kill import KILL_WAIT, kill
 from shmooze.processes.output import ProcessOutput
@@ -49,6 +56,12 @@ class LocalProcess:
     #: Seconds until the next attempt when the system is out of file descriptors.
     retry_delay = 0.5
 
+    #: It runs here, where its end is always known.
+    host = loss = None
+
+    #: What makes the object that reads its output.
+    make_output = ProcessOutput
+
     #: Seconds of CPU time that it had used when it was renewed.
     _cpu_before = 0.0
     #: Whether `end` was called, so that it must not be stopped any more.
@@ -63,7 +76,7 @@ class LocalProcess:
         is_marked: bool,
     ) -> None:
         self._mark = mark
-        self._output = ProcessOutput(spec.label, spec.is_logged, spec.has_stdio)
+        self._output = self.make_output(spec.label, spec.is_logged, spec.has_stdio)
         self._exited = Event()
         self.exit_status: int | None = None
         self.is_suspended = False
@@ -128,9 +141,11 @@ class LocalProcess:
         yield self.pid
         yield from self.tree()  # takes a snapshot of all processes
 
-    def has_unread(self, connection: socket.socket | None) -> bool:
+    def has_unread(self, connection: socket.socket | ByteStream | None) -> bool:
         try:
-            return self.stdio.has_unread() if connection is None else has_unread(connection)
+            if connection is None:
+                return self.stdio.has_unread()
+            return isinstance(connection, socket.socket) and has_unread(connection)
         except OSError:
             return False  # the connection is closed, which its reader notices
 
@@ -145,6 +160,9 @@ class LocalProcess:
         if not CAN_TRACK_TREES or self.exit_status is not None:
             return False
         return strays.is_alone(self.pid, self._mark)
+
+    def refresh(self) -> None:
+        pass
 
     def renew(self, label: str) -> PastOutput:
         self._cpu_before = read_cpu(self.pid)

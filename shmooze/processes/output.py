@@ -9,20 +9,18 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from shmooze.processes.contract import OutputLine, PastOutput
 from shmooze.processes.output_pipe import OutputPipe
+from shmooze.processes.output_text import OutputText
 from shmooze.runtime.printable import printable
 
 log = logging.getLogger("shmooze.output")
 
 
-class ProcessOutput:
-    """Standard output and error of one child, logged under its `label` if `is_logged`.
-
-    Standard output is left alone where it `has_stdio`: it is a connection then.
-    """
+class CollectedOutput:
+    """Standard output and error of one child, logged under its `label` if `is_logged`."""
 
     #: Lines of both that are kept.
     max_lines = 200
@@ -31,7 +29,10 @@ class ProcessOutput:
     #: Lines that are logged per second at most.
     max_log_rate = 1000
 
-    def __init__(self, label: str, is_logged: bool = True, has_stdio: bool = False) -> None:
+    #: Where they come from: standard error, and standard output before that if it is output.
+    _pipes: Sequence[OutputText] = ()
+
+    def __init__(self, label: str, is_logged: bool = True) -> None:
         self._label, self._is_logged = label, is_logged
         self._lines: deque[str] = deque(maxlen=self.max_lines)
         self._errors: deque[str] = deque(maxlen=self.max_error_lines)
@@ -40,15 +41,6 @@ class ProcessOutput:
         self._dropped = 0
         #: Called with each complete line.
         self.listeners: list[Callable[[OutputLine], None]] = []
-        self.stderr = OutputPipe(self._keep_error, self._log)
-        self.stdout: OutputPipe | None = None
-        try:
-            if not has_stdio:
-                self.stdout = OutputPipe(self._keep, self._log)
-        except OSError:
-            self.stderr.close()
-            raise
-        self._pipes = [self.stderr] if self.stdout is None else [self.stdout, self.stderr]
 
     def watch(self, listener: Callable[[list[str]], None]) -> None:
         """See Process.watch_output."""
@@ -67,11 +59,6 @@ class ProcessOutput:
         self.listeners.clear()
         return past
 
-    def close_write_ends(self) -> None:
-        """Close our copies of the child's ends, once it has been started."""
-        for pipe in self._pipes:
-            pipe.close_write_end()
-
     def close(self, patience: float) -> None:
         """Read what is left, for at most `patience` seconds each, and close both pipes."""
         for pipe in self._pipes:
@@ -87,13 +74,13 @@ class ProcessOutput:
     @property
     def errors(self) -> list[str]:
         """The last lines of standard error, followed by an incomplete one."""
-        incomplete = [self.stderr.incomplete_line()]
+        incomplete = [pipe.incomplete_line() for pipe in self._pipes[-1:]]
         return [*self._errors, *filter(None, incomplete)][-self.max_error_lines :]
 
     def add(self, text: str) -> None:
         """Add lines that have come in another way."""
         for line in text.splitlines():
-            line = printable(line[: OutputPipe.max_line])
+            line = printable(line[: OutputText.max_line])
             self._keep(line)
             self._log(line)
 
@@ -123,3 +110,31 @@ class ProcessOutput:
         if self._dropped:
             log.info("%s: (%d lines not logged)", self._label, self._dropped)
             self._dropped = 0
+
+
+class ProcessOutput(CollectedOutput):
+    """The output that comes through pipes of this process.
+
+    Standard output is left alone where the child `has_stdio`: it is a connection then.
+    """
+
+    #: What makes a pipe for one of the two.
+    make_pipe: Callable[[Callable[[str], None], Callable[[str], None]], OutputPipe] = OutputPipe
+
+    def __init__(self, label: str, is_logged: bool = True, has_stdio: bool = False) -> None:
+        super().__init__(label, is_logged)
+        make = type(self).make_pipe
+        self.stderr = make(self._keep_error, self._log)
+        self.stdout: OutputPipe | None = None
+        try:
+            if not has_stdio:
+                self.stdout = make(self._keep, self._log)
+        except OSError:
+            self.stderr.close()
+            raise
+        self._pipes = [self.stderr] if self.stdout is None else [self.stdout, self.stderr]
+
+    def close_write_ends(self) -> None:
+        """Close our copies of the child's ends, once it has been started."""
+        for pipe in filter(None, (self.stdout, self.stderr)):
+            pipe.close_write_end()

@@ -10,13 +10,13 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from gevent.server import StreamServer
 
 from shmooze.modules.channel.contract import Owner
-from shmooze.modules.channel.stream import Stream
 from shmooze.modules.channel.streams import StreamChannel
-from shmooze.processes.contract import Process
+from shmooze.processes.contract import ByteStream, Process
 from shmooze.runtime.fd_reader import FdReader
 from shmooze.runtime.patience import Patience
 
@@ -29,10 +29,19 @@ class TcpEndpoint:
 
     host: str
     ports: tuple[int, ...]
+    #: Takes the connection of a stream that was made elsewhere.
+    take: Callable[[int, ByteStream], None] = lambda number, connection: connection.close()
 
     @property
     def arguments(self) -> list[str]:
         return [self.host, *map(str, self.ports)]
+
+    @property
+    def streams(self) -> int:
+        return len(self.ports)
+
+    def attach(self, number: int, connection: ByteStream) -> None:
+        self.take(number, connection)
 
 
 class TcpChannel(StreamChannel):
@@ -45,9 +54,13 @@ class TcpChannel(StreamChannel):
     def connect(self, timeout: float) -> None:
         # Who connects waits until it is known which process is the child.
         host = self._owner.listen_host
-        for stream in (self.commands, self.updates):
-            self._listeners.append(Listener(host, stream))
-        endpoint = TcpEndpoint(host, tuple(each.port for each in self._listeners))
+        listeners = [Listener(host, stream) for stream in (self.commands, self.updates)]
+        self._listeners += listeners
+        endpoint = TcpEndpoint(
+            host,
+            tuple(each.port for each in listeners),
+            lambda number, connection: listeners[number].attach(connection),
+        )
         process = self._owner.launch(endpoint)
         for listener in self._listeners:
             listener.accept(process.authenticate)
@@ -55,7 +68,9 @@ class TcpChannel(StreamChannel):
 
     def has_unread(self, process: Process) -> bool:
         connection = self.commands.connection
-        return isinstance(connection, TcpConnection) and process.has_unread(connection.socket)
+        if isinstance(connection, TcpConnection):
+            return process.has_unread(connection.socket)
+        return connection is not None and process.has_unread(connection)
 
     def give_up(self, reason: str) -> None:
         while self._listeners:
@@ -63,16 +78,37 @@ class TcpChannel(StreamChannel):
         super().give_up(reason)
 
 
+class Taker(Protocol):
+    """What uses the connection that comes to a port, such as a Stream."""
+
+    name: str
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether no further connection is wanted."""
+
+    def attach(self, connection: ByteStream) -> None:
+        """Use this connection, which is the child's."""
+
+
 class Listener:
     """A port for the connection of one stream."""
 
     __slots__ = ("_authenticate", "_server", "_stream", "port")
 
-    def __init__(self, host: str, stream: Stream) -> None:
+    def __init__(self, host: str, stream: Taker) -> None:
         self._stream = stream
         self._server: StreamServer | None = _Server((host, 0), self._serve)
         self._server.init_socket()
         self.port = int(self._server.server_port)
+
+    def attach(self, connection: ByteStream) -> None:
+        """Use a connection that was made elsewhere."""
+        self.close()
+        if self._stream.is_taken:
+            connection.close()
+        else:
+            self._stream.attach(connection)
 
     def accept(self, authenticate: Callable[[socket.socket], bool]) -> None:
         self._authenticate = authenticate
