@@ -153,7 +153,7 @@ class Broker(Commands, Service):
 
         The process splits in two here: what was started before, a thread say, is lost.
         """
-        self._launchers = Launchers(self.kinds())
+        self._launchers = Launchers(self.kinds(), str(self.name))
         self._launchers.guard()
         super().serve_forever()
 
@@ -191,7 +191,7 @@ class Broker(Commands, Service):
         quota = declared.quota(source, str(self.name))
         admission = Admission(quota, self.max_modules, self.max_adds_per_minute)
         check_preempt(self.kinds(), order(source, str(self.name)))
-        launchers = self._launchers = self._launchers or Launchers(self.kinds())
+        launchers = self._launchers = self._launchers or Launchers(self.kinds(), str(self.name))
         if keeps:
             self.attach_state()
             self.attach_schedules()

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import numbers
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from shmooze.broker.declared import ModuleType
-from shmooze.broker.section import Section
+from shmooze.broker.section import Section, launcher
 from shmooze.errors import SettingsError
 from shmooze.modules.channel import adapters
+from shmooze.modules.kind import LOCAL, Kind
 from shmooze.modules.module import Module
 from shmooze.modules.web_server import FromParameter, WebServer, web_server_of
 from shmooze.runtime import declared, schema
@@ -94,6 +95,8 @@ def _is_of_application(kind: type[Module], key: str, value: Any) -> bool:
     """Whether a class has something of its own of this name, which has nothing to do with us."""
     if key in _MAY_BE_OTHERWISE:
         return callable(value)
+    if key == "hosts":
+        return kind.launcher == LOCAL and not kind.place_in_settings
     return key in _ADAPTER_KEYS and kind.adapter is None and not kind.place_in_settings
 
 
@@ -176,7 +179,7 @@ def _plain(value: Any) -> Any:
     return str.__str__(value) if isinstance(value, str) else value
 
 
-def wrong_key(kind: type[Module], key: str, problem: str) -> SettingsError:
+def wrong_key(kind: type[Kind], key: str, problem: str) -> SettingsError:
     """An error about one key of a type, with the place in the settings if it is from there."""
     if place := kind.place_in_settings:
         return declared.current().error(f"{place}.{key}", problem)
@@ -193,7 +196,8 @@ def check_preempt(kinds: Iterable[type[Module]], order: str) -> None:
 def refuse_turns(kinds: Iterable[type[Module]]) -> None:
     """Raise SettingsError for a type with keys that have no meaning where one module plays."""
     for kind in kinds:
-        for key in ("needs", "max_playing"):
+        # What a process needs of a cluster, its engine counts.
+        for key in ("needs", "max_playing") if kind.launcher == LOCAL else ("max_playing",):
             value = getattr(kind, key)
             if value and not callable(value):
                 raise wrong_key(kind, key, "is for pools: in a queue, one module plays")
@@ -236,21 +240,31 @@ def types_from_settings(
     path = f"{service}.{key}"
     given = {key: section[key]} if key in section else {}
     types = schema.check(Section, given, source.error, service).get(key, {})
+    shared = launcher(source, service)
     if not types and not may_be_empty:
         for misspelt in section:
             if key not in section and (hint := schema.did_you_mean(misspelt, [key])):
                 raise source.error(f"{service}.{misspelt}", f"is unknown;{hint}")
         raise source.error(path, 'names no module type, as {"TYPE": {"process": [PROGRAM, …]}}')
-    return [_class_of(f"{path}.{name}", name, described) for name, described in types.items()]
+    return [
+        _class_of(f"{path}.{name}", name, described, {"launcher": shared} | section[key][name])
+        for name, described in types.items()
+    ]
 
 
-def _class_of(place: str, name: str, described: ModuleType) -> type[Module]:
+def _class_of(
+    place: str, name: str, described: ModuleType, given: Mapping[str, Any]
+) -> type[Module]:
     chosen = {
         ATTRIBUTES.get(name, name): _rounded(value)
         for name, key in schema.keys_of(ModuleType).items()
         if (value := getattr(described, name)) != key.default
     }
-    return type(name, (Module,), {"TYPE_STRING": name, "place_in_settings": place, **chosen})
+    return type(
+        name,
+        (Module,),
+        {"TYPE_STRING": name, "place_in_settings": place, "launcher": given["launcher"], **chosen},
+    )
 
 
 def _rounded(value: Any) -> Any:

@@ -83,6 +83,7 @@ Description = Annotated[
     Meta(description="a description, which is an object, or the path of a file that holds one"),
 ]
 
+Hosts = Annotated[list[str], Meta(description="a list of names")]
 Amount = Annotated[float, Meta(description="a number, 0 or more", ge=0)]
 Amounts = Annotated[dict[TypeName, Amount], Meta(description="an object of names and numbers")]
 
@@ -147,6 +148,14 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     max_result_bytes: Annotated[Number, "Bytes of JSON that the result of a module may take."] = (
         64 << 10
     )
+    launcher: Annotated[
+        TypeName,
+        "What starts its processes: `local` on this machine, `dask` or `slurm` on a cluster, or an"
+        " entry point of the group `shmooze.launchers`.",
+    ] = "local"
+    hosts: Annotated[
+        Hosts, "Names or labels of the machines of a cluster on which it may run; any if empty."
+    ] = []
     adapter: Annotated[
         str | None, "How it is spoken to, if it does not connect: `command`, `stdio`, `mcp`."
     ] = None

@@ -88,6 +88,7 @@ class ModuleFactory:
         module.args, module.origin, module.saved = item.args, item.origin, item.saved
         module.position = item.position
         module.has_begun, module.attempts = item.has_begun, item.attempts
+        module.may_run_already = item.may_run
         module.restarts.count, module.held, module.terms = item.restarts, item.held, item.terms
         return module
 

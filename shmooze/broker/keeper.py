@@ -39,6 +39,8 @@ class KeptItem:
     terms: Terms = PLAIN
     #: The number of its place in the order; None: it had none yet.
     position: float | None = None
+    #: Whether its process may still run somewhere, since the service has crashed.
+    may_run: bool = False
 
 
 @dataclass

@@ -1,35 +1,54 @@
 """The launchers of a service: each type names the one that starts its modules.
 
-`local` starts them on this machine. Others are found by the entry points of the group
-`shmooze.launchers`, of whatever packages are installed.
+`local` starts them on this machine, and those of ours for clusters elsewhere. Others are found by
+the entry points of the group `shmooze.launchers`, of whatever packages are installed: a function
+that gets the settings and the name of the service, and returns a Launcher.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 
+from shmooze.broker.catalog import wrong_key
 from shmooze.errors import SettingsError
-from shmooze.modules.kind import Kind
+from shmooze.modules.kind import LOCAL, Kind
 from shmooze.modules.launched import folder_of, own_variables
 from shmooze.processes.contract import Launcher, LaunchSpec
 from shmooze.processes.local import LocalLauncher
+from shmooze.runtime import declared, schema
+from shmooze.settings import Settings
 
 #: The group of entry points by which packages offer launchers.
 GROUP = "shmooze.launchers"
+#: Those of ours, and the module that has `make_launcher` for each.
+OURS = {name: f"shmooze.cluster.{name}" for name in ("dask", "slurm")}
+
+MakeLauncher = Callable[[Settings, str], Launcher]
 
 
 class Launchers:
-    """Those that the types of one service name. Raises SettingsError for an unknown one."""
+    """Those that the types of one service name. Raises SettingsError for an unknown one, and for a
+    type that its launcher cannot start.
+    """
 
-    def __init__(self, kinds: Iterable[type[Kind]]) -> None:
-        # Without types too, there may be helper processes of the application to guard and end.
-        names = sorted({kind.launcher for kind in kinds} or {"local"})
-        self._by_name: dict[str, Launcher] = {name: _find(name)() for name in names}
+    def __init__(self, kinds: Iterable[type[Kind]], service: str = "") -> None:
+        kinds = list(kinds)
+        # Also where nothing else is local, there may be helper processes to guard and end.
+        self._by_name: dict[str, Launcher] = {LOCAL: LocalLauncher()}
+        for kind in kinds:
+            if kind.launcher not in self._by_name and not kind.is_missing:
+                make = _find(kind)
+                self._by_name[kind.launcher] = make(declared.current(), service)
+        for kind in kinds:
+            find_problem = getattr(self.of(kind), "problem", None)
+            if find_problem is not None and (problem := find_problem(kind)) is not None:
+                raise wrong_key(kind, *problem)
 
     def of(self, kind: type[Kind]) -> Launcher:
         """The launcher of a type; any one for a type that is missing, which starts nothing."""
         if kind.is_missing:
-            return next(iter(self._by_name.values()))
+            return self._by_name[LOCAL]
         return self._by_name[kind.launcher]
 
     def preload(self, kinds: Iterable[type[Kind]]) -> None:
@@ -73,14 +92,23 @@ class Launchers:
             yield from launcher.warnings()
 
 
-def _find(name: str) -> Callable[[], Launcher]:
-    if name == "local":
-        return LocalLauncher
+def _find(kind: type[Kind]) -> MakeLauncher:
+    name = kind.launcher
     from importlib.metadata import entry_points  # services without other launchers start faster
 
     found = {each.name: each for each in entry_points(group=GROUP)}
-    if name not in found:
-        known = ", ".join(["local", *sorted(found)])
-        raise SettingsError(f"there is no launcher `{name}`; known: {known}")
-    make: Callable[[], Launcher] = found[name].load()
+    try:
+        if name in found:
+            make: MakeLauncher = found[name].load()
+        elif name in OURS:  # in a checkout that is not installed
+            make = import_module(OURS[name]).make_launcher
+        else:
+            known = sorted({LOCAL, *OURS, *found})
+            hint = schema.did_you_mean(name, known)
+            words = f"names {name!r}, which is not a launcher;{hint} known: {', '.join(known)}"
+            raise wrong_key(kind, "launcher", words)
+    except SettingsError:
+        raise
+    except Exception as bad:  # whatever the package does when it is imported
+        raise wrong_key(kind, "launcher", f"{name!r} cannot be loaded: {bad}") from bad
     return make

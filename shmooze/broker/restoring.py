@@ -73,6 +73,7 @@ def restore(
                 item.held = item.held or _why_held(item, kind)
             if kept.was_stopped:
                 item.attempts = 0
+            item.may_run = item.has_begun and not kept.was_stopped
             module = factory.restored(kind, item, launchers)
             if item.place is Place.ORDER and item.position is None:
                 line = roster.line

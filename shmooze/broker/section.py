@@ -36,6 +36,12 @@ class Section(Quota, frozen=True):
 
     modules: Annotated[Types, "The module types that can be added."] = {}
     backgrounds: Annotated[Types, "The module types that can be a queue's background."] = {}
+    launcher: Annotated[
+        TypeName | None, "The `launcher` of those types that name none; `local` if null."
+    ] = None
+    cluster: Annotated[
+        declared.Object | None, "The keys of `cluster` that are different for this service."
+    ] = None
     slots: Annotated[
         declared.Count | None, "Modules of a pool that play at the same time; all if null."
     ] = None
@@ -74,6 +80,12 @@ def slots(source: Settings, name: str) -> int | None:
     """The key of this name in the section of a pool."""
     chosen: int | None = _key_of_section(source, name, "slots")
     return chosen
+
+
+def launcher(source: Settings, name: str) -> str:
+    """The key of this name in the section of a queue or pool."""
+    chosen: str | None = _key_of_section(source, name, "launcher")
+    return chosen or "local"
 
 
 def order(source: Settings, name: str) -> str:

@@ -29,6 +29,8 @@ class Shown:
     waits: str | None
     #: Whether its web server answers; None: it has none, or no process.
     web: str | None
+    #: The machine on which it runs; None: that of the service.
+    host: str | None
     #: How often it was started again.
     restarts: int
     #: When it is started again, in seconds since 1970; None: it is not waiting for that.
@@ -47,6 +49,7 @@ class Shown:
             module.held,
             module.waits,
             web_of(module),
+            module.host,
             module.restarts.count,
             module.next_attempt,
         )
@@ -62,6 +65,8 @@ class Shown:
             shown["waits"] = self.waits
         if self.web is not None:
             shown["web"] = self.web
+        if self.host is not None:
+            shown["host"] = self.host
         if self.restarts:
             shown["restarts"] = self.restarts
         if self.next_attempt_at is not None:
@@ -102,6 +107,8 @@ class Shown:
             changes.update({**dict.fromkeys(old_terms), **self.terms.shown()})
         if self.web != (before.web if before is not None else None):
             changes["web"] = self.web
+        if self.host != (before.host if before is not None else None):
+            changes["host"] = self.host
         if self.restarts != (before.restarts if before is not None else 0):
             changes["restarts"] = self.restarts
         if self.next_attempt_at != (before.next_attempt_at if before is not None else None):

@@ -21,6 +21,7 @@ from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.views import exit_report
 from shmooze.errors import CommandError, ModuleError
 from shmooze.modules.exit import Outcome
+from shmooze.modules.kind import DROP, HOLD
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 from shmooze.modules.restarts import ALWAYS, NEVER
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 #: Why modules are removed that end with the service, and whose items come back with it.
 STOPPED = "was stopped with the service"
+#: Ends the reason why an item is held whose machine was lost.
+HELD_AFTER_LOSS = "; its type says that it is held then"
 
 
 class Supervision:
@@ -196,12 +199,22 @@ class Supervision:
             return self._put(module, self._rest, module.reason)
         if module.has_not_begun:
             return self._put(module, self._wait_again)
+        if module.exit.cause.is_lost:
+            return self._is_lost_one_succeeded(module)
         if module.exit.cause.is_final:
             return False
         if module.restart == NEVER and not module.restarts.retries_left:
             return False
         if module.restart != ALWAYS and not (module.failed or module.exit.cause.by_exit):
             return False  # it has left by itself, whatever its exit status will be
+        return self._put(module, self._restart)
+
+    def _is_lost_one_succeeded(self, module: Module) -> bool:
+        """The same for one whose machine was lost, which is like a crash of the service."""
+        if module.after_crash == DROP:
+            return False
+        if module.after_crash == HOLD:
+            return self._put(module, self._rest, f"{module.reason}{HELD_AFTER_LOSS}")
         return self._put(module, self._restart)
 
     def _put(

@@ -29,7 +29,7 @@ class UsageSampler:
         self._measuring = Semaphore()
 
     def read(self) -> dict[str, Any]:
-        """{"at": seconds of a clock, "modules": {uid: {"cpu", "memory", "processes"}}}
+        """{"at": seconds of a clock, "modules": {uid: {"cpu", "memory", "processes", "host"?}}}
 
         `cpu` is the seconds that the processes have used since they were started, those that have
         ended included as far as their parents have waited for them; `memory` is in bytes, what
@@ -57,6 +57,7 @@ class UsageSampler:
 def _usage_of(module: Module) -> dict[str, Any] | CommandError:
     """As a value, since what is raised in a greenlet is printed."""
     try:
-        return module.usage()._asdict()
+        used = module.usage()._asdict()
+        return used if module.host is None else {**used, "host": module.host}
     except CommandError as unknown:
         return unknown

@@ -20,12 +20,12 @@ Wanted = dict[str, list[str]] | bool
 
 def show(module: Module, wanted: Wanted) -> dict[str, Any]:
     """A module as clients see it: {"uid", "type", "state", "args"?, "label"?, "by", "added",
-    "waits"?, "web"?, "parameters"?}, and its terms.
+    "waits"?, "host"?, "web"?, "parameters"?}, and its terms.
 
     `args` are missing where the type hides them. One that is held has "held", why; one that waits
-    for something else than its turn "waits", for what. One that has a
-    web server of its own has "web" while it has a process: "loading" or "ready"; or "resting" while
-    it was ended since nobody needed it. One that was
+    for something else than its turn "waits", for what. One that runs on another machine than its
+    service has "host". One that has a web server of its own has "web" while it has a process:
+    "loading" or "ready"; or "resting" while it was ended since nobody needed it. One that was
     started again has "restarts", how often; one that waits for it "next_attempt_at", in the seconds
     of time.time, and "next_attempt_in", how many seconds that is from now.
     """
@@ -40,6 +40,8 @@ def show(module: Module, wanted: Wanted) -> dict[str, Any]:
         shown["held"] = module.held
     if (waits := module.waits) is not None:
         shown["waits"] = waits
+    if module.host is not None:
+        shown["host"] = module.host
     if (web := web_of(module)) is not None:
         shown["web"] = web
     if module.restarts.count:
@@ -105,6 +107,7 @@ def exit_report(module: Module) -> dict[str, Any]:
         "type": module.TYPE_STRING,
         **origin_of(module),
         **({} if module.terms.batch is None else {"batch": module.terms.batch}),
+        **({} if module.host is None else {"host": module.host}),
         **module.exit.as_dict(),
         "stderr_tail": module.errors,
     }

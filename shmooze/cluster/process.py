@@ -23,6 +23,7 @@ from shmooze.cluster.protocol import (
     Connected,
     Content,
     Credit,
+    Ending,
     EndOfStream,
     Exited,
     Forget,
@@ -81,7 +82,7 @@ class RemoteProcess:
         self._engine_reason: str | None = None
         self.exit_status: int | None = None
         self.host: str | None = None
-        self.loss: str | None = None
+        self._loss: str | None = None
         self.is_suspended = False
         #: Set when it runs, or cannot be started.
         self.started: AsyncResult[None] = AsyncResult()
@@ -117,17 +118,17 @@ class RemoteProcess:
         elif isinstance(message, NotStarted):
             self._is_gone.set()
             self.started.set_exception(ModuleError(message.reason))
+        elif isinstance(message, Ending):
+            self._loss = f"was ended on {self.host}: {message.reason}"
         elif isinstance(message, Exited):
-            if message.reason is not None:
-                self.loss = f"was ended on {self.host}: {message.reason}"
             self._set_exited(message.status)
 
     def lose(self) -> None:
         """Its guard was not heard for so long that it has ended everything. Does not wait."""
         why = self._engine_reason or "the connection to it was lost"
-        self.loss = f"was lost with {self.host}: {why}"
+        self._loss = f"was lost with {self.host}: {why}"
         if not self.started.ready():
-            self.started.set_exception(ModuleError(self.loss))
+            self.started.set_exception(ModuleError(self._loss))
         self._calls.lose()
         for stream in self._streams.values():
             stream.lose()
@@ -155,6 +156,12 @@ class RemoteProcess:
         return CarriedStream(number, self._send)
 
     # See Process.
+
+    @property
+    def loss(self) -> str | None:
+        if self._loss is None and self.exit_status is None and self._session.is_silent:
+            return f"cannot be reached on {self.host}"
+        return self._loss
 
     @property
     def output(self) -> list[str]:

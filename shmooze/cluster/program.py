@@ -22,6 +22,7 @@ from shmooze.cluster.protocol import (
     Connected,
     Content,
     Credit,
+    Ending,
     EndOfStream,
     Exited,
     NotStarted,
@@ -77,8 +78,6 @@ class Program:
         self._connections: dict[int, TcpConnection] = {}
         self._listeners: list[Listener] = []
         self._output_ended: list[Event] = []
-        #: Why the guard ends it by itself.
-        self._reason: str | None = None
         #: Set when the service was told how it ended.
         self.is_told = Event()
 
@@ -137,7 +136,7 @@ class Program:
                 connection.wait_end(self.drain_timeout)
         assert self._process is not None
         status = self._process.exit_status
-        self._send(Exited(0 if status is None else status, self._reason))
+        self._send(Exited(0 if status is None else status))
         self.is_told.set()
 
     def take(self, message: Piece | EndOfStream | Credit | CloseStream) -> None:
@@ -150,7 +149,7 @@ class Program:
         for listener in self._listeners:
             listener.close()
         if self._process is not None:
-            self._reason = self._reason or reason
+            self._send(Ending(reason))
             self._process.end(patience)
             self.is_told.wait(self.drain_timeout * 2)
 

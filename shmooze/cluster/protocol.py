@@ -143,12 +143,16 @@ class Connected(Message):
     stream: int
 
 
+class Ending(Message):
+    """The guard ends the program without having been told to, and why."""
+
+    reason: str
+
+
 class Exited(Message):
     """The process itself has ended."""
 
     status: int
-    #: Why the guard has ended it, if it did so without having been told to.
-    reason: str | None = None
 
 
 # In both directions.
@@ -188,6 +192,7 @@ Content = (
     | NotStarted
     | Answer
     | Connected
+    | Ending
     | Exited
     | Piece
     | EndOfStream

@@ -32,6 +32,9 @@ class Session:
     `on_lost` once, when the guard has not been heard for so long that nothing of it runs any more.
     """
 
+    #: Beats of the guard without which it counts as silent.
+    usual_beats = 1.5
+
     def __init__(
         self,
         label: str,
@@ -62,6 +65,14 @@ class Session:
     def is_connected(self) -> bool:
         """Whether the guard can be reached, as far as is known."""
         return self._link.is_connected
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether a guard that was let in has not been heard for longer than usual."""
+        fence = self._fence
+        return fence is not None and (
+            not self.is_connected or fence.quiet > self._timing.beat * self.usual_beats
+        )
 
     def refusal(self, hello: Hello) -> str | None:
         """Why a guard with the right secret is not let in; None: it is."""

@@ -44,7 +44,7 @@ class Outcome(str, enum.Enum):
     FAILED = "failed"
     #: A client removed it.
     REMOVED = "removed"
-    #: The service crashed, and it was not started again.
+    #: The service or its machine crashed, and it was not started again.
     LOST = "lost"
 
 
@@ -77,6 +77,8 @@ class EndCause:
     is_rest: bool = False
     #: Whether it is told `rm`, if that was not done yet.
     tell_rm: bool = True
+    #: Whether its process was lost with its machine.
+    is_lost: bool = False
     #: Whether its item ends with it, even if modules of its type are started again.
     is_final: bool = False
     #: The result of its work, as JSON; None: it has given none.
@@ -123,6 +125,11 @@ class EndCause:
         return cls("ended", by_exit=True, tell_rm=False, grace=Grace.NONE)
 
     @classmethod
+    def lost(cls, reason: str) -> EndCause:
+        """Its process was lost with its machine, or that with it."""
+        return cls(reason, own_words=True, is_lost=True, tell_rm=False, grace=Grace.NONE)
+
+    @classmethod
     def stale(cls, reason: str) -> EndCause:
         """It must not wake up and begin in spite of all."""
         return cls(reason, tell_rm=False, grace=Grace.KILL)
@@ -166,6 +173,8 @@ class ExitRecord:
         """How the item ends with this life, as far as is known by now."""
         if self.cause.is_removal:
             return Outcome.REMOVED
+        if self.cause.is_lost:
+            return Outcome.LOST
         return Outcome.FAILED if self.failed else Outcome.DONE
 
     @property
@@ -199,6 +208,11 @@ class ExitRecord:
             self.cause = EndCause("ended by itself", failed=False, by_exit=True)
         else:
             self.cause = EndCause(describe_exit(status), by_exit=True)
+
+    def lost(self, reason: str) -> None:
+        """Its process was lost with its machine: that explains what we have noticed before."""
+        if self.cause.by_exit:
+            self.cause = EndCause.lost(reason)
 
     def add_result(self, noted: tuple[Any] | None, most: float) -> None:
         """Let this be the result of a process that has ended by itself with the status 0."""

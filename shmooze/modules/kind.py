@@ -12,6 +12,8 @@ from shmooze.modules.web_server import WebServer
 
 EAGER, LAZY = SPAWNS = ("eager", "lazy")
 AGAIN, HOLD, DROP = ("again", "hold", "drop")
+#: The launcher of this machine.
+LOCAL = "local"
 
 
 class Kind:
@@ -40,7 +42,9 @@ class Kind:
     #: The path below which clients find its modules by their uids, if they are web servers.
     web_path: ClassVar[str] = ""
     #: Which launcher starts it.
-    launcher: ClassVar[str] = "local"
+    launcher: ClassVar[str] = LOCAL
+    #: Of launchers of clusters: names or labels of machines on which it may run; none: any.
+    hosts: ClassVar[list[str]] = []
     #: How it is spoken to, if not over two streams to which it connects; see docs/adapters.md.
     adapter: ClassVar[str | None] = None
     #: Makes the channel to one of its modules.

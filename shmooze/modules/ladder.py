@@ -74,10 +74,12 @@ class Ladder:
     def _end(self, record: ExitRecord, process: Process) -> str | None:
         is_killed = self.patience is None
         status = None if is_killed else process.wait(self.patience)
-        if record.cause.by_exit and status is not None:
+        if record.cause.by_exit and status is not None and process.loss is None:
             record.explain_by_exit(status)
         signal_used = process.end(None if is_killed else self.sigterm_timeout)
         if signal_used:
             record.ladder = signal_used
         record.exited(process.exit_status)
+        if process.loss is not None:
+            record.lost(process.loss)
         return signal_used

@@ -11,7 +11,7 @@ import gevent
 from gevent.lock import Semaphore
 
 from shmooze.modules.channel.stream import StreamEnded
-from shmooze.modules.kind import Kind
+from shmooze.modules.kind import LOCAL, Kind
 from shmooze.modules.lifecycle import ENDED, State
 from shmooze.modules.status import Status
 from shmooze.modules.web_server import FromParameter, web_server_of
@@ -39,6 +39,14 @@ class Launched(Status):
         self._launching = Semaphore()
         self._tenancy: Tenancy | None = None
 
+    #: What its launcher is about to start.
+    _awaited: LaunchSpec | None = None
+    #: See LaunchSpec.
+    may_run_already = False
+
+    def _host_changed(self) -> None:
+        """It may run on another machine than before."""
+
     @property
     def _label(self) -> str:
         """What its process is called in logs."""
@@ -59,11 +67,20 @@ class Launched(Status):
             cwd=folder_of(self),
             has_stdio=has_stdio,
             preload=own_variables(self) if self.preload is True else None,
+            needs=self.needs if self.launcher != LOCAL else {},
+            hosts=self.hosts if self.launcher != LOCAL else (),
+            may_run_already=self.may_run_already,
         )
         with self._launching:
             if self.state in ENDED:
                 raise StreamEnded("was removed before it was launched")
-            process = self._process = self._launcher.launch(spec, endpoint)
+            self._awaited = spec
+            try:
+                process = self._process = self._launcher.launch(spec, endpoint)
+            finally:
+                self._awaited = None
+        self.may_run_already = False
+        self._host_changed()
         self._tell_output(process)
         tenancy = self._tenancy = Tenancy(self)
         process.when_exited(lambda: tenancy.owner._process_exited(process))
@@ -116,6 +133,8 @@ class Launched(Status):
 
     def _no_longer_launching(self) -> None:
         """Wait until no launch is under way, and no process is being ended."""
+        if self._awaited is not None:
+            self._launcher.withdraw(self._awaited)
         with self._launching:
             pass
 

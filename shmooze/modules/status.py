@@ -118,6 +118,11 @@ class Status(Kind):
         """Whether it has a process that is not stopped."""
         return self._process is not None and not self._process.is_suspended
 
+    @property
+    def host(self) -> str | None:
+        """The machine on which its process runs, or ran; None: that of the service, or none."""
+        return self._process.host if self._process is not None else None
+
     def listens(self, port: int) -> bool:
         """Whether its process has a port on which somebody listens, as far as that is known."""
         return self._process is not None and self._process.listens(port)

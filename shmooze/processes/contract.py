@@ -184,8 +184,8 @@ class Process(Protocol):
 
     @property
     def loss(self) -> str | None:
-        """Why its fate is not known, or why it was ended with its machine: a sentence without its
-        subject. None while it runs, and where its exit status says how it has ended.
+        """Why its machine cannot be reached, or why it was ended with that: a sentence without its
+        subject. None while all is well, and where its exit status says how it has ended.
         """
 
     def describe(self) -> str:
@@ -319,7 +319,7 @@ class Launcher(Protocol):
     def withdraw(self, spec: LaunchSpec) -> None:
         """Nobody wants the process any more for which `launch` waits: let that raise ModuleError.
 
-        Does not wait. A launcher whose `launch` never waits for long may lack this method.
+        Does not wait.
         """
 
     def close(self) -> None:

@@ -103,6 +103,9 @@ class LocalLauncher:
     def preload(self, spec: LaunchSpec) -> None:
         self._find_templates().find(spec)
 
+    def withdraw(self, spec: LaunchSpec) -> None:
+        pass  # `launch` never waits for long
+
     def close(self) -> None:
         if self._templates is not None:
             self._templates.close()

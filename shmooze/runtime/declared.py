@@ -44,6 +44,7 @@ Ports = Annotated[
 ]
 HostNames = Annotated[list[str], Meta(description="a list of host names")]
 Origins = Annotated[list[str], Meta(description='a list of origins such as "https://example.org"')]
+Object = Annotated[dict[str, Any], Meta(description="an object")]
 Networks = Annotated[list[str], Meta(description="a list of addresses or networks")]
 
 
@@ -183,8 +184,26 @@ class Logs(Struct, frozen=True):
     ] = 3
 
 
+class Clusters(Struct, frozen=True):
+    """What services use whose modules run on other machines."""
+
+    cluster: Annotated[
+        Object | None,
+        "How services find the nodes of a cluster, and they them; see docs/cluster.md.",
+    ] = None
+
+
 #: The groups of keys at the top of the file.
-GROUPS: tuple[type[Struct], ...] = (Application, Gateway, Limits, Access, Quota, State, Logs)
+GROUPS: tuple[type[Struct], ...] = (
+    Application,
+    Gateway,
+    Limits,
+    Access,
+    Quota,
+    State,
+    Logs,
+    Clusters,
+)
 
 # Reading.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
-from shmooze.modules.kind import Kind
+from shmooze.modules.kind import LOCAL, Kind
 from shmooze.modules.module import Module
 
 #: Amounts that differ by less are equal: they may be fractions.
@@ -16,8 +16,11 @@ _TOLERANCE = 1e-9
 
 
 def needs_of(kind: type[Kind]) -> Mapping[str, float]:
-    """What a process of a type takes; applications may have something else of this name."""
-    return kind.needs if isinstance(kind.needs, Mapping) else {}
+    """What a process of a type takes here; applications may have something else of this name.
+
+    What it takes of a cluster, the engine counts.
+    """
+    return kind.needs if isinstance(kind.needs, Mapping) and kind.launcher == LOCAL else {}
 
 
 def name_of(module: Module) -> str:
