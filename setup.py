@@ -21,6 +21,8 @@ version = re.search(r'__version__ = "(.+)"', (here / "shmooze/__init__.py").read
 DOCS = ["flask-swagger-ui>=5.20"]
 # For schedules by cron expressions; and the time zones, where the system has none.
 SCHEDULES = ["cronsim>=2.6", "tzdata"]
+# For modules on other machines, placed by Dask.
+CLUSTER = ["distributed>=2024.5"]
 # For the fast part of the tests.
 TEST = [
     *SCHEDULES,
@@ -65,6 +67,7 @@ setup(
         "psutil>=5.9",
     ],
     extras_require={
+        "cluster": CLUSTER,
         "docs": DOCS,
         "schedules": SCHEDULES,
         "supervisor": ["supervisor>=4.2.5"],
@@ -72,6 +75,7 @@ setup(
         # What scripts/bench compares with.
         "bench": ["circus", "dramatiq[redis]", "huey", "redis", "rq", "supervisor>=4.2.5"],
         "dev": [
+            *CLUSTER,
             *DOCS,
             *TEST,
             "axe-playwright-python",
