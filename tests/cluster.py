@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 import gevent
-from gevent import subprocess
+from gevent import socket, subprocess
 from gevent.event import Event
+from gevent.server import StreamServer
 
 from shmooze.cluster.declared import Cluster, read
 from shmooze.cluster.engine import TICKET_VARIABLE, Job
@@ -107,3 +107,53 @@ def free_address() -> tuple[str, int]:
     """A port of loopback that nobody has."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[:2]
+
+
+class Proxy:
+    """Forwards connections to an address, until a test has it stop."""
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.rpartition(":")
+        self._target = host, int(port)
+        self._flows = Event()
+        self._flows.set()
+        self._sockets: list[socket.socket] = []
+        self._server = StreamServer(("127.0.0.1", 0), self._serve)
+        self._server.start()
+        self.address = f"127.0.0.1:{self._server.server_port}"
+
+    def stop(self) -> None:
+        """Forward nothing from now on, and say nothing."""
+        self._flows.clear()
+
+    def go_on(self) -> None:
+        """Forward again, beginning with what has waited."""
+        self._flows.set()
+
+    def reset(self) -> None:
+        """Break all connections."""
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._server.close()
+        self.go_on()
+        self.reset()
+
+    def _serve(self, near: socket.socket, _address: object) -> None:
+        far = socket.create_connection(self._target)
+        self._sockets += [near, far]
+        back = gevent.spawn(self._forward, far, near)
+        self._forward(near, far)
+        back.join()
+        near.close()
+        far.close()
+
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                self._flows.wait()
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)

@@ -203,6 +203,9 @@ class FakeProcess:
         self.on_renewed: Callable[[FakeProcess], None] = lambda process: None
         #: Whether something runs that it has started.
         self.has_started_others = False
+        #: The machine on which it runs, and why that is lost.
+        self.host: str | None = None
+        self.loss: str | None = None
         #: Whether it is stopped.
         self.is_suspended = False
         #: Ports that others listen on, as it knows them.
@@ -252,6 +255,9 @@ class FakeProcess:
 
     def is_alone(self) -> bool:
         return self.exit_status is None and not self.has_started_others
+
+    def refresh(self) -> None:
+        pass
 
     def renew(self, label: str) -> PastOutput:
         past = PastOutput(self.output, self.errors)
@@ -394,6 +400,9 @@ class FakeLauncher:
         self.processes.append(process)
         self._on_launch(process)
         return process
+
+    def withdraw(self, spec: LaunchSpec) -> None:
+        pass
 
     @property
     def living(self) -> list[FakeProcess]:

@@ -144,8 +144,7 @@ def test_gateway_knows_services_and_no_modules() -> None:
 #: What may deal with processes of the operating system: their own package, the programs that are
 #: such processes, and the child's side of a module.
 KNOW_PROCESSES = ("shmooze.processes", "shmooze.run.", "shmooze.runtime")
-KNOW_PROCESSES += ("shmooze.modules.pymodule",)
-KNOW_PROCESSES += ("shmooze.modules.player",)
+KNOW_PROCESSES += ("shmooze.modules.pymodule", "shmooze.modules.player", "shmooze.cluster")
 #: Where the launchers of a service are chosen.
 CHOOSES_LAUNCHERS = "shmooze.broker.launchers"
 PROCESS_FUNCTIONS = {"fork", "getpid", "getpgid", "kill", "killpg", "pidfd_open", "wait", "waitpid"}
@@ -227,7 +226,7 @@ def test_a_child_loads_no_gevent_bottle_or_msgspec(statement: str) -> None:
 UNUSED = {"importlib.metadata", "argparse", "difflib", "csv", "zipfile", "shmooze.runtime.workers"}
 UNUSED |= {"shmooze.state.file", "shmooze.runtime.native_thread", "shmooze.lib.describe"}
 UNUSED |= {"shmooze.gateway.pages", "shmooze.jobs.attach", "shmooze.processes.templates"}
-UNUSED |= {"shmooze.schedules", "cronsim", "zoneinfo"}
+UNUSED |= {"shmooze.schedules", "cronsim", "zoneinfo", "shmooze.cluster"}
 
 
 @pytest.mark.parametrize(

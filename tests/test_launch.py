@@ -1,4 +1,7 @@
-"""What a launcher gives a process: standard input and output, variables, a directory, pauses."""
+"""What a launcher gives a process: standard input and output, variables, a directory, pauses.
+
+What holds for all launchers is tested with that of clusters too.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,14 @@ from pathlib import Path
 
 import gevent
 import pytest
+from cluster import Here
 from gevent.event import Event
 from support import PATIENCE
 
+from shmooze.cluster.declared import Cluster
+from shmooze.cluster.launcher import ClusterLauncher
 from shmooze.errors import ModuleError
-from shmooze.processes.contract import LaunchSpec, NoEndpoint, Process
+from shmooze.processes.contract import Launcher, LaunchSpec, NoEndpoint, Process
 from shmooze.processes.local import LocalLauncher
 from shmooze.runtime import clock
 from shmooze.runtime.patience import Patience
@@ -33,10 +39,8 @@ time.sleep(100)
 Launch = Callable[..., Process]
 
 
-@pytest.fixture
-def launch() -> Iterator[Launch]:
-    launcher, started = LocalLauncher(), []
-    launcher.prepare()
+def launching_with(launcher: Launcher) -> Iterator[Launch]:
+    started: list[Process] = []
 
     def launch(code: str, **keys: object) -> Process:
         spec = LaunchSpec([sys.executable, "-S", "-c", code], "test", **keys)
@@ -49,8 +53,33 @@ def launch() -> Iterator[Launch]:
         process.close(0)
 
 
-def test_standard_input_and_output_can_be_a_connection(launch: Launch) -> None:
-    process, received, is_over = launch(ECHO, has_stdio=True), bytearray(), Event()
+@pytest.fixture
+def launch() -> Iterator[Launch]:
+    """Starts a process on this machine."""
+    launcher = LocalLauncher()
+    launcher.prepare()
+    yield from launching_with(launcher)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Launcher]:
+    launcher = ClusterLauncher("here", Here(), Cluster())
+    launcher.prepare()
+    yield launcher
+    launcher.close()
+
+
+@pytest.fixture(params=["local", pytest.param("cluster", marks=pytest.mark.slow)])
+def launch_by_each(request: pytest.FixtureRequest) -> Iterator[Launch]:
+    """Starts a process with each launcher."""
+    if request.param == "local":
+        yield request.getfixturevalue("launch")
+    else:
+        yield from launching_with(request.getfixturevalue("cluster"))
+
+
+def test_standard_input_and_output_can_be_a_connection(launch_by_each: Launch) -> None:
+    process, received, is_over = launch_by_each(ECHO, has_stdio=True), bytearray(), Event()
 
     def receive(data: bytes) -> None:
         received.extend(data)
@@ -66,8 +95,8 @@ def test_standard_input_and_output_can_be_a_connection(launch: Launch) -> None:
     assert process.wait(20) == 0
 
 
-def test_writing_ends_when_the_connection_is_closed(launch: Launch) -> None:
-    process = launch("import time; time.sleep(100)", has_stdio=True)
+def test_writing_ends_when_the_connection_is_closed(launch_by_each: Launch) -> None:
+    process = launch_by_each("import time; time.sleep(100)", has_stdio=True)
     writing = gevent.spawn(process.stdio.write_all, b"x" * (1 << 20))
     gevent.idle()
     process.stdio.close()
@@ -75,20 +104,24 @@ def test_writing_ends_when_the_connection_is_closed(launch: Launch) -> None:
     assert isinstance(writing.exception, BrokenPipeError)
 
 
-def test_a_type_has_variables_and_a_directory_of_its_own(launch: Launch, tmp_path: Path) -> None:
-    process = launch(TELL, environ={"SONG": "Für Elise"}, cwd=str(tmp_path))
+def test_a_type_has_variables_and_a_directory_of_its_own(
+    launch_by_each: Launch, tmp_path: Path
+) -> None:
+    process = launch_by_each(TELL, environ={"SONG": "Für Elise"}, cwd=str(tmp_path))
     process.wait(20)
     wait_until(lambda: process.output)
     assert json.loads(process.output[0]) == ["Für Elise", str(tmp_path)]
 
 
-def test_a_directory_that_is_not_there_is_named(launch: Launch) -> None:
+def test_a_directory_that_is_not_there_is_named(launch_by_each: Launch) -> None:
     with pytest.raises(ModuleError, match="the directory /no/such does not exist"):
-        launch(TELL, cwd="/no/such")
+        launch_by_each(TELL, cwd="/no/such")
 
 
-def test_a_process_is_suspended_and_resumed_with_all_that_it_started(launch: Launch) -> None:
-    process = launch(FAMILY)
+def test_a_process_is_suspended_and_resumed_with_all_that_it_started(
+    launch_by_each: Launch,
+) -> None:
+    process = launch_by_each(FAMILY)
     wait_until(lambda: process.output)
     pids = [int(pid) for pid in process.output[0].split()]
 
@@ -141,8 +174,8 @@ def launch_stdio(argv: list[str]) -> Process:
     return launcher.launch(LaunchSpec(argv, "test", has_stdio=True), NoEndpoint())
 
 
-def test_it_is_known_whether_a_child_has_read_its_input(launch: Launch) -> None:
-    process = launch(ECHO, has_stdio=True)
+def test_it_is_known_whether_a_child_has_read_its_input(launch_by_each: Launch) -> None:
+    process = launch_by_each(ECHO, has_stdio=True)
     echoed = Event()
     process.stdio.read_with(lambda data: echoed.set())
     assert not process.has_unread(None)

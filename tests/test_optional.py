@@ -15,17 +15,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: Folders that nothing of the core needs, nor any of them another.
 OPTIONAL = (
-    *(
-        "adapters",
-        "description",
-        "jobs",
-        "logs",
-        "ordering",
-        "schedules",
-        "servers",
-        "state",
-        "turns",
-    ),
+    "adapters",
+    "cluster",
+    "description",
+    "jobs",
+    "logs",
+    "ordering",
+    "schedules",
+    "servers",
+    "state",
+    "turns",
 )
 #: What must work without them: the logic, and one real queue.
 CONTRACT = (

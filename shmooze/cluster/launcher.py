@@ -19,6 +19,7 @@ from shmooze.cluster import ticket
 from shmooze.cluster.declared import Cluster
 from shmooze.cluster.door import Door
 from shmooze.cluster.engine import Engine, Job, Submission
+from shmooze.cluster.lease import Timing
 from shmooze.cluster.process import RemoteProcess
 from shmooze.cluster.protocol import Start
 from shmooze.cluster.session import Session
@@ -33,10 +34,12 @@ log = logging.getLogger(__name__)
 class ClusterLauncher:
     """See Launcher of processes/contract.py. `name` is the launcher's in the settings."""
 
-    def __init__(self, name: str, engine: Engine, options: Cluster) -> None:
+    def __init__(
+        self, name: str, engine: Engine, options: Cluster, timing: Timing | None = None
+    ) -> None:
         self.name = name
         self._engine, self._options = engine, options
-        self._timing = options.timing
+        self._timing = timing or options.timing
         self._door: Door | None = None
         #: What guards show; None: the door is on loopback.
         self._tls: Certificates | None = None

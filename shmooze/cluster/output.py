@@ -31,6 +31,10 @@ class RawPipe(OutputPipe):
         self._to = to
         self._is_connected.set()
 
+    def close(self, patience: float = 0.0) -> None:
+        self._is_connected.set()  # there may be nobody to pass it on to
+        super().close(patience)
+
     def take(self, data: bytes) -> None:
         self._is_connected.wait()
         if self._to is not None and not self.ended.is_set():

@@ -105,6 +105,10 @@ class Program:
         except OSError as bad:
             self._send(NotStarted(f"cannot be started: {bad.strerror}"))
             return
+        except Exception as bug:  # the service must not wait for ever
+            log.exception("the program cannot be started")
+            self._send(NotStarted(f"cannot be started: {type(bug).__name__} in its guard"))
+            return
         assert isinstance(process, NodeProcess)
         self._process = process
         self._send(Started(process.describe()))

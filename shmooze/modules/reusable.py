@@ -116,6 +116,7 @@ class Reusable(Held):
             return False
         if not (hasattr(self._channel, "hand_over") and hasattr(process, "renew")):
             return False
+        process.refresh()
         if not self._channel.release(Patience(self.natural_death_timeout)):
             return False
         if process.exit_status is not None or process.is_suspended or not process.is_alone():
