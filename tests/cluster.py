@@ -103,12 +103,6 @@ def with_address(job: Job, address: str) -> Job:
     return replace(job, ticket=ticket.write(changed))
 
 
-def free_address() -> tuple[str, int]:
-    """A port of loopback that nobody has."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[:2]
-
-
 class Proxy:
     """Forwards connections to an address, until a test has it stop."""
 

@@ -25,6 +25,8 @@ from shmooze.cluster.protocol import Start
 from shmooze.cluster.session import Session
 from shmooze.cluster.ticket import Certificates, Ticket, join_address
 from shmooze.errors import ModuleError, ShmoozeError
+from shmooze.modules.kind import Kind
+from shmooze.modules.web_server import web_server_of
 from shmooze.processes.contract import Endpoint, LaunchSpec
 from shmooze.runtime import clock
 
@@ -77,6 +79,20 @@ class ClusterLauncher:
 
     def warnings(self) -> Iterable[str]:
         return ()
+
+    def problem(self, kind: type[Kind]) -> tuple[str, str] | None:
+        """What keeps a type from being started here: a key, and a sentence without a subject."""
+        if web_server_of(kind) is not None:
+            return (
+                "http",
+                f"needs the launcher `local`: with `{self.name}`, only streams are carried",
+            )
+        if kind.preload is True:
+            return "preload", f"needs the launcher `local`, not `{self.name}`"
+        return None
+
+    def preload(self, spec: LaunchSpec) -> None:
+        pass  # see `problem`
 
     def find_port(self, wanted: int | None) -> int:
         raise ModuleError("cannot be started: web servers of modules must be on this machine")

@@ -129,6 +129,12 @@ class EndCause:
         """Its process was lost with its machine, or that with it."""
         return cls(reason, own_words=True, is_lost=True, tell_rm=False, grace=Grace.NONE)
 
+    def explained_by(self, loss: str | None) -> EndCause:
+        """The same while its machine is lost, if it is: what fails then, fails because of that."""
+        if loss is None or not self.failed or self.own_words:
+            return self
+        return EndCause.lost(loss if self.by_exit else f"{self.reason}: it {loss}")
+
     @classmethod
     def stale(cls, reason: str) -> EndCause:
         """It must not wake up and begin in spite of all."""

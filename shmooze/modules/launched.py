@@ -44,8 +44,8 @@ class Launched(Status):
     #: See LaunchSpec.
     may_run_already = False
 
-    def _host_changed(self) -> None:
-        """It may run on another machine than before."""
+    #: Tells its owner that something else is shown of it.
+    _on_update: Callable[[Any], None]
 
     @property
     def _label(self) -> str:
@@ -80,7 +80,8 @@ class Launched(Status):
             finally:
                 self._awaited = None
         self.may_run_already = False
-        self._host_changed()
+        if process.host is not None:
+            self._on_update(self)  # which shows where it runs
         self._tell_output(process)
         tenancy = self._tenancy = Tenancy(self)
         process.when_exited(lambda: tenancy.owner._process_exited(process))

@@ -269,10 +269,6 @@ class Module(Reusable):
     def _child_ended(self) -> None:
         self._end(EndCause.exited())
 
-    def _host_changed(self) -> None:
-        if self.host is not None:
-            self._on_update(self)
-
     # Its end.
 
     def _end(self, cause: EndCause) -> None:
@@ -280,7 +276,7 @@ class Module(Reusable):
         if self.state in ENDED:
             return
         is_started, left = self.state in READY, None
-        cause = self._explain_by_loss(cause)
+        cause = cause.explained_by(self._process.loss if self._process else None)
         if self._removal is not None:  # whatever comes meanwhile, that is why it ends
             when = "" if is_started else " before it had started"
             cause, left = cause.in_removal(f"{self.removal}{when}"), self._removal.left
@@ -292,13 +288,6 @@ class Module(Reusable):
         ladder = Ladder.of(self, cause, is_started or self.is_handed_on, left, can_ask)
         gevent.spawn(self._shut_down, self.exit, ladder)
         self._move_to(State.ENDING)
-
-    def _explain_by_loss(self, cause: EndCause) -> EndCause:
-        """What fails while its machine is lost, fails because of that."""
-        loss = self._process.loss if self._process is not None else None
-        if loss is None or not cause.failed or cause.own_words:
-            return cause
-        return EndCause.lost(loss if cause.by_exit else f"{cause.reason}: it {loss}")
 
     def _shut_down(self, record: ExitRecord, ladder: Ladder) -> None:
         self._no_longer_launching()  # what comes out of a launch under way is ended as well

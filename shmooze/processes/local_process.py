@@ -30,13 +30,11 @@ from shmooze.processes.peer import belongs_to, has_unread, listen_on
 from shmooze.processes.proc import Member, command_line, explain_survival, read_cpu
 from shmooze.processes.spawn_request import SpawnRequest
 from shmooze.processes.stdio import StdioPipes
+from shmooze.processes.stopping import stop
 from shmooze.processes.tree import ProcessSnapshot, find_processes
 from shmooze.runtime.patience import Patience
 
 log = logging.getLogger(__name__)
-
-#: Seconds until it is checked again whether processes have stopped.
-_STOP_INTERVAL = 0.001
 
 
 class LocalProcess:
@@ -182,25 +180,8 @@ class LocalProcess:
 
     def suspend(self) -> None:
         self.is_suspended = True
-        give_up = time.monotonic() + self.stop_timeout
-        told, stopped = set[Member | Group](), set[Member | Group]()
-        # Only what was stopped before a search cannot have started anything during it.
-        with strays.signal_when_found(self._mark, signal.SIGSTOP):
-            while not stopped.issuperset(found := self._members()) and not self._is_ending:
-                if time.monotonic() > give_up:
-                    log.warning("%r: not everything that it has started could be stopped", self)
-                    return
-                if new := [member for member in found if member not in told]:
-                    for member in new:
-                        member.send(signal.SIGSTOP)
-                    told.update(new)
-                    pids = {member.pid for member in found}
-                    strays.overtake(self._mark, signal.SIGSTOP, pids)
-                    continue
-                while not all(each.is_stopped() for each in found) and time.monotonic() < give_up:
-                    gevent.sleep(_STOP_INTERVAL)  # the kernel takes a moment
-                stopped = {each for each in found if each.is_stopped()}
-                told = {*stopped}
+        if not stop(self._mark, self._members, lambda: self._is_ending, self.stop_timeout):
+            log.warning("%r: not everything that it has started could be stopped", self)
 
     def resume(self) -> None:
         for member in self._members():
