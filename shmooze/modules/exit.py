@@ -192,7 +192,7 @@ class ExitRecord:
     def is_from_outside(self) -> bool:
         """Whether a signal has ended it that we did not send, before it had a result."""
         is_killed = self.ladder is None and -(self.status or 0) in _FROM_OUTSIDE
-        return is_killed and self.result is None
+        return is_killed and self.result is None and not self.cause.is_lost
 
     def explain_by(self, cause: EndCause) -> None:
         """Make what the module says of its end the reason, where we saw it hang up before."""
