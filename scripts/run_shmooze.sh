@@ -7,8 +7,8 @@
 #
 # The defaults are examples/settings.json and the supervisord.conf of this checkout. SUPERVISORD.conf
 # alone determines which programs run. With SETTINGS.json only, these are still the gateway and the
-# example queue and pool, on the ports of that file; a program without a port there is left out, and
-# module types in the file are ignored.
+# example queue and pool, on the ports of that file; a program without a port there, or with
+# another machine's, is left out, and module types in the file are ignored.
 set -euo pipefail
 settings=$(realpath -m "${1:-$(dirname "$0")/../examples/settings.json}")
 conf=$(realpath -m "${2:-$(dirname "$0")/../supervisord.conf}")
@@ -22,6 +22,7 @@ import socket, sys
 from shmooze.errors import SettingsError
 from shmooze.access.gate import token_file
 from shmooze.runtime import declared
+from shmooze.runtime.listeners import own_address
 
 try:
     source = declared.current()
@@ -29,14 +30,20 @@ try:
     token_file(source)
 except SettingsError as bad:
     sys.exit(f"shmooze: {bad}")
-for name, each in source.get("ports").items():
-    with socket.socket() as probe:
+here = []
+for name in source.get("ports"):
+    host, each = source.address(name)
+    address = "127.0.0.1" if host is None else own_address(host)
+    if address is None:
+        continue  # it runs on another machine
+    here.append(name)
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", each))
+            probe.bind((address, each))
         except OSError as bad:
             sys.exit(f"shmooze: port {each} (`ports.{name}` of {source.source}): {bad.strerror}")
-print(f"http://localhost:{port}{source.get('wsgi_prefix')}", *source.services)
+print(f"http://localhost:{port}{source.get('wsgi_prefix')}", *here)
 PYTHON
 ) || exit 2
 read -r url services <<<"$found"
@@ -50,7 +57,7 @@ if [ $# -lt 2 ]; then
         [[ " $services " == *" $program "* ]] || left_out+=("$program")
     done
 fi
-[ ${#left_out[@]} = 0 ] || echo "shmooze: not started, since not in \`ports\`: ${left_out[*]}"
+[ ${#left_out[@]} = 0 ] || echo "shmooze: not started, since not in \`ports\`, or on another machine: ${left_out[*]}"
 
 # Use a copy of the configuration that sends all output to the screen instead of log files.
 # `supervisorctl reread` reads this copy, too.

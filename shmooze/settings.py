@@ -31,6 +31,8 @@ VARIABLE = "SHMOOZE_SETTINGS"
 _PACKAGE = Path(__file__).resolve().parent
 #: Digits that a whole number may have.
 _MAX_DIGITS = 1000
+#: An address of IPv6, or another host; and a port.
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z._-]+)):([0-9]{1,5})")
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
 
 
@@ -67,22 +69,35 @@ class Settings:
         """The value of `key`, or `default` where the file does not have it."""
         return self.values.get(key, default)
 
-    def port(self, service: str) -> int:
-        """The TCP port of a service. Raises SettingsError where `ports` does not name it."""
+    def address(self, service: str) -> tuple[str | None, int]:
+        """Host and port of a service. The host is None if `ports` has only a port for it.
+
+        Raises SettingsError where `ports` does not name the service.
+        """
         ports = self.values["ports"]
         if not isinstance(ports, dict) or service not in ports:
             raise self.error("ports", f"does not name the service {json.dumps(service)}")
-        return int(ports[service])
+        try:
+            return split_address(ports[service])
+        except ValueError as bad:
+            raise self.error(f"ports.{service}", str(bad)) from None
+
+    def port(self, service: str) -> int:
+        """The TCP port of a service. Raises SettingsError where `ports` does not name it."""
+        return self.address(service)[1]
 
     @property
     def services(self) -> dict[str, int]:
         """Name and port of every service behind the gateway, that is of all but `wsgi`."""
-        return {name: port for name, port in self.values["ports"].items() if name != "wsgi"}
+        return {name: self.port(name) for name in self.values["ports"] if name != "wsgi"}
 
     @property
     def public_settings(self) -> dict[str, Any]:
-        """The keys that `public` lists, as far as they are set."""
-        return {key: self.values[key] for key in self.values["public"] if key in self.values}
+        """The keys that `public` lists, as far as they are set. Hosts of services stay private."""
+        shown = {key: self.values[key] for key in self.values["public"] if key in self.values}
+        if isinstance(shown.get("ports"), dict):
+            shown["ports"] = {name: self.port(name) for name in shown["ports"]}
+        return shown
 
     def error(self, key: str, problem: str) -> SettingsError:
         """A SettingsError about `key` of this file."""
@@ -104,6 +119,23 @@ class Settings:
             return expand(path, environ)
         except KeyError as unset:
             raise self.error(key, f"uses ${unset.args[0]}, which is not set") from None
+
+
+def split_address(entry: int | str) -> tuple[str | None, int]:
+    """Host and port of an entry of `ports`: a port, "host:port" or "[address of IPv6]:port".
+
+    The host is None for a port alone. Raises ValueError with what is wrong.
+    """
+    if not isinstance(entry, str):
+        return None, int(entry)
+    found = _ADDRESS.fullmatch(entry)
+    if found is None:
+        hint = "; an IPv6 address stands in brackets" if entry.count(":") > 1 else ""
+        words = 'must be a port number (1 to 65535) or "host:port"'
+        raise ValueError(f"{words}, not {json.dumps(entry)[:60]}{hint}")
+    if not 1 <= int(found[3]) <= 65535:
+        raise ValueError(f"must have a port from 1 to 65535, not {found[3]}")
+    return found[1] or found[2], int(found[3])
 
 
 def expand(path: str, environ: Mapping[str, str] = os.environ) -> str:

@@ -41,6 +41,7 @@ import bottle
 from bottle import request, response
 
 from shmooze.access.gate import CLIENT, HOLDER, TOKEN, AccessGate, warn_if_open, wrong_service
+from shmooze.access.services import routes_of
 from shmooze.errors import ShmoozeError
 from shmooze.gateway.files import Files, redirect
 from shmooze.gateway.modules import ModuleRoutes
@@ -81,26 +82,17 @@ class Gateway:
         self.connections = _share(self.connections, workers)
         #: The listening socket of a worker; None: `start` opens one.
         self.listener: Any = None
-        #: Where the services are.
-        self._services_host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(
-            own.service_host, own.service_host
-        )
+        #: The ways to the services.
+        self._ways = routes_of(source)
         self._backends = {
-            name: Backend(
-                name,
-                self._services_host,
-                port,
-                own.wsgi_timeout,
-                self.connections,
-                limits.idle_timeout,
-            )
-            for name, port in source.services.items()
+            name: Backend(name, way, own.wsgi_timeout, self.connections, limits.idle_timeout)
+            for name, way in self._ways.items()
         }
         self._files = Files(source)
         self._server: Server | None = None
         self._routes = bottle.Bottle()
         self._routes.default_error_handler = partial(answer_error, "the gateway")
-        self._modules = ModuleRoutes(source, self._services_host, self._routes)
+        self._modules = ModuleRoutes(source, self._ways, self._routes)
         #: The whole gateway, as a WSGI application.
         self.app = AccessGate(self._modules, self.host, source)
         self._route()
@@ -222,7 +214,7 @@ class Gateway:
     def _pages(self) -> Pages:
         from shmooze.gateway.pages import Pages  # loaded only where they are asked for
 
-        return Pages(self.settings, self._services_host, self.app.tokens is not None)
+        return Pages(self.settings, self._ways, self.app.tokens is not None)
 
     def _serve_settings(self) -> bytes:
         response.content_type = "application/json"

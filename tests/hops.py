@@ -6,17 +6,19 @@ programs, and decide what happens when.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import gevent
 import pytest
+from certificates import certificate
 from gevent import monkey, socket
 from gevent.event import Event
 from support import PATIENCE, free_ports
 
-from shmooze.web import hang_up, upstream
+from shmooze.web import connect, hang_up
 from shmooze.web.forwarding import Passing
 from shmooze.web.limits import Limits
 from shmooze.web.proxy import headers_of, pass_on, target_of
@@ -93,9 +95,9 @@ class Answerer:
 
 
 class Hops:
-    """`count` servers that pass requests on to an Answerer."""
+    """`count` servers that pass requests on to an Answerer; with `tls`, by TLS to each other."""
 
-    def __init__(self, count: int, silence: float | None, limits: Limits) -> None:
+    def __init__(self, count: int, silence: float | None, limits: Limits, tls: bool) -> None:
         self.answerer = Answerer()
         self._clients: list[Peer] = []
         self.ends = 0
@@ -103,10 +105,15 @@ class Hops:
         self.servers: list[Server] = []
         self.upstreams: list[Upstream] = []
         port = self.answerer.port
-        for _ in range(count):
+        own, trust = _contexts() if tls else (None, None)
+        for number in range(1, count + 1):
             (free,) = free_ports(1)
-            self.upstreams.append(Upstream("127.0.0.1", port, silence))
-            server = Server("127.0.0.1", free, _Application(self, self.upstreams[-1]), limits)
+            trusted = None if number == 1 else trust  # the answerer speaks no TLS
+            self.upstreams.append(Upstream("127.0.0.1", port, silence, tls=trusted))
+            application = _Application(self, self.upstreams[-1])
+            server = Server(
+                "127.0.0.1", free, application, limits, tls=None if number == count else own
+            )
             server.start()
             self.servers.append(server)
             port = free
@@ -151,20 +158,28 @@ class _Application:
             self._hops.all_over.set()
 
 
+def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Those of servers, and of their clients."""
+    made = certificate()
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(made.certificate, made.key)
+    return own, ssl.create_default_context(cafile=made.certificate)
+
+
 MakeHops = Callable[..., Hops]
 
 
 @contextmanager
-def hops_in_this_process() -> Iterator[MakeHops]:
+def hops_in_this_process(tls: bool = False) -> Iterator[MakeHops]:
     """A function that makes Hops: `count`, `silence`, and limits by name."""
     made: list[Hops] = []
 
     def make(count: int = 2, silence: float | None = PATIENCE, **limits: Any) -> Hops:
-        made.append(Hops(count, silence, Limits(**limits)))
+        made.append(Hops(count, silence, Limits(**limits), tls))
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patch, gevent.Timeout(PATIENCE):
-        patch.setattr(upstream, "socket", socket)
+        patch.setattr(connect, "socket", socket)
         patch.setattr(monkey, "is_module_patched", lambda name: True)
         patch.setattr(hang_up, "LOOK_INTERVAL", 0.05)
         patch.setattr(Server, "stop_timeout", 0.05)

@@ -55,9 +55,9 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def is_listening(port: int) -> bool:
+def is_listening(port: int, host: str = "127.0.0.1") -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection((host, port), timeout=1).close()
     except OSError:
         return False
     return True
@@ -140,7 +140,7 @@ class Site:
 
     `settings` are added to what is made here: `ports` for the names in `services`, and
     `log_database_path`. `programs` maps a service to the argv that runs it; `wsgi`, `queue` and
-    `pool` have `python -m shmooze.NAME` without it.
+    `pool` have `python -m shmooze.NAME` without it. `hosts` are those that `ports` names.
     """
 
     def __init__(
@@ -150,12 +150,17 @@ class Site:
         settings: dict[str, Any] | None = None,
         programs: dict[str, list[str]] | None = None,
         environ: dict[str, str] | None = None,
+        hosts: dict[str, str] | None = None,
     ) -> None:
         folder.mkdir(exist_ok=True, parents=True)
+        self.hosts = hosts or {}
         self.folder = folder
         self.ports = dict(zip(services, free_ports(len(services)), strict=True))
         self.settings = {
-            "ports": self.ports,
+            "ports": {
+                name: f"{self.hosts[name]}:{port}" if name in self.hosts else port
+                for name, port in self.ports.items()
+            },
             "public": ["name", "ports"],
             "log_database_path": str(folder / "log.db"),
             **(settings or {}),
@@ -190,7 +195,7 @@ class Site:
         for name in names:
             # A killed process closes its sockets after it has lost its memory, by which `survivors`
             # knows it. Clients would take it for the new one.
-            wait_until(lambda n=name: not is_listening(self.ports[n]), f"{name} has a free port")
+            wait_until(lambda n=name: not self.listens(n), f"{name} has a free port")
             argv = self.programs.get(name, [sys.executable, "-m", f"shmooze.{name}"])
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
@@ -204,11 +209,15 @@ class Site:
         for name in names:
             process = self.processes[name]
             wait_until(
-                lambda n=name, p=process: p.poll() is not None or is_listening(self.ports[n]),
+                lambda n=name, p=process: p.poll() is not None or self.listens(n),
                 f"{name} listens",
             )
             assert process.poll() is None, f"{name} ended at its start:\n{self.log(name)}"
         return self
+
+    def listens(self, name: str) -> bool:
+        """Whether a service can be reached."""
+        return is_listening(self.ports[name], self.hosts.get(name, "127.0.0.1"))
 
     def stop(self, *names: str, signal_number: int = signal.SIGTERM) -> dict[str, int]:
         """Signal services (all that run) and wait for their ends; their exit statuses."""

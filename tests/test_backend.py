@@ -15,10 +15,11 @@ from support import free_ports
 from shmooze.web.answers import Refused
 from shmooze.web.backend import Answer, Backend
 from shmooze.web.client import Client
+from shmooze.web.route import Route
 
 
 def backend(port: int, host: str = "127.0.0.1") -> Backend:
-    return Backend("raw", host, port, timeout=20, connections=1)
+    return Backend("raw", Route(host, port), timeout=20, connections=1)
 
 
 def refusal(asked: Backend) -> tuple[int, Any]:

@@ -457,7 +457,7 @@ def test_services_get_the_token_of_the_client(
 
     monkeypatch.setattr(pages, "ask_all", ask_all)
     site.document(authorization=f"Bearer {token}")
-    assert asked[2]["Authorization"] == f"Bearer {token}"
+    assert asked[1]["Authorization"] == f"Bearer {token}"
 
 
 @pytest.fixture

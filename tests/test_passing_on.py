@@ -47,9 +47,10 @@ LARGE = 1 << 17
 HUGE = 64 << 20
 
 
-@pytest.fixture
-def make() -> Iterator[MakeHops]:
-    with hops_in_this_process() as make:
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def make(request: pytest.FixtureRequest) -> Iterator[MakeHops]:
+    """Between servers, requests go over plain connections, or over TLS."""
+    with hops_in_this_process(tls=request.param) as make:
         yield make
 
 

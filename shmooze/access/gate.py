@@ -22,6 +22,8 @@ from typing import Any
 
 from shmooze.access import cross_site
 from shmooze.access.allowed import allowed_hosts, allowed_origins, trusted_proxies
+from shmooze.access.denied import AccessDenied
+from shmooze.access.gateway_secret import is_gateway
 from shmooze.access.hosts import (
     is_loopback,
     normal_host,
@@ -51,20 +53,13 @@ HOLDER, TOKEN = "shmooze.holder", "shmooze.token"
 CLIENT = "shmooze.client"
 
 
-class AccessDenied(Exception):
-    """A request that is not let in."""
-
-    def __init__(self, status: str, message: str, *headers: tuple[str, str]) -> None:
-        super().__init__(message)
-        self.status, self.headers = status, headers
-
-
 class AccessGate:
     """Lets requests in to `application`, or answers them itself.
 
     `host` is the address that the server listens on. `proxies` are networks that are trusted as
     proxies, besides those of the settings. `service` is the name of the application, if it is a
-    service: tokens for other services are denied. Raises SettingsError.
+    service: tokens for other services are denied. `named` is another name of the host. Who shows
+    the `secret` is a trusted proxy; without tokens, nobody else is let in. Raises SettingsError.
     """
 
     def __init__(
@@ -74,11 +69,14 @@ class AccessGate:
         source: Settings,
         proxies: Iterable[str] = (),
         service: str | None = None,
+        named: str | None = None,
+        secret: str | None = None,
     ) -> None:
         self._application = application
-        self._service = service
+        self._service, self._secret = service, secret
         own = schema.read(declared.Access, source.values, source.error)
         self._hosts = {normal_host(host), *allowed_hosts(own.allowed_hosts, source)}
+        self._hosts |= {normal_host(named)} if named else set()
         self._origins = allowed_origins(own.allowed_origins, source)
         self._headers = cross_site.headers_for_all(self._origins)
         self._proxies = TrustedProxies(
@@ -97,15 +95,17 @@ class AccessGate:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         origin = environ.get("HTTP_ORIGIN")
         extra = self.headers_for(origin)
-        self._proxies.drop_foreign(environ)
         try:
+            asks_for_others = is_gateway(environ, self._secret, self.tokens is not None)
+            if not asks_for_others:
+                self._proxies.drop_foreign(environ)
             self._check_host(environ)
             self._check_origin(environ, origin)
             _check_path(environ)
             is_streamed = self.is_streamed(environ.get("PATH_INFO", ""))
             if is_streamed and origin is None:
                 self._check_site(environ)
-            environ[CLIENT] = self._proxies.client_of(environ)
+            environ[CLIENT] = self._proxies.client_of(environ, asks_for_others)
             if environ["REQUEST_METHOD"] == "OPTIONS" and origin is not None:
                 allowed = cross_site.preflight(environ, is_streamed)
                 start_response("204 No Content", [*extra, *allowed])

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs
 import bottle
 from bottle import request, response
 
-from shmooze.access.gate import AccessDenied, AccessGate
+from shmooze.access.denied import AccessDenied
+from shmooze.access.gate import AccessGate
 from shmooze.web.answers import Refused
 
 #: Seconds that a browser keeps the token: a month.

@@ -25,13 +25,16 @@ class TrustedProxies:
         self._networks = [*networks]
         self._is_proxy = lru_cache(_CACHED)(self._is_in_networks)
 
-    def client_of(self, environ: dict[str, Any]) -> str:
-        """The client's address: the last one that is not a trusted proxy's."""
+    def client_of(self, environ: dict[str, Any], is_proxy: bool = False) -> str:
+        """The client's address: the last one that is not a trusted proxy's.
+
+        `is_proxy`: whether the sender of the request has shown that it is one.
+        """
         address = str(environ.get("REMOTE_ADDR", ""))
         for each in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-            if not self._is_proxy(address) or address_of(each) is None:
+            if not (is_proxy or self._is_proxy(address)) or address_of(each) is None:
                 break
-            address = each.strip()
+            address, is_proxy = each.strip(), False
         return address
 
     def scheme_of(self, environ: dict[str, Any]) -> str:

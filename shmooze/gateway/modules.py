@@ -12,6 +12,7 @@ from shmooze.settings import Settings
 from shmooze.web.exchange import Headers
 from shmooze.web.forwarding import AUTHORIZATION, MODULE_PATHS, ORIGIN, Passing, is_of_service
 from shmooze.web.proxy import headers_of, pass_on, refuse, target_of
+from shmooze.web.route import Route
 from shmooze.web.upstream import Upstream
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -22,13 +23,12 @@ class ModuleRoutes:
     `route_by` all other paths; everything else is for `otherwise`.
     """
 
-    def __init__(self, source: Settings, host: str, otherwise: Application) -> None:
+    def __init__(
+        self, source: Settings, routes: Mapping[str, Route], otherwise: Application
+    ) -> None:
         self._prefix = source.get("wsgi_prefix")
-        self._otherwise, self._host = otherwise, host
-        self._ports: Mapping[str, int] = source.services
-        self._routed = {
-            name for name in self._ports if "route_by" in declared.section_of(source, name)
-        }
+        self._otherwise, self._routes = otherwise, routes
+        self._routed = {name for name in routes if "route_by" in declared.section_of(source, name)}
         self._upstreams: dict[str, Upstream] = {}
 
     def is_streamed(self, path: str) -> bool:
@@ -65,7 +65,7 @@ class ModuleRoutes:
         if not path.startswith(self._prefix):
             return None
         name, _, rest = path[len(self._prefix) :].partition("/")
-        if name not in self._ports or not rest:
+        if name not in self._routes or not rest:
             return None
         is_for_modules = f"/{rest}".startswith(MODULE_PATHS)
         return (
@@ -77,7 +77,8 @@ class ModuleRoutes:
     def _upstream(self, name: str) -> Upstream:
         if name not in self._upstreams:
             # The service itself limits how long its modules may take.
-            self._upstreams[name] = Upstream(self._host, self._ports[name], None, is_ours=True)
+            route = self._routes[name]
+            self._upstreams[name] = Upstream(route.host, route.port, None, True, route.tls)
         return self._upstreams[name]
 
     def _headers(self, environ: dict[str, Any], name: str) -> Headers:
@@ -85,7 +86,8 @@ class ModuleRoutes:
         headers.pop(ORIGIN.lower(), None)
         headers.pop(AUTHORIZATION.lower(), None)
         sent = [
-            ("Host", f"{self._host}:{self._ports[name]}"),
+            ("Host", self._routes[name].authority),
+            *self._routes[name].headers.items(),
             ("X-Forwarded-For", environ[CLIENT]),
             ("X-Forwarded-Host", environ.get("HTTP_HOST", "")),
             ("X-Forwarded-Proto", forwarded_scheme(environ)),

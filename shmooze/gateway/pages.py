@@ -24,6 +24,7 @@ from shmooze.lib import packet
 from shmooze.settings import Settings
 from shmooze.web.answers import Refused
 from shmooze.web.files import StaticFiles, names_tag
+from shmooze.web.route import Route
 
 #: The package with the viewer, and where in it its files are.
 _PACKAGE, _FOLDER = "flask_swagger_ui", "dist"
@@ -42,10 +43,10 @@ _POLICY = (
 
 
 class Pages:
-    """Answers GET requests for these paths below the prefix. `host` is where the services are."""
+    """Answers GET requests for these paths below the prefix. `routes` lead to the services."""
 
-    def __init__(self, source: Settings, host: str, uses_tokens: bool) -> None:
-        self._source, self._host, self._uses_tokens = source, host, uses_tokens
+    def __init__(self, source: Settings, routes: Mapping[str, Route], uses_tokens: bool) -> None:
+        self._routes, self._uses_tokens = routes, uses_tokens
         self._title = str(source.get("name", "shmooze"))
         #: What the services said last, and the document that was made of it.
         self._last: tuple[dict[str, Service | str], bytes] = ({}, b"")
@@ -65,10 +66,8 @@ class Pages:
 
     def _show_document(self, headers: Mapping[str, str]) -> HTTPResponse:
         scopes = request.environ[HOLDER].scopes
-        ports = {
-            name: port for name, port in self._source.services.items() if scopes.allow_service(name)
-        }
-        services = ask_all(self._host, ports, headers)
+        routes = {name: each for name, each in self._routes.items() if scopes.allow_service(name)}
+        services = ask_all(routes, headers)
         said, body = self._last
         if said != services or not body:
             body = packet.encode(document(self._title, services, self._uses_tokens))

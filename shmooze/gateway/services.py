@@ -18,6 +18,7 @@ from shmooze.lib import packet
 from shmooze.runtime import jsonsafe
 from shmooze.web.client import Client
 from shmooze.web.reply import BrokenReply
+from shmooze.web.route import Route
 
 #: Seconds for the answer of a service.
 TIMEOUT = 10.0
@@ -57,22 +58,20 @@ class Service(Struct, frozen=True):
     events: bool = False
 
 
-def ask_all(
-    host: str, ports: Mapping[str, int], headers: Mapping[str, str]
-) -> dict[str, Service | str]:
-    """For each service of `ports`, how it describes itself, or why it does not: a predicate."""
-    if not ports:
+def ask_all(routes: Mapping[str, Route], headers: Mapping[str, str]) -> dict[str, Service | str]:
+    """For each service of `routes`, how it describes itself, or why it does not: a predicate."""
+    if not routes:
         return {}
     # Greenlets where gevent has patched the program, and threads under another WSGI server.
-    with ThreadPoolExecutor(len(ports)) as pool:
-        answers = pool.map(lambda port: _ask(host, port, headers), ports.values())
-        return dict(zip(ports, answers, strict=True))
+    with ThreadPoolExecutor(len(routes)) as pool:
+        answers = pool.map(lambda route: _ask(route, headers), routes.values())
+        return dict(zip(routes, answers, strict=True))
 
 
-def _ask(host: str, port: int, headers: Mapping[str, str]) -> Service | str:
-    client = Client(host, port, TIMEOUT, max_answer=MAX_DESCRIPTION)
+def _ask(route: Route, headers: Mapping[str, str]) -> Service | str:
+    client = Client(route.host, route.port, TIMEOUT, tls=route.tls, max_answer=MAX_DESCRIPTION)
     try:
-        reply = client.post(_QUERY, headers)
+        reply = client.post(_QUERY, {**headers, **route.headers})
     except TimeoutError:
         return "did not answer in time"
     except BrokenReply as broken:

@@ -30,16 +30,19 @@ import msgspec
 
 from shmooze.access.caller import Caller, caller
 from shmooze.access.gate import CLIENT, HOLDER, AccessGate, warn_if_open
+from shmooze.access.services import Listening, listening, route_of
 from shmooze.access.token_file import Holder
 from shmooze.errors import PacketError, ServiceTimeout, ServiceUnreachable, SettingsError
 from shmooze.lib.commands import JSONCommandProcessor, refuse_coroutines
 from shmooze.runtime import declared, jsonsafe, schema
 from shmooze.runtime.patch import require_patched
 from shmooze.runtime.program import name_of, run
+from shmooze.settings import Settings
 from shmooze.web.answers import Refused, answer_error, json_body
 from shmooze.web.environ import HAS_LEFT
 from shmooze.web.limits import Limits
 from shmooze.web.results import encode
+from shmooze.web.route import Route
 from shmooze.web.server import Server
 
 if not typing.TYPE_CHECKING:  # mypy would accept any name as one of these
@@ -67,15 +70,17 @@ class Service:
 
     #: The service's name in `ports` of the settings.
     name: str | None = None
-    #: The port; None: that of `name` in the settings.
-    port: int | None = None
+    #: The port, or an entry of `ports` in the settings; None: that of `name`.
+    port: int | str | None = None
     #: The address to listen on; None: `service_host` of the settings.
     host: str | None = None
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | str | None = None) -> None:
         if port is not None:
             self.port = port
         self._server: Server | None = None
+        #: Whether only those are answered who know a secret.
+        self._has_secret = False
 
     def command(self, query: Any) -> Any:
         """Answer what a client sent. Raises PacketError if that is not a packet.
@@ -104,22 +109,39 @@ class Service:
     def _make_server(self) -> Server:
         refuse_coroutines(getattr(self, "commands", {}))
         source = declared.current()
-        if self.port is None:
-            if self.name is None:
-                raise SettingsError(f"{type(self).__name__} has neither a `port` nor a `name`")
-            self.port = source.port(self.name)
-        own = schema.read(declared.Service, source.values, source.error)
-        self.host = self.host or own.service_host
+        place = self._place(source)
+        self.host, self.port = place.host, place.port
         self._limits = Limits.of(source)
-        gate = AccessGate(self._application(), self.host, source, LOOPBACK, name_of(self))
-        return Server(self.host, self.port, gate, self._limits)
+        gate = AccessGate(
+            *(self._application(), self.host, source, LOOPBACK, name_of(self)),
+            named=place.name,
+            secret=place.secret,
+        )
+        self._has_secret = place.secret is not None
+        return Server(self.host, self.port, gate, self._limits, tls=place.tls)
 
     def _warn_at_start(self) -> None:
         source = declared.current()
         assert self.host is not None
         for warning in declared.unknown_keys(source):
             log.warning("%s: %s", name_of(self), warning)
-        warn_if_open(self.host, source, name_of(self))
+        if not self._has_secret:
+            warn_if_open(self.host, source, name_of(self))
+
+    def _place(self, source: Settings) -> Listening:
+        """Where it listens. Raises SettingsError."""
+        name = self.name
+        if isinstance(self.port, str):  # an entry of `ports` that names a host
+            name = next(
+                (each for each in source.services if source.get("ports")[each] == self.port), name
+            )
+        elif self.port is not None:
+            own = schema.read(declared.Service, source.values, source.error)
+            host = self.host or own.service_host
+            return Listening(host, self.port, host)
+        if name is None:
+            raise SettingsError(f"{type(self).__name__} has neither a `port` nor a `name`")
+        return listening(source, name, self.host)
 
     def stop(self) -> None:
         """Stop serving, after the answers in progress. May be called twice."""
@@ -164,23 +186,28 @@ class Service:
 
 
 def json_query(
-    host: str, port: int, query: Any, timeout: float = 2.0, token: str | None = None
+    host: str, port: int | str, query: Any, timeout: float = 2.0, token: str | None = None
 ) -> Any:
     """Send a command, or a list of them, to a service. Returns the decoded answer.
 
-    `timeout` is in seconds. `token` is for services that need one; the default is the environment
-    variable SHMOOZE_TOKEN. Raises ServiceUnreachable or ServiceTimeout, PacketError for an answer
-    that is not JSON, ValueError for a malformed token, TypeError for bytes in `query`. A failure
-    packet is returned like any other answer: see `packet.assert_success`.
+    `port` may be an entry of `ports` in the settings that names a host: that counts then, and the
+    settings say how it is reached. `timeout` is in seconds. `token` is for services that need one;
+    the default is the environment variable SHMOOZE_TOKEN. Raises ServiceUnreachable or
+    ServiceTimeout, PacketError for an answer that is not JSON, ValueError for a malformed token,
+    TypeError for bytes in `query`. A failure packet is returned like any other answer: see
+    `packet.assert_success`.
     """
     # Imported here, since most services never ask another one and start faster without.
     from shmooze.web.client import Client, bearer
 
-    at = f"{host}:{port}"
-    headers = bearer(token or os.environ.get("SHMOOZE_TOKEN"))
+    names_host = isinstance(port, str) and ":" in port
+    way = route_of(declared.current(), str(port)) if names_host else Route(host, int(port))
+    at = way.authority
+    headers = {**bearer(token or os.environ.get("SHMOOZE_TOKEN")), **way.headers}
     jsonsafe.refuse_bytes(query)
     try:
-        body = Client(host, port, timeout).post(msgspec.json.encode(query), headers).body
+        client = Client(way.host, way.port, timeout, tls=way.tls)
+        body = client.post(msgspec.json.encode(query), headers).body
     except TimeoutError as late:
         raise ServiceTimeout(f"{at} did not answer within {timeout:g} s") from late
     except (OSError, UnicodeError) as bad:  # UnicodeError for a malformed host name

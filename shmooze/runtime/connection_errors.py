@@ -7,11 +7,14 @@ from __future__ import annotations
 _UNKNOWN_ISSUER = (18, 19, 20, 21)
 
 
-def words_of(error: Exception) -> str:
-    """Why there is no connection, or no answer: one line."""
+def words_of(error: Exception, where: str = "SSL_CERT_FILE") -> str:
+    """Why there is no connection, or no answer: one line.
+
+    `where` is what names the file of the certificates that are trusted.
+    """
     # Without `ssl`, which few need: its errors have these attributes.
     if problem := getattr(error, "verify_message", ""):
-        hint = "; SSL_CERT_FILE can name a file with the certificate of its issuer"
+        hint = f"; {where} can name a file with the certificate of its issuer"
         hint = hint if getattr(error, "verify_code", 0) in _UNKNOWN_ISSUER else ""
         return f"the server's TLS certificate is not trusted: {problem}{hint}"
     if getattr(error, "library", None) == "SSL" and (reason := getattr(error, "reason", None)):

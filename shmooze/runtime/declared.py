@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from shmooze import settings
 from shmooze.runtime import schema
 from shmooze.runtime.schema import did_you_mean
-from shmooze.settings import Settings
+from shmooze.settings import Settings, split_address
 
 # Kinds.
 
@@ -29,6 +29,25 @@ Address = Annotated[
     str, Meta(description="an address to listen on", pattern=r"^[^\s\0\ud800-\udfff]+\Z")
 ]
 Path = Annotated[str, Meta(description="a path")]
+
+
+def _problem_of_address(value: Any) -> str | None:
+    try:
+        host, _ = split_address(value)
+    except ValueError as bad:
+        return str(bad)
+    if host in ("0.0.0.0", "::"):
+        return f"must name a host at which others reach the service, not {host}"
+    return None
+
+
+PortOrAddress = Annotated[
+    Port | str,
+    Meta(
+        description='a port number (1 to 65535) or "host:port"',
+        extra={"problem": _problem_of_address},
+    ),
+]
 Prefix = Annotated[
     str, Meta(description="a path that starts and ends with '/'", pattern=r"^/((?s:.*)/)?\Z")
 ]
@@ -40,7 +59,8 @@ ServiceName = Annotated[
     str, Meta(description="a part of a URL, with no '/' in it", pattern=r"^[^/]+\Z")
 ]
 Ports = Annotated[
-    dict[ServiceName, Port], Meta(description="an object of service names and port numbers")
+    dict[ServiceName, PortOrAddress],
+    Meta(description="an object of service names and port numbers"),
 ]
 HostNames = Annotated[list[str], Meta(description="a list of host names")]
 Origins = Annotated[list[str], Meta(description='a list of origins such as "https://example.org"')]
@@ -55,7 +75,9 @@ class Application(Struct, frozen=True):
     """What all programs of an application share."""
 
     ports: Annotated[
-        Ports, "The name of each service, and its TCP port. `wsgi` is the gateway."
+        Ports,
+        'The name of each service, and its TCP port; or "host:port" for one on any machine.'
+        " `wsgi` is the gateway.",
     ] = {}
     public: Annotated[Keys, "The keys that `settings.json` on the web shows."] = []
     name: Annotated[Any, "What the page is called, if public."] = None
@@ -79,7 +101,25 @@ class Application(Struct, frozen=True):
 class Service(Struct, frozen=True):
     """What services use, and the gateway to find them."""
 
-    service_host: Annotated[Address, "The address on which services listen."] = "127.0.0.1"
+    service_host: Annotated[
+        Address, "The address on which services listen whose `ports` names no host."
+    ] = "127.0.0.1"
+    service_tls: Annotated[
+        bool | None,
+        "Whether services whose `ports` names a host speak TLS; null: unless that is loopback.",
+    ] = None
+    service_certificate_path: Annotated[
+        Path | None,
+        "The certificate of such services of this machine, with its chain (PEM).",
+    ] = None
+    service_key_path: Annotated[Path | None, "The private key of that certificate (PEM)."] = None
+    service_ca_path: Annotated[
+        Path | None,
+        "Who issues such certificates: theirs (PEM); those that the system trusts if not set.",
+    ] = None
+    service_secret_path: Annotated[
+        Path | None, "The file of a secret by which those services know their gateway."
+    ] = None
 
 
 class Gateway(Service, frozen=True):
@@ -221,13 +261,7 @@ def current() -> Settings:
 
 def check(source: Settings) -> Settings:
     """Check what all programs share, and return the settings. Raises SettingsError."""
-    owners: dict[int, str] = {}
-    for service, port in schema.read(Application, source.values, source.error).ports.items():
-        if port in owners:
-            raise source.error(
-                f"ports.{service}", f"is {port}, which `ports.{owners[port]}` has too"
-            )
-        owners[port] = service
+    _check_ports(source)
     state, logged = source.get("state_path"), source.get("log_database_path")
     if (
         state is not None
@@ -236,6 +270,21 @@ def check(source: Settings) -> Settings:
     ):
         raise source.error("state_path", "is the file of `log_database_path` too: name another")
     return source
+
+
+def _check_ports(source: Settings) -> None:
+    """Raise SettingsError for a port that two services have, or a host of the gateway."""
+    owners: dict[tuple[str | None, int], str] = {}
+    for service, entry in schema.read(Application, source.values, source.error).ports.items():
+        host, port = source.address(service)
+        if host is not None and service == "wsgi":
+            raise source.error("ports.wsgi", "must be a port: `wsgi_host` is for its address")
+        local = ("127.0.0.1", "localhost", source.get("service_host"))
+        where = (None if host is None or host.lower() in local else host.lower(), port)
+        if where in owners:
+            words = f"is {entry}, which `ports.{owners[where]}` has too"
+            raise source.error(f"ports.{service}", words)
+        owners[where] = service
 
 
 def quota(source: Settings, name: str) -> dict[str, int | None]:

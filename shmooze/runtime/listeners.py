@@ -13,6 +13,29 @@ from shmooze.errors import ShmoozeError
 BACKLOG = 1024
 
 
+def own_address(host: str) -> str | None:
+    """The address of this machine that a host name or address stands for; None for another's.
+
+    That is one of loopback only if there is no other one.
+    """
+    loopback = None
+    plain_socket = monkey.get_original("socket", "socket")
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return None
+    for family, kind, _, _, address in found:
+        with plain_socket(family, kind) as probe:
+            try:
+                probe.bind((address[0], 0, *address[2:]))
+            except OSError:
+                continue
+        if not address[0].startswith(("127.", "::1")):
+            return str(address[0])
+        loopback = loopback or str(address[0])
+    return loopback
+
+
 def listen(host: str, port: int, shared: bool = False) -> Any:
     """A plain listening socket: one of gevent belongs to an event loop and does not survive a fork.
 

@@ -153,8 +153,15 @@ class _Words(logging.Formatter):
 def name_of(program: object) -> str:
     """The name of a program for people: its name in `ports`, or else its class."""
     name: str | None = getattr(program, "name", None)
-    port: int | None = getattr(program, "port", None)
+    port: int | str | None = getattr(program, "port", None)
     if name is None and port is not None:
-        services = settings.current().services
-        name = next((each for each in services if services[each] == port), None)
+        source = settings.current()
+        name = next(
+            (
+                each
+                for each in source.services
+                if port in (source.port(each), source.get("ports")[each])
+            ),
+            None,
+        )
     return name or type(program).__name__

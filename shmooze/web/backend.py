@@ -11,11 +11,14 @@ import gevent
 from gevent import monkey
 from gevent.lock import BoundedSemaphore
 
+from shmooze.runtime.connection_errors import words_of
 from shmooze.web.answers import Refused
 from shmooze.web.client import Client, Waiting
+from shmooze.web.connect import NotReached
 from shmooze.web.idle import IdleConnections
 from shmooze.web.limits import Limits
 from shmooze.web.reply import Reply
+from shmooze.web.route import Route
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ class Answer:
 
 
 class Backend:
-    """Asks the service `name`, which listens at `host` and `port`.
+    """Asks the service `name`, which is reached by `route`.
 
     `timeout` is the seconds that an answer may take. `connections` is how many may be used at the
     same time: further requests wait. `idle_timeout` is the seconds after which the service closes
@@ -47,17 +50,16 @@ class Backend:
     def __init__(
         self,
         name: str,
-        host: str,
-        port: int,
+        route: Route,
         timeout: float,
         connections: int,
         idle_timeout: float = Limits().idle_timeout,
     ) -> None:
         self.name = name
-        self._host, self._port, self._timeout = host, port, timeout
+        self._route, self._timeout = route, timeout
         self._places = BoundedSemaphore(connections)
         self._idle = IdleConnections(min(self.longest_idle, idle_timeout / 2))
-        self._client = Client(host, port, None, self._idle)
+        self._client = Client(route.host, route.port, None, self._idle, route.tls)
 
     def ask(
         self, body: bytes, headers: Mapping[str, str], waiting: Waiting = nullcontext
@@ -71,8 +73,8 @@ class Backend:
         except TimeoutError as late:
             log.warning("service %r did not answer within %g s", self.name, self._timeout)
             raise Refused(504, f"service {self.name!r} did not answer in time") from late
-        except ConnectionRefusedError as refused:
-            raise self._not_running() from refused
+        except NotReached as away:
+            raise self._not_reached(away) from away
         except OSError as broken:
             # The request may have been carried out: only the client can know whether to ask again.
             log.warning("service %r closed the connection without answering: %s", self.name, broken)
@@ -83,21 +85,26 @@ class Backend:
     def follow(self, headers: Mapping[str, str], path: str = "/events") -> Answer:
         """What the service's stream of events answers. Raises Refused: 502 for no answer."""
         try:
-            reply, pieces = self._client.follow(path, headers)
+            reply, pieces = self._client.follow(path, {**headers, **self._route.headers})
             if reply.status_code == 200:
                 return _answer(reply, _until_gone(pieces))
             return _answer(reply, b"".join(pieces))
+        except NotReached as away:
+            raise self._not_reached(away) from away
         except OSError as broken:
-            raise self._not_running() from broken
+            raise Refused(502, f"service {self.name!r} is not running") from broken
 
     def close(self) -> None:
         """Close the connections that are not in use."""
         self._idle.close()
 
     def _post(self, body: bytes, headers: Mapping[str, str], waiting: Waiting) -> Reply:
+        headers = {**headers, **self._route.headers}
         if not monkey.is_module_patched("socket"):
             # Another WSGI server, with threads perhaps, which cannot share connections.
-            return Client(self._host, self._port, self._timeout).post(body, headers, waiting)
+            route = self._route
+            client = Client(route.host, route.port, self._timeout, tls=route.tls)
+            return client.post(body, headers, waiting)
         limit = gevent.Timeout(self._timeout)
         try:
             with limit, self._places:
@@ -107,8 +114,12 @@ class Backend:
                 raise
             raise TimeoutError(str(late)) from late
 
-    def _not_running(self) -> Refused:
-        return Refused(502, f"service {self.name!r} is not running")
+    def _not_reached(self, problem: NotReached) -> Refused:
+        if problem.is_refused:
+            return Refused(502, f"service {self.name!r} is not running")
+        words = words_of(problem.reason, "`service_ca_path`")
+        log.warning("service %r cannot be reached: %s", self.name, words)
+        return Refused(502, f"service {self.name!r} cannot be reached")
 
 
 def _answer(reply: Reply, body: bytes | Iterator[bytes]) -> Answer:

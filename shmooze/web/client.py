@@ -9,16 +9,18 @@ and in a fork, and leave nothing behind.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from shmooze.web.connect import NotReached, connect
 from shmooze.web.reply import Reply
 from shmooze.web.sockets import send_all, wait_until
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from shmooze.web.idle import IdleConnections
 
 #: A context around the wait for an answer; what is raised in it abandons the request.
@@ -29,8 +31,9 @@ class Client:
     """Asks the server at `host` and `port`.
 
     `timeout` is the seconds that an answer may take; None: as long as it takes. `idle` keeps
-    connections for further requests; None: each request has a new one. `tls`: whether the server
-    speaks TLS. `max_answer` is the bytes that an answer to `post` may have.
+    connections for further requests; None: each request has a new one. `tls` is how the server's
+    certificate is checked; None: it does not speak TLS. `max_answer` is the bytes that an answer to
+    `post` may have.
     """
 
     #: Seconds that a server may take to accept a connection, where there is no other timeout.
@@ -44,7 +47,7 @@ class Client:
         port: int,
         timeout: float | None,
         idle: IdleConnections | None = None,
-        tls: bool = False,
+        tls: SSLContext | None = None,
         max_answer: int | None = None,
     ) -> None:
         self.host, self.port, self.timeout = host, port, timeout
@@ -73,10 +76,7 @@ class Client:
         try:
             try:
                 wait_until(deadline, connection)
-                if self._tls:
-                    connection.sendall(request)
-                else:
-                    send_all(connection, request)
+                send_all(connection, request)
             except (BrokenPipeError, ConnectionResetError):
                 pass  # it has hung up, and may have said why
             with waiting():
@@ -95,7 +95,7 @@ class Client:
 
         Raises OSError, and so do the pieces of the body.
         """
-        connection = socket.create_connection((self.host, self.port), self.connect_timeout)
+        connection = self._connect(None)
         try:
             connection.settimeout(self.silence)
             head = f"GET {path} HTTP/1.1\r\n{self._host_line}{_lines(headers)}\r\n"
@@ -108,21 +108,12 @@ class Client:
         return reply, reply.pieces(connection)
 
     def _connect(self, deadline: float | None) -> Any:
-        timeout = self.connect_timeout if deadline is None else self.timeout
-        connection = socket.create_connection((self.host, self.port), timeout)
+        if deadline is not None:
+            return connect(self.host, self.port, self.timeout, self._tls)
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls:
-                import ssl  # nearly nobody needs it, and it takes a while to load
-
-                wait_until(deadline, connection)
-                context = ssl.create_default_context()
-                connection = context.wrap_socket(connection, server_hostname=self.host)
-            connection.settimeout(None)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            return connect(self.host, self.port, self.connect_timeout, self._tls)
+        except TimeoutError as late:  # the caller may wait for the answer, if there were one
+            raise NotReached(late) from late
 
 
 def bearer(token: str | None) -> dict[str, str]:

@@ -13,11 +13,12 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 
 from shmooze.lib import packet
+from shmooze.runtime.connection_errors import words_of
 from shmooze.web.answers import REFUSAL_HEADERS
 from shmooze.web.body import HungUp, RequestBody
 from shmooze.web.environ import HAS_LEFT, THROTTLE, WHILE_IT_WAITS, fill_environ
@@ -28,6 +29,9 @@ from shmooze.web.limits import Limits
 from shmooze.web.request import Incoming
 from shmooze.web.response import PIECE, Response
 from shmooze.web.sockets import send_all
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +57,11 @@ class ServerState:
         limits: Limits,
         refusal_headers: Callable[[str | None], list[tuple[str, str]]],
         is_streamed: Callable[[str], bool] = lambda path: False,
+        tls: SSLContext | None = None,
     ) -> None:
         self.limits = limits
+        #: The certificate of the server; None: it does not speak TLS.
+        self.tls = tls
         #: Whether the application reads the bodies of requests to a path as they come.
         self.is_streamed = is_streamed
         #: The headers of a refusal that the application never sees, for the request's Origin.
@@ -93,11 +100,31 @@ class Connection:
             return
         connections.add(self)
         try:
+            if self._state.tls is not None:
+                self._begin_tls(self._state.tls)
             while self._handle_request():
                 pass
             self._drain()
+        except HungUp:
+            pass  # before TLS was agreed on
         finally:
             connections.remove(self)
+            if self._state.tls is not None:
+                self._socket.close()
+
+    def _begin_tls(self, context: SSLContext) -> None:
+        """Agree on TLS. Raises HungUp if that fails."""
+        from shmooze.web.tls import TlsSocket  # nearly nobody needs it, and it loads OpenSSL
+
+        secured = TlsSocket(self._socket, context)
+        limits = self._state.limits
+        try:
+            with self._evictable(Wait.REQUEST):
+                secured.handshake(time.monotonic() + limits.header_timeout)
+        except OSError as bad:
+            log.info("%s: TLS failed: %s", self._address[0], words_of(bad))
+            raise HungUp from bad
+        self._socket, self._incoming = secured, Incoming(secured, limits)
 
     def _handle_request(self) -> bool:
         """Answer one request; whether there may be another one."""
@@ -203,6 +230,8 @@ class Connection:
     # Refusals and the end.
 
     def _reject(self) -> None:
+        if self._state.tls is not None:
+            return  # to agree on TLS first would take too long
         self._state.rejected += 1
         linger = self.linger if self._state.rejected <= self.max_rejected else 0
         try:

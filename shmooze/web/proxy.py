@@ -21,6 +21,7 @@ from shmooze.web.exchange import Exchange, Headers
 from shmooze.web.forwarding import Forwarding, Passing, wants_websocket
 from shmooze.web.head import BadRequest
 from shmooze.web.reply import BrokenReply, NoReply
+from shmooze.web.route import SECRET_HEADER
 from shmooze.web.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ _OF_CONNECTION = {
 #: those that begin with _FORWARDED.
 _OF_PROXIES = {"host", "forwarded", "x-real-ip", "x-original-url", "x-rewrite-url"}
 _FORWARDED = "x-forwarded-"
-_NOT_PASSED = _OF_CONNECTION | _OF_PROXIES
+_NOT_PASSED = _OF_CONNECTION | _OF_PROXIES | {SECRET_HEADER.lower()}
 #: How the names of the cookies begin that hold our tokens.
 _OUR_COOKIES = "shmooze_"
 

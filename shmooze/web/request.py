@@ -6,7 +6,6 @@ What is refused ends the connection: nobody knows where the next request would b
 from __future__ import annotations
 
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -38,8 +37,8 @@ Deadline = Callable[[], float]
 class Incoming:
     """What comes in on one connection, request by request."""
 
-    def __init__(self, connection: socket.socket, limits: Limits) -> None:
-        self._connection: Any = connection
+    def __init__(self, connection: Any, limits: Limits) -> None:
+        self._connection = connection
         self._limits = limits
         self._buffer = bytearray()
         #: The head of the current request, once it is complete.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import socket
@@ -20,6 +20,9 @@ from shmooze.runtime.open_files import allow_files
 from shmooze.web.connection import Connection, ServerState
 from shmooze.web.limits import Limits
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
 log = logging.getLogger(__name__)
 
 
@@ -27,7 +30,7 @@ class Server:
     """Serves a WSGI application at `host` and `port`.
 
     `listener` is a result of `listen`, which is the server's own from `start` on; None: it listens
-    itself.
+    itself. `tls` has its certificate; None: it does not speak TLS.
     """
 
     #: Seconds that answers under way may take when the server stops.
@@ -42,8 +45,10 @@ class Server:
         application: Any,
         limits: Limits,
         listener: Any = None,
+        tls: SSLContext | None = None,
     ) -> None:
         self.host, self.port = host, port
+        self._tls = tls
         self._application = application
         self._limits = limits
         self._listener = listener
@@ -59,14 +64,18 @@ class Server:
             self._limits_of_system(),
             getattr(app, "headers_for", lambda _: []),
             getattr(app, "is_streamed", lambda _: False),
+            self._tls,
         )
+        environ = {"SERVER_NAME": self.host}  # or it would be looked up, and DNS waited for
+        if self._tls is not None:
+            environ["wsgi.url_scheme"] = "https"
         server = WSGIServer(
             ours,
             self._application,
             handler_class=partial(Connection, self._state),
             log=None,
             error_log=log,
-            environ={"SERVER_NAME": self.host},  # or it would be looked up, and DNS waited for
+            environ=environ,
         )
         server.start()
         self._server = server

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent import monkey
 
+from shmooze.web.connect import NotReached, connect
 from shmooze.web.exchange import Exchange
 from shmooze.web.idle import IdleConnections
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 
 class Upstream:
     """The server at `host` and `port`.
 
     `silence` is the seconds for which it may say nothing; None: any time. `is_ours`: whether it is
-    one of ours, which closes an idle connection much later than we do.
+    one of ours, which closes an idle connection much later than we do. `tls` is how its certificate
+    is checked; None: it does not speak TLS.
     """
 
     #: Seconds that it may take to accept a connection.
@@ -23,9 +27,16 @@ class Upstream:
     #: Seconds for which a connection is kept for the next request.
     longest_idle = 4.0
 
-    def __init__(self, host: str, port: int, silence: float | None, is_ours: bool = False) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        silence: float | None,
+        is_ours: bool = False,
+        tls: SSLContext | None = None,
+    ) -> None:
         self.host, self.port, self.silence = host, port, silence
-        self._is_ours = is_ours
+        self._is_ours, self._tls = is_ours, tls
         self._idle = IdleConnections(self.longest_idle)
 
     def open(self, can_repeat: bool) -> Exchange:
@@ -47,6 +58,9 @@ class Upstream:
         self._idle.close()
 
     def _connect(self) -> Any:
-        connection = socket.create_connection((self.host, self.port), self.connect_timeout)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
+        try:
+            return connect(self.host, self.port, self.connect_timeout, self._tls)
+        except TimeoutError as late:
+            if not self._is_ours:
+                raise
+            raise NotReached(late) from late  # its machine is away
