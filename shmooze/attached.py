@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from shmooze.broker.broker import Broker
 from shmooze.broker.jobs import Jobs
+from shmooze.broker.renewal import Reloader
 
 
 class AttachingBroker(Broker):
@@ -31,6 +32,11 @@ class AttachingBroker(Broker):
         from shmooze.jobs.attach import attach  # loaded only where a job needs it
 
         return attach(self)
+
+    def attach_reloader(self) -> Reloader:
+        from shmooze.reloading.reloader import BrokerReloader  # loaded only where it is wanted
+
+        return BrokerReloader(self)
 
     def attach_descriptions(self) -> None:
         from shmooze.description.attach import attach  # loaded only where a type is described

@@ -11,7 +11,7 @@ if __name__ == "__main__":
 
     patch_all()
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from shmooze.attached import AttachingBroker
@@ -19,11 +19,13 @@ from shmooze.broker import section
 from shmooze.broker.broker import Broker
 from shmooze.broker.catalog import types_from_settings
 from shmooze.broker.policy import AllPlay, Policy, Room, Wanted
+from shmooze.broker.renewal import Renewal
 from shmooze.broker.shapes import Shown
 from shmooze.errors import SettingsError
 from shmooze.modules.module import Module
 from shmooze.runtime import declared, schema
 from shmooze.runtime.program import run_named
+from shmooze.settings import Settings
 
 if TYPE_CHECKING:
     from shmooze.turns.forecast import Forecast
@@ -73,12 +75,18 @@ class Pool(AttachingBroker):
             section.refuse_key(declared.current(), str(self.name), "has", words)
 
     def make_policy(self) -> Policy:
+        self.renewals.append(self._prepare_turns)
         if self.slots is None and not self.has and not any(map(_takes_turns, self.kinds())):
             return AllPlay()
+        return self._make_turns(self.kinds(), self.slots, self.has)
+
+    def _make_turns(
+        self, kinds: Iterable[type[Module]], slots: int | None, has: Mapping[str, float]
+    ) -> Policy:
         from shmooze.turns.forecast import Forecast  # loaded only where not everybody plays
         from shmooze.turns.policy import Turns
 
-        self._turns = turns = Turns(self.kinds(), self.slots, self.has)
+        self._turns = turns = Turns(kinds, slots, has)
         self.commands = {"mv": Broker.mv, "shuffle": Broker.shuffle, **self.commands}
         self._forecast = Forecast(
             self.roster,
@@ -86,6 +94,32 @@ class Pool(AttachingBroker):
             lambda type: None if self.durations is None else self.durations(type),
         )
         return turns
+
+    def _prepare_turns(self, renewal: Renewal) -> Callable[[], None]:
+        slots, has, kinds = self.slots, self.has, renewal.kinds
+        if self.from_settings is not None:
+            slots = section.slots(renewal.source, str(self.name))
+            has = section.has(renewal.source, str(self.name))
+        if slots is None and not has and self._turns is None and not any(map(_takes_turns, kinds)):
+            self._refuse_order(renewal.source)
+            return lambda: None
+        from shmooze.turns.grants import Resources
+
+        resources = Resources(kinds, has)
+
+        def take() -> None:
+            self.slots, self.has = slots, dict(has)
+            if self._turns is None:
+                self.use_policy(self._make_turns(kinds, slots, has))
+            else:
+                self._turns.renew(kinds, slots, resources, self.roster)
+                self._reconciler.choose_again()
+
+        return take
+
+    @property
+    def takes_turns(self) -> bool:
+        return self._turns is not None
 
     def room(self) -> Room | None:
         return None if self._turns is None else self._turns.now(self.roster)
@@ -107,10 +141,13 @@ class Pool(AttachingBroker):
         from shmooze.ordering.attach import attach  # loaded only where the settings order items
 
         if self._turns is None:
-            words = "needs `slots`: without them all modules play, whatever their order"
-            for key in ("order", "age"):
-                section.refuse_key(declared.current(), str(self.name), key, words)
+            self._refuse_order(declared.current())
         attach(self, keeps_first=False)
+
+    def _refuse_order(self, source: Settings) -> None:
+        words = "needs `slots`: without them all modules play, whatever their order"
+        for key in ("order", "age"):
+            section.refuse_key(source, str(self.name), key, words)
 
     commands = {
         "add": Broker.add,
@@ -132,6 +169,7 @@ class Pool(AttachingBroker):
         "follow": Broker.follow,
         "usage": Broker.usage,
         "standby_available": Broker.standby_available,
+        "reload": Broker.reload,
     }
     read_cmds = (*Broker.read_cmds, "pool")
 

@@ -57,7 +57,9 @@ class Queue(AttachingBroker):
         refuse_turns(self.kinds())
 
     def make_policy(self) -> Policy:
-        return FirstPlays(self.kinds())
+        policy = FirstPlays(self.kinds())
+        self.renewals.append(lambda renewal: lambda: policy.renew(renewal.kinds))
+        return policy
 
     def forecast(self, shown: list[Shown]) -> None:
         if self.durations is None:
@@ -164,6 +166,7 @@ class Queue(AttachingBroker):
         "follow": Broker.follow,
         "usage": Broker.usage,
         "standby_available": Broker.standby_available,
+        "reload": Broker.reload,
     }
     log_cmds = (*Broker.log_cmds, "mv", "set_bg", "tell_background")
     cmd_scopes = {**Broker.cmd_scopes, "mv": (ORDER, OWN)}

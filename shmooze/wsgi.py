@@ -1,6 +1,7 @@
 """The gateway: one port for a whole application.
 
     POST {wsgi_prefix}{service}         commands, for every service of `ports`
+    POST {wsgi_prefix}wsgi              commands to the gateway itself: `reload`
     GET  {wsgi_prefix}{service}/events  its changes, live
     GET  {wsgi_prefix}{service}/output/{uid}  what an item prints, live
     GET  {wsgi_prefix}settings.json     the public settings
@@ -32,7 +33,7 @@ import logging
 import os
 import posixpath
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -47,11 +48,12 @@ from shmooze.gateway.files import Files, redirect
 from shmooze.gateway.modules import ModuleRoutes
 from shmooze.lib import packet
 from shmooze.runtime import declared, schema
-from shmooze.runtime.program import check, exit_with, run
+from shmooze.runtime.program import check, exit_with, reloads_at_hangup, run
 from shmooze.settings import Settings
 from shmooze.web.answers import Refused, answer_error, json_body
 from shmooze.web.backend import Answer, Backend
 from shmooze.web.environ import WHILE_IT_WAITS
+from shmooze.web.exchangeable import Exchangeable
 from shmooze.web.limits import Limits
 from shmooze.web.server import Server
 
@@ -72,8 +74,13 @@ class Gateway:
     #: Connections to one service that may be in use at a time; further requests wait.
     connections = 1000
 
-    def __init__(self, source: Settings, workers: int = 1) -> None:
+    def __init__(
+        self, source: Settings, workers: int = 1, instead_of: Gateway | None = None
+    ) -> None:
         self.settings = source
+        self._workers = workers
+        #: The one that was started. After a reload, another one has the application.
+        self._started = instead_of or self
         own = schema.read(declared.Gateway, source.values, source.error)
         self.host = own.wsgi_host
         limits = Limits.of(source)
@@ -95,12 +102,17 @@ class Gateway:
         self._modules = ModuleRoutes(source, self._ways, self._routes)
         #: The whole gateway, as a WSGI application.
         self.app = AccessGate(self._modules, self.host, source)
+        #: What the server asks: the application of the settings that were read last.
+        self._served = Exchangeable(self.app)
+        self._latest = self
+        #: Called after a reload that a client has asked for.
+        self.when_reloaded: Callable[[], object] = lambda: None
         self._route()
 
     def start(self) -> None:
         """Listen on the port that the settings give to `wsgi`."""
         port = self.settings.port("wsgi")
-        self._server = Server(self.host, port, self.app, self.limits, self.listener)
+        self._server = Server(self.host, port, self._served, self.limits, self.listener)
         self._server.start()
         if self.listener is None:
             self.announce()
@@ -127,9 +139,59 @@ class Gateway:
         """Stop serving, after the answers in progress."""
         if self._server is not None:
             self._server.stop()
+        self._latest.close_idle()
+
+    def close_idle(self) -> None:
+        """Close the connections to services that are not in use."""
         for backend in self._backends.values():
             backend.close()
         self._modules.close()
+
+    def reload(self) -> dict[str, Any]:
+        """Read the settings again, and answer all further requests by them. Raises SettingsError
+        if there is a mistake in them; then nothing is changed.
+
+        Returns {"settings": keys that count now, "needs_restart": keys that do not}.
+        """
+        from shmooze.gateway.reloading import changes, loaded  # loaded only where it is wanted
+
+        before = self._latest
+        fresh = loaded(lambda source: Gateway(source, self._workers, instead_of=self))
+        self._latest = fresh
+        self._served.exchange(fresh.app)
+        before.close_idle()
+        report = changes(self.settings, before.settings, fresh.settings)
+        log.info("gateway: settings reloaded; %s", report)
+        return report
+
+    def on_hangup(self) -> None:
+        """Reload because of a signal."""
+        try:
+            self.reload()
+        except ShmoozeError as bad:
+            log.error("gateway: %s. Nothing was changed", bad)
+
+    def ask_services(self, query: Any) -> dict[str, Any]:
+        """Send a command to all services. Returns the answer packet of each, by name."""
+        from shmooze.gateway.own_commands import answer_of
+
+        answers, body = {}, packet.encode(query)
+        for name, backend in self._latest._backends.items():
+            try:
+                answers[name] = answer_of(backend.ask(body, _forwarded_headers()).body)
+            except Refused as bad:
+                answers[name] = packet.error(str(bad))
+        return answers
+
+    def answer_own(self) -> bytes:
+        """The answer to commands to the gateway itself."""
+        from shmooze.gateway.own_commands import GatewayCommands  # loaded only where it is asked
+        from shmooze.lib.posting import answer_post
+
+        if not request.environ[HOLDER].scopes.allow_service(self.name):
+            raise Refused(403, wrong_service(self.name))
+        commands = GatewayCommands(self, self.when_reloaded)
+        return answer_post(commands, self.limits.max_body)
 
     def _route(self) -> None:
         prefix, static = self.settings.get("wsgi_prefix"), self.settings.get("static_prefix")
@@ -148,6 +210,7 @@ class Gateway:
                 self._routes, self.app, prefix, name, self.settings.values["ports"].get("wsgi", 0)
             )
         route(f"{prefix}settings.json", "GET", self._serve_settings)
+        route(f"{prefix}wsgi", "POST", self._started.answer_own)
         route(f"{prefix}<service:path>/events", "GET", self._pass_events_on)
         route(f"{prefix}<service:path>/output/<uid:re:[0-9A-Za-z-]+>", "GET", self._pass_output_on)
         route(f"{prefix}<service:path>", "POST", self._pass_on)
@@ -267,13 +330,18 @@ def _program() -> Gateway:
     workers = schema.read(declared.Gateway, source.values, source.error).wsgi_workers
     gateway = Gateway(source, workers)
     if workers > 1:
-        from shmooze.runtime.workers import (
-            Supervisor,
-        )  # others start faster without
+        import gevent
 
-        supervisor = Supervisor(workers, gateway.host, source.port("wsgi"))
+        # Others start faster without.
+        from shmooze.runtime.workers import RELOAD, Supervisor
+
+        supervisor = Supervisor(
+            workers, gateway.host, source.port("wsgi"), gateway.reload, reloads_at_hangup()
+        )
         gateway.announce()
         gateway.listener = supervisor.fork_workers()
+        gateway.when_reloaded = supervisor.ask_to_reload
+        gevent.signal_handler(RELOAD, gateway.on_hangup)
     return gateway
 
 

@@ -65,8 +65,11 @@ def test_every_service_in_ports_has_a_route(site: Site) -> None:
     assert site.post("probe", {"cmd": "echo", "args": {"value": 1}}).json["result"] == 1
     with RawService(site.ports["raw"]):
         assert site.post("raw", {"cmd": "x"}).json == {"cmd": "x"}
-    reply = site.post("wsgi", {"cmd": "x"})
-    assert (reply.status, failure(reply)) == (404, "no service 'wsgi'; known: probe, raw, dead")
+    reply = site.post("none", {"cmd": "x"})
+    assert (reply.status, failure(reply)) == (404, "no service 'none'; known: probe, raw, dead")
+    assert (
+        failure(site.post("wsgi", {"cmd": "x"})) == "unknown command 'x'; known: reload, describe"
+    )
 
 
 @pytest.mark.parametrize(

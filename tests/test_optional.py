@@ -21,6 +21,7 @@ OPTIONAL = (
     "jobs",
     "logs",
     "ordering",
+    "reloading",
     "schedules",
     "servers",
     "state",

@@ -20,9 +20,17 @@ class Admission:
     def __init__(
         self, chosen: dict[str, int | None], modules: int | None, adds_per_minute: int | None
     ) -> None:
-        self._modules = chosen.get("max_modules", modules)
-        self._adds_per_minute = chosen.get("max_adds_per_minute", adds_per_minute)
+        self._default_modules, self._default_adds = modules, adds_per_minute
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
+        self.renew(chosen)
+
+    def renew(self, chosen: dict[str, int | None]) -> None:
+        """From now on, these settings count."""
+        self._modules = chosen.get("max_modules", self._default_modules)
+        adds = chosen.get("max_adds_per_minute", self._default_adds)
+        self._adds_per_minute = adds
+        for client, times in self._times.items():
+            self._times[client] = deque(times, maxlen=adds)
 
     def find_room(self, placed: int, ending: int) -> None:
         """Raise TooMany if there is no room for one more.

@@ -6,6 +6,7 @@ import logging
 from typing import Protocol
 
 from shmooze.broker.jobs import Jobs
+from shmooze.broker.renewal import Reloader
 from shmooze.errors import CommandError
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ class Attachments:
     _jobs: Jobs | None = None
     #: What items have printed, in log files; None: there are none.
     log_files: LogReader | None = None
+    #: What reads the settings again, once it is wanted.
+    _reloader: Reloader | None = None
 
     def attach_state(self) -> None:
         """Let the items be kept in the state file. Raises SettingsError."""
@@ -57,6 +60,16 @@ class Attachments:
         if self._jobs is None:
             self._jobs = self.attach_jobs()
         return self._jobs
+
+    def attach_reloader(self) -> Reloader:
+        """Let the settings be read again while the service runs."""
+        raise CommandError(f"{self.name} cannot reload, since it is neither a Queue nor a Pool")
+
+    def need_reloader(self) -> Reloader:
+        """What reads the settings again, attached when that is first wanted."""
+        if self._reloader is None:
+            self._reloader = self.attach_reloader()
+        return self._reloader
 
     def attach_descriptions(self) -> None:
         """Let items be checked against the descriptions of their types."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from shmooze.broker.admission import Admission
-from shmooze.broker.catalog import by_type, check_preempt, impatient_gateway
+from shmooze.broker.catalog import by_type, impatient_gateway
 from shmooze.broker.commands import Commands
 from shmooze.broker.describer import is_described
 from shmooze.broker.events import EventHub
@@ -23,9 +23,10 @@ from shmooze.broker.launchers import Launchers
 from shmooze.broker.ordering import is_ordered
 from shmooze.broker.policy import Policy, Room, Wanted
 from shmooze.broker.reconcile import Reconciler
+from shmooze.broker.renewing import Renewing
 from shmooze.broker.restoring import restore
 from shmooze.broker.roster import Place, Roster
-from shmooze.broker.section import max_starting, order, refuse_key, unknown_keys
+from shmooze.broker.section import max_starting, unknown_keys
 from shmooze.broker.supervision import STOPPED, Supervision
 from shmooze.broker.usage import UsageSampler
 from shmooze.lib.database import Database
@@ -40,7 +41,7 @@ from shmooze.settings import Settings
 log = logging.getLogger(__name__)
 
 
-class Broker(Commands, Service):
+class Broker(Renewing, Commands, Service):
     """A roster of modules as a service."""
 
     #: Ended modules that `gone` tells of.
@@ -75,7 +76,9 @@ class Broker(Commands, Service):
         self._factory = ModuleFactory(
             str(self.name), self.roster, self._supervision.on_change, self._log_module
         )
+        self._supervision.renew = self._factory.definitions.replace
         self._usage = UsageSampler(self._living)
+        self.renewals = []
         self._policy = self.make_policy()
         self._supervision.needs_turn = self._policy.needs_turn
         self._reconciler = Reconciler(self.roster, self._policy, self._before_start)
@@ -125,6 +128,11 @@ class Broker(Commands, Service):
     def supervision(self) -> Supervision:
         """Knows how modules have ended."""
         return self._supervision
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether what plays needs something that there is not enough of for all."""
+        return False
 
     def room(self) -> Room | None:
         """What is free for more modules now; None: any number may play, or their order decides."""
@@ -190,7 +198,7 @@ class Broker(Commands, Service):
         """
         quota = declared.quota(source, str(self.name))
         admission = Admission(quota, self.max_modules, self.max_adds_per_minute)
-        check_preempt(self.kinds(), order(source, str(self.name)))
+        self.check_section(source, self.kinds())
         launchers = self._launchers = self._launchers or Launchers(self.kinds(), str(self.name))
         if keeps:
             self.attach_state()
@@ -203,9 +211,6 @@ class Broker(Commands, Service):
             self.attach_descriptions()
         if any(map(has_door, self.kinds())):
             self.attach_doors()
-        else:
-            problem = "needs a type with `http`, to which requests can be passed on"
-            refuse_key(source, str(self.name), "route_by", problem)
         self._reconciler.max_starting = max_starting(source, str(self.name))
         return launchers, admission
 

@@ -260,11 +260,8 @@ def _class_of(
         for name, key in schema.keys_of(ModuleType).items()
         if (value := getattr(described, name)) != key.default
     }
-    return type(
-        name,
-        (Module,),
-        {"TYPE_STRING": name, "place_in_settings": place, "launcher": given["launcher"], **chosen},
-    )
+    own = {"TYPE_STRING": name, "place_in_settings": place, "launcher": given["launcher"]}
+    return type(name, (Module,), {**own, "definition": (described, given["launcher"]), **chosen})
 
 
 def _rounded(value: Any) -> Any:

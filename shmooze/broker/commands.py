@@ -41,6 +41,7 @@ from shmooze.broker.shapes import (
     OnStandby,
     Patience,
     Priority,
+    Reloaded,
     Shown,
     Since,
     Told,
@@ -224,6 +225,14 @@ class Commands(Attachments, OrderCommands):
         """
         return self._usage.read()
 
+    def reload(self) -> Reloaded:
+        """Read the settings of this service again, and take what is new in them.
+
+        What runs keeps the definition of its type until its process ends. A mistake in the file
+        is the error, and then nothing is changed.
+        """
+        return self.need_reloader().reload()
+
     def describe(self, type: Annotated[str | None, _ONE_TYPE] = None) -> dict[str, Any]:
         """Describe this service with its commands and module types, or one module type alone.
 
@@ -279,7 +288,9 @@ class Commands(Attachments, OrderCommands):
         ),
         "vote": "`votes`",
     }
-    log_cmds: tuple[str, ...] | list[str] = ("rm", "add", "tell_module", "hold", "release")
+    log_cmds: tuple[str, ...] | list[str] = (
+        *("rm", "add", "tell_module", "hold", "release", "reload"),
+    )
     cmd_scopes: Mapping[str, Collection[str]] = {
         "add": (ADD,),
         "rm": (OWN,),

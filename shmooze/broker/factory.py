@@ -11,6 +11,7 @@ from gevent.event import Event
 
 from shmooze.access.caller import caller, caller_name
 from shmooze.broker.admission import Admission
+from shmooze.broker.definitions import Definitions
 from shmooze.broker.describer import Describer, DescribesNothing
 from shmooze.broker.faults import check_changed
 from shmooze.broker.keeper import Keeper, KeepsNothing, KeptItem
@@ -52,6 +53,8 @@ class ModuleFactory:
         self._admission: Admission | None = None
         #: Modules that are being kept, and are not in the roster yet.
         self._unlisted = 0
+        #: Which definitions of their types items get.
+        self.definitions = Definitions(roster, self._build)
         #: Knows how items are shown.
         self.describer: Describer = DescribesNothing()
         #: Set once it is opened or closed.
@@ -70,6 +73,20 @@ class ModuleFactory:
         self.standby = Standby(kinds, self._make, self._roster)
         self.standby.start()
         self.reuse = Reuse(self._roster, self.standby, self._build)
+
+    def renew(
+        self,
+        kinds: Iterable[type[Module]],
+        outdated: Iterable[type[Module]],
+        quota: dict[str, int | None],
+    ) -> None:
+        """There are other types on offer, and other limits, see Admission. Those that are
+        `outdated` get no new processes.
+        """
+        if self._admission is not None:
+            self._admission.renew(quota)
+        self.definitions.outdate(outdated)
+        self.standby.renew(kinds)
 
     def close(self) -> None:
         """From now on there can be no new ones."""
@@ -99,7 +116,7 @@ class ModuleFactory:
         module = self._build(type(ended), State.WAITING)
         module.args, module.terms = ended.args, terms
         module.origin = Origin(ended.origin.by, clock.time())
-        return module
+        return self.definitions.renewed(module)
 
     def new_waiting(
         self,
@@ -126,7 +143,7 @@ class ModuleFactory:
             raise
         finally:
             self._unlisted -= 1
-        return module
+        return self.definitions.renewed(module)  # for what has changed while it was being kept
 
     def new_started(
         self,
@@ -229,7 +246,9 @@ class ModuleFactory:
         module.on_output = self.on_output
         module.on_save = lambda module: self._roster.tell(module, Change.SAVED)
         module.on_commands = lambda module: self._roster.tell(module, Change.COMMANDS)
-        module.on_done = lambda module: self.reuse.keep(module)
+        module.on_done = lambda module: (
+            not self.definitions.is_outdated(type(module)) and self.reuse.keep(module)
+        )
         return module
 
     def _make_room(self) -> None:

@@ -55,6 +55,10 @@ class Items(Arranging, Holding):
         self.admit: Callable[[Entry], AbstractContextManager[Any]] = nullcontext
         self._keys = Keys(roster, lambda: self.keeper)
 
+    def use_policy(self, policy: Policy) -> None:
+        """Let another policy decide which new items are started at once."""
+        self._policy = policy
+
     def describe_with(self, describer: Describer) -> None:
         """Check items against the descriptions of their types from now on."""
         self.describer = self._factory.describer = describer

@@ -40,10 +40,7 @@ class Launchers:
             if kind.launcher not in self._by_name and not kind.is_missing:
                 make = _find(kind)
                 self._by_name[kind.launcher] = make(declared.current(), service)
-        for kind in kinds:
-            find_problem = getattr(self.of(kind), "problem", None)
-            if find_problem is not None and (problem := find_problem(kind)) is not None:
-                raise wrong_key(kind, *problem)
+        self.check(kinds)
 
     def of(self, kind: type[Kind]) -> Launcher:
         """The launcher of a type; any one for a type that is missing, which starts nothing."""
@@ -51,17 +48,40 @@ class Launchers:
             return self._by_name[LOCAL]
         return self._by_name[kind.launcher]
 
+    def check(self, kinds: Iterable[type[Kind]]) -> None:
+        """Raise SettingsError for a type that none of these launchers can start."""
+        for kind in kinds:
+            if kind.launcher not in self._by_name and not kind.is_missing:
+                words = f"is {kind.launcher!r}, which no type has had so far: that needs a restart"
+                raise wrong_key(kind, "launcher", words)
+            find_problem = getattr(self.of(kind), "problem", None)
+            if find_problem is not None and (problem := find_problem(kind)) is not None:
+                raise wrong_key(kind, *problem)
+
     def preload(self, kinds: Iterable[type[Kind]]) -> None:
         """Begin to load the programs of the types that want it."""
+        for launcher, spec in self._preloaded(kinds):
+            launcher.preload(spec)
+
+    def preload_only(self, kinds: Iterable[type[Kind]]) -> None:
+        """The same, and unload all others."""
+        wanted = [*self._preloaded(kinds)]
+        for launcher in self._by_name.values():
+            if hasattr(launcher, "unload_others"):
+                launcher.unload_others([spec for whose, spec in wanted if whose is launcher])
+        self.preload(kinds)
+
+    def _preloaded(self, kinds: Iterable[type[Kind]]) -> Iterator[tuple[Launcher, LaunchSpec]]:
         for kind in kinds:
             launcher = self.of(kind)
             if kind.preload is True and not kind.is_missing and hasattr(launcher, "preload"):
                 environ = own_variables(kind)
                 label = f"{kind.TYPE_STRING} template"
-                launcher.preload(
+                yield (
+                    launcher,
                     LaunchSpec(
                         kind.process, label, environ=environ, cwd=folder_of(kind), preload=environ
-                    )
+                    ),
                 )
 
     def close(self) -> None:

@@ -94,11 +94,15 @@ class FirstPlays(StartsAtOnce):
     """Of a queue: the first that can play does, or the background."""
 
     def __init__(self, kinds: Iterable[type[Kind]]) -> None:
-        #: The most places before its turn at which any type is started.
-        self._lookahead = max((kind.lookahead for kind in kinds), default=0)
+        self.renew(kinds)
         #: Whether nobody plays until it is known how one has ended whose process has exited: it may
         #: be repeated.
         self.waits_for_exits = False
+
+    def renew(self, kinds: Iterable[type[Kind]]) -> None:
+        """There are other types."""
+        #: The most places before its turn at which any type is started.
+        self._lookahead = max((kind.lookahead for kind in kinds), default=0)
 
     def choose(self, roster: Roster) -> Collection[Module]:
         if self.waits_for_exits and any(map(_has_exited, roster.in_state(State.ENDING))):

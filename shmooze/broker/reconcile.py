@@ -71,6 +71,11 @@ class Reconciler:
         self._starts_modules = True
         roster.listen(lambda uid, what: self._wake(), _RELEVANT)
 
+    def use_policy(self, policy: Policy) -> None:
+        """Carry out the choices of another policy from now on."""
+        self._policy = policy
+        self.choose_again()
+
     def stop_starting(self) -> None:
         """Start no modules that wait: the service ends, or is still starting itself."""
         self._starts_modules = False

@@ -13,6 +13,7 @@ from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.keeper import Kept, KeptItem, Loss
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.line import number_of
+from shmooze.broker.missing import missing_type, why_missing
 from shmooze.broker.ordering import Ordering
 from shmooze.broker.roster import Place, Roster
 from shmooze.modules.kind import DROP, HOLD
@@ -62,10 +63,10 @@ def restore(
             if item.place is Place.BACKGROUND and roster.background is not None:
                 lost[item.uid] = REPLACED
                 continue
-            kind = types[item.place].get(item.type)
+            kind, besides = types[item.place].get(item.type), None
             if kind is None:
-                kind = missing.setdefault(item.type, _missing(item.type))
-                item.held = f"there is no type {item.type!r} in the settings"
+                kind = missing.setdefault(item.type, missing_type(item.type))
+                besides, item.held = item.held, why_missing(item.type)
             elif item.has_begun and not kept.was_stopped and kind.after_crash == DROP:
                 lost[item.uid] = DROPPED
                 continue
@@ -75,6 +76,7 @@ def restore(
                 item.attempts = 0
             item.may_run = item.has_begun and not kept.was_stopped
             module = factory.restored(kind, item, launchers)
+            module.held_besides = besides
             if item.place is Place.ORDER and item.position is None:
                 line = roster.line
                 line.enter(module, ordering.successor(module, line.everyone))
@@ -91,9 +93,3 @@ def _why_held(item: KeptItem, kind: type[Module]) -> str | None:
     if item.attempts >= MAX_ATTEMPTS:
         return f"the service died {item.attempts} times running while this item started"
     return HELD_AFTER_CRASH if item.has_begun and kind.after_crash == HOLD else None
-
-
-def _missing(name: str) -> type[Module]:
-    """The type of items whose type is not in the settings any more."""
-    keys = {"process": (), "is_missing": True, "show_args": False}  # nobody knows what is secret
-    return type(name, (Module,), {"TYPE_STRING": name, **keys})

@@ -261,3 +261,20 @@ Followed = Annotated[
         },
     ),
 ]
+
+_KEYS = {"type": "array", "items": {"type": "string"}}
+#: What `reload` has changed, see reloading/reloader.py.
+Reloaded = Annotated[
+    dict[str, Any],
+    object_of(
+        "What is different from before.",
+        added={**_KEYS, "description": "Types that are new, such as `modules.countdown`."},
+        changed={**_KEYS, "description": "Types of which the settings say something else now."},
+        removed={**_KEYS, "description": "Types that there are no more. Their items are held."},
+        settings={**_KEYS, "description": "Other keys that have changed and count now."},
+        needs_restart={
+            **_KEYS,
+            "description": "Keys that have changed and count when the service starts again.",
+        },
+    ),
+]

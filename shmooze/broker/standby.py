@@ -50,8 +50,8 @@ class Standby:
         make: Callable[[type[Module]], Module],
         roster: Roster,
     ) -> None:
-        self._kinds = [kind for kind in kinds if kind.standby or items_of(kind) > 1]
-        self._starts_some = any(kind.standby for kind in self._kinds)
+        self._set_kinds(kinds)
+        self._is_started = False
         #: Whether the next one that is to be retired is waited for; later ones are due later.
         self._has_timer = False
         self._make, self._roster = make, roster
@@ -65,11 +65,28 @@ class Standby:
         self._wakeup = Event()
         self._is_stopping = False
 
+    def _set_kinds(self, kinds: Iterable[type[Module]]) -> None:
+        self._kinds = [kind for kind in kinds if kind.standby or items_of(kind) > 1]
+        self._starts_some = any(kind.standby for kind in self._kinds)
+
     def start(self) -> None:
         """Begin to keep them."""
-        if self._kinds:
+        if self._kinds and not self._is_started:
+            self._is_started = True
             self._roster.listen(self._on_change, Change.PLACE | Change.STATE)
             gevent.spawn(self._keep)
+
+    def renew(self, kinds: Iterable[type[Module]]) -> None:
+        """Keep those of other kinds from now on, and end the rest."""
+        self._set_kinds(kinds)
+        for module in [*([self._preparing] if self._preparing else []), *self._waiting()]:
+            if type(module) not in self._kinds:
+                module.removal = "was ended, since its type has changed"
+                module.cancel()
+        known = self._next_attempt.items()
+        self._next_attempt = {kind: due for kind, due in known if kind in self._kinds}
+        self.start()
+        self._wakeup.set()
 
     def stop(self) -> None:
         """Start no more. Those that wait are their owner's to end."""
@@ -184,6 +201,8 @@ class Standby:
             self._put_off(kind, begun, module.reason)
 
     def _put_off(self, kind: type[Module], begun: float, why: str) -> None:
+        if kind not in self._kinds:  # any more
+            return
         self._failures[kind] += 1
         delay = self.backoff.delay(self._failures[kind])
         self._next_attempt[kind] = begun + delay

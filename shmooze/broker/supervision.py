@@ -61,6 +61,9 @@ class Supervision:
         self._restarts_modules = True
         #: Whether no module of a type is started before its turn, not even again.
         self.needs_turn: Callable[[type[Module]], bool] = lambda kind: False
+        #: Lets an item that gets another process have the present definition of its type. Returns
+        #: the module that has its place then.
+        self.renew: Callable[[Module], Module] = lambda module: module
         #: Modules without a place whose process has exited, nobody knows yet how.
         self._exited: set[Module] = set()
         #: Those that have a successor, until they are gone.
@@ -242,14 +245,14 @@ class Supervision:
                 self._keeper().keep_held([successor], None)
         ended.gone.wait()
         if successor.state is State.BACKOFF:
-            successor.wait_for_turn()
+            self.renew(successor).wait_for_turn()
 
     def _wait_again(self, ended: Module, successor: Module) -> None:
         """Let the item that a module could not begin wait for a process of its own."""
         successor.may_borrow = False
         ended.gone.wait()
         if successor.state is State.BACKOFF:
-            successor.wait_for_turn()
+            self.renew(successor).wait_for_turn()
 
     def _restart(self, ended: Module, successor: Module) -> None:
         """When a module has gone, start its successor after a while, or give it up."""
@@ -277,7 +280,8 @@ class Supervision:
             return
         successor.next_attempt = None
         self._roster.tell(successor, Change.RESTARTS)
-        if self.needs_turn(type(successor)):
+        successor = self.renew(successor)
+        if successor.is_missing or self.needs_turn(type(successor)):
             successor.wait_for_turn()
             return
         self._keeper().keep_attempt(successor)

@@ -94,6 +94,9 @@ class ClusterLauncher:
     def preload(self, spec: LaunchSpec) -> None:
         pass  # see `problem`
 
+    def unload_others(self, specs: Iterable[LaunchSpec]) -> None:
+        pass  # nothing is preloaded
+
     def find_port(self, wanted: int | None) -> int:
         raise ModuleError("cannot be started: web servers of modules must be on this machine")
 

@@ -11,4 +11,6 @@ def attach(broker: Broker) -> None:
 
     Mistakes in descriptions are logged.
     """
-    broker.items.describe_with(TypeDescriber(broker))
+    describer = TypeDescriber(broker)
+    broker.items.describe_with(describer)
+    broker.renewals.append(describer.prepare_renewal)

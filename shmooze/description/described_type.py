@@ -32,6 +32,11 @@ class DescribedType:
         """Use a description that is written down, or that its program has printed."""
         self.description = self._written = written
 
+    def renew(self, written: Description) -> None:
+        """The same for one that may be what it was. What processes have told of stays then."""
+        if self._written is None or self._written.document != written.document:
+            self.take(written)
+
     def learn(self, commands: dict[str, Any], whose: str) -> Description | None:
         """Complete the description by commands that a process of this type has told of.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from shmooze.broker.broker import Broker
 from shmooze.broker.describer import is_described
 from shmooze.broker.launchers import Launchers
+from shmooze.broker.renewal import Renewal
 from shmooze.broker.roster import Change, Place
 from shmooze.description import source
 from shmooze.description.described_type import UNDESCRIBED, DescribedType
@@ -47,9 +48,35 @@ class TypeDescriber:
         self._own: WeakKeyDictionary[Module, Description] = WeakKeyDictionary()
         self._roster.listen(self._on_commands, Change.COMMANDS)
         self._checks: ParameterChecks | None = None
+        self._check_parameters()
+
+    def _check_parameters(self) -> None:
+        """Begin to check parameters once a type may describe some."""
         known = [each.description for each in self._types.values() if each.description]
-        if asked or any(each.parameters for each in known):
+        is_asked = any(each.is_asked for each in self._types.values())
+        if self._checks is None and (is_asked or any(each.parameters for each in known)):
             self._checks = ParameterChecks(self._service, self._roster, self._description_of)
+
+    def prepare_renewal(self, renewal: Renewal) -> Callable[[], None]:
+        """See Prepare. Types that have not changed may have other descriptions, in files."""
+        kinds = [kind for kind in renewal.kinds if is_described(kind)]
+        new: dict[type[Kind], DescribedType] = {
+            kind: DescribedType(kind) for kind in kinds if kind not in self._types
+        }
+        written = {
+            kind: source.read(kind)
+            for kind in kinds
+            if isinstance(kind.schema, str) or (kind in new and not new[kind].is_asked)
+        }
+
+        def take() -> None:
+            self._types.update(new)
+            for kind, description in written.items():
+                self._types[kind].renew(description)
+            self._programs.add(each for each in new.values() if each.is_asked)
+            self._check_parameters()
+
+        return take
 
     def _read(self, described: DescribedType) -> None:
         try:

@@ -61,6 +61,13 @@ class Programs:
         self._waiting.extend(self._answered)
         self._work()
 
+    def add(self, types: Iterable[DescribedType]) -> None:
+        """Ask the programs of more types."""
+        new = {each: Event() for each in types}
+        self._answered.update(new)
+        self._waiting.extend(new)
+        self._work()
+
     def close(self) -> None:
         """End those that are being asked. Returns when nothing of them is left."""
         self._is_closed = True

@@ -19,9 +19,9 @@ function receives only arguments that it accepts.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import typing
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,19 +29,18 @@ import bottle
 import msgspec
 
 from shmooze.access.caller import Caller, caller
-from shmooze.access.gate import CLIENT, HOLDER, AccessGate, warn_if_open
+from shmooze.access.gate import AccessGate, warn_if_open
 from shmooze.access.services import Listening, listening, route_of
-from shmooze.access.token_file import Holder
 from shmooze.errors import PacketError, ServiceTimeout, ServiceUnreachable, SettingsError
 from shmooze.lib.commands import JSONCommandProcessor, refuse_coroutines
+from shmooze.lib.posting import answer_post
 from shmooze.runtime import declared, jsonsafe, schema
 from shmooze.runtime.patch import require_patched
 from shmooze.runtime.program import name_of, run
 from shmooze.settings import Settings
-from shmooze.web.answers import Refused, answer_error, json_body
-from shmooze.web.environ import HAS_LEFT
+from shmooze.web.answers import answer_error
+from shmooze.web.exchangeable import Exchangeable
 from shmooze.web.limits import Limits
-from shmooze.web.results import encode
 from shmooze.web.route import Route
 from shmooze.web.server import Server
 
@@ -79,8 +78,9 @@ class Service:
         if port is not None:
             self.port = port
         self._server: Server | None = None
-        #: Whether only those are answered who know a secret.
-        self._has_secret = False
+        #: Where it listens, and what the server asks, once that is known.
+        self._listening: Listening | None = None
+        self._gate: Exchangeable | None = None
 
     def command(self, query: Any) -> Any:
         """Answer what a client sent. Raises PacketError if that is not a packet.
@@ -112,20 +112,16 @@ class Service:
         place = self._place(source)
         self.host, self.port = place.host, place.port
         self._limits = Limits.of(source)
-        gate = AccessGate(
-            *(self._application(), self.host, source, LOOPBACK, name_of(self)),
-            named=place.name,
-            secret=place.secret,
-        )
-        self._has_secret = place.secret is not None
-        return Server(self.host, self.port, gate, self._limits, tls=place.tls)
+        self._listening = place
+        self._gate = Exchangeable(self._make_gate(source, place))
+        return Server(self.host, self.port, self._gate, self._limits, tls=place.tls)
 
     def _warn_at_start(self) -> None:
         source = declared.current()
-        assert self.host is not None
+        assert self.host is not None and self._listening is not None
         for warning in declared.unknown_keys(source):
             log.warning("%s: %s", name_of(self), warning)
-        if not self._has_secret:
+        if self._listening.secret is None:
             warn_if_open(self.host, source, name_of(self))
 
     def _place(self, source: Settings) -> Listening:
@@ -142,6 +138,22 @@ class Service:
         if name is None:
             raise SettingsError(f"{type(self).__name__} has neither a `port` nor a `name`")
         return listening(source, name, self.host)
+
+    def prepare_gate(self, source: Settings) -> Callable[[], None]:
+        """Check who may come in by other settings. What is returned lets them count. Raises
+        SettingsError.
+        """
+        if self._listening is None or self._gate is None:  # it does not serve yet
+            return lambda: None
+        current, gate = self._gate, self._make_gate(source, self._listening)
+        return lambda: current.exchange(gate)
+
+    def _make_gate(self, source: Settings, place: Listening) -> AccessGate:
+        return AccessGate(
+            *(self._application(), place.host, source, LOOPBACK, name_of(self)),
+            named=place.name,
+            secret=place.secret,
+        )
 
     def stop(self) -> None:
         """Stop serving, after the answers in progress. May be called twice."""
@@ -162,27 +174,7 @@ class Service:
         return app
 
     def _answer_post(self) -> bytes:
-        try:
-            query = jsonsafe.decode(json_body(self._limits.max_body))
-        except PacketError as bad:
-            raise Refused(400, f"the body cannot be decoded: {bad}") from bad
-        environ = bottle.request.environ
-        holder: Holder = environ[HOLDER]
-        who = Caller(holder.scopes.role, environ[CLIENT], holder.name, scopes=holder.scopes)
-        who.has_left = environ.get(HAS_LEFT, who.has_left)
-        before = caller.set(who)
-        try:
-            answer = self.command(query)
-        except PacketError as bad:
-            raise Refused(400, str(bad)) from bad
-        finally:
-            caller.reset(before)
-        bottle.response.content_type = "application/json"
-        if who.retry_after is not None:
-            bottle.response.set_header("Retry-After", str(math.ceil(who.retry_after)))
-            if not isinstance(query, list):
-                bottle.response.status = 429
-        return encode(query, answer, self)
+        return answer_post(self, self._limits.max_body)
 
 
 def json_query(

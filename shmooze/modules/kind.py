@@ -33,6 +33,8 @@ class Kind:
     describe: ClassVar[bool] = False
     #: Where the settings have this type, such as "queue.modules.countdown"; empty: it is a class.
     place_in_settings: ClassVar[str] = ""
+    #: What the settings say of it, to compare with what they say later; None: it is a class.
+    definition: ClassVar[Any] = None
     #: Environment variables of its process, in addition to those of the service.
     environment: ClassVar[dict[str, str]] = {}
     #: The directory in which its process starts; None: that of the service.

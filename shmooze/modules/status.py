@@ -54,6 +54,8 @@ class Status(Kind):
         self.attempts = 0
         #: Why it is held; None: it is not.
         self.held: str | None = None
+        #: Why it is held as soon as there is its type again; None: it is not held then.
+        self.held_besides: str | None = None
         #: What keeps it from starting and playing until it passes by itself, such as a time; None:
         #: nothing.
         self.blocked: str | None = None

@@ -36,6 +36,8 @@ class Fair:
         self._owners: dict[str, str] = {}
         self._reduced: set[str] = set()
         roster.listen(self._on_change, Change.STATE | Change.PLACE)
+        for module in roster.listed:  # when the order has become this one just now
+            self._on_change(module.uid, Change.PLACE)
 
     def terms_of_new(self, terms: Terms) -> Terms:
         terms = self._refuse(terms)

@@ -28,12 +28,16 @@ class Limits:
     max_owners = 10_000
 
     def __init__(self, chosen: OwnerLimits, roster: Roster) -> None:
-        self._waiting, self._per_hour = chosen.waiting, chosen.per_hour
+        self.renew(chosen)
         self._roster = roster
         #: What is being added, with its owner.
         self._coming: list[tuple[Entry, str]] = []
         #: When the last items were added, by owner.
         self._times: dict[str, deque[float]] = {}
+
+    def renew(self, chosen: OwnerLimits) -> None:
+        """From now on, these are the limits. What was added before counts."""
+        self._waiting, self._per_hour = chosen.waiting, chosen.per_hour
 
     @contextmanager
     def admit(self, entry: Entry) -> Iterator[None]:

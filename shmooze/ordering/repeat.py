@@ -113,6 +113,9 @@ class Repeat:
         missing = self.shortest - (clock.now() - ended.born)
         if missing > 0:
             clock.sleep(missing)
+        if (present := self._roster.find(again.uid)) is None:
+            return
+        again = present  # another one if its type was defined anew meanwhile
         obstacle = self._items.conditions.obstacle(type(again), again.terms)
         again.is_awaited = again.is_awaited and obstacle is None
         self._items.conditions.update(again)

@@ -274,8 +274,11 @@ class Launcher(Protocol):
         """Begin to load the program of a spec with `preload`. Does not wait.
 
         If that is impossible here, or fails, its processes are started as others are, and the log
-        says why. A launcher may lack this method and `close`.
+        says why. A launcher may lack this method, `unload_others` and `close`.
         """
+
+    def unload_others(self, specs: Iterable[LaunchSpec]) -> None:
+        """Unload what was preloaded, except for these specs. Processes go on. Does not wait."""
 
     def find_port(self, wanted: int | None) -> int:
         """Return a port on which a process that is launched next can listen for connections from

@@ -106,6 +106,10 @@ class LocalLauncher:
     def withdraw(self, spec: LaunchSpec) -> None:
         pass  # `launch` never waits for long
 
+    def unload_others(self, specs: Iterable[LaunchSpec]) -> None:
+        if self._templates is not None:
+            self._templates.keep_only(specs)
+
     def close(self) -> None:
         if self._templates is not None:
             self._templates.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
+
+import gevent
 
 from shmooze.processes.capabilities import CAN_TRACK_TREES
 from shmooze.processes.contract import LaunchSpec
@@ -38,6 +40,13 @@ class Templates:
         #: What the log says about each already.
         self._problems: dict[Hashable, str] = {}
         self._is_closed = False
+
+    def keep_only(self, specs: Iterable[LaunchSpec]) -> None:
+        """End all templates but those of these specs. Does not wait."""
+        wanted = {_key_of(spec) for spec in specs}
+        for key, template in [*self._current.items()]:
+            if key not in wanted:
+                gevent.spawn(template.end)
 
     def find(self, spec: LaunchSpec) -> Template | None:
         """The template from which a process can be forked now. Begins to load a missing one."""

@@ -96,6 +96,10 @@ class Application(Struct, frozen=True):
     tokens_path: Annotated[
         Path | None, "The file of tokens; no tokens are needed if it is not set."
     ] = None
+    sighup: Annotated[
+        Literal["stop", "reload"],
+        "What gateway, queues and pools do at SIGHUP: stop, or read the settings again.",
+    ] = "stop"
 
 
 class Service(Struct, frozen=True):

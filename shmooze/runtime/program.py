@@ -9,6 +9,7 @@ import sys
 import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NoReturn
 
 import gevent
@@ -36,6 +37,9 @@ class _Checkable(typing.Protocol):
 
 
 class _Servable(_Checkable, typing.Protocol):
+    #: Makes another one of the present settings.
+    from_settings: Callable[[], typing.Any] | None
+
     def serve_forever(self) -> None: ...
 
 
@@ -47,6 +51,7 @@ class _Runnable(typing.Protocol):
 def run(program: _Runnable) -> None:
     """Start `program`, wait for one of the signals ENDING, and stop it.
 
+    If the settings say so, its method `on_hangup` is called at SIGHUP, and it goes on.
     A ShmoozeError at the start becomes one line on standard error and exit status 2.
     """
     if not logging.getLogger().handlers:
@@ -56,7 +61,10 @@ def run(program: _Runnable) -> None:
         require_patched()
         inherited.reset_dispositions()
         for number in ending_signals():
-            gevent.signal_handler(number, asked_to_stop.set)
+            if number == signal.SIGHUP and hasattr(program, "on_hangup") and reloads_at_hangup():
+                gevent.signal_handler(number, program.on_hangup)
+            else:
+                gevent.signal_handler(number, asked_to_stop.set)
         inherited.unblock_all()  # blocked until here in workers, see runtime/workers.py
         program.start()
     except ShmoozeError as bad:
@@ -86,6 +94,11 @@ def without_gc() -> Iterator[None]:
 def ending_signals() -> list[signal.Signals]:
     """The signals ENDING without those that this program was started to ignore."""
     return [number for number in ENDING if not inherited.stays_ignored(number)]
+
+
+def reloads_at_hangup() -> bool:
+    """Whether programs that can reload do so at SIGHUP, and do not stop."""
+    return bool(settings.current().get("sighup") == "reload")
 
 
 def log_to(handler: logging.Handler, who: str = "") -> None:
@@ -121,6 +134,7 @@ def run_named(make: Callable[[str], _Servable], kind: str) -> None:
     arguments = parser.parse_args()
     try:
         service = make(arguments.name)
+        service.from_settings = partial(make, arguments.name)
     except ShmoozeError as bad:
         exit_with(bad)
     if arguments.check:

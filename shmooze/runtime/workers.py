@@ -24,7 +24,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -45,7 +45,10 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 
-_SIGNALS = (*ending_signals(), signal.SIGCHLD, signal.SIGALRM)
+#: Asks the supervisor to reload, and then the workers.
+RELOAD = signal.SIGUSR1
+
+_SIGNALS = (*ending_signals(), RELOAD, signal.SIGCHLD, signal.SIGALRM)
 
 
 @dataclass(eq=False)
@@ -63,7 +66,11 @@ class _Worker:
 
 
 class Supervisor:
-    """Opens `count` sockets at one port; `fork_workers` starts the workers. ShmoozeError."""
+    """Opens `count` sockets at one port; `fork_workers` starts the workers. ShmoozeError.
+
+    `reload` reads the settings again, for workers that start later, and raises ShmoozeError. With
+    `at_hangup`, that is done at SIGHUP, which would stop the program otherwise.
+    """
 
     #: Seconds of uptime after which a worker that ends is restarted at once.
     healthy = 10.0
@@ -75,7 +82,16 @@ class Supervisor:
     #: Seconds that workers may take to end before they are killed.
     stop_timeout = 5.0
 
-    def __init__(self, count: int, host: str, port: int) -> None:
+    def __init__(
+        self,
+        count: int,
+        host: str,
+        port: int,
+        reload: Callable[[], object] = lambda: None,
+        at_hangup: bool = False,
+    ) -> None:
+        self._reload = reload
+        self._reload_signals = (RELOAD, signal.SIGHUP) if at_hangup else (RELOAD,)
         listen(host, port).close()  # fails if the port is in use, even by sockets that share it
         self._listen = partial(listen, host, port, shared=True)
         self._workers = [_Worker(number + 1, self._listen()) for number in range(count)]
@@ -107,11 +123,28 @@ class Supervisor:
             restarts = [worker.restart_at for worker in self._workers if not worker.pid]
             _set_alarm(min([*restarts, self._heartbeats.next_check]))
             number = signal.sigwait(_SIGNALS)
-            if number in ENDING:
+            if number in self._reload_signals:
+                self._reload_all()
+            elif number in ENDING:
                 self._stop(number)
             for worker, code in self._reap():
                 how = f"ended with status {code}" if code >= 0 else f"was killed by signal {-code}"
                 self._schedule_restart(worker, f"(pid {worker.pid}) {how}")
+
+    def ask_to_reload(self) -> None:
+        """In a worker: let the supervisor and all workers reload."""
+        os.kill(self._pid, RELOAD)
+
+    def _reload_all(self) -> None:
+        """Reload, and let all workers do so. They go on as they are if there is a mistake."""
+        try:
+            self._reload()
+        except ShmoozeError as bad:
+            log.error("%s. Nothing was changed", bad)
+            return
+        for worker in self._workers:
+            if worker.pid:
+                os.kill(worker.pid, RELOAD)
 
     def _start(self, worker: _Worker) -> bool:
         """Fork a process for a worker. Returns True in that process."""
@@ -196,7 +229,7 @@ class Supervisor:
             if number == signal.SIGALRM and time.monotonic() >= deadline:
                 number = signal.SIGKILL
             for worker in self._workers:
-                if worker.pid and number not in (signal.SIGCHLD, signal.SIGALRM):
+                if worker.pid and number not in (signal.SIGCHLD, signal.SIGALRM, RELOAD):
                     os.kill(worker.pid, number)
             for worker, _ in self._reap():
                 worker.pid = 0

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from shmooze.broker.broker import Broker
 from shmooze.broker.section import routing_key
+from shmooze.modules.module import Module
 from shmooze.runtime import declared
 from shmooze.servers.demand import Demand
 from shmooze.servers.doors import Doors
@@ -15,8 +19,16 @@ def attach(broker: Broker) -> None:
     source = declared.current()
     name = str(broker.name)
     prefix = f"{source.get('wsgi_prefix')}{name}"
-    for kind in broker.kinds():
-        kind.web_path = f"{prefix}/at/"
-    demand = Demand(broker)
-    route_by, limits = routing_key(source, name), Limits.of(source)
-    broker.front = lambda app: Doors(broker, demand, app, prefix, route_by, limits.max_body)
+    demand, limits = Demand(broker), Limits.of(source)
+
+    def name_path(kinds: Iterable[type[Module]]) -> None:
+        for kind in kinds:
+            kind.web_path = f"{prefix}/at/"
+
+    def front(app: Any) -> Doors:
+        route_by = routing_key(declared.current(), name)
+        return Doors(broker, demand, app, prefix, route_by, limits.max_body)
+
+    name_path(broker.kinds())
+    broker.front = front
+    broker.renewals.append(lambda renewal: lambda: name_path(renewal.kinds))

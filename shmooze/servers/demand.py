@@ -61,8 +61,6 @@ class Demand:
         self._starts = Starts(broker, self._line, self._wake)
         #: The first of those for which no room could be made.
         self._without_room: Waiting | None = None
-        #: Whether not everybody can play, so that items may wait for what servers have.
-        self._takes_turns = broker.room() is not None
         self._bystanders = Bystanders(broker)
         self._is_ticking = False
         #: Whether a pass is about to begin, and whether somebody was waiting at the last one.
@@ -107,7 +105,8 @@ class Demand:
     # One pass.
 
     def _wake(self) -> None:
-        if not self._is_awake and (self._is_busy or self._takes_turns or not self._line.is_empty):
+        is_needed = self._is_busy or self._broker.takes_turns or not self._line.is_empty
+        if is_needed and not self._is_awake:
             self._is_awake = True
             gevent.spawn_raw(self._go_through)
 
@@ -156,7 +155,7 @@ class Demand:
         self._making_room.begin()
         wanted: list[Wanted] = []
         self._without_room = None
-        items = self._bystanders.update() if self._takes_turns else []
+        items = self._bystanders.update() if self._broker.takes_turns else []
         patient = [item for item in items if item.seconds < self.patience]
         firsts = [self._line.first(target) for target in self._line.targets]
         impatient = [item for item in items if item not in patient]
@@ -245,7 +244,8 @@ class Demand:
 
     def _held(self, kind: type[Module]) -> Module | None:
         """A module of a type that is held by somebody: so is the type, then."""
-        return next((each for each in self._roster.order if type(each) is kind), None)
+        name = kind.TYPE_STRING
+        return next((each for each in self._roster.order if name == each.TYPE_STRING), None)
 
     def _needs_turn(self, target: Target, module: Module) -> bool:
         """Whether a module has to play, and does not yet. Otherwise it loads, or has as many

@@ -51,7 +51,7 @@ class Servers:
         found = [
             module
             for module in self._roster.order
-            if type(module) is kind and (module.held is None or module.is_resting)
+            if module.TYPE_STRING == kind.TYPE_STRING and (module.held is None or module.is_resting)
         ]
         return min(found, key=effort, default=None)
 

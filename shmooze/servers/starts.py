@@ -32,7 +32,8 @@ class Starts:
         target = request.target
         action: Callable[[], Any] | None = None
         if module is None and not isinstance(target, str) and not self._is_arriving(target):
-            kind = target
+            name = target.TYPE_STRING
+            kind = self._broker.modules_available_dict.get(name, target)  # its present definition
             action = lambda: self._items.add(kind, {}, None)  # noqa: E731
         elif module is not None and module.is_resting:
             uid = module.uid
@@ -44,7 +45,7 @@ class Starts:
     def _is_arriving(self, kind: type[Module]) -> bool:
         """Whether a client is adding just that."""
         arriving = self._roster.listed[len(self._roster.order) :]
-        return any(type(module) is kind for module in arriving)
+        return any(module.TYPE_STRING == kind.TYPE_STRING for module in arriving)
 
     def _attempt(self, request: Waiting, action: Callable[[], Any]) -> None:
         target, name = request.target, request.kind.TYPE_STRING

@@ -56,6 +56,8 @@ class Parser(argparse.ArgumentParser):
 
 #: Options of single commands.
 ALL_OPTIONS = list(dict.fromkeys(name for names in OPTIONS.values() for name in names))
+#: The gateway's own name among the services.
+GATEWAY = "wsgi"
 #: Commands that `shmz --help` explains completely.
 EXPLAINED = ("-", "bg", "completion", "history", "pool", "queue", "run", "types", "watch")
 
@@ -101,6 +103,8 @@ def send(
 ) -> int:
     """Run a command that asks a service, and return the exit status."""
     beside, words = split_service(command, words)
+    if command == "reload" and options.endpoint is None and beside is None:
+        beside, more = GATEWAY, {"services": True, **more}
     service = Service(find_url(options.endpoint, command, beside), options.timeout or 60, token)
     as_json = options.json or not os.isatty(1)
     if options.help:

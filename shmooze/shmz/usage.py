@@ -61,6 +61,11 @@ a queue, or with -e pool a pool
   shmz watch                        show the modules live, until Ctrl-C
   shmz watch pool                   those of another service, named as with -e
 
+the settings
+  shmz reload                       read them again: in the gateway, and in all services behind it;
+                                    "shmz reload pool" in one service, "shmz reload wsgi" in the
+                                    gateway alone
+
 any service
   shmz -e vol set_vol --help        all about a command
   shmz -e vol set_vol vol=3         any command, its arguments as key=value

@@ -119,7 +119,7 @@ BEGINNING_OF_UID = re.compile(r"[0-9a-f][0-9a-f-]{3,}")
 
 def split_service(command: str, words: list[str]) -> tuple[str | None, list[str]]:
     """Split off the service that the first word names, for commands that accept one there."""
-    if command not in ("history", "requeue", "types") or not words or "=" in words[0]:
+    if command not in ("history", "reload", "requeue", "types") or not words or "=" in words[0]:
         return None, words
     if command == "requeue" and BEGINNING_OF_UID.fullmatch(words[0]):
         return None, words

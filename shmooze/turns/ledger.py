@@ -34,7 +34,8 @@ class Ledger:
     def __init__(self, slots: int | None, has: Mapping[str, float]) -> None:
         self.slots = slots
         self.amounts = dict(has)
-        self._playing: Counter[type[Kind]] = Counter()
+        #: By the names of types, of which there may be several definitions after a reload.
+        self._playing: Counter[str] = Counter()
 
     def copy(self) -> Ledger:
         """One that changes for itself."""
@@ -51,7 +52,7 @@ class Ledger:
 
     def has_turn(self, kind: type[Kind]) -> bool:
         """Whether one more of this type may play."""
-        return kind.max_playing is None or self._playing[kind] < kind.max_playing
+        return kind.max_playing is None or self._playing[kind.TYPE_STRING] < kind.max_playing
 
     def short(self, kind: type[Kind]) -> list[str]:
         """The names of what there is too little of for a process of this type."""
@@ -79,7 +80,7 @@ class Ledger:
 
     def take_slot(self, kind: type[Kind], count: int = 1) -> None:
         """So many more of a type play."""
-        self._playing[kind] += count
+        self._playing[kind.TYPE_STRING] += count
         if self.slots is not None:
             self.slots -= count
 

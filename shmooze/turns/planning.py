@@ -38,7 +38,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Rules:
-    """What does not change as long as the service lives."""
+    """What only the settings decide."""
 
     kinds: frozenset[type[Kind]]
     #: Types of which none is started before its turn.

@@ -38,14 +38,7 @@ class Turns:
         kinds = list(kinds)
         self.slots = slots
         self.resources = Resources(kinds, has)
-        self._rules = Rules(
-            kinds=frozenset(kinds),
-            needing=frozenset(
-                kind for kind in kinds if needs_of(kind) and not starts_when_it_plays(kind)
-            ),
-            lookahead=max((each.lookahead for each in kinds if each.spawn == LAZY), default=0),
-            preemption=Preemption(kinds),
-        )
+        self._rules = _rules_of(kinds)
         #: Those that get a slot before all others that wait for one, in this order. A slot is kept
         #: free for one that is not ready yet; a type: one of it is still to be added.
         self.wanted: Sequence[Wanted] = ()
@@ -57,6 +50,14 @@ class Turns:
         self._version = -1
         #: Those that were told what they lack.
         self._lacking: dict[Module, str] = {}
+
+    def renew(
+        self, kinds: Iterable[type[Kind]], slots: int | None, resources: Resources, roster: Roster
+    ) -> None:
+        """Decide by other types, slots and resources from now on."""
+        self.slots, self.resources = slots, resources
+        self._rules = _rules_of([*kinds, *{type(module) for module in roster.everyone}])
+        self._plan = None
 
     # What the reconciler asks.
 
@@ -161,6 +162,17 @@ class Turns:
             if module.lacks != (words := lacks.get(module)):
                 module.lacks = words
                 roster.tell(module, Change.TERMS)
+
+
+def _rules_of(kinds: Collection[type[Kind]]) -> Rules:
+    return Rules(
+        kinds=frozenset(kinds),
+        needing=frozenset(
+            kind for kind in kinds if needs_of(kind) and not starts_when_it_plays(kind)
+        ),
+        lookahead=max((each.lookahead for each in kinds if each.spawn == LAZY), default=0),
+        preemption=Preemption(kinds),
+    )
 
 
 def leaving_slots(roster: Roster) -> list[Module]:

@@ -1,0 +1,1 @@
+"""Reloading: the settings of a service are read again while it runs."""
