@@ -211,8 +211,8 @@ class Gateway:
             )
         route(f"{prefix}settings.json", "GET", self._serve_settings)
         route(f"{prefix}wsgi", "POST", self._started.answer_own)
-        route(f"{prefix}<service:path>/events", "GET", self._pass_events_on)
-        route(f"{prefix}<service:path>/output/<uid:re:[0-9A-Za-z-]+>", "GET", self._pass_output_on)
+        route(f"{prefix}<service:path>/events", "GET", self._pass_stream_on)
+        route(f"{prefix}<service:path>/output/<uid:re:[0-9A-Za-z-]+>", "GET", self._pass_stream_on)
         route(f"{prefix}<service:path>", "POST", self._pass_on)
         route(f"{prefix}console/", "GET", self._files.serve_console)
         route(f"{prefix}console/<path:path>", "GET", self._files.serve_console)
@@ -232,13 +232,8 @@ class Gateway:
         waiting = request.environ.get(WHILE_IT_WAITS, nullcontext)
         return _pass_back(backend.ask(body, _forwarded_headers(), waiting))
 
-    def _pass_events_on(self, service: str) -> Any:
-        return self._follow(service, "/events")
-
-    def _pass_output_on(self, service: str, uid: str) -> Any:
-        return self._follow(service, f"/output/{uid}")
-
-    def _follow(self, service: str, path: str) -> Any:
+    def _pass_stream_on(self, service: str, uid: str | None = None) -> Any:
+        path = "/events" if uid is None else f"/output/{uid}"
         if service not in self._backends:  # there may be a file of that name
             return self._files.serve(f"{service}{path}")
         headers = _forwarded_headers()

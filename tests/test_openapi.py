@@ -93,8 +93,10 @@ def test_an_application_of_queue_pool_and_service_is_described() -> None:
     assert list(made["paths"]) == [
         "/queue",
         "/queue/events",
+        "/queue/output/{uid}",
         "/pool",
         "/pool/events",
+        "/pool/output/{uid}",
         "/vol",
         "/settings.json",
     ]

@@ -41,16 +41,15 @@ from shmooze.lib import packet
 from shmooze.runtime import declared, schema
 from shmooze.settings import Settings
 from shmooze.web.answers import REFUSAL_HEADERS
+from shmooze.web.environ import CLIENT as CLIENT
+from shmooze.web.environ import HOLDER as HOLDER
 from shmooze.web.environ import IS_VALID, THROTTLE
 from shmooze.web.response import is_event_stream
 
 log = logging.getLogger(__name__)
 
-#: Where the application finds the holder of the client's token, and the token to pass on to other
-#: services.
-HOLDER, TOKEN = "shmooze.holder", "shmooze.token"
-#: Where it finds the client's address, even behind a trusted proxy.
-CLIENT = "shmooze.client"
+#: Where the application finds the client's token, to pass it on to other services.
+TOKEN = "shmooze.token"
 
 
 class AccessGate:

@@ -215,8 +215,12 @@ class State(Struct, frozen=True):
 
 
 class Logs(Struct, frozen=True):
-    """The log files of modules."""
+    """The log of each program, and the log files of modules."""
 
+    log_format: Annotated[
+        Literal["text", "json"], "Whether each line of a log is text or a JSON object."
+    ] = "text"
+    access_log: Annotated[bool, "Whether the log has a line for each request over HTTP."] = False
     log_path: Annotated[
         Path | None, "The folder of log files, one for each item; none are written without."
     ] = None

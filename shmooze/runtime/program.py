@@ -8,7 +8,7 @@ import signal
 import sys
 import typing
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NoReturn
 
@@ -20,6 +20,9 @@ from shmooze.errors import ShmoozeError
 from shmooze.runtime import inherited
 from shmooze.runtime.logs import StderrHandler
 from shmooze.runtime.patch import require_patched
+
+if typing.TYPE_CHECKING:
+    from shmooze.runtime.declared import Logs
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +62,7 @@ def run(program: _Runnable) -> None:
     asked_to_stop = Event()
     try:
         require_patched()
+        _apply_log_settings(program)
         inherited.reset_dispositions()
         for number in ending_signals():
             if number == signal.SIGHUP and hasattr(program, "on_hangup") and reloads_at_hangup():
@@ -101,11 +105,36 @@ def reloads_at_hangup() -> bool:
     return bool(settings.current().get("sighup") == "reload")
 
 
-def log_to(handler: logging.Handler, who: str = "") -> None:
-    """Let `handler` alone write the log, with `who` in each line."""
+def log_to(handler: logging.Handler, worker: str | None = None) -> None:
+    """Let `handler` alone write the log, with the number of the worker in each line."""
+    who = "" if worker is None else f"worker {worker}: "
     logging.basicConfig(
         level=logging.INFO, format=_LOG_FORMAT.format(who), handlers=[handler], force=True
     )
+    with suppress(ShmoozeError):  # which the program reports when it starts
+        if _log_settings().log_format == "json":
+            from shmooze.runtime.json_log import JsonFormatter  # where it is wanted
+
+            handler.setFormatter(JsonFormatter(worker=worker))
+
+
+def _log_settings() -> Logs:
+    """What the settings say of the log. Raises SettingsError."""
+    from shmooze.runtime import declared, schema  # programs without settings start sooner
+
+    source = declared.current()
+    return schema.read(declared.Logs, source.values, source.error)
+
+
+def _apply_log_settings(program: object) -> None:
+    """Raises SettingsError."""
+    chosen = _log_settings()
+    logging.getLogger("shmooze.access_log").setLevel(
+        logging.INFO if chosen.access_log else logging.WARNING
+    )
+    for handler in logging.getLogger().handlers:
+        if handler.formatter is not None and hasattr(handler.formatter, "program"):
+            handler.formatter.program = name_of(program)
 
 
 def flush_log() -> None:

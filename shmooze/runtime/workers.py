@@ -164,7 +164,7 @@ class Supervisor:
             if other is not worker and other.listener:
                 other.listener.close()
         gevent.reinit()  # in case the application has used gevent already
-        log_to(StderrHandler(), f"worker {worker.number}: ")
+        log_to(StderrHandler(), str(worker.number))
         self._exit_with_supervisor()
         gevent.spawn(self._heartbeats.beat_forever, worker.number - 1)
         return True

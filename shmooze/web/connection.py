@@ -19,6 +19,7 @@ import gevent
 
 from shmooze.lib import packet
 from shmooze.runtime.connection_errors import words_of
+from shmooze.web import access_log
 from shmooze.web.answers import REFUSAL_HEADERS
 from shmooze.web.body import HungUp, RequestBody
 from shmooze.web.environ import HAS_LEFT, THROTTLE, WHILE_IT_WAITS, fill_environ
@@ -142,11 +143,18 @@ class Connection:
             self._refuse(bad)
             return False
         self._upload = body if isinstance(body, RequestBody) else None
-        return self._answer(Response(self, head), head, body)
-
-    def _answer(self, response: Response, head: Head, body: bytes | RequestBody) -> bool:
+        response, environ = Response(self, head), self._environ(head, body)
+        if not access_log.is_on():
+            return self._answer(response, head, environ)
+        began = time.monotonic()
         try:
-            response.run(self._server.application, self._environ(head, body))
+            return self._answer(response, head, environ)
+        finally:
+            access_log.write(environ, response, time.monotonic() - began)
+
+    def _answer(self, response: Response, head: Head, environ: dict[str, Any]) -> bool:
+        try:
+            response.run(self._server.application, environ)
         except HungUp:
             self._break_off(response)
             return False

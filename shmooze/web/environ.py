@@ -23,6 +23,10 @@ SWITCHES = "shmooze.switches"
 #: A function that tells whether the token of a request is still valid; missing without tokens.
 IS_VALID = "shmooze.is_valid"
 
+#: Who has sent the request, where the access gate has let it in: the holder of its token, and its
+#: client's address, even behind a trusted proxy.
+HOLDER, CLIENT = "shmooze.holder", "shmooze.client"
+
 #: The headers of the request, names in lower case to values.
 HEADERS = "shmooze.headers"
 

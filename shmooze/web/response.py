@@ -63,7 +63,10 @@ class Response:
         self.has_begun = False
         self.successor: Any = None
         self._status: str | None = None
-        self._code = 0
+        #: The status; 0: the application has not said it.
+        self.code = 0
+        #: Bytes that were sent.
+        self.sent = 0
         #: The application's headers, as they are sent.
         self._lines = b""
         #: Their names in lower case to their values.
@@ -121,7 +124,7 @@ class Response:
             lines = "".join([name + ": " + value + "\r\n" for name, value in headers])
             whole = status + "\r\n" + lines
             self._lines = lines.encode("latin-1")
-            self._code = int(status[:3])
+            self.code = int(status[:3])
         except (TypeError, ValueError) as bad:
             raise ApplicationError(f"status or headers cannot be sent: {bad}") from bad
         count = len(headers) + 1
@@ -165,6 +168,7 @@ class Response:
     def _send(self, data: bytes | memoryview) -> None:
         if data:
             self._transport.send(data)
+            self.sent += len(data)
 
     def _frame(self, data: memoryview) -> bytes | memoryview:
         if self._is_chunked and data:
@@ -193,9 +197,9 @@ class Response:
             if not (announced.isascii() and announced.isdigit()):
                 raise ApplicationError(f"the Content-Length {announced!r} is not a number")
             self._left = int(announced)
-        if self._code in _NO_BODY:
+        if self.code in _NO_BODY:
             if self._left:
-                raise ApplicationError(f"an answer with status {self._code} has no body")
+                raise ApplicationError(f"an answer with status {self.code} has no body")
             self._left = 0
         elif announced is None:
             if isinstance(self._result, (list, tuple)):
