@@ -72,6 +72,16 @@ def test_a_service_that_nothing_runs_is_left_out_with_one_line(
     assert found.left_out == [words]
 
 
+def test_a_service_on_another_machine_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    ports = {"here": "127.0.0.1:1", "there": "192.0.2.1:2"}
+    own = {name: {"program": [name]} for name in ports}
+    file.write_text(json.dumps({"ports": ports, **own}))
+    found = find_programs(Settings.load({"SHMOOZE_SETTINGS": str(file)}))
+    assert [each.name for each in found.programs] == ["here"]
+    assert "there is not run: `ports` says that it is at 192.0.2.1" in found.left_out
+
+
 def test_without_a_gateway_one_line_says_so(find: Callable[..., Application]) -> None:
     found = find(ports={"queue": 2}, queue=MODULES)
     assert found.left_out == ["no gateway, and so no page: `ports` does not name `wsgi`"]
@@ -278,6 +288,47 @@ def test_nothing_is_started_again_while_it_stops(machine: Machine, clock: FakeCl
     ours.stop()
     clock.advance(60)
     assert machine.starts == ["queue"]
+
+
+@pytest.fixture
+def two_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A settings file with the programs `one` and `two`."""
+    file = tmp_path / "settings.json"
+    sections = {name: {"program": [name]} for name in ("one", "two")}
+    file.write_text(json.dumps({"ports": {"one": 1, "two": 2}, **sections}))
+    monkeypatch.setenv("SHMOOZE_SETTINGS", str(file))
+    return file
+
+
+def test_sighup_is_passed_on_when_it_means_to_reload(
+    machine: Machine, two_programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shmooze.run.supervisor._has_terminal", lambda: False)
+    machine.obeys = {"one": False, "two": False}
+    supervisor(machine, "one", "two").on_hangup()
+    assert machine.sent == [("one", signal.SIGHUP), ("two", signal.SIGHUP)]
+
+
+def test_broken_settings_are_not_passed_on(
+    machine: Machine,
+    two_programs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("shmooze.run.supervisor._has_terminal", lambda: False)
+    two_programs.write_text("{")
+    supervisor(machine, "one", "two").on_hangup()
+    assert machine.sent == []
+    assert "broken JSON at line 1 column 2" in caplog.text
+    assert "Nothing was changed" in caplog.text
+
+
+def test_sighup_of_a_terminal_that_is_closed_always_stops(
+    machine: Machine, stop_requests: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shmooze.run.supervisor._has_terminal", lambda: True)
+    supervisor(machine, "one").on_hangup()
+    assert (stop_requests, machine.sent) == ([signal.SIGTERM], [])
 
 
 def test_each_line_of_output_has_the_name_in_front(machine: Machine) -> None:

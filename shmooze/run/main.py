@@ -6,7 +6,7 @@ import logging
 
 from shmooze.processes.guardian import fork_guardian
 from shmooze.run.page import address_of, opener
-from shmooze.run.programs import GATEWAY, find_programs
+from shmooze.run.programs import GATEWAY, find_programs, host_of
 from shmooze.run.supervisor import Supervisor, lead_of
 from shmooze.runtime import declared, schema
 from shmooze.runtime.listeners import listen
@@ -52,5 +52,5 @@ def run_application(opens_page: bool) -> int:
 def _check_ports(source: Settings, hosts: declared.Gateway, names: list[str]) -> None:
     """Raise ShmoozeError if a port is in use, before anything is started."""
     for name in names:
-        host = hosts.wsgi_host if name == GATEWAY else hosts.service_host
+        host = host_of(source, name) or (hosts.wsgi_host if name == GATEWAY else hosts.service_host)
         listen(host, source.port(name)).close()

@@ -76,7 +76,7 @@ class Process:
     def ask_to_stop(self) -> None:
         """Send SIGTERM, and do not start it again."""
         self._stopping.set()
-        self._send(signal.SIGTERM)
+        self.send(signal.SIGTERM)
 
     def wait(self, timeout: float) -> bool:
         """Wait until it has ended for good, for so many seconds at most. Returns whether it has."""
@@ -89,7 +89,7 @@ class Process:
         while not self.wait(self.reminder_interval if limit is None else limit):
             if limit is not None:
                 log.warning("%s has not ended within %g s: killing it", self.name, limit)
-                self._send(signal.SIGKILL)
+                self.send(signal.SIGKILL)
                 limit = None
             else:
                 seconds = clock.now() - began
@@ -156,7 +156,8 @@ class Process:
                 deadline += self.leftover_timeout
             clock.sleep(self.leftover_interval)
 
-    def _send(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
         if self.pid:
             send(self.pid, number)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,11 @@ def find_programs(source: Settings) -> Application:
     """What runs each service that `ports` names, the gateway first. Raises SettingsError."""
     programs, left_out = [], []
     for name in sorted(source.values["ports"], key=lambda each: each != GATEWAY):
-        found = _find(source, name)
+        host = host_of(source, name)
+        if host is None or _is_here(host):
+            found = _find(source, name)
+        else:
+            found = f"{name} is not run: `ports` says that it is at {host}"
         if isinstance(found, Program):
             programs.append(found)
         else:
@@ -50,6 +55,24 @@ def find_programs(source: Settings) -> Application:
     if GATEWAY not in source.values["ports"]:
         left_out.append("no gateway, and so no page: `ports` does not name `wsgi`")
     return Application(programs, left_out)
+
+
+def host_of(source: Settings, name: str) -> str | None:
+    """The host at which `ports` places a service; None if it names a port only."""
+    entry = source.values["ports"][name]
+    return entry.rpartition(":")[0].strip("[]") if isinstance(entry, str) else None
+
+
+def _is_here(host: str) -> bool:
+    """Whether a host is this machine."""
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind) as probe:
+                probe.bind(address)
+            return True
+    except OSError:
+        pass  # no address of this machine, or no such host
+    return False
 
 
 def _find(source: Settings, name: str) -> Program | str:

@@ -6,6 +6,8 @@
 - All programs start at the same time. The gateway ends first, so that clients notice at once and
   nothing new comes in; then all services, at the same time.
 - Each program is in a session of its own, so Ctrl-C in a terminal reaches the supervisor only.
+- SIGHUP stops everything. With `"sighup": "reload"` in the settings it is passed on, unless there
+  is a terminal, whose end it then means.
 - The guardian is that of services too, see processes/guardian.py: if the supervisor is killed, it
   kills everything that runs. If the guardian is killed, the supervisor does. If both are killed at
   the same time, the kernel kills each program, and services end their modules then.
@@ -25,14 +27,16 @@ import gevent
 from gevent import socket
 from gevent.socket import wait_read
 
+from shmooze.errors import ShmoozeError
 from shmooze.processes import linux
 from shmooze.processes.spawn import Spawner
 from shmooze.processes.spawn_request import SpawnRequest
 from shmooze.processes.tree import child_pids
 from shmooze.run.process import Process
-from shmooze.run.programs import GATEWAY, Program
-from shmooze.runtime import clock
+from shmooze.run.programs import GATEWAY, Program, find_programs
+from shmooze.runtime import clock, declared
 from shmooze.runtime.program import flush_log
+from shmooze.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +71,7 @@ class Supervisor:
         self._gateway, self._on_ready = gateway, on_ready
         self._guardian, self._spawn = guardian, spawn
         self._processes: list[Process] = []
+        self._has_terminal = _has_terminal()
         #: The exit status of this program.
         self.status = 0
 
@@ -91,6 +96,25 @@ class Supervisor:
             process.ask_to_stop()
             process.wait(self.gateway_timeout)
         gevent.joinall([gevent.spawn(each.stop) for each in self._processes])
+
+    def on_hangup(self) -> None:
+        """Let all programs read the settings again, if SIGHUP does not stop this one.
+
+        If this program was started in a terminal, that was closed: then stop.
+        """
+        if self._has_terminal:
+            self._end_itself()
+            return
+        try:
+            fresh = find_programs(declared.check(Settings.load())).programs
+        except ShmoozeError as bad:
+            log.error("%s. Nothing was changed", bad)
+            return
+        if [*fresh] != [*self._programs]:
+            log.warning("the settings name other programs now, which needs a restart")
+        log.info("passing SIGHUP on: all programs read the settings again")
+        for process in self._processes:
+            process.send(signal.SIGHUP)
 
     def _writer(self, lead: str) -> Callable[[str], None]:
         return lambda line: self._write(f"{lead}{line}\n")
@@ -128,6 +152,15 @@ class Supervisor:
                 gevent.sleep(0.002)
         flush_log()
         os._exit(1)
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a controlling terminal."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def lead_of(name: str, programs: Sequence[Program]) -> str:
