@@ -6,6 +6,8 @@ import os
 import webbrowser
 from collections.abc import Callable
 
+from gevent import monkey
+
 from shmooze.settings import Settings
 
 #: Addresses at which a browser on this machine finds the gateway by the name localhost.
@@ -25,17 +27,20 @@ def opener(url: str) -> Callable[[], None]:
     waits at a pipe until it is needed, and ends with us if it never is.
     """
     read_end, write_end = os.pipe()
-    pid = os.fork()
+    # Not gevent's, which would use the event loop.
+    fork: Callable[[], int] = monkey.get_original("os", "fork")
+    waitpid: Callable[[int, int], object] = monkey.get_original("os", "waitpid")
+    pid = fork()
     if pid == 0:
         try:
             os.close(write_end)
             os.setsid()
-            if os.fork() == 0:
+            if fork() == 0:
                 _open_when_told(read_end, url)
         finally:
             os._exit(0)
     os.close(read_end)
-    os.waitpid(pid, 0)
+    waitpid(pid, 0)
 
     def open_page() -> None:
         os.write(write_end, b"\n")
