@@ -631,9 +631,7 @@ def test_a_gateway_that_waits_for_less_than_a_module_may_take_is_told(
 def test_a_pool_tells_of_an_impatient_gateway_at_its_start(make_site: Callable[..., Site]) -> None:
     described = {"slow": {"process": ["true"], "command_timeout": 61}}
     site = make_site(services=("pool",), settings={"pool": {"modules": described}}).start()
-    words = (
-        "WARNING shmooze.broker.broker: pool: `command_timeout` of slow is 61 s, and `wsgi_timeout`"
-    )
+    words = "pool: `command_timeout` of slow is 61 s, and `wsgi_timeout`"
     wait_until(lambda: words in site.log("pool"), "it is told")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from shmooze.broker.admission import Admission
-from shmooze.broker.catalog import by_type, impatient_gateway
+from shmooze.broker.catalog import by_type, log_warnings
 from shmooze.broker.commands import Commands
 from shmooze.broker.describer import is_described
 from shmooze.broker.events import EventHub
@@ -26,7 +26,7 @@ from shmooze.broker.reconcile import Reconciler
 from shmooze.broker.renewing import Renewing
 from shmooze.broker.restoring import restore
 from shmooze.broker.roster import Place, Roster
-from shmooze.broker.section import max_starting, unknown_keys
+from shmooze.broker.section import max_starting
 from shmooze.broker.supervision import STOPPED, Supervision
 from shmooze.broker.usage import UsageSampler
 from shmooze.lib.database import Database
@@ -170,7 +170,7 @@ class Broker(Renewing, Commands, Service):
         if self._logfilename or source.get("log_database_path"):
             self.logger = Database(self._logfilename, log_table=f"{self.name}_log")
             self.logger.open()  # programs that read it may start with us
-        launchers, admission = self._configure(source, keeps=bool(source.get("state_path")))
+        launchers, admission = self._configure(source, opens=True)
         launchers.prepare()  # ahead of listening: clients would find us half started
         self.restore(launchers)
         super().start()
@@ -182,42 +182,38 @@ class Broker(Renewing, Commands, Service):
         self.open(launchers, admission)
         if not source.get("state_path"):
             log.info("%s: no `state_path` in the settings: it forgets all when it ends", self.name)
-        self._warn_of_types(source, launchers)
+        log_warnings(str(self.name), self.kinds(), launchers.warnings())
 
     def check(self) -> None:
         source = declared.current()
         schema.read(declared.State, source.values, source.error)
-        launchers, _ = self._configure(source, keeps=False)
+        launchers, _ = self._configure(source, opens=False)
         super().check()
-        self._warn_of_types(source, launchers)
+        log_warnings(str(self.name), self.kinds(), launchers.warnings())
 
-    def _configure(self, source: Settings, keeps: bool) -> tuple[Launchers, Admission]:
+    def _configure(self, source: Settings, opens: bool) -> tuple[Launchers, Admission]:
         """Do what the settings say before anything is started. Raises SettingsError.
 
-        `keeps` says whether the state file is opened.
+        `opens` says whether the state file and log files are opened.
         """
-        quota = declared.quota(source, str(self.name))
+        name = str(self.name)
+        quota = declared.quota(source, name)
         admission = Admission(quota, self.max_modules, self.max_adds_per_minute)
         self.check_section(source, self.kinds())
-        launchers = self._launchers = self._launchers or Launchers(self.kinds(), str(self.name))
-        if keeps:
+        launchers = self._launchers = self._launchers or Launchers(self.kinds(), name)
+        if opens and source.get("state_path"):
             self.attach_state()
             self.attach_schedules()
-        if source.get("log_path"):
+        if opens and source.get("log_path"):
             self.attach_log_files()
-        if is_ordered(source, str(self.name)):
+        if is_ordered(source, name):
             self.attach_ordering()
         if any(map(is_described, self.kinds())):
             self.attach_descriptions()
         if any(map(has_door, self.kinds())):
             self.attach_doors()
-        self._reconciler.max_starting = max_starting(source, str(self.name))
+        self._reconciler.max_starting = max_starting(source, name)
         return launchers, admission
-
-    def _warn_of_types(self, source: Settings, launchers: Launchers) -> None:
-        mistakes = [*unknown_keys(source, str(self.name)), impatient_gateway(self.kinds())]
-        for warning in filter(None, [*mistakes, *launchers.warnings()]):
-            log.warning("%s: %s", self.name, warning)
 
     def restore(self, launchers: Launchers) -> None:
         """Bring the items of an earlier life back. None gets a process before `open`."""

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from shmooze.broker.declared import ModuleType
-from shmooze.broker.section import Section, launcher
+from shmooze.broker.section import Section, launcher, unknown_keys
 from shmooze.errors import SettingsError
 from shmooze.modules.channel import adapters
 from shmooze.modules.kind import LOCAL, Kind
@@ -201,6 +201,13 @@ def refuse_turns(kinds: Iterable[type[Module]]) -> None:
             value = getattr(kind, key)
             if value and not callable(value):
                 raise wrong_key(kind, key, "is for pools: in a queue, one module plays")
+
+
+def log_warnings(service: str, kinds: Iterable[type[Module]], others: Iterable[str]) -> None:
+    """Log what is odd about the settings of a queue or pool and its types, and `others`."""
+    mistakes = [*unknown_keys(declared.current(), service), impatient_gateway(kinds)]
+    for warning in filter(None, [*mistakes, *others]):
+        log.warning("%s: %s", service, warning)
 
 
 def impatient_gateway(kinds: Iterable[type[Module]]) -> str | None:
