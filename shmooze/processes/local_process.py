@@ -286,10 +286,11 @@ class LocalProcess:
         return [group] if group.is_alive() else []
 
     def _find(self, snapshot: ProcessSnapshot) -> list[Member]:
-        running = self.exit_status is None
+        running, pid, mark = self.exit_status is None, self.pid, self._mark
         roots = [
             each
             for each in snapshot.children(os.getpid())
-            if (each.pid == self.pid and running) or strays.has_mark(each, self._mark)
+            # Compared here first: there may be many, and each module looks at all of them.
+            if (each.pid == pid and running) or (each.mark == mark and strays.has_mark(each, mark))
         ]
         return snapshot.below(roots)

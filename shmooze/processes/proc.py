@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: Clock ticks in a second.
 _TICKS = os.sysconf("SC_CLK_TCK")
+#: Bytes of a page of memory.
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 #: States of threads: stopped, stopped by a tracer, and ended.
 _CANNOT_RUN = (b"T", b"t", b"Z", b"X")
 
@@ -107,6 +109,18 @@ def read_cpu(pid: int) -> float:
         return sum(map(int, _read_stat(f"/proc/{pid}/stat")[11:15])) / _TICKS
     except OSError:
         return 0.0
+
+
+def read_usage(pid: int) -> tuple[float, int] | None:
+    """Read CPU time as `read_cpu` does, and the bytes of memory that a process has resident.
+
+    Returns None if it has ended, or is hidden from us.
+    """
+    try:
+        fields = _read_stat(f"/proc/{pid}/stat")
+    except OSError:
+        return None
+    return sum(map(int, fields[11:15])) / _TICKS, int(fields[21]) * _PAGE
 
 
 def _read_stat(path: str) -> list[bytes]:

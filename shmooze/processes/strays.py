@@ -32,7 +32,7 @@ _next_snapshot: gevent.Greenlet | None = None
 
 def has_mark(member: Member, mark: int) -> bool:
     """Return True if a process is a stray from the child with this mark."""
-    return _is_stray(member) and member.mark == mark
+    return member.mark == mark and _is_stray(member)
 
 
 def is_alone(child: int, mark: int) -> bool:

@@ -101,9 +101,10 @@ def find_processes(
     missed_before: set[int] = set()
     for _ in itertools.count() if missed_by else range(MAX_SNAPSHOTS):
         snapshot = take_snapshot()
-        found = find(snapshot)
+        if found := find(snapshot):
+            return found
         missed = missed_by(snapshot) if missed_by else snapshot.dead
-        if found or missed <= missed_before:
+        if missed <= missed_before:
             return found
         missed_before = missed
     log.warning("processes start and end so fast here that one may have been missed")
