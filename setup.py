@@ -23,8 +23,11 @@ DOCS = ["flask-swagger-ui>=5.20"]
 SCHEDULES = ["cronsim>=2.6", "tzdata"]
 # For modules on other machines, placed by Dask.
 CLUSTER = ["distributed>=2024.5"]
+# For the metrics of queues, pools and gateway.
+METRICS = ["prometheus-client>=0.20"]
 # For the fast part of the tests.
 TEST = [
+    *METRICS,
     *SCHEDULES,
     "hypothesis",
     "jsonschema",
@@ -69,6 +72,7 @@ setup(
     extras_require={
         "cluster": CLUSTER,
         "docs": DOCS,
+        "metrics": METRICS,
         "schedules": SCHEDULES,
         "supervisor": ["supervisor>=4.2.5"],
         "test": TEST,

@@ -38,6 +38,11 @@ class AttachingBroker(Broker):
 
         return BrokerReloader(self)
 
+    def attach_metrics(self) -> None:
+        from shmooze.metrics.attach import attach  # loaded only where the settings want metrics
+
+        attach(self)
+
     def attach_descriptions(self) -> None:
         from shmooze.description.attach import attach  # loaded only where a type is described
 

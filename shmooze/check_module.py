@@ -15,7 +15,7 @@ import os
 import shutil
 import signal
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import gevent
 
@@ -24,7 +24,7 @@ from shmooze.conformance.checker import check, open_launcher
 from shmooze.conformance.options import Options
 from shmooze.errors import ShmoozeError
 from shmooze.runtime import inherited
-from shmooze.runtime.program import ending_signals
+from shmooze.runtime.program import ending_signals, exit_unguarded
 
 _EPILOG = """The program's environment has SHMOOZE_CHECK=1, so that it can leave out what a check
 must not do. Timeouts mean the same as the keys of a module type."""
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--skip: no check {sorted(unknown)[0]!r}; known: {', '.join(CHECKS)}")
     os.environ["SHMOOZE_CHECK"] = "1"  # the module inherits it
     try:
-        launcher = open_launcher(_exit_unguarded)
+        launcher = open_launcher(exit_unguarded)
     except ShmoozeError as bad:
         sys.stderr.write(f"check_module: {bad}\n")
         return 2
@@ -78,10 +78,6 @@ def _interrupt(checking: gevent.Greenlet) -> None:
     if not checking.dead and not getattr(checking, "is_interrupted", False):
         checking.is_interrupted = True  # a second signal must not interrupt the cleaning up
         checking.kill(block=False)
-
-
-def _exit_unguarded() -> NoReturn:
-    os._exit(1)
 
 
 def _object(text: str) -> dict[str, Any]:

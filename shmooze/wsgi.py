@@ -9,6 +9,8 @@
     GET  {wsgi_prefix}console/          the console
     GET  /, {wsgi_prefix}               index.html
     GET  {wsgi_prefix}openapi.json      the application described; {wsgi_prefix}docs shows it
+    GET  {wsgi_prefix}health            whether all services are well; {wsgi_prefix}version
+    GET  {wsgi_prefix}metrics           what they have counted, for Prometheus
     GET  {wsgi_prefix}login             a form, if tokens are needed; POST {wsgi_prefix}logout
 
 A page at `/` or at `{wsgi_prefix}` refers to its own files by relative URLs. So the files of
@@ -41,24 +43,27 @@ from typing import TYPE_CHECKING, Any
 import bottle
 from bottle import request, response
 
-from shmooze.access.gate import CLIENT, HOLDER, TOKEN, AccessGate, warn_if_open, wrong_service
+from shmooze.access.gate import HOLDER, AccessGate, warn_if_open, wrong_service
 from shmooze.access.services import routes_of
 from shmooze.errors import ShmoozeError
 from shmooze.gateway.files import Files, redirect
 from shmooze.gateway.modules import ModuleRoutes
+from shmooze.gateway.passing import forwarded_headers, pass_back
+from shmooze.gateway.settings_page import serve_settings
 from shmooze.lib import packet
-from shmooze.runtime import declared, schema
+from shmooze.runtime import declared, extras, schema
 from shmooze.runtime.program import check, exit_with, reloads_at_hangup, run
 from shmooze.settings import Settings
 from shmooze.web.answers import Refused, answer_error, json_body
-from shmooze.web.backend import Answer, Backend
+from shmooze.web.backend import Backend
 from shmooze.web.environ import WHILE_IT_WAITS
 from shmooze.web.exchangeable import Exchangeable
 from shmooze.web.limits import Limits
 from shmooze.web.server import Server
 
 if TYPE_CHECKING:
-    from shmooze.gateway.pages import Pages
+    from shmooze.gateway.counting import Counting
+    from shmooze.gateway.own_pages import OwnPages
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +100,15 @@ class Gateway:
             name: Backend(name, way, own.wsgi_timeout, self.connections, limits.idle_timeout)
             for name, way in self._ways.items()
         }
+        #: What is counted where our own server and the settings want that.
+        self._counting: Counting | None = None
+        #: The index of this process among the workers.
+        self.worker = 0
+        if source.get("metrics"):
+            extras.require(source, "metrics", "prometheus_client", "metrics")
+            from shmooze.gateway.counting import Counting  # loaded only where it is wanted
+
+            self._counting = Counting(source.services, source.get("wsgi_prefix"), workers)
         self._files = Files(source)
         self._server: Server | None = None
         self._routes = bottle.Bottle()
@@ -107,13 +121,17 @@ class Gateway:
         self._latest = self
         #: Called after a reload that a client has asked for.
         self.when_reloaded: Callable[[], object] = lambda: None
+        self.app.open_paths = frozenset({f"{source.get('wsgi_prefix')}health"})
         self._route()
 
     def start(self) -> None:
         """Listen on the port that the settings give to `wsgi`."""
         port = self.settings.port("wsgi")
-        self._server = Server(self.host, port, self._served, self.limits, self.listener)
-        self._server.start()
+        app = self._served if self._counting is None else self._counting.around(self._served)
+        self._server = server = Server(self.host, port, app, self.limits, self.listener)
+        server.start()
+        if self._counting is not None:
+            self._counting.start(self.worker, lambda: server.traffic)
         if self.listener is None:
             self.announce()
 
@@ -137,6 +155,8 @@ class Gateway:
 
     def stop(self) -> None:
         """Stop serving, after the answers in progress."""
+        if self._counting is not None:
+            self._counting.stop()
         if self._server is not None:
             self._server.stop()
         self._latest.close_idle()
@@ -178,7 +198,7 @@ class Gateway:
         answers, body = {}, packet.encode(query)
         for name, backend in self._latest._backends.items():
             try:
-                answers[name] = answer_of(backend.ask(body, _forwarded_headers()).body)
+                answers[name] = answer_of(backend.ask(body, forwarded_headers()).body)
             except Refused as bad:
                 answers[name] = packet.error(str(bad))
         return answers
@@ -209,7 +229,8 @@ class Gateway:
             Login(
                 self._routes, self.app, prefix, name, self.settings.values["ports"].get("wsgi", 0)
             )
-        route(f"{prefix}settings.json", "GET", self._serve_settings)
+        settings_page = partial(serve_settings, self.settings, self.app.tokens is not None)
+        route(f"{prefix}settings.json", "GET", settings_page)
         route(f"{prefix}wsgi", "POST", self._started.answer_own)
         route(f"{prefix}<service:path>/events", "GET", self._pass_stream_on)
         route(f"{prefix}<service:path>/output/<uid:re:[0-9A-Za-z-]+>", "GET", self._pass_stream_on)
@@ -230,18 +251,18 @@ class Gateway:
         body = json_body(self.limits.max_body)
         # If the client disconnects, so do we: the service drops commands that have not begun.
         waiting = request.environ.get(WHILE_IT_WAITS, nullcontext)
-        return _pass_back(backend.ask(body, _forwarded_headers(), waiting))
+        return pass_back(backend.ask(body, forwarded_headers(), waiting))
 
     def _pass_stream_on(self, service: str, uid: str | None = None) -> Any:
         path = "/events" if uid is None else f"/output/{uid}"
         if service not in self._backends:  # there may be a file of that name
             return self._files.serve(f"{service}{path}")
-        headers = _forwarded_headers()
+        headers = forwarded_headers()
         if (last_id := request.get_header("Last-Event-ID")) is not None:
             headers["Last-Event-ID"] = last_id
         backend = self._backend(service)
         response.set_header("Cache-Control", "no-store")
-        return _pass_back(backend.follow(headers, path))
+        return pass_back(backend.follow(headers, path))
 
     def _backend(self, service: str) -> Backend:
         if service not in self._backends:
@@ -260,45 +281,20 @@ class Gateway:
         except Refused as absent:
             if path == "console":
                 return redirect("console/")
-            is_ours = path == "openapi.json" or path.partition("/")[0] == "docs"
-            if absent.status_code != 404 or not is_ours:
-                raise
-            page = self._pages.answer(path, _forwarded_headers)
+            page = None
+            if absent.status_code == 404:
+                page = self._own_pages.answer(path, forwarded_headers)
             if page is None:
                 raise
             return page
 
     @cached_property
-    def _pages(self) -> Pages:
-        from shmooze.gateway.pages import Pages  # loaded only where they are asked for
+    def _own_pages(self) -> OwnPages:
+        from shmooze.gateway.own_pages import OwnPages  # loaded only where they are asked for
 
-        return Pages(self.settings, self._ways, self.app.tokens is not None)
-
-    def _serve_settings(self) -> bytes:
-        response.content_type = "application/json"
-        response.set_header("Cache-Control", "no-cache")
-        scheme = request.get_header("Authorization", "").partition(" ")[0]
-        if self.app.tokens is not None and scheme.lower() != "bearer":
-            response.set_header("Shmooze-Logout", "logout")  # by the cookie of the login form
-            allowed = request.environ[HOLDER].scopes.allowed
-            response.set_header("Shmooze-Scopes", " ".join(sorted(allowed)))
-        return packet.encode(self.settings.public_settings)
-
-
-def _forwarded_headers() -> dict[str, str]:
-    """Headers that tell a service the client's address and token."""
-    headers = {"X-Forwarded-For": request.environ[CLIENT]}
-    if (token := request.environ.get(TOKEN)) is not None:
-        headers["Authorization"] = f"Bearer {token}"
-    return headers
-
-
-def _pass_back(answer: Answer) -> bytes | Iterator[bytes]:
-    response.status = answer.status
-    response.content_type = answer.content_type
-    if answer.retry_after is not None:
-        response.set_header("Retry-After", answer.retry_after)
-    return answer.body
+        counting = self._counting if self._server else None  # another server may run us
+        uses_tokens = self.app.tokens is not None
+        return OwnPages(self._ways, self._backends, self.settings, uses_tokens, counting)
 
 
 def _share(whole: int, workers: int) -> int:
@@ -337,6 +333,7 @@ def _program() -> Gateway:
         gateway.listener = supervisor.fork_workers()
         gateway.when_reloaded = supervisor.ask_to_reload
         gevent.signal_handler(RELOAD, gateway.on_hangup)
+        gateway.worker = supervisor.index
     return gateway
 
 

@@ -176,6 +176,9 @@ class MemoryKeeper:
     def forget_key(self, key: str) -> None:
         self.keys.pop(key, None)
 
+    def problem(self) -> str | None:
+        return self.fault or None
+
     def close(self) -> None:
         self.was_stopped = True
 

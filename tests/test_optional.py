@@ -20,6 +20,7 @@ OPTIONAL = (
     "description",
     "jobs",
     "logs",
+    "metrics",
     "ordering",
     "reloading",
     "schedules",

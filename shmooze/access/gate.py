@@ -22,7 +22,7 @@ from typing import Any
 
 from shmooze.access import cross_site
 from shmooze.access.allowed import allowed_hosts, allowed_origins, trusted_proxies
-from shmooze.access.denied import AccessDenied
+from shmooze.access.denied import AccessDenied, NoToken, WrongToken
 from shmooze.access.gateway_secret import is_gateway
 from shmooze.access.hosts import (
     is_loopback,
@@ -32,7 +32,7 @@ from shmooze.access.hosts import (
     split_authority,
 )
 from shmooze.access.proxies import TrustedProxies
-from shmooze.access.scopes import EVERYTHING
+from shmooze.access.scopes import EVERYTHING, NOTHING
 from shmooze.access.throttle import Throttle
 from shmooze.access.token_file import Holder, TokenFile
 from shmooze.access.while_valid import WhileValid
@@ -90,6 +90,8 @@ class AccessGate:
         self.cookie: str | None = None
         #: Path that needs no token, that of the login form; None: every path needs one.
         self.exempt_path: str | None = None
+        #: Paths that can be asked for without a token. They have HOLDER `NOBODY` then.
+        self.open_paths: frozenset[str] = frozenset()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         origin = environ.get("HTTP_ORIGIN")
@@ -158,8 +160,13 @@ class AccessGate:
             client = environ[CLIENT]
             log.warning("%s: invalid token", client)
             environ.get(THROTTLE, time.sleep)(self._throttle.fail(client))
-            raise _unauthorized("the token is not valid")
+            raise WrongToken("the token is not valid")
         return holder
+
+    @property
+    def delayed(self) -> int:
+        """Requests so far whose answer was delayed, since their token was wrong."""
+        return self._throttle.count
 
     def is_secure(self, environ: dict[str, Any]) -> bool:
         """Whether the client speaks TLS, as far as we can know."""
@@ -211,6 +218,9 @@ class AccessGate:
             token = self._token_in(environ)
             environ[HOLDER] = self.holder_of(token, environ)
         except AccessDenied as denied:
+            if isinstance(denied, NoToken) and environ.get("PATH_INFO") in self.open_paths:
+                environ[HOLDER] = NOBODY
+                return
             if self.exempt_path and "text/html" in environ.get("HTTP_ACCEPT", ""):
                 folder = posixpath.dirname(environ["PATH_INFO"])
                 # Relative, since a proxy may map paths.
@@ -231,7 +241,7 @@ class AccessGate:
             name, _, value = cookie.strip().partition("=")
             if name == self.cookie:
                 return str(value)
-        raise _unauthorized("a token is needed: `Authorization: Bearer TOKEN`")
+        raise NoToken
 
     def _serves(self, holder: Holder | None) -> bool:
         """Whether this service may be used by the holder of a token, if there is one."""
@@ -250,6 +260,8 @@ class AccessGate:
 
 #: Sends all requests where no tokens are used.
 ANYBODY = Holder(None, EVERYTHING)
+#: Sends a request that may come without a token, and does so, where tokens are used.
+NOBODY = Holder(None, NOTHING)
 
 
 def token_file(source: Settings) -> TokenFile | None:
@@ -276,10 +288,6 @@ def warn_if_open(host: str, source: Settings, who: str) -> None:
 def wrong_service(name: str | None) -> str:
     """The error for a token that is for other services."""
     return f"this token may not use the service {name!r}"
-
-
-def _unauthorized(message: str) -> AccessDenied:
-    return AccessDenied("401 Unauthorized", message, ("WWW-Authenticate", 'Bearer realm="shmooze"'))
 
 
 def _check_path(environ: dict[str, Any]) -> None:

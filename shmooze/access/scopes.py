@@ -67,6 +67,8 @@ class Scopes:
 
 EVERYTHING = Scopes(frozenset({CONTROL}))
 READ_ONLY = Scopes(frozenset({READ}))
+#: Of a client without a token, where tokens are used.
+NOTHING = Scopes(frozenset(), frozenset(), frozenset())
 
 
 def _explain_unknown(name: str) -> str:

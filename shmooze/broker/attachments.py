@@ -71,6 +71,10 @@ class Attachments:
             self._reloader = self.attach_reloader()
         return self._reloader
 
+    def attach_metrics(self) -> None:
+        """Count what happens, and offer the command `metrics`. Raises SettingsError."""
+        log.warning("%s: counts nothing, since it is neither a Queue nor a Pool", self.name)
+
     def attach_descriptions(self) -> None:
         """Let items be checked against the descriptions of their types."""
         log.warning("%s: checks no args, since it is neither a Queue nor a Pool", self.name)

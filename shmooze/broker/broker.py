@@ -7,7 +7,6 @@ wants, and the command waits for those that it has moved.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from shmooze.broker.commands import Commands
 from shmooze.broker.describer import is_described
 from shmooze.broker.events import EventHub
 from shmooze.broker.factory import ModuleFactory
+from shmooze.broker.health import problems_of
 from shmooze.broker.items import Items
 from shmooze.broker.keeper import Loss
 from shmooze.broker.launchers import Launchers
@@ -32,10 +32,9 @@ from shmooze.broker.usage import UsageSampler
 from shmooze.lib.database import Database
 from shmooze.lib.service import Service
 from shmooze.modules.channel.adapters import has_door
-from shmooze.modules.lifecycle import WITHOUT_PROCESS
 from shmooze.modules.module import Module
 from shmooze.runtime import declared, schema
-from shmooze.runtime.program import flush_log
+from shmooze.runtime.program import exit_unguarded
 from shmooze.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -77,7 +76,7 @@ class Broker(Renewing, Commands, Service):
             str(self.name), self.roster, self._supervision.on_change, self._log_module
         )
         self._supervision.renew = self._factory.definitions.replace
-        self._usage = UsageSampler(self._living)
+        self._usage = UsageSampler(lambda: self._reconciler.living())
         self.renewals = []
         self._policy = self.make_policy()
         self._supervision.needs_turn = self._policy.needs_turn
@@ -176,7 +175,7 @@ class Broker(Renewing, Commands, Service):
         super().start()
         # The port is ours, so nobody else can be this service now.
         identity = f"{self.host}:{self.port}"
-        if swept := launchers.open(identity, self._exit_unguarded):
+        if swept := launchers.open(identity, exit_unguarded):
             log.warning("%s: ended %d processes that an earlier crash had left", self.name, swept)
         launchers.preload(self.kinds())
         self.open(launchers, admission)
@@ -204,6 +203,8 @@ class Broker(Renewing, Commands, Service):
         if opens and source.get("state_path"):
             self.attach_state()
             self.attach_schedules()
+        if source.get("metrics"):
+            self.attach_metrics()
         if opens and source.get("log_path"):
             self.attach_log_files()
         if is_ordered(source, name):
@@ -267,29 +268,19 @@ class Broker(Renewing, Commands, Service):
 
     def end_all(self, reason: str) -> None:
         """End all modules, for this reason. Returns when the last process is gone."""
-        living = self._living()
+        living = self._reconciler.living()
         for module in living:
             module.removal = reason
         self.items.dismiss(living)
         for module in living:
             module.gone.wait()
 
-    def _living(self) -> list[Module]:
-        """All that have a process, or are about to."""
-        return [
-            each
-            for each in self.roster.everyone
-            if each.state not in WITHOUT_PROCESS or self._reconciler.is_starting(each)
-        ]
-
     def _before_start(self, module: Module) -> None:
         self.items.keeper.keep_attempt(module)
         self._factory.reuse.lend(module)
 
-    def _exit_unguarded(self) -> None:
-        """Nobody is left to end our modules should we be killed: they were ended, and so do we."""
-        flush_log()
-        os._exit(1)
+    def health_problems(self) -> Mapping[str, str]:
+        return problems_of(self.is_opening, self.items.keeper, self.logger)
 
     def _application(self) -> Any:
         app = super()._application()

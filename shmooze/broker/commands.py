@@ -287,6 +287,7 @@ class Commands(Attachments, OrderCommands):
             "`state_path`",
         ),
         "vote": "`votes`",
+        "metrics": "`metrics`",
     }
     log_cmds: tuple[str, ...] | list[str] = (
         *("rm", "add", "tell_module", "hold", "release", "reload"),

@@ -69,7 +69,8 @@ class EventHub:
         self._snapshot: tuple[int, bytes, list[str]] = (-1, b"", [])
         self._history: deque[bytes] = deque()
         self._history_bytes = 0
-        self._watchers = 0
+        #: The number of the event that each watcher was given last.
+        self._watchers: dict[object, int] = {}
         #: When nobody is watching any more; None: somebody is.
         self._deserted: float | None = None
         self._awake = False
@@ -117,7 +118,8 @@ class EventHub:
 
     def watch(self, last_id: str | None) -> Iterator[bytes]:
         """Events as they go over the wire, without end; those after `last_id` if that is known."""
-        self._watchers += 1
+        watcher = object()
+        self._watchers[watcher] = self._number
         self._wake()
         try:
             number = self._number_of(last_id)
@@ -126,17 +128,21 @@ class EventHub:
                 missing = self._number - number
                 if missing > len(self._history):
                     self._publish()
-                    number = self._number
+                    number = self._watchers[watcher] = self._number
                     yield from self._snapshot_events()
                 elif missing:
-                    number += 1
+                    number = self._watchers[watcher] = number + 1
                     yield self._history[-missing]
                 elif not self._next.wait(self.heartbeat):
                     yield HEARTBEAT
         finally:
-            self._watchers -= 1
+            del self._watchers[watcher]
             if not self._watchers:
                 self._deserted = time.monotonic()
+
+    def lags(self) -> list[int]:
+        """By how many events each watcher is behind."""
+        return [self._number - number for number in self._watchers.values()]
 
     def _wake(self) -> None:
         self._deserted = None

@@ -162,6 +162,9 @@ class Keeper(Protocol):
     def forget_key(self, key: str) -> None:
         """The command with this key has failed. Returns at once."""
 
+    def problem(self) -> str | None:
+        """Why nothing can be kept at present; None: it can. It may take some seconds."""
+
     def close(self) -> None:
         """The service was stopped. Writes what is not written yet."""
 
@@ -236,6 +239,9 @@ class KeepsNothing:
 
     def forget_key(self, key: str) -> None:
         pass
+
+    def problem(self) -> str | None:
+        return None
 
     def close(self) -> None:
         pass

@@ -23,7 +23,7 @@ from shmooze.broker.faults import attempt, fail_if_still
 from shmooze.broker.policy import Policy
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.errors import ModuleError
-from shmooze.modules.lifecycle import READY, State
+from shmooze.modules.lifecycle import READY, WITHOUT_PROCESS, State
 from shmooze.modules.module import Module
 from shmooze.runtime.patience import Patience
 
@@ -88,6 +88,14 @@ class Reconciler:
     def is_starting(self, module: Module) -> bool:
         """Whether a module that waits is being started right now."""
         return module.state is State.WAITING and module in self._actions
+
+    def living(self) -> list[Module]:
+        """All that have a process, or are about to."""
+        return [
+            each
+            for each in self._roster.everyone
+            if each.state not in WITHOUT_PROCESS or self.is_starting(each)
+        ]
 
     def wait_for(self, modules: Iterable[Module]) -> None:
         """Wait until each of `modules` was seen doing what it should, or has begun to end."""

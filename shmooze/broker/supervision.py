@@ -74,6 +74,8 @@ class Supervision:
         self._untold: set[str] = set()
         #: Called with the last module of an item that has ended, and its report.
         self.on_end: list[Callable[[Module, dict[str, Any]], None]] = []
+        #: Called with each module that has gone, whether or not its item has ended.
+        self.on_exit: list[Callable[[Module], None]] = []
         #: The output of the last ones that have gone, by uid.
         self.outputs: dict[str, list[str]] = {}
 
@@ -117,6 +119,8 @@ class Supervision:
             self.ended.append(report := exit_report(module))
             self._remember_output(module)
             self._on_gone(report)
+            for tell in self.on_exit:
+                tell(module)
             self._keep_gone(module, report, is_stopped)
 
     def _leave(self, module: Module) -> None:

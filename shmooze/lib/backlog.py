@@ -56,6 +56,8 @@ class Backlog:
         self._bytes = 0
         #: Rows that were dropped since the last write that succeeded.
         self.dropped = 0
+        #: Rows that were dropped in all.
+        self.lost = 0
 
     def __len__(self) -> int:
         """Rows that are not written yet."""
@@ -90,7 +92,7 @@ class Backlog:
         self._added.append(_Row(uid, namespace, now, command, answer, by))
         if len(self._added) > self._max_rows:
             self._pop_added()
-            self.dropped += 1
+            self._count_dropped()
 
     def encode(self) -> None:
         """Encode the rows that were added. Yields to other greenlets in between."""
@@ -104,9 +106,10 @@ class Backlog:
                 texts = _encode(row.input).decode(), _encode(row.output).decode()
             except (TypeError, ValueError, RecursionError) as bad:
                 log.error("log %s: dropped an entry that is not JSON: %s", self._name, bad)
+                self.lost += 1
                 continue
             except MemoryError:
-                self.dropped += 1
+                self._count_dropped()
                 continue
             values = (*row[:3], *texts, row.by)
             self._encoded.append(values)
@@ -155,7 +158,11 @@ class Backlog:
             or self._bytes > self._max_bytes
         ):
             self._bytes -= _size(self._encoded.popleft())
-            self.dropped += 1
+            self._count_dropped()
+
+    def _count_dropped(self) -> None:
+        self.dropped += 1
+        self.lost += 1
 
 
 def _size(values: Values) -> int:

@@ -109,6 +109,21 @@ class Database:
         self._backlog.add(uid, namespace, command, response, by)
         self._wake_writer()
 
+    @property
+    def rows_lost(self) -> int:
+        """Rows that could not be written, since it was opened."""
+        return self._backlog.lost
+
+    @property
+    def rows_waiting(self) -> int:
+        """Rows that are not written yet."""
+        return len(self._backlog)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the file cannot be written at present; None: it can, as far as is known."""
+        return self._outage
+
     def execute(self, sql: str, /, **params: Any) -> Rows:
         """Run one statement, after the rows logged so far. Returns its rows. Raises sqlite3.Error.
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 import os
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,7 @@ from shmooze.access.gate import AccessGate, warn_if_open
 from shmooze.access.services import Listening, listening, route_of
 from shmooze.errors import PacketError, ServiceTimeout, ServiceUnreachable, SettingsError
 from shmooze.lib.commands import JSONCommandProcessor, refuse_coroutines
+from shmooze.lib.health import HEALTH, VERSION, HealthCheck, answer_version
 from shmooze.lib.posting import answer_post
 from shmooze.runtime import declared, jsonsafe, schema
 from shmooze.runtime.patch import require_patched
@@ -42,7 +43,7 @@ from shmooze.web.answers import answer_error
 from shmooze.web.exchangeable import Exchangeable
 from shmooze.web.limits import Limits
 from shmooze.web.route import Route
-from shmooze.web.server import Server
+from shmooze.web.server import LIMIT, Server, Traffic
 
 if not typing.TYPE_CHECKING:  # mypy would accept any name as one of these
 
@@ -81,6 +82,8 @@ class Service:
         #: Where it listens, and what the server asks, once that is known.
         self._listening: Listening | None = None
         self._gate: Exchangeable | None = None
+        #: Requests so far that were refused, since the client had reached a limit.
+        self._limited = 0
 
     def command(self, query: Any) -> Any:
         """Answer what a client sent. Raises PacketError if that is not a packet.
@@ -149,16 +152,28 @@ class Service:
         return lambda: current.exchange(gate)
 
     def _make_gate(self, source: Settings, place: Listening) -> AccessGate:
-        return AccessGate(
+        gate = AccessGate(
             *(self._application(), place.host, source, LOOPBACK, name_of(self)),
             named=place.name,
             secret=place.secret,
         )
+        gate.open_paths = frozenset({HEALTH})
+        return gate
 
     def stop(self) -> None:
         """Stop serving, after the answers in progress. May be called twice."""
         if self._server is not None:
             self._server.stop()
+
+    @property
+    def traffic(self) -> Traffic:
+        """What its server has to do with its clients."""
+        traffic = self._server.traffic if self._server is not None else Traffic()
+        return traffic._replace(throttled={**traffic.throttled, LIMIT: self._limited})
+
+    def health_problems(self) -> Mapping[str, str]:
+        """What is not well at present, by part. It may take some seconds to find out."""
+        return {}
 
     def serve_forever(self) -> None:
         """Serve until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then stop.
@@ -170,11 +185,16 @@ class Service:
     def _application(self) -> Any:
         app = bottle.Bottle()
         app.route("/", "POST", self._answer_post)
+        app.route(HEALTH, "GET", HealthCheck(self.health_problems).answer)
+        app.route(VERSION, "GET", answer_version)
         app.default_error_handler = partial(answer_error, f"`{name_of(self)}`")
         return app
 
     def _answer_post(self) -> bytes:
-        return answer_post(self, self._limits.max_body)
+        return answer_post(self, self._limits.max_body, self._count_limited)
+
+    def _count_limited(self) -> None:
+        self._limited += 1
 
 
 def json_query(

@@ -100,6 +100,9 @@ class Application(Struct, frozen=True):
         Literal["stop", "reload"],
         "What gateway, queues and pools do at SIGHUP: stop, or read the settings again.",
     ] = "stop"
+    metrics: Annotated[
+        bool, "Whether queues, pools and gateway count what happens, for `metrics` on the web."
+    ] = False
 
 
 class Service(Struct, frozen=True):

@@ -99,6 +99,8 @@ class Supervisor:
         self._pid = os.getpid()
         #: A pipe of which workers read the end when the supervisor is gone.
         self._pipe_read, self._pipe_write = os.pipe()
+        #: In a worker: its number, from 0 up.
+        self.index = 0
         log_to(PlainStderrHandler())
 
     def fork_workers(self) -> Any:
@@ -163,6 +165,7 @@ class Supervisor:
         for other in self._workers:
             if other is not worker and other.listener:
                 other.listener.close()
+        self.index = worker.number - 1
         gevent.reinit()  # in case the application has used gevent already
         log_to(StderrHandler(), str(worker.number))
         self._exit_with_supervisor()

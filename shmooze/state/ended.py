@@ -11,7 +11,7 @@ from shmooze.state.write_behind import WriteBehind
 
 
 class Ended:
-    """The part of a keeper that only reads. See Keeper."""
+    """The part of a keeper that changes nothing. See Keeper."""
 
     _behind: WriteBehind
 
@@ -32,6 +32,9 @@ class Ended:
     def count_batch(self, batch: str) -> Mapping[str, int]:
         self._behind.flush()
         return self._file.read(lambda connection: self._table.count_batch(connection, batch))
+
+    def problem(self) -> str | None:
+        return self._file.check(*self._table.write_nothing_new())
 
     def _read_outcome(self, uid: str) -> Outcome | None:
         return self._file.read(lambda connection: self._table.find_outcome(connection, uid))

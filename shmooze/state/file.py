@@ -43,6 +43,8 @@ class StateFile:
     lock_timeout = 5.0
     #: Seconds for which `read` waits for its result.
     read_timeout = 20.0
+    #: Seconds for which `check` waits for the disk.
+    check_timeout = 2.0
     #: Seconds for which `open` waits for the disk.
     open_timeout = 20.0
     #: Seconds for which `close` waits for the last changes, and for the file to be closed.
@@ -116,6 +118,18 @@ class StateFile:
         job = Job(writes)
         self._submit(job)
         return job.result
+
+    def check(self, *writes: Write) -> str | None:
+        """Why the file does not take these writes within `check_timeout`; None: it does."""
+        try:
+            result = self.submit(*writes)
+            result.wait(self.check_timeout)
+            if not result.ready():
+                return NO_ANSWER
+            result.get()
+        except StateError as bad:
+            return str(bad).partition(": ")[2] or str(bad)
+        return None
 
     def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """What `function` returns for a connection that can only read, called in a thread.

@@ -176,6 +176,10 @@ class ItemTable:
             (str(int(is_stopped)),),
         )
 
+    def write_nothing_new(self) -> Iterator[Write]:
+        """A write that changes nothing, which shows whether the file can be written."""
+        yield f"UPDATE {self._life} SET value = value WHERE key = 'stopped'", ()
+
     def terms(self, uid: str, terms: Terms) -> Iterator[Write]:
         """An item has other terms."""
         yield f"UPDATE {self._items} SET terms = ? WHERE uid = ?", (to_json(terms), uid)

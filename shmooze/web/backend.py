@@ -44,6 +44,8 @@ class Backend:
     just being closed.
     """
 
+    #: Bytes that the answer to `look` may have.
+    max_look = 4 << 20
     #: Seconds for which a connection is kept idle at most.
     longest_idle = 30.0
 
@@ -93,6 +95,18 @@ class Backend:
             raise self._not_reached(away) from away
         except OSError as broken:
             raise Refused(502, f"service {self.name!r} is not running") from broken
+
+    def look(
+        self, path: str, headers: Mapping[str, str], timeout: float, body: bytes | None = None
+    ) -> Reply:
+        """The answer to a GET, or with a body to a POST, for the gateway itself.
+
+        It has a connection of its own, and never waits for other requests. Raises OSError, also
+        for an answer that is too long; TimeoutError.
+        """
+        way, headers = self._route, {**headers, **self._route.headers}
+        client = Client(way.host, way.port, timeout, tls=way.tls, max_answer=self.max_look)
+        return client.get(path, headers) if body is None else client.post(body, headers, path=path)
 
     def close(self) -> None:
         """Close the connections that are not in use."""

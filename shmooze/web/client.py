@@ -69,7 +69,14 @@ class Client:
             f"POST {path} HTTP/1.1\r\n{self._host_line}Content-Type: application/json\r\n"
             f"{_lines(headers)}Content-Length: {len(body)}\r\n\r\n"
         )
-        request = head.encode("latin-1") + body
+        return self._answer(head.encode("latin-1") + body, waiting)
+
+    def get(self, path: str, headers: Mapping[str, str]) -> Reply:
+        """GET, and read the whole answer. Raises as `post` does."""
+        head = f"GET {path} HTTP/1.1\r\n{self._host_line}{_lines(headers)}\r\n"
+        return self._answer(head.encode("latin-1"), nullcontext)
+
+    def _answer(self, request: bytes, waiting: Waiting) -> Reply:
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
         connection = (self._idle and self._idle.take()) or self._connect(deadline)
         reply = Reply(self._max_answer)

@@ -71,6 +71,8 @@ class ServerState:
         self.connections = Connections()
         #: Clients that are being told to try again, since all connections are busy.
         self.rejected = 0
+        #: Clients that were told so, or cut off, in all.
+        self.rejections = 0
         self.is_stopping = False
 
 
@@ -241,6 +243,7 @@ class Connection:
         if self._state.tls is not None:
             return  # to agree on TLS first would take too long
         self._state.rejected += 1
+        self._state.rejections += 1
         linger = self.linger if self._state.rejected <= self.max_rejected else 0
         try:
             if linger:

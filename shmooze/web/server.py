@@ -8,8 +8,9 @@ and it stops quickly: idle connections are closed at once, answers under way get
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 from gevent import socket
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 log = logging.getLogger(__name__)
+
+
+#: Reasons why requests are throttled: all connections are busy; their token was wrong; the client
+#: has reached a limit.
+CONNECTIONS, TOKEN, LIMIT = THROTTLING = ("connections", "token", "limit")
+
+
+class Traffic(NamedTuple):
+    """What a server has to do with its clients."""
+
+    #: Connections that are open now.
+    connections: int = 0
+    #: Requests so far that were delayed or refused, by reason.
+    throttled: Mapping[str, int] = dict.fromkeys(THROTTLING, 0)
 
 
 class Server:
@@ -89,6 +104,15 @@ class Server:
             return self._limits
         log.warning("only %d connections at a time: the system allows %d files", possible, files)
         return self._limits.with_connections(possible)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What it has to do now, and had to do since it was started."""
+        if self._server is None:
+            return Traffic()
+        delayed = getattr(self._application, "delayed", 0)
+        throttled = {CONNECTIONS: self._state.rejections, TOKEN: delayed, LIMIT: 0}
+        return Traffic(len(self._state.connections), throttled)
 
     def stop_listening(self) -> None:
         """Take no new connection. Idle ones and streams are closed, other answers go on."""

@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from bench.lab import Asker, Lab, Site, add_many, cpu_ms, own_processes, quiet
+from support import http
+
+from bench.lab import MAX_MODULES, Asker, Lab, Site, add_many, cpu_ms, own_processes, quiet
 from bench.load import median_ms, times_ms
 from bench.row import LOWER, growth, row
 from bench.watching import subscribed
@@ -17,6 +19,10 @@ FEW_MODULES = 100
 STREAMS = 100
 #: Seconds without commands: longer than the interval of keep-alive comments in event streams.
 IDLE = 16
+#: How often metrics are read, in seconds, and how often in one measurement: CPU time and memory of
+#: modules are measured less often.
+SCRAPE_INTERVAL = 5
+SCRAPES = 9
 #: The parameters of each module, in rows that show them.
 PARAMETERS = {
     "title": "Mussorgsky: Pictures at an Exhibition",
@@ -78,6 +84,36 @@ def idle_cpu(lab: Lab) -> Iterator[tuple[float, float]]:
                 before, begin = cpu_ms(processes), time.monotonic()
                 time.sleep(IDLE)
                 yield cpu_ms(processes) - before, 1000 * (time.monotonic() - begin)
+
+
+@row(
+    "metrics",
+    f"CPU of gateway and pool, {MODULES} modules, `metrics` read every {SCRAPE_INTERVAL} s",
+    versus="one core",
+    goal=0.01,
+    better=LOWER,
+    unit="ms",
+    max_repeats=2,
+)
+def metrics_cpu(lab: Lab) -> Iterator[tuple[float, float]]:
+    settings = {
+        "metrics": True,
+        "max_modules": MAX_MODULES,
+        "pool": {"modules": {"quiet": {"process": quiet()}}},
+    }
+    with lab.running("wsgi", "pool", settings=settings) as site:
+        processes = own_processes(site)
+        add_many(site, "pool", MODULES, type="quiet")
+        while True:
+            before, begin = cpu_ms(processes), time.monotonic()
+            for _ in range(SCRAPES):
+                time.sleep(SCRAPE_INTERVAL)
+                shown = http(f"{site.url}metrics").body.decode()
+                assert (
+                    f'shmooze_modules{{service="pool",state="playing",type="quiet"}} {MODULES}'
+                    in shown
+                )
+            yield cpu_ms(processes) - before, 1000 * (time.monotonic() - begin)
 
 
 SHOW_ALL = json.dumps({"cmd": "pool", "args": {"parameters": True}}).encode()

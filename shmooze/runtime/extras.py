@@ -1,0 +1,16 @@
+"""Extras: packages that shmooze needs only for what some applications ask for."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from shmooze.settings import Settings
+
+
+def require(source: Settings, key: str, package: str, extra: str) -> None:
+    """Raise SettingsError if a setting needs a package that is not installed.
+
+    Nothing is imported.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise source.error(key, f"needs a package: pip install 'shmooze[{extra}]'")
