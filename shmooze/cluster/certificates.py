@@ -9,9 +9,10 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
-import ssl
 import tempfile
 from collections.abc import Iterable
+
+from gevent import ssl
 
 from shmooze.cluster.ticket import Certificates
 from shmooze.errors import ShmoozeError

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hmac
 import logging
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import gevent
+from gevent import ssl
 from gevent.server import StreamServer
 
 from shmooze.cluster.lease import Timing

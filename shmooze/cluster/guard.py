@@ -148,14 +148,7 @@ class Guard:
         is_refused = True
         for address in self._ticket.addresses:
             try:
-                connected = socket.create_connection(
-                    split_address(address), timeout=self._timing.silence
-                )
-                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if self._tls is not None:
-                    connected = self._tls.wrap_socket(connected)
-                connected.settimeout(None)
-                return Connection(connected)
+                return self._connect_with(address)
             except ConnectionRefusedError:
                 continue
             except (OSError, ValueError) as bad:
@@ -164,6 +157,18 @@ class Guard:
         if is_refused:
             self._end_soon("nobody listens at the service's door any more", None)
         return None
+
+    def _connect_with(self, address: str) -> Connection:
+        connected = socket.create_connection(split_address(address), timeout=self._timing.silence)
+        try:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                connected = self._tls.wrap_socket(connected)
+            connected.settimeout(None)
+        except BaseException:
+            connected.close()
+            raise
+        return Connection(connected)
 
     def _serve(self, connection: Connection) -> bool:
         """Talk with the service until the connection ends. Returns whether it was let in."""
