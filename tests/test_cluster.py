@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support import CHILDREN, Client, Site, child, wait_until
+from support import CHILDREN, Client, Refusal, Site, child, refusals, wait_until
 
 POOL = [sys.executable, str(CHILDREN / "cluster_pool.py")]
 COMMAND = 'echo "half done 50%"; echo hello {name} >&2; echo "result: $((6 * 7))"'
@@ -72,6 +74,38 @@ def test_a_command_on_a_node_gives_its_result(make: Callable[..., Client]) -> No
     (ended,) = pool("gone")
     assert (ended["uid"], ended["state"], ended["result"]) == (uid, "done", 42)
     assert ended["stderr_tail"] == ["hello you"]
+
+
+def test_a_process_on_a_node_serves_another_item_where_its_type_says_so(
+    make: Callable[..., Client],
+) -> None:
+    pool = make()
+    first = pool.add("reused")
+    (pid,) = [pool.parameters(first)["pid"]]
+    with suppress(Refusal):  # its item may have ended before the answer comes
+        pool.tell(first, "raw", line='{"cmd": "result", "args": {"value": 1}}')
+    wait_until(lambda: first in ends(pool), "the first has ended")
+    assert ends(pool)[first]["result"] == 1
+    second = pool.add("reused")
+    assert pool.parameters(second)["pid"] == pid
+
+
+def test_a_type_that_a_cluster_cannot_start_is_refused(tmp_path: Path) -> None:
+    types = {"web": {"process": ["web", "{port}"], "adapter": "command", "http": {}}}
+    file = tmp_path / "settings.json"
+    settings = {"ports": {"pool": 1}, "pool": {"launcher": "here", "modules": types}}
+    file.write_text(json.dumps(settings))
+    (refusal,) = refusals(POOL, settings_file=file)
+    assert "`pool.modules.web.http` needs the launcher `local`" in refusal
+
+
+def test_a_launcher_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    types = {"well": {"process": child("well"), "launcher": "dsk"}}
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"ports": {"pool": 1}, "pool": {"modules": types}}))
+    (refusal,) = refusals(POOL, settings_file=file)
+    assert "`pool.modules.well.launcher` names 'dsk', which is not a launcher" in refusal
+    assert "did you mean `dask`?" in refusal
 
 
 def test_nothing_is_left_when_the_service_is_killed(make: Callable[..., Client]) -> None:

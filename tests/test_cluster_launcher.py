@@ -281,3 +281,13 @@ def test_a_guard_that_gets_sigterm_ends_its_process_with_patience(stage: Stage) 
 def children_of(pid: int) -> list[int]:
     with open(f"/proc/{pid}/task/{pid}/children") as file:
         return [int(each) for each in file.read().split()]
+
+
+def test_off_loopback_everything_is_encrypted() -> None:
+    stage = Stage(door_host="0.0.0.0", door_addresses=["127.0.0.1"])
+    process = stage.launch("print('hello')")
+    own = ticket.read(stage.engine.jobs[0].job.ticket)
+    assert own.tls is not None
+    assert process.wait(PATIENCE) == 0
+    eventually(lambda: process.output == ["hello"])
+    stage.close()

@@ -29,12 +29,13 @@ from shmooze.broker.roster import Place, Roster
 from shmooze.broker.section import max_starting
 from shmooze.broker.supervision import STOPPED, Supervision
 from shmooze.broker.usage import UsageSampler
+from shmooze.errors import SettingsError
 from shmooze.lib.database import Database
 from shmooze.lib.service import Service
 from shmooze.modules.channel.adapters import has_door
 from shmooze.modules.module import Module
 from shmooze.runtime import declared, schema
-from shmooze.runtime.program import exit_unguarded
+from shmooze.runtime.program import exit_unguarded, exit_with
 from shmooze.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -160,7 +161,10 @@ class Broker(Renewing, Commands, Service):
 
         The process splits in two here: what was started before, a thread say, is lost.
         """
-        self._launchers = Launchers(self.kinds(), str(self.name))
+        try:
+            self._launchers = Launchers(self.kinds(), str(self.name))
+        except SettingsError as bad:
+            exit_with(bad)
         self._launchers.guard()
         super().serve_forever()
 

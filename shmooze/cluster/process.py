@@ -58,6 +58,8 @@ class RemoteProcess:
     usage_timeout = 5.0
     #: Seconds that it may take to find out whether something is unread, or alone.
     look_timeout = 1.0
+    #: Seconds that reading what has arrived before its exit may take.
+    read_timeout = 0.5
     #: Seconds for the last message to its guard.
     flush_timeout = 0.5
 
@@ -77,6 +79,7 @@ class RemoteProcess:
         self._usage = Usage(0.0, 0, 0)
         self._is_alone = False
         self._exited, self._is_gone = Event(), Event()
+        self._is_exit_told = False
         self._description = "not started"
         #: Why the engine says that its job is over.
         self._engine_reason: str | None = None
@@ -121,7 +124,8 @@ class RemoteProcess:
         elif isinstance(message, Ending):
             self._loss = f"was ended on {self.host}: {message.reason}"
         elif isinstance(message, Exited):
-            self._set_exited(message.status)
+            self._is_exit_told = True
+            gevent.spawn(self._exit_when_read, message.status)
 
     def lose(self) -> None:
         """Its guard was not heard for so long that it has ended everything. Does not wait."""
@@ -143,6 +147,13 @@ class RemoteProcess:
         self._engine_reason = reason or "its job has ended"
         if not self._session.has_guard and not self.started.ready():
             self.started.set_exception(ModuleError(f"cannot be started: {self._engine_reason}"))
+
+    def _exit_when_read(self, status: int) -> None:
+        """Let the exit be noticed after what it has sent and printed before."""
+        with gevent.Timeout(self.read_timeout, False):
+            for stream in [*self._streams.values()]:
+                stream.wait_read()
+        self._set_exited(status)
 
     def _set_exited(self, status: int) -> None:
         if self.exit_status is None:
@@ -270,6 +281,8 @@ class RemoteProcess:
             self._is_gone.wait()
             return "SIGKILL"
         self._is_gone.set()
+        if self._is_exit_told:
+            self._exited.wait()
         return used
 
     def close(self, patience: float) -> None:

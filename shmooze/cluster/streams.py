@@ -79,6 +79,11 @@ class CarriedStream:
         if self._receive is not None:
             self._end.wait(timeout)
 
+    def wait_read(self) -> None:
+        """Wait until what has arrived by now was read."""
+        if self._reader is not None:
+            self._reader.join()
+
     def stop_reading(self) -> None:
         self._receive = None
         if self._reader is not None and self._reader is not gevent.getcurrent():
