@@ -44,6 +44,9 @@ from shmooze.runtime.program import ENDING
 
 log = logging.getLogger(__name__)
 
+#: The reason of a guard that ends since its service says so.
+NOT_NEEDED = "it is not needed any more"
+
 
 class Guard:
     """Guards one program on this node."""
@@ -73,6 +76,8 @@ class Guard:
         self._program: Program | None = None
         self._heard = 0.0
         self._is_ending = False
+        #: Why it ends, once it does.
+        self.reason = ""
         self._tls: ssl.SSLContext | None = None
         #: Set when everything has ended.
         self._over = Event()
@@ -102,7 +107,7 @@ class Guard:
     def _end_soon(self, reason: str, patience: float | None = patience) -> None:
         """End the program and the guard, for a reason of the guard's own. Does not wait."""
         if not self._is_ending:
-            self._is_ending = True
+            self._is_ending, self.reason = True, reason
             gevent.spawn(self._end, reason, patience)
 
     def _end(self, reason: str, patience: float | None) -> None:
@@ -242,7 +247,7 @@ class Guard:
                 self._program = Program(self._launcher, self._link.send)
                 gevent.spawn(self._program.start, message)
         elif isinstance(message, Forget):
-            self._end_soon("it is not needed any more", None)
+            self._end_soon(NOT_NEEDED, None)
         elif self._program is None:
             return
         elif isinstance(message, Call):

@@ -55,8 +55,8 @@ def read_ticket() -> tuple[Ticket, bool]:
     return ticket.read(data), True
 
 
-def main() -> None:
-    """Run the guard until its program has ended."""
+def main() -> str:
+    """Run the guard until its program has ended. Returns why it has ended."""
     try:
         own, watches_stdin = read_ticket()
     except ShmoozeError as bad:
@@ -73,6 +73,7 @@ def main() -> None:
     flush_log()
     with suppress(OSError):
         sys.stdout.flush()
+    return guard.reason
 
 
 if __name__ == "__main__":
