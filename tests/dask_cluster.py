@@ -59,6 +59,40 @@ class DaskCluster:
             process.wait(PATIENCE)
 
 
+#: Forwards connections from a port of one address to the same of 127.0.0.1.
+PROXY = """
+import socket, sys, threading
+host, port = sys.argv[1], int(sys.argv[2])
+def forward(source, target):
+    try:
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        source.close(), target.close()
+def start(*arguments):
+    threading.Thread(target=forward, args=arguments, daemon=True).start()
+listener = socket.create_server((host, port))
+while True:
+    here, _ = listener.accept()
+    try:
+        there = socket.create_connection(("127.0.0.1", port))
+    except OSError:
+        here.close()
+        continue
+    start(here, there), start(there, here)
+"""
+
+
+def start_proxy(host: str, port: int) -> subprocess.Popen[bytes]:
+    """Forward connections to a port of 127.0.0.1 from another address, until it is closed.
+
+    While it is stopped by SIGSTOP, the link is as a cable that is pulled: nothing gets through, and
+    nothing is closed.
+    """
+    return subprocess.Popen([sys.executable, "-S", "-c", PROXY, host, str(port)])
+
+
 def children_of(pid: int) -> list[int]:
     """The processes that a process has started itself, of all its threads."""
     found: list[int] = []

@@ -69,10 +69,12 @@ class DaskEngine:
 
     def close(self) -> None:
         keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
         if self._client is not None:
-            self._client.cancel_all(self.close_timeout)
-        if keeper is not None:
-            keeper.kill()
+            self._client.cancel_all()
+            keeper.join(self.close_timeout)
+        keeper.kill()
 
     def _forget(self, submission: DaskSubmission) -> None:
         """Cancel a job, wherever it is."""
@@ -90,6 +92,8 @@ class DaskEngine:
             except ShmoozeError as bad:
                 failures, problem = failures + 1, str(bad)
             client = None
+            if self._keeper is None:
+                return
             delay = self.backoff.delay(failures)
             log.warning("%s; trying again in %.1f s", problem, delay)
             gevent.sleep(delay)
@@ -229,11 +233,9 @@ class _Client:
         self.problem = f"the client of Dask has said nothing for {timeout:g} s"
         return None
 
-    def cancel_all(self, timeout: float) -> None:
-        """Let it cancel what is left, and exit."""
+    def cancel_all(self) -> None:
+        """Let it cancel what is left, and exit. Does not wait."""
         self._orders.put({})
-        with gevent.Timeout(timeout, False):
-            self._process.wait()
 
     def kill(self) -> None:
         """End it at once, and release what is held for it."""

@@ -37,7 +37,7 @@ class Tasks:
     """All of one client. `over(key, why)` is called for each that has ended."""
 
     #: Seconds between surveys: while something waits for a worker or its start, and otherwise.
-    short_interval, long_interval = 0.25, 2.0
+    short_interval, long_interval = 0.25, 5.0
 
     def __init__(self, client: Client, over: Callable[[str, str | None], None]) -> None:
         self._client, self._over = client, over
