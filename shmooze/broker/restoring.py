@@ -7,6 +7,7 @@ becomes depends on how that life ended, on its type, and on whether there still 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 
 from shmooze.broker.factory import ModuleFactory
@@ -53,6 +54,7 @@ def restore(
     lost: dict[str, Loss] = {}
     arrived: dict[str, float] = {}
     missing: dict[str, type[Module]] = {}
+    newly_held: list[str] = []
     with without_gc():  # which would look at all modules again and again
         for item in kept.items:
             if item.place is Place.ARRIVING:  # whoever wanted it may ask again, with its key
@@ -67,11 +69,13 @@ def restore(
             if kind is None:
                 kind = missing.setdefault(item.type, missing_type(item.type))
                 besides, item.held = item.held, why_missing(item.type)
+                newly_held.append(item.held)
             elif item.has_begun and not kept.was_stopped and kind.after_crash == DROP:
                 lost[item.uid] = DROPPED
                 continue
-            elif not kept.was_stopped:
-                item.held = item.held or _why_held(item, kind)
+            elif not kept.was_stopped and item.held is None:
+                item.held = _why_held(item, kind)
+                newly_held += [] if item.held is None else [item.held]
             if kept.was_stopped:
                 item.attempts = 0
             item.may_run = item.has_begun and not kept.was_stopped
@@ -84,7 +88,10 @@ def restore(
             roster.change(module, item.place)
     if kept.items:
         how = "was stopped" if kept.was_stopped else "crashed"
-        log.info("%d items come back; the service %s", len(kept.items) - len(lost), how)
+        level = logging.INFO if kept.was_stopped else logging.WARNING
+        log.log(level, "%d items come back; the service %s", len(kept.items) - len(lost), how)
+    for reason, count in Counter(newly_held).items():
+        log.warning("%d of them %s held: %s", count, "is" if count == 1 else "are", reason)
     return lost, arrived
 
 

@@ -59,7 +59,7 @@ def _is_valid(name: str, command: dict[str, Any]) -> bool:
     try:
         Description({"commands": {name: command}}, _wrong)
     except SettingsError as mistake:
-        log.debug("%s: %s", name, mistake)
+        log.warning("a command that a module has told of is ignored: %s: %s", name, mistake)
         return False
     return True
 

@@ -108,7 +108,7 @@ class CollectedOutput:
 
     def _log_dropped(self) -> None:
         if self._dropped:
-            log.info("%s: (%d lines not logged)", self._label, self._dropped)
+            log.warning("%s: (%d lines not logged)", self._label, self._dropped)
             self._dropped = 0
 
 

@@ -67,7 +67,7 @@ class Spawner:
             try:
                 return vfork_exec.start(request._replace(argv=whole))
             except OSError as bad:  # fork reports the reason better
-                log.info("%s: vfork failed, trying fork: %s", argv[0], bad.strerror)
+                log.warning("%s: vfork failed, trying fork: %s", argv[0], bad.strerror)
         return fork_exec.start(request)
 
     def _test_vfork(self) -> bool:

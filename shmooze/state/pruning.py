@@ -72,7 +72,7 @@ def prune_forever(file: StateFile, name: str, limits: Limits) -> NoReturn:
             if removed := prune(file, name, limits):
                 log.info("state file %s: removed %d old items of %s", file.path, removed, name)
         except StateError as bad:
-            log.debug("state file %s: not pruned: %s", file.path, bad)
+            log.warning("state file %s: not pruned: %s", file.path, bad)
         clock.sleep(INTERVAL)
 
 

@@ -261,7 +261,8 @@ class Connection:
     def _send_refusal(self, bad: BadRequest, linger: float) -> None:
         """Say why, and read on for a moment: unread input would make the system reset the
         connection, and the client would not see the answer."""
-        log.info("%s: refused with %d: %s", self._address[0], bad.status, bad)
+        level = logging.WARNING if bad.status >= 500 else logging.INFO
+        log.log(level, "%s: refused with %d: %s", self._address[0], bad.status, bad)
         body = packet.encode(packet.error(str(bad)))
         phrase = http.HTTPStatus(bad.status).phrase
         origin = self._incoming.origin
