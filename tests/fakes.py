@@ -7,7 +7,7 @@ import itertools
 import json
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -216,6 +216,9 @@ class FakeProcess:
         self.stdio = self._commands
         if spec.has_stdio:
             self._updates = self.stdio
+        #: Why its limits have ended it.
+        self.has_exceeded: str | None = None
+        self._when_over_limits: list[Callable[[str], None]] = []
         self._watchers: list[Callable[[list[str]], None]] = []
         self._listeners: list[Callable[[OutputLine], None]] = []
         self._channel: MemoryChannel | None = None
@@ -252,6 +255,12 @@ class FakeProcess:
 
     def usage(self) -> Usage:
         return Usage(0.0, 0, 1)
+
+    def when_over_limits(self, call: Callable[[str], None]) -> None:
+        self._when_over_limits.append(call)
+
+    def exceeded(self) -> str | None:
+        return self.has_exceeded
 
     def is_alone(self) -> bool:
         return self.exit_status is None and not self.has_started_others
@@ -348,6 +357,11 @@ class FakeProcess:
         self.is_done = self.is_done or cmd == "result"
         self._updates.deliver(json.dumps({"cmd": cmd, "args": args}).encode() + b"\n")
 
+    def exceed(self, reason: str) -> None:
+        """Use more than its limits."""
+        for call in self._when_over_limits:
+            call(reason)
+
     def exit(self, status: int) -> None:
         """End, by itself or by a signal."""
         if self.exit_status is None:
@@ -425,6 +439,9 @@ class FakeLaunchers:
 
     def of(self, kind: type[Module]) -> FakeLauncher:
         return self._launcher
+
+    def limits_available(self, kinds: Iterable[type[Module]]) -> dict[str, Any]:
+        return {}
 
 
 class Fake(Module):

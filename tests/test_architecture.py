@@ -156,7 +156,7 @@ def test_only_the_contract_of_processes_is_used_outside_their_package() -> None:
     for name in OTHERS:
         used = {each for each in ours(name) if each.startswith("shmooze.processes")}
         launchers = {"shmooze.processes.local"} if name == CHOOSES_LAUNCHERS else set()
-        assert used <= {"shmooze.processes.contract"} | launchers, name
+        assert used <= {"shmooze.processes.contract", "shmooze.processes.limits"} | launchers, name
         assert not imports(name) & PROCESS_LIBRARIES, name
 
 

@@ -18,6 +18,7 @@ from shmooze.modules.channel import adapters
 from shmooze.modules.kind import LOCAL, Kind
 from shmooze.modules.module import Module
 from shmooze.modules.web_server import FromParameter, WebServer, web_server_of
+from shmooze.processes.limits import Limits
 from shmooze.runtime import declared, schema
 from shmooze.runtime.python_command import parse
 
@@ -34,7 +35,7 @@ ATTRIBUTES = {
 #: Keys that did not exist when applications gave these names to something of their own.
 _MAY_BE_OTHERWISE = (
     *("schema", "describe", "adapter", "environment", "cwd", "http"),
-    *("needs", "preempt", "keep", "retries", "time_limit", "reuse", "preload"),
+    *("needs", "preempt", "keep", "retries", "time_limit", "reuse", "preload", "limits"),
 )
 #: What 1.2.4 had in place of `command_timeout`.
 _OLD_TIMES = ("cmd_read_timeout", "cmd_write_timeout")
@@ -83,6 +84,8 @@ def _check_class(module: type[Module]) -> None:
     _check_adapter(module, wrong)
     if isinstance(module.http, dict):
         module.http = WebServer(**schema.check(WebServer, module.http, wrong, "http"))
+    if isinstance(module.limits, dict):
+        module.limits = Limits(**schema.check(Limits, module.limits, wrong, "limits"))
     _check_web_server(module, wrong)
     if module.adapter is not None and not module.describe:
         _add_description(module, adapters.find(module.adapter).description(module))

@@ -246,6 +246,7 @@ class Commands(Attachments, OrderCommands):
 
     def described(self) -> dict[str, Any]:
         types = describe_types(self.types_by_place(), self.items.describer)
+        types |= self.items.limits_available(self.types_by_place().values())
         return {**super().described(), **types, "events": True}
 
     def loggable(self, query: Any) -> Any:

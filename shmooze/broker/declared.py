@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from shmooze.modules.web_server import WebServer, problem_of_pattern
+from shmooze.processes.limits import Limits
 from shmooze.runtime import declared
 from shmooze.runtime.declared import Number, Seconds
 
@@ -205,6 +206,9 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1.0
     time_limit: Annotated[
         Seconds | None, "Seconds after which it is ended as failed; none if null."
+    ] = None
+    limits: Annotated[
+        Limits | None, "What its process and all that it starts may use; see docs/limits.md."
     ] = None
     reuse: Annotated[
         declared.Count,

@@ -95,6 +95,10 @@ class ModuleFactory:
         self.standby.stop()
         self.reuse.close()
 
+    def limits_available(self, kinds: Iterable[type[Module]]) -> dict[str, dict[str, str | None]]:
+        """See Launchers."""
+        return {} if self._launchers is None else self._launchers.limits_available(kinds)
+
     def restored(self, kind: type[Module], item: KeptItem, launchers: Launchers) -> Module:
         """A module of an earlier life of the service, which is not in the roster yet. It counts for
         no limit, and gets its process later.

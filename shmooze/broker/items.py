@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -62,6 +62,11 @@ class Items(Arranging, Holding):
     def describe_with(self, describer: Describer) -> None:
         """Check items against the descriptions of their types from now on."""
         self.describer = self._factory.describer = describer
+
+    def limits_available(self, types: Iterable[Mapping[str, type[Module]]]) -> dict[str, Any]:
+        """What `describe` says of limits: {"limits_available": {TYPE: {…}}}, if types have any."""
+        found = self._factory.limits_available(kind for each in types for kind in each.values())
+        return {"limits_available": found} if found else {}
 
     def add(
         self,

@@ -7,14 +7,15 @@ that gets the settings and the name of the service, and returns a Launcher.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 
 from shmooze.broker.catalog import wrong_key
 from shmooze.errors import SettingsError
-from shmooze.modules.kind import LOCAL, Kind
+from shmooze.modules.kind import LOCAL, Kind, limits_of
 from shmooze.modules.launched import folder_of, own_variables
 from shmooze.processes.contract import Launcher, LaunchSpec
+from shmooze.processes.limits import Limits
 from shmooze.processes.local import LocalLauncher
 from shmooze.runtime import declared, schema
 from shmooze.settings import Settings
@@ -41,6 +42,7 @@ class Launchers:
                 make = _find(kind)
                 self._by_name[kind.launcher] = make(declared.current(), service)
         self.check(kinds)
+        self._kinds = kinds
 
     def of(self, kind: type[Kind]) -> Launcher:
         """The launcher of a type; any one for a type that is missing, which starts nothing."""
@@ -104,12 +106,32 @@ class Launchers:
         """Open and sweep all. Returns how many processes an earlier life had left."""
         for launcher in self._by_name.values():
             launcher.open(identity, on_unguarded)
+        for launcher in {self.of(kind): None for kind in _limited(self._kinds)}:
+            if hasattr(launcher, "prepare_limits"):
+                launcher.prepare_limits()
         return sum(launcher.sweep() for launcher in self._by_name.values())
 
     def warnings(self) -> Iterator[str]:
         """See Launcher."""
         for launcher in self._by_name.values():
             yield from launcher.warnings()
+        for name, available in self.limits_available(self._kinds).items():
+            if missing := [f"`{key}`" for key, means in available.items() if means is None]:
+                yield f"limits of {name}: nothing here can enforce {' and '.join(missing)}"
+
+    def limits_available(self, kinds: Iterable[type[Kind]]) -> dict[str, dict[str, str | None]]:
+        """What enforces each limit of those types that have any; None: nothing does."""
+        return {kind.TYPE_STRING: self._available(kind) for kind in _limited(kinds)}
+
+    def _available(self, kind: type[Kind]) -> dict[str, str | None]:
+        limits = limits_of(kind)
+        found: Mapping[str, str | None] = getattr(self.of(kind), "limits_available", {})
+        keys = [key for key in schema.keys_of(Limits) if getattr(limits, key) is not None]
+        return {key: found.get(key) for key in keys}
+
+
+def _limited(kinds: Iterable[type[Kind]]) -> list[type[Kind]]:
+    return [kind for kind in kinds if limits_of(kind) is not None and not kind.is_missing]
 
 
 def _find(kind: type[Kind]) -> MakeLauncher:

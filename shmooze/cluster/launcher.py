@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import gevent
 from gevent.event import Event
@@ -25,7 +25,7 @@ from shmooze.cluster.protocol import Start
 from shmooze.cluster.session import Session
 from shmooze.cluster.ticket import Certificates, Ticket, join_address
 from shmooze.errors import ModuleError, ShmoozeError
-from shmooze.modules.kind import Kind
+from shmooze.modules.kind import Kind, limits_of
 from shmooze.modules.web_server import web_server_of
 from shmooze.processes.contract import Endpoint, LaunchSpec
 from shmooze.runtime import clock
@@ -87,9 +87,16 @@ class ClusterLauncher:
                 "http",
                 f"needs the launcher `local`: with `{self.name}`, only streams are carried",
             )
-        if kind.preload is True:
-            return "preload", f"needs the launcher `local`, not `{self.name}`"
+        for key, is_set in (("preload", kind.preload is True), ("limits", limits_of(kind))):
+            if is_set:
+                return key, f"needs the launcher `local`, not `{self.name}`"
         return None
+
+    #: None: see `problem`.
+    limits_available: Mapping[str, str | None] = {}
+
+    def prepare_limits(self) -> None:
+        pass
 
     def preload(self, spec: LaunchSpec) -> None:
         pass  # see `problem`

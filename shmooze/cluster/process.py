@@ -198,6 +198,12 @@ class RemoteProcess:
     def authenticate(self, connection: socket.socket) -> bool:
         return False  # its guard does that: nobody connects to the service itself
 
+    def when_over_limits(self, call: Callable[[str], None]) -> None:
+        pass  # the launcher refuses types with limits
+
+    def exceeded(self) -> str | None:
+        return None
+
     def has_unread(self, connection: socket.socket | ByteStream | None) -> bool:
         number = STDIO if connection is None else self._number_of(connection)
         stream = self._streams.get(number)

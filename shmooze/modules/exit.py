@@ -81,14 +81,11 @@ class EndCause:
     is_lost: bool = False
     #: Whether its item ends with it, even if modules of its type are started again.
     is_final: bool = False
+    #: See Stale.
+    is_stale: bool = False
     #: The result of its work, as JSON; None: it has given none.
     result: bytes | None = None
     grace: Grace = Grace.FULL
-
-    @property
-    def is_stale(self) -> bool:
-        """See Stale."""
-        return self.grace is Grace.KILL
 
     @classmethod
     def finished(cls, result: bytes) -> EndCause:
@@ -138,6 +135,11 @@ class EndCause:
     @classmethod
     def stale(cls, reason: str) -> EndCause:
         """It must not wake up and begin in spite of all."""
+        return cls(reason, tell_rm=False, is_stale=True, grace=Grace.KILL)
+
+    @classmethod
+    def exceeded(cls, reason: str) -> EndCause:
+        """Its processes use more than they may, and the machine has no more to spare for them."""
         return cls(reason, tell_rm=False, grace=Grace.KILL)
 
     @classmethod

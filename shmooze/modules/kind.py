@@ -9,6 +9,7 @@ from shmooze.modules.channel.adapters import make_channel
 from shmooze.modules.channel.contract import MakeChannel
 from shmooze.modules.restarts import NEVER
 from shmooze.modules.web_server import WebServer
+from shmooze.processes.limits import Limits
 
 EAGER, LAZY = SPAWNS = ("eager", "lazy")
 AGAIN, HOLD, DROP = ("again", "hold", "drop")
@@ -109,6 +110,8 @@ class Kind:
     retry_delay = 1.0
     #: Seconds after which it is ended as failed; None: no limit.
     time_limit: ClassVar[float | None] = None
+    #: What a process and all that it starts may use together; None: anything. See `limits_of`.
+    limits: ClassVar[Limits | None] = None
     #: Items that one process serves, one after the other, if each ends as done. See `items_of`.
     reuse = 1
     #: Of a Python program: whether one process loads it, and each item is forked from that.
@@ -128,3 +131,8 @@ class Kind:
 def items_of(kind: Kind | type[Kind]) -> int:
     """How many items one process of a type serves; the type may call something else `reuse`."""
     return kind.reuse if isinstance(kind.reuse, int) else 1
+
+
+def limits_of(kind: Kind | type[Kind]) -> Limits | None:
+    """The limits of a type; None: it has none, whatever else it calls `limits`."""
+    return kind.limits if isinstance(kind.limits, Limits) else None

@@ -76,6 +76,8 @@ class Ladder:
         status = None if is_killed else process.wait(self.patience)
         if record.cause.by_exit and status is not None and process.loss is None:
             record.explain_by_exit(status)
+            if record.failed and hasattr(process, "exceeded") and (why := process.exceeded()):
+                record.cause = EndCause.exceeded(why)
         signal_used = process.end(None if is_killed else self.sigterm_timeout)
         if signal_used:
             record.ladder = signal_used

@@ -11,7 +11,8 @@ import gevent
 from gevent.lock import Semaphore
 
 from shmooze.modules.channel.stream import StreamEnded
-from shmooze.modules.kind import LOCAL, Kind
+from shmooze.modules.exit import EndCause
+from shmooze.modules.kind import LOCAL, Kind, limits_of
 from shmooze.modules.lifecycle import ENDED, State
 from shmooze.modules.status import Status
 from shmooze.modules.web_server import FromParameter, web_server_of
@@ -70,6 +71,7 @@ class Launched(Status):
             needs=self.needs if self.launcher != LOCAL else {},
             hosts=self.hosts if self.launcher != LOCAL else (),
             may_run_already=self.may_run_already,
+            limits=limits_of(self),
         )
         with self._launching:
             if self.state in ENDED:
@@ -85,6 +87,8 @@ class Launched(Status):
         self._tell_output(process)
         tenancy = self._tenancy = Tenancy(self)
         process.when_exited(lambda: tenancy.owner._process_exited(process))
+        if spec.limits is not None and hasattr(process, "when_over_limits"):
+            process.when_over_limits(lambda reason: tenancy.owner._over_limits(process, reason))
         return process
 
     def note_result(self, value: Any) -> None:
@@ -129,7 +133,14 @@ class Launched(Status):
         if process is self._process:
             self._child_ended()
 
+    def _over_limits(self, process: Process, reason: str) -> None:
+        if process is self._process:
+            self._end(EndCause.exceeded(reason))
+
     def _child_ended(self) -> None:
+        raise NotImplementedError
+
+    def _end(self, cause: EndCause) -> None:
         raise NotImplementedError
 
     def _no_longer_launching(self) -> None:

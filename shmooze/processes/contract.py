@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from shmooze.processes.byte_stream import ByteStream as ByteStream
+from shmooze.processes.limits import Limits
 
 
 class Endpoint(Protocol):
@@ -79,6 +80,8 @@ class LaunchSpec:
     #: Whether an earlier life of the service, which has crashed, may have started a process for the
     #: same item: that must have ended first.
     may_run_already: bool = False
+    #: What it and everything that it starts may use together.
+    limits: Limits | None = None
 
 
 class OutputLine(NamedTuple):
@@ -188,6 +191,14 @@ class Process(Protocol):
     def usage(self) -> Usage:
         """Measure its current usage. Raises CommandError if this is not possible."""
 
+    def when_over_limits(self, call: Callable[[str], None]) -> None:
+        """Run `call` in a greenlet with the reason once it uses more than its limits allow and must
+        be ended. Does not wait. Only called if there are limits; may be missing.
+        """
+
+    def exceeded(self) -> str | None:
+        """After its exit: why its limits have ended it; None: they have not. May be missing."""
+
     def remaining(self) -> list[Remaining]:
         """Find what still runs: the process itself and everything that it started."""
 
@@ -267,6 +278,15 @@ class Launcher(Protocol):
         Called before anything is launched.
         """
 
+    def prepare_limits(self) -> None:
+        """Find out what can enforce limits here. Called before `sweep`, if a type has limits. May
+        be missing, with `limits_available`: none are enforced then.
+        """
+
+    @property
+    def limits_available(self) -> Mapping[str, str | None]:
+        """What enforces each limit, such as {"cpu": "cgroup v2"}; None: nothing."""
+
     def warnings(self) -> Iterable[str]:
         """Return what cannot be guaranteed here, one sentence each."""
 
@@ -281,8 +301,8 @@ class Launcher(Protocol):
         """Unload what was preloaded, except for these specs. Processes go on. Does not wait."""
 
     def find_port(self, wanted: int | None) -> int:
-        """Return a port on which a process that is launched next can listen for connections from
-        here: `wanted`, or any that is free. Raises ModuleError if there is none.
+        """Return a port on which the next process can listen for connections from here: `wanted`,
+        or any that is free. Raises ModuleError if there is none.
         """
 
     def launch(self, spec: LaunchSpec, endpoint: Endpoint) -> Process:

@@ -13,7 +13,7 @@ from typing import NoReturn
 from gevent import monkey
 
 from shmooze.processes import linux
-from shmooze.processes.spawn_request import RESET_SIGNALS, SpawnRequest, start_watched
+from shmooze.processes.spawn_request import RESET_SIGNALS, Entry, SpawnRequest, start_watched
 from shmooze.runtime.fd_reader import close_now
 from shmooze.runtime.open_files import FILES_AT_START
 
@@ -78,6 +78,8 @@ def _exec(request: SpawnRequest, parent: int, writer: int) -> NoReturn:
         resource.setrlimit(resource.RLIMIT_NOFILE, FILES_AT_START)  # the service may have raised it
         if request.mark is not None:
             resource.setrlimit(resource.RLIMIT_RTTIME, (request.mark, resource.RLIM_INFINITY))
+        if request.entry is not None:
+            _enter(request.entry)
         if linux.die_with_parent() and os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)  # the parent died before that call
         os.execvpe(request.argv[0], list(request.argv), request.environ)
@@ -87,3 +89,19 @@ def _exec(request: SpawnRequest, parent: int, writer: int) -> NoReturn:
         os.write(writer, str(bad).encode(errors="replace") or b"unknown error")
     finally:
         os._exit(1)
+
+
+def _enter(entry: Entry) -> None:
+    """Let the limits of this process begin to hold. Raises ValueError with the reason."""
+    for path in entry.cgroups:
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            os.write(fd, b"0")  # which stands for the process that writes it
+            os.close(fd)
+        except OSError as bad:
+            raise ValueError(f"{path}: {bad.strerror}") from bad
+    os.nice(entry.nice)
+    if entry.max_data is not None:
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        most = entry.max_data if hard == resource.RLIM_INFINITY else min(entry.max_data, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))

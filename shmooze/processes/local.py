@@ -30,7 +30,7 @@ import resource
 import signal
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import gevent
@@ -46,8 +46,10 @@ from shmooze.processes.proc import Member
 from shmooze.processes.spawn import Spawner
 from shmooze.processes.spawn_request import SpawnRequest
 from shmooze.processes.tree import ProcessSnapshot, find_processes
+from shmooze.runtime import declared, schema
 
 if TYPE_CHECKING:
+    from shmooze.processes.limiter import Limiter
     from shmooze.processes.templates import Templates
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,9 @@ class LocalLauncher:
         self._found_ports: deque[int] = deque(maxlen=self.remembered_ports)
         #: Made once a type is preloaded.
         self._templates: Templates | None = None
+        #: Made once a type has limits.
+        self._limiter: Limiter | None = None
+        self._why_no_cgroups: str | None = None
         self._service_mark = 0
         self._own_mark = resource.getrlimit(resource.RLIMIT_RTTIME)[0]
 
@@ -95,10 +100,31 @@ class LocalLauncher:
     def sweep(self) -> int:
         # Nothing was launched yet, so whatever has our mark is from an earlier run. Processes that
         # the application started itself have none, and are left alone.
-        return self._kill_all(lambda snapshot: [])
+        swept = self._kill_all(lambda snapshot: [])
+        if self._limiter is not None:
+            self._limiter.sweep()
+        return swept
+
+    def prepare_limits(self) -> None:
+        from shmooze.processes import cgroups  # few services have limits
+
+        service = f"{self._service_mark >> _CHILD_BITS:x}"
+        source = declared.current()
+        chosen = schema.read(declared.Processes, source.values, source.error).cgroup
+        self._limiter, self._why_no_cgroups = cgroups.find_limiter(
+            chosen, service, cgroups.this_system()
+        )
+        words = ", ".join(f"{key}: {means}" for key, means in self.limits_available.items())
+        log.info("what enforces limits: %s", words)
+
+    @property
+    def limits_available(self) -> Mapping[str, str | None]:
+        return {} if self._limiter is None else self._limiter.available
 
     def warnings(self) -> Iterable[str]:
-        return capabilities.warnings()
+        yield from capabilities.warnings()
+        if self._why_no_cgroups is not None:
+            yield f"limits are enforced without cgroups: {self._why_no_cgroups}"
 
     def preload(self, spec: LaunchSpec) -> None:
         self._find_templates().find(spec)
@@ -136,18 +162,36 @@ class LocalLauncher:
             raise ModuleError(f"cannot be started: the directory {spec.cwd} may not be entered")
         mark = self._service_mark | next(self._numbers)
         argv = [*spec.argv, *endpoint.arguments]
+
+        def make(start: Callable[[SpawnRequest], int]) -> LocalProcess:
+            return self._make(start, argv, spec, mark)
+
         try:
             process = None
             if spec.preload is not None:
-                process = self._find_templates().fork(argv, spec, mark, can_mark())
-            if process is None:
-                process = self.make_process(self._spawner.start, argv, spec, mark, can_mark())
-            return process
+                process = self._find_templates().fork(spec, make)
+            return process or make(self._spawner.start)
         except OSError as bad:
             what = bad.filename if isinstance(bad.filename, str) else argv[0]
             raise ModuleError(f"cannot be started: {what}: {bad.strerror}") from bad
         except ValueError as bad:
             raise ModuleError(f"cannot be started: {bad}") from bad
+
+    def _make(
+        self, start: Callable[[SpawnRequest], int], argv: Sequence[str], spec: LaunchSpec, mark: int
+    ) -> LocalProcess:
+        confinement = None
+        if spec.limits is not None:
+            if self._limiter is None:  # a type that has come later
+                self.prepare_limits()
+            assert self._limiter is not None
+            confinement = self._limiter.confine(spec.limits)
+        try:
+            return self.make_process(start, argv, spec, mark, can_mark(), confinement)
+        except BaseException:
+            if confinement is not None:
+                confinement.close()
+            raise
 
     def _find_templates(self) -> Templates:
         if self._templates is None:

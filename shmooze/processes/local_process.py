@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import gevent
-from gevent.event import Event
+from gevent.event import AsyncResult, Event
 
 from shmooze.processes import strays, usage
 from shmooze.processes.capabilities import CAN_TRACK_TREES
@@ -25,12 +25,13 @@ from shmooze.processes.contract import (
 )
 from shmooze.processes.group import Group
 from shmooze.processes.kill import KILL_WAIT, kill
+from shmooze.processes.limiter import Confinement
 from shmooze.processes.output import ProcessOutput
 from shmooze.processes.peer import belongs_to, has_unread, listen_on
 from shmooze.processes.proc import Member, command_line, explain_survival, read_cpu
 from shmooze.processes.spawn_request import SpawnRequest
 from shmooze.processes.stdio import StdioPipes
-from shmooze.processes.stopping import stop
+from shmooze.processes.stop import stop_all
 from shmooze.processes.tree import ProcessSnapshot, find_processes
 from shmooze.runtime.patience import Patience
 
@@ -49,8 +50,6 @@ class LocalProcess:
     #: Seconds after SIGKILL until a surviving process is abandoned: it will not run any further,
     #: and a service that stops must not wait for a debugger.
     survivor_timeout = 10.0
-    #: Seconds that it may take to stop everything: the kernel may hold a process for longer.
-    stop_timeout = 4.0
     #: Seconds until the next attempt when the system is out of file descriptors.
     retry_delay = 0.5
 
@@ -72,10 +71,12 @@ class LocalProcess:
         spec: LaunchSpec,
         mark: int,
         is_marked: bool,
+        confinement: Confinement | None = None,
     ) -> None:
-        self._mark = mark
+        self._mark, self._confinement = mark, confinement
         self._output = self.make_output(spec.label, spec.is_logged, spec.has_stdio)
         self._exited = Event()
+        self._over_limits: AsyncResult[str] = AsyncResult()
         self.exit_status: int | None = None
         self.is_suspended = False
         self.pid = 0  # a child that fails to execute the program has an exit status as well
@@ -91,6 +92,8 @@ class LocalProcess:
         if self._stdio is not None:
             self._stdio.close_child_fds()
         strays.started.add(self.pid)
+        if confinement is not None:
+            confinement.begin(self.tree, self._over_limits.set)
 
     def _request(self, argv: Sequence[str], spec: LaunchSpec, mark: int | None) -> SpawnRequest:
         # Output should arrive when it is printed.
@@ -101,7 +104,10 @@ class LocalProcess:
             stdin, stdout = None, output.fileno()
         else:
             stdin, stdout = self._stdio.child_fds
-        return SpawnRequest(argv, environ, stdout, stderr, mark, self._on_exit, stdin, spec.cwd)
+        entry = None if self._confinement is None else self._confinement.entry
+        return SpawnRequest(
+            argv, environ, stdout, stderr, mark, self._on_exit, stdin, spec.cwd, entry
+        )
 
     def __repr__(self) -> str:
         status = "running" if self.exit_status is None else f"ended with {self.exit_status}"
@@ -154,6 +160,12 @@ class LocalProcess:
         measured = usage.measure(self.tree)
         return measured._replace(cpu=round(max(0.0, measured.cpu - self._cpu_before), 2))
 
+    def when_over_limits(self, call: Callable[[str], None]) -> None:
+        self._over_limits.rawlink(lambda result: gevent.spawn(call, result.get()))
+
+    def exceeded(self) -> str | None:
+        return None if self._confinement is None else self._confinement.breach()
+
     def is_alone(self) -> bool:
         if not CAN_TRACK_TREES or self.exit_status is not None:
             return False
@@ -180,7 +192,7 @@ class LocalProcess:
 
     def suspend(self) -> None:
         self.is_suspended = True
-        if not stop(self._mark, self._members, lambda: self._is_ending, self.stop_timeout):
+        if not stop_all(self._members, self._mark, lambda: self._is_ending):
             log.warning("%r: not everything that it has started could be stopped", self)
 
     def resume(self) -> None:
@@ -202,6 +214,8 @@ class LocalProcess:
         self._output.close(patience)
         if self._stdio is not None:
             self._stdio.close()
+        if self._confinement is not None:
+            self._confinement.close()
 
     def end(self, patience: float | None) -> str | None:
         self._is_ending = True
@@ -224,6 +238,8 @@ class LocalProcess:
 
     def _kill_all(self) -> None:
         begun = logged = time.monotonic()
+        if self._confinement is not None:
+            self._confinement.kill()
         with strays.signal_when_found(self._mark, signal.SIGKILL):
             while (members := self._members()) or self.exit_status is None:
                 kill(members)

@@ -10,9 +10,10 @@ program begins is done differently (Linux only):
 - setpriv(1) of util-linux sets the parent-death signal and then executes the program. If the
   service has raised its limit on open files, prlimit(1) restores the original one before that.
 
-If any of these is unavailable, the child is forked and sets everything up itself. Fork is also used
-where exec is likely to fail, because only then is the reason reported: behind setpriv an error is
-just an exit status of 126 or 127, and a file that is not a binary would be run by a shell.
+If any of these is unavailable, the child is forked and sets everything up itself. So is one with
+limits, which must hold before its program can start another. Fork is also used where exec is likely
+to fail, because only then is the reason reported: behind setpriv an error is just an exit status of
+126 or 127, and a file that is not a binary would be run by a shell.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Spawner:
 def _is_possible_with_vfork(request: SpawnRequest) -> bool:
     # A stream that has the number of a standard one cannot be moved out of the way.
     streams = [fd for fd in (request.stdin, request.stdout, request.stderr) if fd is not None]
-    return request.cwd is None and min(streams) > 2
+    return request.cwd is None and request.entry is None and min(streams) > 2
 
 
 def _is_likely_to_exec(program: str) -> bool:

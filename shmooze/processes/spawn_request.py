@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import gevent
@@ -15,6 +15,30 @@ OnExit = Callable[[int], None]
 
 #: Signals that are reset to their default action in a child, even if this process ignores them.
 RESET_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
+
+class Entry(NamedTuple):
+    """What a child does to itself before it executes its program, so that its limits hold for
+    everything that it starts. See `limiter`.
+    """
+
+    #: Files `cgroup.procs` of the cgroups that it enters.
+    cgroups: tuple[str, ...] = ()
+    #: What is added to its niceness.
+    nice: int = 0
+    #: Bytes of private memory that each process may have; None: no limit.
+    max_data: int | None = None
+
+    @classmethod
+    def together(cls, entries: Iterable[Entry]) -> Entry:
+        """All of these, of which at most one has a limit on memory."""
+        each = [*entries]
+        limits = [entry.max_data for entry in each if entry.max_data is not None]
+        return cls(
+            tuple(path for entry in each for path in entry.cgroups),
+            sum(entry.nice for entry in each),
+            limits[0] if limits else None,
+        )
 
 
 class SpawnRequest(NamedTuple):
@@ -32,6 +56,8 @@ class SpawnRequest(NamedTuple):
     stdin: int | None = None
     #: Its working directory; None: that of this process.
     cwd: str | None = None
+    #: How its limits begin to hold; None: it has none.
+    entry: Entry | None = None
 
 
 def start_watched(start: Callable[[], int], on_exit: OnExit) -> int:

@@ -148,6 +148,7 @@ class Template:
             "environ": dict(request.environ),
             "cwd": request.cwd or os.getcwd(),
             "mark": request.mark,
+            "entry": request.entry,
             "service": os.getpid(),
         }
         try:

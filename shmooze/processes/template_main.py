@@ -196,6 +196,8 @@ def set_up(link: int, stdout: int, stderr: int, stdin: int = 0) -> None:
     if request["mark"] is not None:
         limit = (request["mark"], resource.RLIM_INFINITY)
         resource.setrlimit(resource.RLIMIT_RTTIME, limit)
+    if request["entry"] is not None:
+        enter(*request["entry"])
     os.setsid()
     for number, fd in enumerate((stdin, stdout, stderr)):
         if fd != number:
@@ -218,6 +220,22 @@ def set_up(link: int, stdout: int, stderr: int, stdin: int = 0) -> None:
     if read(link, 1) != b"g":
         os._exit(1)
     os.close(link)
+
+
+def enter(cgroups: list[str], nice: int, max_data: int | None) -> None:
+    """Let the limits of this process begin to hold, see `fork_exec`."""
+    try:
+        for path in cgroups:
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            write(fd, b"0")
+            os.close(fd)
+    except OSError:
+        os._exit(1)  # it is started without a template, and the reason is told then
+    os.nice(nice)
+    if max_data is not None:
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        most = max_data if hard == resource.RLIM_INFINITY else min(max_data, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
 def set_environ(wanted: dict[str, str]) -> None:

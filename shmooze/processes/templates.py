@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 
 import gevent
@@ -13,6 +13,7 @@ import gevent
 from shmooze.processes.capabilities import CAN_TRACK_TREES
 from shmooze.processes.contract import LaunchSpec
 from shmooze.processes.local_process import LocalProcess
+from shmooze.processes.spawn_request import SpawnRequest
 from shmooze.processes.template import Changed, Launch, NotForked, Template
 from shmooze.runtime.backoff import Backoff
 from shmooze.runtime.python_command import parse
@@ -71,13 +72,15 @@ class Templates:
         return template
 
     def fork(
-        self, argv: Sequence[str], spec: LaunchSpec, mark: int, is_marked: bool
+        self, spec: LaunchSpec, make: Callable[[Callable[[SpawnRequest], int]], LocalProcess]
     ) -> LocalProcess | None:
-        """Fork a process. Returns None if it has to be started as others are. Raises OSError."""
+        """Fork a process, which `make` makes with what starts it. Returns None if it has to be
+        started as others are. Raises OSError.
+        """
         if (template := self.find(spec)) is None:
             return None
         try:
-            return LocalProcess(template.start, argv, spec, mark, is_marked)
+            return make(template.start)
         except NotForked as problem:
             self._note(spec, template, problem)
             return None

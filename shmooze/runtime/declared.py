@@ -66,6 +66,14 @@ HostNames = Annotated[list[str], Meta(description="a list of host names")]
 Origins = Annotated[list[str], Meta(description='a list of origins such as "https://example.org"')]
 Object = Annotated[dict[str, Any], Meta(description="an object")]
 Networks = Annotated[list[str], Meta(description="a list of addresses or networks")]
+Cgroup = Annotated[
+    str,
+    Meta(
+        description='the path of a cgroup, such as "/shmooze"',
+        pattern=r"^/([^/\s\0]+(/[^/\s\0]+)*)?\Z",
+        extra={"problem": lambda path: "has .. in it" if ".." in path.split("/") else None},
+    ),
+]
 
 
 # Keys at the top of the file.
@@ -244,16 +252,18 @@ class Clusters(Struct, frozen=True):
     ] = None
 
 
+class Processes(Struct, frozen=True):
+    """How processes of modules are kept within their limits."""
+
+    cgroup: Annotated[
+        Cgroup | None,
+        "The cgroup in which processes may be limited; if null, one that was delegated.",
+    ] = None
+
+
 #: The groups of keys at the top of the file.
 GROUPS: tuple[type[Struct], ...] = (
-    Application,
-    Gateway,
-    Limits,
-    Access,
-    Quota,
-    State,
-    Logs,
-    Clusters,
+    *(Application, Gateway, Limits, Access, Quota, State, Logs, Clusters, Processes),
 )
 
 # Reading.

@@ -1,4 +1,4 @@
-"""Stopping a tree of processes with SIGSTOP, which may start others meanwhile."""
+"""SIGSTOP for a process and everything that it starts meanwhile."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from shmooze.processes import strays
 from shmooze.processes.group import Group
 from shmooze.processes.proc import Member
 
+#: Seconds that it may take to stop everything: the kernel may hold a process for longer.
+STOP_TIMEOUT = 4.0
 #: Seconds until it is checked again whether processes have stopped.
-_INTERVAL = 0.001
+_STOP_INTERVAL = 0.001
 
 
-def stop(
-    mark: int,
-    find: Callable[[], Sequence[Member | Group]],
-    is_given_up: Callable[[], bool],
-    timeout: float,
+def stop_all(
+    find: Callable[[], Sequence[Member | Group]], mark: int, is_ending: Callable[[], bool]
 ) -> bool:
-    """Stop all processes of a tree, which has this mark. `find` returns those that live.
+    """Stop all that `find` finds, until it finds no more, or they are being ended.
 
-    Returns False if that has not succeeded after `timeout` seconds.
+    Strays among them have this mark. Returns False if that takes too long.
     """
-    give_up = time.monotonic() + timeout
+    give_up = time.monotonic() + STOP_TIMEOUT
     told, stopped = set[Member | Group](), set[Member | Group]()
     # Only what was stopped before a search cannot have started anything during it.
     with strays.signal_when_found(mark, signal.SIGSTOP):
-        while not stopped.issuperset(found := find()) and not is_given_up():
+        while not stopped.issuperset(found := find()) and not is_ending():
             if time.monotonic() > give_up:
                 return False
             if new := [member for member in found if member not in told]:
@@ -40,7 +39,7 @@ def stop(
                 strays.overtake(mark, signal.SIGSTOP, {member.pid for member in found})
                 continue
             while not all(each.is_stopped() for each in found) and time.monotonic() < give_up:
-                gevent.sleep(_INTERVAL)  # the kernel takes a moment
+                gevent.sleep(_STOP_INTERVAL)  # the kernel takes a moment
             stopped = {each for each in found if each.is_stopped()}
             told = {*stopped}
     return True
