@@ -30,7 +30,7 @@ child = os.fork()
 if not child:
     os.setsid()
     time.sleep(1000)
-print(os.getpid(), child, flush=True)
+print(f"{os.getpid()} {child}")  # in one piece
 while True: time.sleep(0.05); print("tick", flush=True)
 """
 #: A process that connects a stream, and sends back what comes.
@@ -47,7 +47,7 @@ class Stage:
     def __init__(self, **options: Any) -> None:
         self.engine = Here()
         options = Cluster(**options)
-        timing = Timing(options.lease, ending=0.5)
+        timing = Timing(options.lease, ending=1.5)
         self.launcher = ClusterLauncher("here", self.engine, options, timing)
         self.launcher.prepare()
         self.launcher.open("test", lambda: None)

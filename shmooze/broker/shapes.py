@@ -121,7 +121,7 @@ Shown = Annotated[
     object_of(
         "A module that has not ended.",
         *("args", "label", "priority", "not_before", "expires", "after", "batch", "window"),
-        *("schedule", "ups", "skips", "held", "waits", "web"),
+        *("schedule", "ups", "skips", "held", "waits", "host", "web"),
         *("place", "estimate", "restarts", "next_attempt_at", "next_attempt_in", "parameters"),
         uid=TEXT,
         type=TEXT,
@@ -141,6 +141,7 @@ Shown = Annotated[
         skips={"type": "integer", "description": "Votes for it to be skipped."},
         held={"type": "string", "description": "Why it is held."},
         waits={"type": "string", "description": "What it waits for beside its turn."},
+        host={"type": "string", "description": "Where it runs, if not on its service's machine."},
         place={"type": "integer", "description": "Its place among those that wait; first is 1."},
         estimate={
             "type": "number",

@@ -148,6 +148,7 @@ class ClusterLauncher:
         except BaseException:
             gevent.spawn(_discard, process, session, door, submission).join()
             raise
+        gevent.spawn(process.begin)  # once the caller has had the time to listen to it
         return process
 
     def _job(self, spec: LaunchSpec, session: Session) -> Job:
@@ -189,6 +190,7 @@ def _discard(
     if submission is not None:
         submission.cancel()
     if session.has_guard:
+        process.begin()
         process.end(None)
         process.close(0)
     door.forget(session)

@@ -12,7 +12,7 @@ import gevent
 from gevent.event import AsyncResult, Event
 
 from shmooze.cluster.calls import Calls, Lost
-from shmooze.cluster.output import CarriedOutput
+from shmooze.cluster.output import CarriedOutput, HasOutput
 from shmooze.cluster.protocol import (
     ERRORS,
     FIRST_OWN,
@@ -38,7 +38,6 @@ from shmooze.processes.contract import (
     ByteStream,
     Endpoint,
     LaunchSpec,
-    OutputLine,
     PastOutput,
     Remaining,
     Usage,
@@ -48,7 +47,7 @@ from shmooze.runtime import clock
 log = logging.getLogger(__name__)
 
 
-class RemoteProcess:
+class RemoteProcess(HasOutput):
     """One process. Its guard may not have come yet: see ClusterLauncher.
 
     `forget` is called when its session is not needed any more.
@@ -76,6 +75,8 @@ class RemoteProcess:
             self._streams[STDIO] = self._stream(STDIO)
         output = None if spec.has_stdio else self._streams[OUTPUT]
         self._output = CarriedOutput(spec.label, spec.is_logged, output, self._streams[ERRORS])
+        #: What has come too early, see `begin`.
+        self._early: list[Content] | None = []
         self._usage = Usage(0.0, 0, 0)
         self._is_alone = False
         self._exited, self._is_gone = Event(), Event()
@@ -103,8 +104,26 @@ class RemoteProcess:
 
     # What comes from its guard.
 
+    def begin(self) -> None:
+        """Take what has come before whoever has launched it could listen to it."""
+        early, self._early = self._early or [], None
+        for message in early:
+            self._take(message)
+
     def receive(self, message: Content) -> None:
         """Take a message of the guard. Does not wait."""
+        if isinstance(message, Started):
+            self._description = message.description
+            self.started.set(None)
+        elif isinstance(message, NotStarted):
+            self._is_gone.set()
+            self.started.set_exception(ModuleError(message.reason))
+        elif self._early is not None and not isinstance(message, Answer):
+            self._early.append(message)
+        else:
+            self._take(message)
+
+    def _take(self, message: Content) -> None:
         if isinstance(message, (Piece, EndOfStream, Credit, CloseStream)):
             if (stream := self._streams.get(message.stream)) is not None:
                 stream.take(message)
@@ -115,12 +134,6 @@ class RemoteProcess:
             if FIRST_OWN + number not in self._streams:
                 stream = self._streams[FIRST_OWN + number] = self._stream(FIRST_OWN + number)
                 self._endpoint.attach(number, stream)
-        elif isinstance(message, Started):
-            self._description = message.description
-            self.started.set(None)
-        elif isinstance(message, NotStarted):
-            self._is_gone.set()
-            self.started.set_exception(ModuleError(message.reason))
         elif isinstance(message, Ending):
             self._loss = f"was ended on {self.host}: {message.reason}"
         elif isinstance(message, Exited):
@@ -131,6 +144,7 @@ class RemoteProcess:
         """Its guard was not heard for so long that it has ended everything. Does not wait."""
         why = self._engine_reason or "the connection to it was lost"
         self._loss = f"was lost with {self.host}: {why}"
+        self.begin()
         if not self.started.ready():
             self.started.set_exception(ModuleError(self._loss))
         self._calls.lose()
@@ -175,25 +189,8 @@ class RemoteProcess:
         return self._loss
 
     @property
-    def output(self) -> list[str]:
-        return self._output.lines
-
-    @property
-    def errors(self) -> list[str]:
-        return self._output.errors
-
-    @property
     def stdio(self) -> CarriedStream:
         return self._streams[STDIO]
-
-    def add_output(self, text: str) -> None:
-        self._output.add(text)
-
-    def on_output(self, listener: Callable[[OutputLine], None]) -> None:
-        self._output.listeners.append(listener)
-
-    def watch_output(self, listener: Callable[[list[str]], None]) -> None:
-        self._output.watch(listener)
 
     def authenticate(self, connection: socket.socket) -> bool:
         return False  # its guard does that: nobody connects to the service itself
