@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 #: Stands for the guard: tells its pid, its parent and its ticket, and waits for the end of input.
 GUARD = """
 import json, os, sys
-ticket = sys.stdin.readline().strip()
+ticket = sys.stdin.readline().strip() or sys.exit()
 with open(f"{sys.argv[1]}.part", "w") as file:
     json.dump([os.getpid(), os.getppid(), ticket], file)
 os.rename(file.name, f"{sys.argv[1]}-{os.getpid()}")

@@ -65,7 +65,12 @@ class Application:
         )
 
     def wait_for_guards(self, count: int) -> None:
-        wait_until(lambda: len(children_of(self.worker.pid)) == count, f"{count} guards run")
+        """Wait until so many guards run. One without children was only started ahead."""
+
+        def running() -> int:
+            return sum(bool(children_of(guard)) for guard in children_of(self.worker.pid))
+
+        wait_until(lambda: running() == count, f"{count} guards run")
 
     def client(self) -> int:
         """The client of Dask, which the service has started."""

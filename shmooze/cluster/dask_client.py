@@ -31,6 +31,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import dask
@@ -90,7 +91,8 @@ async def work(settings: Mapping[str, Any], orders: asyncio.StreamReader) -> Non
                 say({})
                 next_beat = loop.time() + settings["beat"]
             await asyncio.wait([reader], timeout=_LOOK_INTERVAL)
-        await asyncio.wait_for(tasks.cancel_all(), _CANCEL_TIMEOUT)
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(tasks.cancel_all(), _CANCEL_TIMEOUT)
     finally:
         reader.cancel()
         keeper.cancel()

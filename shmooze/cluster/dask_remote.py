@@ -16,7 +16,8 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +25,8 @@ from distributed import get_worker, secede
 
 #: Seconds until the next look whether the task was cancelled.
 _LOOK_INTERVAL = 1.0
+#: Seconds after the start of a guard until the next one is started ahead, which would delay it.
+_SPARE_DELAY = 0.5
 #: Seconds that a guard may take to end after an end of file. It ends a whole process tree, with
 #: the patience of the module's type.
 _PATIENCE = 60.0
@@ -70,42 +73,77 @@ def run_guard(python: str | None, argv: Sequence[str], ticket: str) -> int:
         task = tasks.get(key)
         return task is not None and task.state != "cancelled"
 
-    # In a session of its own, so that Ctrl-C in the terminal of the worker does not reach it.
-    guard = subprocess.Popen(
-        [python or sys.executable, *argv],
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-        close_fds=True,
-    )
+    command = [python or sys.executable, *argv]
+    guard = _take_spare(command) or _start(command)
     assert guard.stdin is not None
     with suppress(BrokenPipeError):  # it has exited already
         guard.stdin.write(ticket.encode() + b"\n")
         guard.stdin.flush()
-    if not _wait(guard, lambda: not is_wanted()):
-        with suppress(BrokenPipeError):
-            guard.stdin.close()
-        try:
-            guard.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            guard.kill()  # its own guardian ends what it has started
+    if _exits_within(guard, _SPARE_DELAY):
+        return guard.wait()
+    _start_spare(command)
+    while not _exits_within(guard, _LOOK_INTERVAL):
+        if not is_wanted():
+            return _end(guard)
     return guard.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], is_over: Callable[[], bool]) -> bool:
-    """Wait until a process has exited, and return True; or False once `is_over` says so."""
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    # In a session of its own, so that Ctrl-C in the terminal of the worker does not reach it.
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+
+def _end(guard: subprocess.Popen[bytes]) -> int:
+    """End a guard that is not wanted any more."""
+    assert guard.stdin is not None
+    with suppress(BrokenPipeError):
+        guard.stdin.close()
+    try:
+        return guard.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        guard.kill()  # its own guardian ends what it has started
+        return guard.wait()
+
+
+def _exits_within(process: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Wait for a process, for at most `timeout` seconds. Popen.wait would wake up all the time."""
     if not hasattr(os, "pidfd_open"):
-        while process.poll() is None and not is_over():
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_LOOK_INTERVAL)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout)
         return process.poll() is not None
-    # Popen.wait would wake up twenty times a second for each module.
-    fd = os.pidfd_open(process.pid)
+    try:
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return True
     try:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        while not poll.poll(_LOOK_INTERVAL * 1000):
-            if is_over():
-                return False
-        return True
+        return bool(poll.poll(timeout * 1000))
     finally:
         os.close(fd)
+
+
+# A guard that is started ahead, for the next job of this worker: it has loaded everything, and
+# reads its ticket.
+_spare: tuple[Sequence[str], subprocess.Popen[bytes]] | None = None
+_spare_lock = threading.Lock()
+
+
+def _take_spare(command: Sequence[str]) -> subprocess.Popen[bytes] | None:
+    global _spare
+    with _spare_lock:
+        if _spare is None or _spare[0] != command or _spare[1].poll() is not None:
+            return None
+        _, process = _spare
+        _spare = None
+        return process
+
+
+def _start_spare(command: Sequence[str]) -> None:
+    global _spare
+    with _spare_lock:
+        if _spare is not None and _spare[0] == command and _spare[1].poll() is None:
+            return
+        if _spare is not None:  # of a service with another interpreter
+            _end(_spare[1])
+        _spare = (command, _start(command))

@@ -43,7 +43,7 @@ class Tasks:
         self._client, self._over = client, over
         self._comm = client.scheduler_comm
         self._tasks: dict[str, _Task] = {}
-        self._is_new = asyncio.Event()
+        self._wakeup = asyncio.Event()
         #: The loop itself keeps only weak references to what runs.
         self._running: set[asyncio.Task[None]] = set()
 
@@ -56,13 +56,16 @@ class Tasks:
         """Carry out one order of the engine."""
         if "submit" in order:
             self._tasks[order["submit"]] = _Task(order)
-            self._is_new.set()
+            self._wakeup.set()
         elif task := self._tasks.pop(order["cancel"], None):
             self._start(self._cancel([task]))
 
     async def cancel_all(self) -> None:
+        """Return when the scheduler has been told, and knows none of them any more."""
         tasks, self._tasks = self._tasks, {}
         await self._cancel([*tasks.values()])
+        while (await self._client.run_on_scheduler(survey, list(tasks)))["tasks"]:
+            await asyncio.sleep(0.02)
 
     async def keep(self) -> None:
         """Place what waits, and look after what has been placed, for ever."""
@@ -70,11 +73,11 @@ class Tasks:
             is_waiting = not all(task.is_started for task in self._tasks.values())
             interval = self.short_interval if is_waiting else self.long_interval
             try:
-                await asyncio.wait_for(self._is_new.wait(), interval)
+                await asyncio.wait_for(self._wakeup.wait(), interval)
             except asyncio.TimeoutError:
                 if not self._tasks:
                     continue
-            self._is_new.clear()
+            self._wakeup.clear()
             found = await self._client.run_on_scheduler(survey, list(self._tasks))
             workers = found["workers"]
             for task in list(self._tasks.values()):
@@ -91,12 +94,12 @@ class Tasks:
     ) -> None:
         """Compare a task with what the scheduler knows of it."""
         if state is None:
-            if task.is_known:  # it has ended before this client could hear of it
-                self._finish(task, task.future, None)
+            if task.is_known and task.future is None:
+                self._finish(task, None, "the scheduler of Dask does not know it any more")
             return
         task.is_known = True
         address, is_started = state
-        if task.future is None:  # a client before this one has submitted it
+        if task.future is None:  # the client before this one has submitted it; or see `_wait`
             task.worker = address or ""
             task.worker_name = workers[address]["name"] if address else ""
             self._watch(task, Future(task.key, self._client))
@@ -154,11 +157,11 @@ class Tasks:
             if status := await future:
                 why = f"its guard has ended with status {status} on {task.worker_name}"
         except (FutureCancelledError, asyncio.CancelledError):
-            # So are all when the connection is lost; they go on, at the scheduler.
-            await asyncio.sleep(self.short_interval)
-            if not self.is_connected:
-                return
-            why = "it was cancelled at the scheduler of Dask"
+            # Perhaps this only means an earlier attempt with the same key. The next survey tells.
+            if task.future is future:
+                task.future = None
+                self._wakeup.set()
+            return
         except Exception as bad:
             why = f"{one_line(bad)} on {task.worker_name}"
         self._finish(task, future, why)
@@ -170,7 +173,8 @@ class Tasks:
             self._over(task.key, why)
 
     async def _cancel(self, tasks: Sequence[_Task]) -> None:
-        if futures := [task.future for task in tasks if task.future is not None]:
+        # Also those that this client has not seen at the scheduler: one before it may have.
+        if futures := [task.future or Future(task.key, self._client) for task in tasks]:
             await self._client.cancel(futures, force=True)
 
     def _start(self, coroutine: Any) -> None:
