@@ -8,6 +8,7 @@ from __future__ import annotations
 from shmooze.broker.broker import Broker
 from shmooze.broker.jobs import Jobs
 from shmooze.broker.renewal import Reloader
+from shmooze.settings import Settings
 
 
 class AttachingBroker(Broker):
@@ -48,10 +49,15 @@ class AttachingBroker(Broker):
 
         attach(self)
 
-    def attach_log_files(self) -> None:
-        from shmooze.logs.attach import attach  # loaded only where there is a folder for them
+    def attach_observers(self, source: Settings) -> None:
+        if source.get("log_path"):
+            from shmooze.logs.attach import attach as attach_log_files
 
-        attach(self)
+            attach_log_files(self)
+        if source.get("hooks"):
+            from shmooze.hooks.attach import attach as attach_hooks
+
+            attach_hooks(self)
 
     def attach_doors(self) -> None:
         from shmooze.servers.attach import attach  # loaded only where a type has a web server

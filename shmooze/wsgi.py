@@ -104,7 +104,7 @@ class Gateway:
         self._counting: Counting | None = None
         #: The index of this process among the workers.
         self.worker = 0
-        if source.get("metrics"):
+        if source.get("metrics") and instead_of is None:
             extras.require(source, "metrics", "prometheus_client", "metrics")
             from shmooze.gateway.counting import Counting  # loaded only where it is wanted
 
@@ -116,12 +116,12 @@ class Gateway:
         self._modules = ModuleRoutes(source, self._ways, self._routes)
         #: The whole gateway, as a WSGI application.
         self.app = AccessGate(self._modules, self.host, source)
+        self.app.open_paths = frozenset({f"{source.get('wsgi_prefix')}health"})
         #: What the server asks: the application of the settings that were read last.
         self._served = Exchangeable(self.app)
         self._latest = self
         #: Called after a reload that a client has asked for.
         self.when_reloaded: Callable[[], object] = lambda: None
-        self.app.open_paths = frozenset({f"{source.get('wsgi_prefix')}health"})
         self._route()
 
     def start(self) -> None:
@@ -292,7 +292,8 @@ class Gateway:
     def _own_pages(self) -> OwnPages:
         from shmooze.gateway.own_pages import OwnPages  # loaded only where they are asked for
 
-        counting = self._counting if self._server else None  # another server may run us
+        # Another server may run us.
+        counting = self._started._counting if self._started._server else None
         uses_tokens = self.app.tokens is not None
         return OwnPages(self._ways, self._backends, self.settings, uses_tokens, counting)
 
@@ -331,9 +332,9 @@ def _program() -> Gateway:
         )
         gateway.announce()
         gateway.listener = supervisor.fork_workers()
+        gateway.worker = supervisor.index
         gateway.when_reloaded = supervisor.ask_to_reload
         gevent.signal_handler(RELOAD, gateway.on_hangup)
-        gateway.worker = supervisor.index
     return gateway
 
 

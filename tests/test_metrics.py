@@ -288,7 +288,7 @@ def test_a_worker_goes_on_with_the_numbers_of_the_one_before() -> None:
 
     def begin(index: int, connections: int, rejected: int) -> None:
         """A process of a worker, with what its server has counted at its end."""
-        throttled = {"connections": rejected, "token": 1, "limit": 0}
+        throttled = {"connections": rejected, "token": 1}
         counting._is_shared = False
         counting.start(index, lambda: Traffic(connections, throttled))
         counting.count({"PATH_INFO": "/queue"}, "200 OK", 0.02)

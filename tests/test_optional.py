@@ -18,6 +18,7 @@ OPTIONAL = (
     "adapters",
     "cluster",
     "description",
+    "hooks",
     "jobs",
     "logs",
     "metrics",

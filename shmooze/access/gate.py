@@ -163,11 +163,6 @@ class AccessGate:
             raise WrongToken("the token is not valid")
         return holder
 
-    @property
-    def delayed(self) -> int:
-        """Requests so far whose answer was delayed, since their token was wrong."""
-        return self._throttle.count
-
     def is_secure(self, environ: dict[str, Any]) -> bool:
         """Whether the client speaks TLS, as far as we can know."""
         return self._proxies.scheme_of(environ) == "https"

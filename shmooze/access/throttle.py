@@ -21,13 +21,10 @@ class Throttle:
     def __init__(self) -> None:
         #: Failures in a row and time of the last one, by client. The most recent client is last.
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        #: All failed attempts so far.
-        self.count = 0
 
     def fail(self, client: str) -> float:
         """Count one more failure. Returns the seconds by which to delay the answer."""
         now = time.monotonic()
-        self.count += 1
         count, last = self._failures.pop(client, (0, now))
         count = 1 if now - last > self.memory else count + 1
         self._failures[client] = count, now

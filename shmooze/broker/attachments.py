@@ -8,6 +8,7 @@ from typing import Protocol
 from shmooze.broker.jobs import Jobs
 from shmooze.broker.renewal import Reloader
 from shmooze.errors import CommandError
+from shmooze.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +84,16 @@ class Attachments:
         """Let items be ordered and limited as the settings say. Raises SettingsError."""
         log.warning("%s: orders nothing, since it is neither a Queue nor a Pool", self.name)
 
-    def attach_log_files(self) -> None:
-        """Let the output of items be kept in log files. Raises SettingsError."""
-        log.warning("%s: has no log files, since it is neither a Queue nor a Pool", self.name)
+    def attach_observers(self, source: Settings) -> None:
+        """Let log files and hooks have what happens, as far as the settings name any.
+
+        Raises SettingsError.
+        """
+        for key in ("log_path", "hooks"):
+            if source.get(key):
+                log.warning(
+                    "%s: ignores `%s`, since it is neither a Queue nor a Pool", self.name, key
+                )
 
     def attach_doors(self) -> None:
         """Let requests reach the web servers of modules."""

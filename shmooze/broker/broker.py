@@ -209,8 +209,8 @@ class Broker(Renewing, Commands, Service):
             self.attach_schedules()
         if source.get("metrics"):
             self.attach_metrics()
-        if opens and source.get("log_path"):
-            self.attach_log_files()
+        if opens:
+            self.attach_observers(source)
         if is_ordered(source, name):
             self.attach_ordering()
         if any(map(is_described, self.kinds())):

@@ -28,7 +28,7 @@ from shmooze.modules.module import Module
 from shmooze.modules.origin import Origin
 from shmooze.modules.requests import LogFunction
 from shmooze.modules.terms import PLAIN, Terms
-from shmooze.processes.contract import OutputLine
+from shmooze.processes.contract import Launcher, OutputLine
 from shmooze.runtime import clock
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,12 @@ class ModuleFactory:
         self.on_output: Callable[[str, OutputLine], None] | None = None
         #: Whether there can be no new modules any more.
         self.is_closed = False
+
+    @property
+    def local_launcher(self) -> Launcher:
+        """Starts processes on this machine."""
+        assert self._launchers is not None
+        return self._launchers.local
 
     def open(
         self, launchers: Launchers, admission: Admission, kinds: Iterable[type[Module]]

@@ -44,6 +44,11 @@ class Launchers:
         self.check(kinds)
         self._kinds = kinds
 
+    @property
+    def local(self) -> Launcher:
+        """The one of this machine."""
+        return self._by_name[LOCAL]
+
     def of(self, kind: type[Kind]) -> Launcher:
         """The launcher of a type; any one for a type that is missing, which starts nothing."""
         if kind.is_missing:

@@ -122,12 +122,6 @@ class Counted:
         # What our server looks for at an application.
         self.headers_for, self.is_streamed = application.headers_for, application.is_streamed
 
-    @property
-    def delayed(self) -> int:
-        """See AccessGate."""
-        delayed: int = self._application.delayed
-        return delayed
-
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         begin = time.monotonic()
 

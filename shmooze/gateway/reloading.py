@@ -12,7 +12,7 @@ from shmooze.settings import Settings
 Made = TypeVar("Made")
 
 #: Keys that only count when the gateway starts.
-_AT_START = ("wsgi_host", "wsgi_workers", "sighup", *schema.keys_of(declared.Limits))
+_AT_START = ("wsgi_host", "wsgi_workers", "sighup", "metrics", *schema.keys_of(declared.Limits))
 
 
 def loaded(make: Callable[[Settings], Made]) -> Made:

@@ -52,6 +52,8 @@ class JSONCommandProcessor:
     cmd_scopes: Mapping[str, Collection[str]] = {}
     #: What the settings lack if these commands are unknown, by command.
     optional_cmds: Mapping[str, str] = {}
+    #: Commands so far that were refused, since their caller had reached a limit.
+    refused_at_limits = 0
     #: The tables that were added, by command.
     _tables: Mapping[str, CommandTable] = {}
 
@@ -108,8 +110,10 @@ class JSONCommandProcessor:
             answer = packet.good(result)
         except ShmoozeError as refusal:
             answer = packet.error(str(refusal))
-            if isinstance(refusal, TooMany) and (who := caller.get()) is not None:
-                who.retry_after = refusal.retry_after
+            if isinstance(refusal, TooMany):
+                self.refused_at_limits += 1
+                if (who := caller.get()) is not None:
+                    who.retry_after = refusal.retry_after
         except (Exception, gevent.Timeout):  # the function's own Timeout
             log.exception("command %r%s failed", cmd, _of_caller())
             answer = internal_error(cmd, self)

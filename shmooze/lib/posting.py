@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import bottle
@@ -25,13 +24,8 @@ class Commanded(Protocol):
         """The answer to what a client sent. Raises PacketError if that is not a packet."""
 
 
-def answer_post(
-    commanded: Commanded, max_body: int, on_limited: Callable[[], None] = lambda: None
-) -> bytes:
-    """The answer to the current request, within the access gate. Raises Refused.
-
-    `on_limited` is called if the client has reached a limit.
-    """
+def answer_post(commanded: Commanded, max_body: int) -> bytes:
+    """The answer to the current request, within the access gate. Raises Refused."""
     try:
         query = jsonsafe.decode(json_body(max_body))
     except PacketError as bad:
@@ -49,7 +43,6 @@ def answer_post(
         caller.reset(before)
     bottle.response.content_type = "application/json"
     if who.retry_after is not None:
-        on_limited()
         bottle.response.set_header("Retry-After", str(math.ceil(who.retry_after)))
         if not isinstance(query, list):
             bottle.response.status = 429

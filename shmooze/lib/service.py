@@ -43,7 +43,7 @@ from shmooze.web.answers import answer_error
 from shmooze.web.exchangeable import Exchangeable
 from shmooze.web.limits import Limits
 from shmooze.web.route import Route
-from shmooze.web.server import LIMIT, Server, Traffic
+from shmooze.web.server import Server, Traffic
 
 if not typing.TYPE_CHECKING:  # mypy would accept any name as one of these
 
@@ -82,8 +82,6 @@ class Service:
         #: Where it listens, and what the server asks, once that is known.
         self._listening: Listening | None = None
         self._gate: Exchangeable | None = None
-        #: Requests so far that were refused, since the client had reached a limit.
-        self._limited = 0
 
     def command(self, query: Any) -> Any:
         """Answer what a client sent. Raises PacketError if that is not a packet.
@@ -168,8 +166,7 @@ class Service:
     @property
     def traffic(self) -> Traffic:
         """What its server has to do with its clients."""
-        traffic = self._server.traffic if self._server is not None else Traffic()
-        return traffic._replace(throttled={**traffic.throttled, LIMIT: self._limited})
+        return self._server.traffic if self._server is not None else Traffic()
 
     def health_problems(self) -> Mapping[str, str]:
         """What is not well at present, by part. It may take some seconds to find out."""
@@ -191,10 +188,7 @@ class Service:
         return app
 
     def _answer_post(self) -> bytes:
-        return answer_post(self, self._limits.max_body, self._count_limited)
-
-    def _count_limited(self) -> None:
-        self._limited += 1
+        return answer_post(self, self._limits.max_body)
 
 
 def json_query(

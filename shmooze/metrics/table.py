@@ -139,7 +139,8 @@ class Metrics:
             " connections.",
             labels=["reason"],
         )
-        for reason, count in traffic.throttled.items():
+        limits = {"limit": self._broker.refused_at_limits}
+        for reason, count in {**traffic.throttled, **limits}.items():
             throttled.add_metric([reason], count)
         yield throttled
         yield CounterMetricFamily(

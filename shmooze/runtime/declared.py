@@ -62,6 +62,7 @@ Ports = Annotated[
     dict[ServiceName, PortOrAddress],
     Meta(description="an object of service names and port numbers"),
 ]
+Objects = Annotated[list[dict[str, Any]], Meta(description="a list of objects")]
 HostNames = Annotated[list[str], Meta(description="a list of host names")]
 Origins = Annotated[list[str], Meta(description='a list of origins such as "https://example.org"')]
 Object = Annotated[dict[str, Any], Meta(description="an object")]
@@ -226,7 +227,7 @@ class State(Struct, frozen=True):
 
 
 class Logs(Struct, frozen=True):
-    """The log of each program, and the log files of modules."""
+    """Who is told of what happens: the log of each program, log files of modules, hooks."""
 
     log_format: Annotated[
         Literal["text", "json"], "Whether each line of a log is text or a JSON object."
@@ -241,6 +242,7 @@ class Logs(Struct, frozen=True):
     log_max_files: Annotated[
         Count, "Log files that an item may have; the oldest is removed for a new one."
     ] = 3
+    hooks: Annotated[Objects, "HTTP calls and programs that are told of what happens."] = []
 
 
 class Clusters(Struct, frozen=True):

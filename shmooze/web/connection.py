@@ -69,10 +69,9 @@ class ServerState:
         #: Without those of CORS, a browser would not show it to a page of another site.
         self.refusal_headers = refusal_headers
         self.connections = Connections()
-        #: Clients that are being told to try again, since all connections are busy.
-        self.rejected = 0
-        #: Clients that were told so, or cut off, in all.
-        self.rejections = 0
+        #: Clients that are being told to try again, since all connections are busy; how many were
+        #: so far; and how many answers were delayed for a wrong token.
+        self.rejected = self.rejections = self.delays = 0
         self.is_stopping = False
 
 
@@ -205,6 +204,7 @@ class Connection:
         return self._state.connections.evictable(self, Wait.REQUEST, self._upload)
 
     def _throttle(self, seconds: float) -> None:
+        self._state.delays += 1
         with self._evictable(Wait.THROTTLE), self.while_client_waits():
             gevent.sleep(seconds)
 

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-#: Reasons why requests are throttled: all connections are busy; their token was wrong; the client
-#: has reached a limit.
-CONNECTIONS, TOKEN, LIMIT = THROTTLING = ("connections", "token", "limit")
+#: Reasons why requests are throttled: all connections are busy; their token was wrong.
+CONNECTIONS, TOKEN = THROTTLING = ("connections", "token")
 
 
 class Traffic(NamedTuple):
@@ -110,8 +109,7 @@ class Server:
         """What it has to do now, and had to do since it was started."""
         if self._server is None:
             return Traffic()
-        delayed = getattr(self._application, "delayed", 0)
-        throttled = {CONNECTIONS: self._state.rejections, TOKEN: delayed, LIMIT: 0}
+        throttled = {CONNECTIONS: self._state.rejections, TOKEN: self._state.delays}
         return Traffic(len(self._state.connections), throttled)
 
     def stop_listening(self) -> None:
