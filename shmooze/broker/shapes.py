@@ -168,7 +168,7 @@ Ended = Annotated[
     dict[str, Any],
     object_of(
         "A module that has ended.",
-        *("args", "exit_status", "signal", "result", "batch"),
+        *("args", "exit_status", "signal", "result", "batch", "host"),
         uid=TEXT,
         type=TEXT,
         args=ARGS,
@@ -187,6 +187,7 @@ Ended = Annotated[
         },
         ended=TIME,
         seconds=SECONDS,
+        host={"type": "string", "description": "Where it ran, if not on its service's machine."},
         stderr_tail={
             "type": "array",
             "items": TEXT,
@@ -210,6 +211,7 @@ Used = Annotated[
                     "cpu": {"type": "number", "description": "Seconds of CPU time so far."},
                     "memory": {"type": "integer", "description": "Bytes in memory."},
                     "processes": {"type": "integer"},
+                    "host": {"type": "string", "description": "Where it runs, if elsewhere."},
                 },
                 "required": ["cpu", "memory", "processes"],
             },

@@ -40,7 +40,7 @@ export function turnOf({ place, estimate } = {}) {
 
 /** All that makes an item different from one that was added with its type and args alone. */
 export function termsOf(module) {
-  const { priority, ups, skips, not_before, expires, after, batch, window, schedule, restarts, next_attempt_at } = module;
+  const { priority, ups, skips, not_before, expires, after, batch, window, schedule, host, restarts, next_attempt_at } = module;
   const { waits = "" } = module; // which says the same, while it waits for that
   return [
     priority && `priority ${priority}`,
@@ -51,6 +51,7 @@ export function termsOf(module) {
     after?.length && `after ${counted(after.length, "other", "others")}`,
     window && !waits.startsWith("plays from") && `plays ${windowOf(window)}`,
     batch && `batch ${batch}`,
+    host && `on ${host}`,
     schedule && `of schedule ${schedule.slice(0, 8)}`,
     restarts && `restarted ${restarts === 1 ? "once" : `${restarts} times`}`,
     next_attempt_at && `starts again at ${momentOf(next_attempt_at)}`,
