@@ -107,7 +107,7 @@ def measure_starts(lab: Lab, runs: int) -> None:
 #: What is done, and whether the service lives to say when it knows of the loss.
 FAULTS = {
     "worker killed": lambda lab: [worker.kill() for worker in lab.workers],
-    "scheduler killed": lambda lab: lab.cluster.restart_scheduler(),
+    "scheduler killed": lambda lab: lab.cluster.scheduler.kill(),
     "link cut": lambda lab: os.kill(lab.proxy.pid, signal.SIGSTOP),
     "service killed": lambda lab: os.kill(lab.pool.service, signal.SIGKILL),
 }
@@ -132,6 +132,8 @@ def measure_fault(lab: Lab, name: str, runs: int) -> None:
         )
         known.append(time.perf_counter() - begin)
         os.kill(lab.proxy.pid, signal.SIGCONT)
+        if name == "scheduler killed":
+            lab.cluster.restart_scheduler()
         if name in ("worker killed", "scheduler killed"):
             lab.replace_workers()
     report(f"{name}: nothing is left after", gone, "s")
