@@ -22,7 +22,7 @@ DOCS = ["flask-swagger-ui>=5.20"]
 # For schedules by cron expressions; and the time zones, where the system has none.
 SCHEDULES = ["cronsim>=2.6", "tzdata"]
 # For modules on other machines, placed by Dask.
-CLUSTER = ["distributed>=2024.5"]
+CLUSTER = ["distributed>=2025.1"]
 # For the metrics of queues, pools and gateway.
 METRICS = ["prometheus-client>=0.20"]
 # For the fast part of the tests.
