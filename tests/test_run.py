@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -16,10 +17,12 @@ from fakes import FakeClock, run_until_idle
 
 from shmooze.errors import SettingsError
 from shmooze.processes.spawn_request import SpawnRequest
+from shmooze.run.lines import Write, open_lines
 from shmooze.run.process import Process
 from shmooze.run.programs import Application, Program, find_programs
 from shmooze.run.supervisor import Supervisor
 from shmooze.runtime import declared
+from shmooze.runtime.program import flush_log
 from shmooze.settings import Settings
 
 MODULES = {"modules": {"cow": {"process": ["cow"]}}}
@@ -160,12 +163,11 @@ def machine(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machi
     machine.close()
 
 
-def supervisor(machine: Machine, *names: str, lines: list[str] | None = None) -> Supervisor:
+def supervisor(machine: Machine, *names: str, write: Write = lambda name, line: None) -> Supervisor:
     """A supervisor that has started programs of these names."""
     programs = [
         Program(name, [name], name != "own", 5.0 if name == "own" else None) for name in names
     ]
-    write = [].append if lines is None else lines.append
     made = Supervisor(programs, write, spawn=machine.start)
     made.start()
     run_until_idle()
@@ -331,9 +333,32 @@ def test_sighup_of_a_terminal_that_is_closed_always_stops(
     assert (stop_requests, machine.sent) == ([signal.SIGTERM], [])
 
 
-def test_each_line_of_output_has_the_name_in_front(machine: Machine) -> None:
-    lines: list[str] = []
-    supervisor(machine, "wsgi", "jukebox", lines=lines)
+@pytest.fixture
+def own_log() -> Iterator[None]:
+    """The handlers of the log are as before afterwards."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield
+    root.handlers[:] = before
+
+
+def test_each_line_of_output_has_the_name_in_front(
+    machine: Machine, own_log: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write = open_lines(["wsgi", "jukebox"], as_json=False)
+    supervisor(machine, "wsgi", "jukebox", write=write)
     machine.say("wsgi", b"one\ntwo \x1b[1m\n")
     machine.say("jukebox", b"three\n")
-    assert lines == ["wsgi    | one\n", "wsgi    | two \\x1b[1m\n", "jukebox | three\n"]
+    flush_log()
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0].startswith("run     | 2")
+    assert lines[2:] == ["wsgi    | one", "wsgi    | two \\x1b[1m", "jukebox | three"]
+
+
+def test_lines_that_are_json_stay_so(
+    machine: Machine, own_log: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    supervisor(machine, "wsgi", write=open_lines(["wsgi"], as_json=True))
+    machine.say("wsgi", b'{"level": "INFO"}\n')
+    flush_log()
+    assert '{"level": "INFO"}' in capfd.readouterr().err.splitlines()

@@ -125,7 +125,7 @@ def test_the_end_of_its_terminal_leaves_nothing(make_site: Callable[..., Site], 
     terminal = Window([*RUN, site.settings_file], site.environ)
     try:
         wait_until(lambda: "Ctrl-C ends it" in terminal.text, "it prints the address of its page")
-        assert f"shmooze: http://localhost:{site.ports['wsgi']}/ " in terminal.text
+        assert f"the page is http://localhost:{site.ports['wsgi']}/ " in terminal.text
         assert b"<html" in http(site.url).body
         wait_until(lambda: is_listening(site.ports["pool"]), "the pool listens")
         for kind in ("ignores-sigterm", "has-daemon"):

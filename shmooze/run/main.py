@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 from shmooze.processes.guardian import fork_guardian
+from shmooze.run.lines import open_lines
 from shmooze.run.page import address_of, opener
 from shmooze.run.programs import GATEWAY, find_programs, host_of
-from shmooze.run.supervisor import Supervisor, lead_of
+from shmooze.run.supervisor import Supervisor
 from shmooze.runtime import declared, schema
 from shmooze.runtime.listeners import listen
-from shmooze.runtime.logs import StderrHandler
 from shmooze.runtime.program import run
 from shmooze.settings import Settings
 
@@ -32,19 +32,17 @@ def run_application(opens_page: bool) -> int:
         gateway, url = (host, source.port(GATEWAY)), address_of(hosts.wsgi_host, source)
     open_page = opener(url) if opens_page and gateway else None
     guardian = fork_guardian()
-    handler = StderrHandler()
-    lead = lead_of(Supervisor.name, application.programs)
-    form = f"{lead}%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form, handlers=[handler], force=True)
+    names = [each.name for each in application.programs]
+    write = open_lines(names, as_json=source.get("log_format") == "json")
 
     def on_ready() -> None:
-        handler.enqueue(f"shmooze: {url}  (Ctrl-C ends it)\n")
+        log.info("the page is %s  (Ctrl-C ends it)", url)
         if open_page is not None:
             open_page()
 
     for line in application.left_out:
         log.warning("%s", line)
-    supervisor = Supervisor(application.programs, handler.enqueue, gateway, on_ready, guardian)
+    supervisor = Supervisor(application.programs, write, gateway, on_ready, guardian)
     run(supervisor)
     return supervisor.status
 

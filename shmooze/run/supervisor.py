@@ -21,6 +21,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 
 import gevent
@@ -32,6 +33,7 @@ from shmooze.processes import linux
 from shmooze.processes.spawn import Spawner
 from shmooze.processes.spawn_request import SpawnRequest
 from shmooze.processes.tree import child_pids
+from shmooze.run.lines import OWN_NAME, Write
 from shmooze.run.process import Process
 from shmooze.run.programs import GATEWAY, Program, find_programs
 from shmooze.runtime import clock, declared
@@ -44,12 +46,12 @@ log = logging.getLogger(__name__)
 class Supervisor:
     """Runs `programs`; `start` and `stop` are called by `runtime.program.run`.
 
-    `write` takes each line of their output. `gateway` is where the gateway listens, and `on_ready`
-    is called once it does. `guardian` reads as ended once the guardian is gone. `spawn` starts a
-    process; None: see Spawner.
+    `write` takes each line of their output, with the name of the program. `gateway` is where the
+    gateway listens, and `on_ready` is called once it does. `guardian` reads as ended once the
+    guardian is gone. `spawn` starts a process; None: see Spawner.
     """
 
-    name = "run"
+    name = OWN_NAME
 
     #: Seconds for which the services wait for the end of the gateway before they are ended too.
     gateway_timeout = 2.0
@@ -61,7 +63,7 @@ class Supervisor:
     def __init__(
         self,
         programs: Sequence[Program],
-        write: Callable[[str], None],
+        write: Write,
         gateway: tuple[str, int] | None = None,
         on_ready: Callable[[], None] = lambda: None,
         guardian: int | None = None,
@@ -82,7 +84,7 @@ class Supervisor:
             gevent.spawn(self._exit_with_guardian, self._guardian)
         spawn = self._spawn or Spawner().start
         for each in self._programs:
-            write = self._writer(lead_of(each.name, self._programs))
+            write = partial(self._write, each.name)
             self._processes.append(Process(each, spawn, write, self._end_refused))
         for process in self._processes:
             process.start()
@@ -115,9 +117,6 @@ class Supervisor:
         log.info("passing SIGHUP on: all programs read the settings again")
         for process in self._processes:
             process.send(signal.SIGHUP)
-
-    def _writer(self, lead: str) -> Callable[[str], None]:
-        return lambda line: self._write(f"{lead}{line}\n")
 
     def _end_refused(self) -> None:
         """End this program, since one of its own has refused to start."""
@@ -161,9 +160,3 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
-
-
-def lead_of(name: str, programs: Sequence[Program]) -> str:
-    """What stands before each line of the program of this name; equally long for all of them."""
-    width = max(len(each) for each in (Supervisor.name, *(each.name for each in programs)))
-    return f"{name:<{width}} | "
