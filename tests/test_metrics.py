@@ -30,6 +30,7 @@ from shmooze.metrics.rising import Rising
 from shmooze.metrics.table import Metrics
 from shmooze.metrics.usage import UsageByType
 from shmooze.modules.exit import EndCause, ExitRecord, OwnWords
+from shmooze.processes.limits import out_of_memory
 from shmooze.processes.tree import children
 from shmooze.queue import Queue
 from shmooze.runtime import extras
@@ -201,6 +202,8 @@ def test_rows_that_the_log_has_lost_are_counted_for_ever() -> None:
 
 # Why modules end.
 
+OUT_OF_MEMORY = out_of_memory(used=5 << 20, limit=5 << 20)
+
 
 def ended(cause: EndCause, status: int | None = 0, state: str = "playing") -> ExitRecord:
     return ExitRecord(cause, state, status=status)
@@ -215,7 +218,9 @@ def ended(cause: EndCause, status: int | None = 0, state: str = "playing") -> Ex
         (ended(EndCause.removed("was removed")), reasons.REMOVED),
         (ended(EndCause.removed(STOPPED)), reasons.STOPPED_WITH_SERVICE),
         (ended(EndCause.rested("was idle")), reasons.RESTED),
-        (ended(EndCause("out of memory: 5 of 5 MB")), reasons.OUT_OF_MEMORY),
+        (ended(EndCause.exceeded(OUT_OF_MEMORY)), reasons.OUT_OF_MEMORY),
+        (ended(EndCause.fault(OwnWords(OUT_OF_MEMORY))), reasons.REFUSED),
+        (ended(EndCause.lost("was lost with its machine")), reasons.LOST),
         (ended(EndCause.given_up("took longer than 5 s")), reasons.GIVEN_UP),
         (ended(EndCause.fault(OwnWords("no such file"))), reasons.REFUSED),
         (ended(EndCause("exited with status 3", by_exit=True), 3), reasons.EXITED),

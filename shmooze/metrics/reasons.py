@@ -15,6 +15,8 @@ STOPPED_WITH_SERVICE = "stopped"
 RESTED = "rested"
 #: It used more memory than it may.
 OUT_OF_MEMORY = "out_of_memory"
+#: The machine of its process was lost.
+LOST = "lost"
 #: The service has given its item up, such as after a time limit.
 GIVEN_UP = "given_up"
 #: It refused a command, or said that it has failed.
@@ -28,14 +30,19 @@ FAULT = "fault"
 
 ALL = (
     *(DONE, REMOVED, STOPPED_WITH_SERVICE, RESTED, OUT_OF_MEMORY),
-    *(GIVEN_UP, REFUSED, EXITED, KILLED, FAULT),
+    *(LOST, GIVEN_UP, REFUSED, EXITED, KILLED, FAULT),
 )
+
+#: How such a reason begins, see processes/limits.py.
+_OUT_OF_MEMORY = "ran out of memory"
 
 
 def kind_of(record: ExitRecord) -> str:
     """Which of these words says why a process has ended."""
     cause = record.cause
-    if cause.reason.startswith("out of memory"):
+    if cause.is_lost:
+        return LOST
+    if cause.reason.startswith(_OUT_OF_MEMORY) and not cause.own_words:
         return OUT_OF_MEMORY
     if cause.is_rest:
         return RESTED
