@@ -13,10 +13,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from shmooze.processes.byte_stream import ByteStream as ByteStream
 from shmooze.processes.limits import Limits
+from shmooze.processes.reports import OutputLine as OutputLine
+from shmooze.processes.reports import PastOutput as PastOutput
+from shmooze.processes.reports import Remaining as Remaining
+from shmooze.processes.reports import Usage as Usage
 
 
 class Endpoint(Protocol):
@@ -82,39 +86,6 @@ class LaunchSpec:
     may_run_already: bool = False
     #: What it and everything that it starts may use together.
     limits: Limits | None = None
-
-
-class OutputLine(NamedTuple):
-    """A complete line of standard output or error, with control characters escaped."""
-
-    text: str
-    is_error: bool
-
-
-class Usage(NamedTuple):
-    """Resources used by a process and everything it started."""
-
-    #: Seconds of CPU time. Includes ended processes whose parents have waited for them.
-    cpu: float
-    #: Bytes. Memory that processes share counts for each of them.
-    memory: int
-    processes: int
-
-
-class Remaining(NamedTuple):
-    """A process that still runs."""
-
-    #: For people, such as "pid 812 (sleep 1000)".
-    text: str
-    #: Whether it has left the session of the process that started it.
-    is_daemon: bool
-
-
-class PastOutput(NamedTuple):
-    """What a process had printed by the time at which it was renewed; see Process.output."""
-
-    output: list[str]
-    errors: list[str]
 
 
 class Process(Protocol):
