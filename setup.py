@@ -21,8 +21,8 @@ version = re.search(r'__version__ = "(.+)"', (here / "shmooze/__init__.py").read
 DOCS = ["flask-swagger-ui>=5.20"]
 # For schedules by cron expressions; and the time zones, where the system has none.
 SCHEDULES = ["cronsim>=2.6", "tzdata"]
-# For modules on other machines, placed by Dask.
-CLUSTER = ["distributed>=2025.1"]
+# For modules on other machines: their certificates, and Dask, which may place them.
+CLUSTER = ["cryptography>=42", "distributed>=2025.1"]
 # For the metrics of queues, pools and gateway.
 METRICS = ["prometheus-client>=0.20"]
 # For the fast part of the tests.

@@ -41,6 +41,7 @@ from shmooze.gateway.gateway import Gateway as Gateway
 from shmooze.runtime import declared, schema
 from shmooze.runtime.program import check, exit_with, reloads_at_hangup, run
 
+
 @cache
 def _default_gateway() -> Gateway:
     return Gateway(declared.current())

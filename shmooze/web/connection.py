@@ -69,7 +69,7 @@ class ServerState:
         #: Without those of CORS, a browser would not show it to a page of another site.
         self.refusal_headers = refusal_headers
         self.connections = Connections()
-        #: Clients that are told to try again, as all connections are busy, and were; delayed answers.
+        #: Clients that are told to try again, as we are busy; that were told so; delayed answers.
         self.rejected = self.rejections = self.delays = 0
         self.is_stopping = False
 
