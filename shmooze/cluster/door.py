@@ -88,7 +88,10 @@ class Door:
         while True:
             gevent.sleep(self._timing.beat)
             for session in [*self._sessions.values()]:
-                session.check()
+                try:
+                    session.check()
+                except Exception:  # a bug, which must not keep the others from being noticed
+                    log.exception("%r cannot be checked", session)
 
     def _serve(self, accepted: socket.socket, address: tuple[object, ...]) -> None:
         if self._strangers >= self.max_strangers:
