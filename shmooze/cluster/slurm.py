@@ -50,8 +50,8 @@ class SlurmEngine:
         limits = [line.partition("=")[2].split() for line in config if "InactiveLimit" in line]
         if limits == [["0", "sec"]]:
             log.warning(
-                "Slurm has no InactiveLimit: if this service is killed while modules wait for a"
-                " node, their allocations stay until it is started again"
+                "Slurm has no InactiveLimit: if this service is killed, allocations in which nothing"
+                " runs may stay until it is started again"
             )
 
     def submit(self, job: Job) -> SlurmJob:
@@ -93,8 +93,8 @@ class SlurmEngine:
     def _cancel_earlier(self) -> None:
         """Cancel jobs of an earlier life of this service; there are none of this one yet.
 
-        Their guards end by themselves, and their jobs with them. But an srun that was killed while
-        it waited for a node leaves an allocation in which nothing runs.
+        Their guards have ended by themselves, and mostly their jobs with them. But an srun that was
+        killed may leave an allocation in which nothing runs.
         """
         try:
             lines = self._ask("squeue", "--noheader", "--me", "--format=%A|%k")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +45,7 @@ class SlurmJob:
         try:
             os.write(self._stdin, ticket.encode() + b"\n")
             self._process = subprocess.Popen(
-                [*_dying_with_us(), *argv],
+                [*argv],
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -113,9 +112,3 @@ def reason_of(status: int, errors: Sequence[str]) -> str | None:
     if errors:
         return f"Slurm: {errors[0]}"
     return None if status == 0 else f"srun has ended with status {status}"
-
-
-def _dying_with_us() -> list[str]:
-    """A command that lets the one after it get SIGTERM when we are killed, if there is one here."""
-    setpriv = shutil.which("setpriv")
-    return [] if setpriv is None else [setpriv, "--pdeathsig", "TERM", "--"]

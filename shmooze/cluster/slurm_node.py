@@ -1,7 +1,8 @@
 """The guard of one module on a node of Slurm: `python -m shmooze.cluster.slurm_node`.
 
 The same as shmooze.cluster.node. But a job ends with its srun, and an srun that was killed together
-with its service ends none: the allocation would stay, although nothing runs in it any more.
+with its service ends none: the allocation would stay, although nothing runs in it any more. If the
+guard is killed as well, it does stay: see SlurmEngine.
 """
 
 from __future__ import annotations
