@@ -227,6 +227,8 @@ UNUSED = {"importlib.metadata", "argparse", "difflib", "csv", "zipfile", "shmooz
 UNUSED |= {"shmooze.state.file", "shmooze.runtime.native_thread", "shmooze.lib.describe"}
 UNUSED |= {"shmooze.gateway.pages", "shmooze.jobs.attach", "shmooze.processes.templates"}
 UNUSED |= {"shmooze.schedules", "cronsim", "zoneinfo", "shmooze.cluster"}
+UNUSED |= {"prometheus_client", "shmooze.metrics", "shmooze.gateway.counting", "mmap"}
+UNUSED |= {"shmooze.gateway.health", "shmooze.gateway.metrics"}
 
 
 @pytest.mark.parametrize(

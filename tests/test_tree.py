@@ -73,3 +73,20 @@ def test_a_stray_is_found_however_many_foreign_processes_end(
     )
     assert [member.pid for member in members] == found
     assert machine.snapshots == snapshots
+
+
+def test_a_search_that_has_found_something_asks_for_nothing_more() -> None:
+    """Each module of a service searches, and what is asked grows with the number of all."""
+    asked: list[object] = []
+
+    def missed_by(snapshot: object) -> set[int]:
+        asked.append(snapshot)
+        return set()
+
+    here = os.getpid()
+    (found,) = tree.find_processes(
+        lambda snapshot: [each for each in snapshot.living if each.pid == here],
+        missed_by=missed_by,
+    )
+    assert found.pid == here
+    assert not asked
