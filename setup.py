@@ -24,10 +24,12 @@ SCHEDULES = ["cronsim>=2.6", "tzdata"]
 # For modules on other machines: their certificates, and Dask, which may place them.
 CLUSTER = ["cryptography>=42", "distributed>=2025.1"]
 # For the metrics of queues, pools and gateway.
+TRACING = ["opentelemetry-sdk>=1.25", "opentelemetry-exporter-otlp-proto-http>=1.25"]
 METRICS = ["prometheus-client>=0.20"]
 # For the fast part of the tests.
 TEST = [
     *METRICS,
+    *TRACING,
     *SCHEDULES,
     "hypothesis",
     "jsonschema",
@@ -76,6 +78,7 @@ setup(
         "schedules": SCHEDULES,
         "supervisor": ["supervisor>=4.2.5"],
         "test": TEST,
+        "tracing": TRACING,
         # What scripts/bench compares with.
         "bench": ["circus", "dramatiq[redis]", "huey", "redis", "rq", "supervisor>=4.2.5"],
         "dev": [

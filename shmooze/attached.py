@@ -8,6 +8,8 @@ from __future__ import annotations
 from shmooze.broker.broker import Broker
 from shmooze.broker.jobs import Jobs
 from shmooze.broker.renewal import Reloader
+from shmooze.runtime import extras
+from shmooze.runtime.extras import EXPORTER
 from shmooze.settings import Settings
 
 
@@ -50,6 +52,11 @@ class AttachingBroker(Broker):
         attach(self)
 
     def attach_observers(self, source: Settings) -> None:
+        if source.get("tracing"):
+            extras.require(source, "tracing", EXPORTER, "tracing")
+            from shmooze.tracing.attach import attach as attach_traces
+
+            attach_traces(self)
         if source.get("log_path"):
             from shmooze.logs.attach import attach as attach_log_files
 

@@ -27,6 +27,7 @@ OPTIONAL = (
     "schedules",
     "servers",
     "state",
+    "tracing",
     "turns",
 )
 #: The command `shmooze`, which no service needs.

@@ -89,7 +89,7 @@ class Attachments:
 
         Raises SettingsError.
         """
-        for key in ("log_path", "hooks"):
+        for key in ("tracing", "log_path", "hooks"):
             if source.get(key):
                 log.warning(
                     "%s: ignores `%s`, since it is neither a Queue nor a Pool", self.name, key

@@ -87,7 +87,12 @@ class Gateway:
         self._routes.default_error_handler = partial(answer_error, "the gateway")
         self._modules = ModuleRoutes(source, self._ways, self._routes)
         #: The whole gateway, as a WSGI application.
-        self.app = AccessGate(self._modules, self.host, source)
+        app: Any = self._modules
+        if source.get("tracing"):
+            from shmooze.tracing.tracer import traced  # loaded only where it is wanted
+
+            app = traced(source, "wsgi", app)
+        self.app = AccessGate(app, self.host, source)
         self.app.open_paths = frozenset({f"{source.get('wsgi_prefix')}health"})
         #: What the server asks: the application of the settings that were read last.
         self._served = Exchangeable(self.app)
@@ -132,6 +137,10 @@ class Gateway:
         if self._server is not None:
             self._server.stop()
         self._latest.close_idle()
+        if self.settings.get("tracing"):
+            from shmooze.tracing import tracer
+
+            tracer.close()
 
     def close_idle(self) -> None:
         """Close the connections to services that are not in use."""

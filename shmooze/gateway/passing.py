@@ -13,6 +13,9 @@ from shmooze.web.backend import Answer
 def forwarded_headers() -> dict[str, str]:
     """Headers that tell a service the address and token of the current client."""
     headers = {"X-Forwarded-For": request.environ[CLIENT]}
+    for name in ("traceparent", "tracestate"):  # which trace the request belongs to
+        if (value := request.get_header(name)) is not None:
+            headers[name] = value
     if (token := request.environ.get(TOKEN)) is not None:
         headers["Authorization"] = f"Bearer {token}"
     return headers

@@ -242,6 +242,9 @@ class Logs(Struct, frozen=True):
     log_max_files: Annotated[
         Count, "Log files that an item may have; the oldest is removed for a new one."
     ] = 3
+    tracing: Annotated[
+        bool, "Whether traces are sent to an OpenTelemetry collector, as OTEL_… variables say."
+    ] = False
     hooks: Annotated[Objects, "HTTP calls and programs that are told of what happens."] = []
 
 

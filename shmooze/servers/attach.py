@@ -25,9 +25,11 @@ def attach(broker: Broker) -> None:
         for kind in kinds:
             kind.web_path = f"{prefix}/at/"
 
+    inner = broker.front
+
     def front(app: Any) -> Doors:
         route_by = routing_key(declared.current(), name)
-        return Doors(broker, demand, app, prefix, route_by, limits.max_body)
+        return Doors(broker, demand, inner(app), prefix, route_by, limits.max_body)
 
     name_path(broker.kinds())
     broker.front = front

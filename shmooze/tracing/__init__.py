@@ -1,0 +1,1 @@
+"""Traces of requests, commands and items, for OpenTelemetry. Needs the extra `tracing`."""
