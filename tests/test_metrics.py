@@ -18,7 +18,7 @@ from fake_types import AfterFailure, Ahead, Plain
 from fakes import FakeClock, FakeLauncher, open_with, run_until_idle
 from prometheus_client.parser import text_string_to_metric_families
 from raw_service import RawService, ok
-from support import CHILDREN, ROOT, Reply, Site, http, wait_until
+from support import CHILDREN, ROOT, Reply, Site, http, paused, wait_until
 
 from shmooze.access.token_file import TokenFile
 from shmooze.broker.supervision import STOPPED
@@ -374,7 +374,7 @@ class Scraped:
 
     def get(self, path: str = "metrics", token: str | None = "reader", **headers: str) -> Reply:
         if token is not None:
-            headers["Authorization"] = f"Bearer {self.tokens[token]}"
+            headers["Authorization"] = f"Bearer {self.tokens.get(token, token)}"
         return http(f"{self.site.url}{path}", headers=headers)
 
     def text(self, token: str = "reader") -> str:
@@ -432,6 +432,31 @@ def test_services_that_are_away_are_down_and_the_others_are_there(app: Scraped) 
     shown = parsed(app.text())
     assert shown("up", service="queue") == shown("up", service="pool") == 1
     assert shown("up", service="away") == shown("up", service="raw") == 0
+
+
+def test_a_service_that_hangs_is_down_and_counts_on_afterwards(app: Scraped) -> None:
+    before = parsed(app.text())
+    with paused(*children(app.site.processes["pool"].pid)):
+        hung = parsed(app.text())
+    assert hung("up", service="pool") == 0
+    assert hung("up", service="queue") == 1
+    assert ("shmooze_connections", frozenset({("service", "pool")})) not in hung.values
+    after = parsed(app.text())
+    assert after("up", service="pool") == 1
+    assert not falls(before, after)
+
+
+def test_a_reload_changes_no_number_of_gateway_and_services(app: Scraped) -> None:
+    assert app.get(token="wrong").status == 401
+
+    def delayed() -> float:
+        return parsed(app.text())("throttled_total", service="wsgi", reason="token")
+
+    wait_until(lambda: delayed() >= 1, "the other worker knows of it")
+    before = parsed(app.text())
+    app.ask("wsgi", "reload")
+    after = parsed(app.text())
+    assert not falls(before, after)
 
 
 NO_METRICS = [
