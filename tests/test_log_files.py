@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from fake_types import Again, Plain, Reused
 from fakes import FakeClock, FakeLauncher, open_with, run_until_idle
-from support import Client, Refusal, Site
+from support import PATIENCE, Client, Refusal, Site
 
 from shmooze.errors import CommandError, SettingsError
 from shmooze.logs.files import LogFiles
@@ -82,6 +83,22 @@ def test_a_full_file_is_kept_aside_and_the_oldest_is_removed(tmp_path: Path) -> 
     assert all(each.stat().st_size <= 1000 for each in tmp_path.iterdir())
     assert read is not None and 30 < len(read) < 80
     assert read == [f"line {number}" for number in range(200 - len(read), 200)]
+
+
+def test_lines_are_read_while_others_are_written_all_the_time(files: LogFiles) -> None:
+    files.add(UID, out("first"))
+
+    def chatter() -> None:
+        while True:
+            files.add("chatty", out("line"))
+            gevent.sleep(0)
+
+    chatty = gevent.spawn(chatter)
+    try:
+        with gevent.Timeout(PATIENCE):
+            assert files.read(UID, 10) == ["first"]
+    finally:
+        chatty.kill()
 
 
 def test_only_some_files_are_open_at_a_time_and_no_line_is_lost(files: LogFiles) -> None:

@@ -21,6 +21,7 @@ from itertools import groupby
 from logging.handlers import RotatingFileHandler
 from typing import NamedTuple
 
+import gevent
 from gevent.event import Event
 
 from shmooze.errors import SettingsError
@@ -96,8 +97,10 @@ class LogFiles:
         self._waiting: deque[_Line] = deque()
         self._lost: dict[str, int] = {}
         self._is_writing = False
-        self._is_idle = Event()
-        self._is_idle.set()
+        #: Lines that were taken in so far, and those of them that are written, or lost.
+        self._taken = self._done = 0
+        #: Set when more are done.
+        self._progress = Event()
         self._handlers: OrderedDict[str, _ItemFile] = OrderedDict()
         #: Files that are open; the thread's own.
         self._open: OrderedDict[str, _ItemFile] = OrderedDict()
@@ -115,6 +118,7 @@ class LogFiles:
             self._lost[uid] = self._lost.get(uid, 0) + 1
             return
         self._waiting.append(_Line(uid, clock.time(), text))
+        self._taken += 1
         self._write_later()
 
     def read(
@@ -150,7 +154,10 @@ class LogFiles:
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until all lines are written that were added so far."""
-        self._is_idle.wait(timeout)
+        taken = self._taken
+        with gevent.Timeout(timeout, False):
+            while self._done < taken:
+                self._progress.wait()
 
     def close(self) -> None:
         """Write what waits, for a moment at most, and close all files."""
@@ -164,14 +171,16 @@ class LogFiles:
         if self._is_writing:
             return
         lines, self._waiting = self._waiting, deque()
-        for uid, count in self._lost.items():
-            words = f"stderr ({count} lines are missing here: the disk was too slow)"
+        count = len(lines)
+        for uid, lost in self._lost.items():
+            words = f"stderr ({lost} lines are missing here: the disk was too slow)"
             lines.append(_Line(uid, clock.time(), words))
         self._lost.clear()
         handlers = {line.uid: self._handler(line.uid) for line in lines}
         self._is_writing = True
-        self._is_idle.clear()
-        self._thread.call(lambda: self._write(lines, handlers), self._written)
+        self._thread.call(
+            lambda: self._write(lines, handlers), lambda _, error: self._written(count, error)
+        )
 
     def _handler(self, uid: str) -> _ItemFile:
         """Made here, since handlers share a lock that threads of the system must not wait for."""
@@ -182,17 +191,18 @@ class LogFiles:
             self._handlers.popitem(last=False)
         return handler
 
-    def _written(self, _: object, error: BaseException | None) -> None:
+    def _written(self, count: int, error: BaseException | None) -> None:
         self._is_writing = False
         if error is not None and not self._has_problem:
             log.error("log files in %s: %s; lines are lost", self._folder, _reason(error))
         elif error is None and self._has_problem:
             log.warning("log files in %s: written again", self._folder)
         self._has_problem = error is not None
+        self._done += count
+        self._progress.set()
+        self._progress = Event()
         if self._waiting:
             self._write_later()
-        else:
-            self._is_idle.set()
 
     # In the thread.
 
