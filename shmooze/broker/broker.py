@@ -33,6 +33,7 @@ from shmooze.errors import SettingsError
 from shmooze.lib.database import Database
 from shmooze.lib.service import Service
 from shmooze.modules.channel.adapters import has_door
+from shmooze.modules.kind import has_limits_in_time
 from shmooze.modules.module import Module
 from shmooze.runtime import declared, schema
 from shmooze.runtime.program import exit_unguarded, exit_with
@@ -231,9 +232,8 @@ class Broker(Renewing, Commands, Service):
         )
         if any(module.terms.has_times for module in self.roster.everyone):
             self.need_times()
-        if any(kind.time_limit for kind in self.kinds()) or any(
-            module.terms.after for module in self.roster.everyone
-        ):
+        has_after = any(module.terms.after for module in self.roster.everyone)
+        if has_after or any(map(has_limits_in_time, self.kinds())):
             self.need_jobs()
         self.items.conditions.update_all()
         self.items.restore_pause(kept.values)

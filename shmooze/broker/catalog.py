@@ -15,7 +15,7 @@ from shmooze.broker.declared import ModuleType
 from shmooze.broker.section import Section, launcher, unknown_keys
 from shmooze.errors import SettingsError
 from shmooze.modules.channel import adapters
-from shmooze.modules.kind import LOCAL, Kind
+from shmooze.modules.kind import LOCAL, Kind, bounds_of
 from shmooze.modules.module import Module
 from shmooze.modules.web_server import FromParameter, WebServer, web_server_of
 from shmooze.processes.limits import Limits
@@ -35,7 +35,8 @@ ATTRIBUTES = {
 #: Keys that did not exist when applications gave these names to something of their own.
 _MAY_BE_OTHERWISE = (
     *("schema", "describe", "adapter", "environment", "cwd", "http"),
-    *("needs", "preempt", "keep", "retries", "time_limit", "reuse", "preload", "limits"),
+    *("needs", "preempt", "keep", "retries", "time_limit", "reuse", "preload"),
+    *("limits", "max_age", "max_memory_mb"),
 )
 #: What 1.2.4 had in place of `command_timeout`.
 _OLD_TIMES = ("cmd_read_timeout", "cmd_write_timeout")
@@ -133,6 +134,9 @@ def _check_adapter(kind: type[Module], wrong: schema.Wrong) -> None:
             raise wrong(*problem)
         if isinstance(kind.reuse, int) and kind.reuse > 1 and "reuse" not in known:
             raise wrong("reuse", f"has no meaning for a type with the adapter `{name}`")
+        for key, value in zip(("max_age", "max_memory_mb"), bounds_of(kind), strict=True):
+            if name == "command" and value is not None:
+                raise wrong(key, "would begin a command again: use `time_limit` or `limits`")
     for key in _ADAPTER_KEYS:
         attribute = ATTRIBUTES.get(key, key)
         value, default = getattr(kind, attribute), getattr(Module, attribute)

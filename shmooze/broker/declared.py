@@ -210,6 +210,12 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     limits: Annotated[
         Limits | None, "What its process and all that it starts may use; see docs/limits.md."
     ] = None
+    max_age: Annotated[
+        Seconds | None, "Seconds after which its process is replaced by a fresh one; never if null."
+    ] = None
+    max_memory_mb: Annotated[
+        Number | None, "MiB of memory above which its process is replaced likewise."
+    ] = None
     reuse: Annotated[
         declared.Count,
         "Items that one process serves, one after the other, if each ends as done.",

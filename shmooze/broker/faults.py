@@ -46,3 +46,17 @@ def check_changed(module: Module, state: State, name: str) -> None:
     """Raise ModuleError for a module that is in the same state as before an action."""
     if module.state is state:
         raise ModuleError(f"is still {state.shown} after `{name}`")
+
+
+def given_up(successor: Module, ended: Module) -> ModuleError:
+    """Why a module is not started again after the last of several ends."""
+    count = successor.restarts.count
+    times = "1 restart" if count == 1 else f"{count} restarts"
+    return ModuleError(f"was given up after {times}; the last time it {ended.reason}")
+
+
+def severity(ended: Module) -> int:
+    """The level at which the end of a module is logged."""
+    if ended.restarts.given_up:
+        return logging.ERROR
+    return logging.WARNING if ended.failed else logging.INFO

@@ -10,6 +10,7 @@ from shmooze.broker.changes import Changes
 from shmooze.broker.faults import attempt
 from shmooze.broker.roster import Change
 from shmooze.errors import CommandError
+from shmooze.modules.exit import EndCause
 from shmooze.modules.lifecycle import READY, State
 from shmooze.modules.module import Module
 
@@ -84,7 +85,7 @@ class Holding(Changes):
         """End the process of an item that nobody needs at present. It is held until it is released,
         and keeps its place. Returns once its end has begun.
         """
-        attempt(module, "rest", lambda: module.rest(reason))
+        attempt(module, "rest", lambda: module.rest(EndCause.rested(reason)))
 
     def _can_be_held(self, module: Module) -> bool:
         is_waiting = module.state is State.WAITING and not self._reconciler.is_starting(module)

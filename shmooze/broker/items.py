@@ -45,7 +45,8 @@ class Items(Arranging, Holding):
         reconciler: Reconciler,
     ) -> None:
         super().__init__(service, roster, reconciler)
-        self._factory, self._policy = factory, policy
+        self._factory = self.factory = factory
+        self._policy = policy
         #: Checks what items are added with, see describe_with.
         self.describer: Describer = DescribesNothing()
         #: What items have to wait for beside their turn.

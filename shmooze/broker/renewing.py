@@ -18,6 +18,7 @@ from shmooze.broker.section import max_starting, order, refuse_key
 from shmooze.broker.supervision import Supervision
 from shmooze.errors import ShmoozeError
 from shmooze.modules.channel.adapters import has_door
+from shmooze.modules.kind import has_limits_in_time
 from shmooze.modules.lifecycle import WITHOUT_PROCESS
 from shmooze.modules.module import Module
 from shmooze.runtime import declared
@@ -86,7 +87,7 @@ class Renewing:
                 each()
             self._factory.renew(kinds, outdated, quota)
             self.launchers.preload_only(kinds)
-            if any(kind.time_limit for kind in kinds):
+            if any(map(has_limits_in_time, kinds)):
                 self.need_jobs()
 
         return take

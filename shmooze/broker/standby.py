@@ -17,7 +17,7 @@ from gevent.event import Event
 
 from shmooze.broker.faults import attempt, fail_if_still
 from shmooze.broker.roster import Change, Place, Roster
-from shmooze.errors import ShmoozeError
+from shmooze.errors import CommandError, ShmoozeError
 from shmooze.modules.kind import items_of
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
@@ -107,6 +107,22 @@ class Standby:
             return available[-1]
         self.count_miss(kind)
         return None
+
+    def spare(self, kind: type[Module]) -> Module:
+        """One that waits for `init`, for an item that is to go on with its process: the one on
+        standby, if the type has any, or a fresh one. Raises CommandError if there is none.
+        """
+        if kind.standby:
+            if not self.has(kind) or (ready := self.take(kind)) is None:
+                raise CommandError(f"no {kind.TYPE_STRING} is on standby")
+            return ready
+        module = self._make(kind)
+        module.removal = "was not needed any more"
+        attempt(module, "prepare", module.prepare)
+        fail_if_still(module, State.STARTING, "prepare")
+        if module.state is not State.STANDBY:
+            raise CommandError(f"{kind.TYPE_STRING} {module.uid} {module.reason}")
+        return module
 
     def count_miss(self, kind: type[Module]) -> None:
         """Somebody wanted one of this type, and there was none that could be used."""

@@ -14,12 +14,12 @@ from typing import Any
 
 import gevent
 
-from shmooze.broker.faults import attempt, fail_if_still
+from shmooze.broker.faults import attempt, fail_if_still, given_up, severity
 from shmooze.broker.keeper import Keeper
 from shmooze.broker.killed import MOMENT
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.views import exit_report
-from shmooze.errors import CommandError, ModuleError
+from shmooze.errors import CommandError
 from shmooze.modules.exit import Outcome
 from shmooze.modules.kind import DROP, HOLD
 from shmooze.modules.lifecycle import READY, State
@@ -28,7 +28,6 @@ from shmooze.modules.restarts import ALWAYS, NEVER
 from shmooze.runtime import clock
 
 log = logging.getLogger(__name__)
-
 
 #: Why modules are removed that end with the service, and whose items come back with it.
 STOPPED = "was stopped with the service"
@@ -43,7 +42,7 @@ class Supervision:
     module that has gone.
     """
 
-    #: Modules that have gone whose output is remembered.
+    #: Ended modules whose output is remembered.
     max_outputs = 20
 
     def __init__(
@@ -64,6 +63,8 @@ class Supervision:
         #: Lets an item that gets another process have the present definition of its type. Returns
         #: the module that has its place then.
         self.renew: Callable[[Module], Module] = lambda module: module
+        #: Lets a successor go on with a fresh process when a module has gone that was replaced.
+        self.replace: Callable[[Module, Module], object] = self._restart
         #: Modules without a place whose process has exited, nobody knows yet how.
         self._exited: set[Module] = set()
         #: Those that have a successor, until they are gone.
@@ -112,7 +113,7 @@ class Supervision:
             is_stopped = module.reason.startswith(STOPPED)
             if is_stopped:
                 module.exit.finish()
-            log.log(_severity(module), "%s: %r %s", self._service, module, module.reason)
+            log.log(severity(module), "%s: %r %s", self._service, module, module.reason)
             if module.was_no_item and module not in self._exited:
                 self._succeeded.discard(module)
                 return
@@ -204,6 +205,8 @@ class Supervision:
             return False
         if module.exit.cause.is_rest:
             return self._put(module, self._rest, module.reason)
+        if module.exit.cause.is_replacement:
+            return self._put(module, self.replace)
         if module.has_not_begun:
             return self._put(module, self._wait_again)
         if module.exit.cause.is_lost:
@@ -225,7 +228,7 @@ class Supervision:
         return self._put(module, self._restart)
 
     def _put(
-        self, module: Module, go_on: Callable[[Module, Module], None], held: str | None = None
+        self, module: Module, go_on: Callable[[Module, Module], object], held: str | None = None
     ) -> bool:
         """Put a successor in a module's place, which may be held. `go_on` does the rest."""
         try:
@@ -258,6 +261,13 @@ class Supervision:
         if successor.state is State.BACKOFF:
             self.renew(successor).wait_for_turn()
 
+    def end_item(self, ended: Module, successor: Module) -> None:
+        """End an item that a successor was to go on with."""
+        assert ended.exit is not None
+        self._keeper().keep_end(ended, ended.exit.outcome)
+        self._roster.forget(successor)
+        self._tell_end(ended, exit_report(ended))
+
     def _restart(self, ended: Module, successor: Module) -> None:
         """When a module has gone, start its successor after a while, or give it up."""
         ended.gone.wait()
@@ -265,16 +275,12 @@ class Supervision:
         if successor.state is not State.BACKOFF:
             return  # it was removed in between
         if ended.exit.cause.is_final or (ended.restart != ALWAYS and not ended.failed):
-            self._keeper().keep_end(ended, ended.exit.outcome)
-            self._roster.forget(successor)
-            self._tell_end(ended, exit_report(ended))
+            self.end_item(ended, successor)
             return
         delay = successor.restarts.delay_after(ended.exit.seconds)
         if delay is None:
             self._roster.change(successor, Place.NOWHERE)
-            count, last = successor.restarts.count, ended.reason
-            times = "1 restart" if count == 1 else f"{count} restarts"
-            successor.fail(ModuleError(f"was given up after {times}; the last time it {last}"))
+            successor.fail(given_up(successor, ended))
             self._keeper().keep_end(successor, Outcome.FAILED)
             return
         successor.next_attempt = round(clock.time() + delay, 1)
@@ -284,17 +290,14 @@ class Supervision:
             return
         successor.next_attempt = None
         self._roster.tell(successor, Change.RESTARTS)
-        successor = self.renew(successor)
-        if successor.is_missing or self.needs_turn(type(successor)):
+        self.start_again(self.renew(successor))
+
+    def start_again(self, successor: Module) -> None:
+        """Start the successor of a module that has gone, or let it wait for its turn."""
+        is_due = successor.has_process or not self.needs_turn(type(successor))
+        if successor.is_missing or not is_due:
             successor.wait_for_turn()
             return
         self._keeper().keep_attempt(successor)
         attempt(successor, "start", lambda: successor.start(successor.args))
         fail_if_still(successor, State.BACKOFF, "start")
-
-
-def _severity(ended: Module) -> int:
-    """The level at which the end of a module is logged."""
-    if ended.restarts.given_up:
-        return logging.ERROR
-    return logging.WARNING if ended.failed else logging.INFO

@@ -8,6 +8,7 @@ from shmooze.jobs.dependencies import Dependencies
 from shmooze.jobs.ends import Ends
 from shmooze.jobs.following import Following
 from shmooze.jobs.output_stream import OutputStream
+from shmooze.jobs.replacement import Replacement
 from shmooze.jobs.time_limits import TimeLimits
 from shmooze.jobs.waiting import Waiting
 from shmooze.runtime import declared, schema
@@ -30,6 +31,7 @@ class Attached:
     def __init__(self, broker: Broker, ends: Ends, longest: float) -> None:
         self._dependencies = Dependencies(broker, ends)
         TimeLimits(broker.roster)
+        Replacement(broker)
         self._waiting = Waiting(ends, longest)
         self._following = Following(broker, ends, longest)
         self.resolve = self._dependencies.resolve

@@ -75,6 +75,8 @@ class EndCause:
     own_words: bool = False
     #: Whether only its process ends: its item stays, and gets another one when it is wanted.
     is_rest: bool = False
+    #: The same for one whose item gets another process at once.
+    is_replacement: bool = False
     #: Whether it is told `rm`, if that was not done yet.
     tell_rm: bool = True
     #: Whether its process was lost with its machine.
@@ -110,6 +112,11 @@ class EndCause:
     def rested(cls, reason: str) -> EndCause:
         """Nobody needs its process at present."""
         return cls(f"{reason}{WAKES}", failed=False, is_rest=True)
+
+    @classmethod
+    def replaced(cls, reason: str) -> EndCause:
+        """Its item goes on with a fresh process."""
+        return cls(reason, failed=False, is_replacement=True)
 
     @classmethod
     def left(cls) -> EndCause:
@@ -198,7 +205,8 @@ class ExitRecord:
 
     def explain_by(self, cause: EndCause) -> None:
         """Make what the module says of its end the reason, where we saw it hang up before."""
-        if self.cause.by_exit:
+        is_done = self.cause.is_replacement and cause.result is not None
+        if self.cause.by_exit or is_done:
             self.cause = cause
         elif self.cause.is_removal:
             self.cause = replace(self.cause, result=cause.result)

@@ -112,6 +112,9 @@ class Kind:
     time_limit: ClassVar[float | None] = None
     #: What a process and all that it starts may use together; None: anything. See `limits_of`.
     limits: ClassVar[Limits | None] = None
+    #: Seconds, and MiB, after which a process is replaced by a fresh one; None: never.
+    max_age: ClassVar[float | None] = None
+    max_memory_mb: ClassVar[float | None] = None
     #: Items that one process serves, one after the other, if each ends as done. See `items_of`.
     reuse = 1
     #: Of a Python program: whether one process loads it, and each item is forked from that.
@@ -136,3 +139,17 @@ def items_of(kind: Kind | type[Kind]) -> int:
 def limits_of(kind: Kind | type[Kind]) -> Limits | None:
     """The limits of a type; None: it has none, whatever else it calls `limits`."""
     return kind.limits if isinstance(kind.limits, Limits) else None
+
+
+def bounds_of(kind: Kind | type[Kind]) -> tuple[float | None, float | None]:
+    """`max_age` and `max_memory_mb` of a type, which may call something else so."""
+    age, memory = kind.max_age, kind.max_memory_mb
+    return (
+        age if isinstance(age, (int, float)) else None,
+        memory if isinstance(memory, (int, float)) else None,
+    )
+
+
+def has_limits_in_time(kind: type[Kind]) -> bool:
+    """Whether processes of a type are ended or replaced after a time, or as they grow."""
+    return bool(kind.time_limit) or bounds_of(kind) != (None, None)

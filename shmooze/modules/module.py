@@ -60,7 +60,7 @@ class Module(Reusable):
         #: How long it may take to end, from the moment when its removal began.
         self._removal: Patience | None = None
         #: Why only its process ends.
-        self._rest: str | None = None
+        self._rest: EndCause | None = None
         self._channel = type(self).make_channel(self)
         self._requests = Requests(self._channel, self._log_request)
 
@@ -101,7 +101,7 @@ class Module(Reusable):
 
     def _wake(self, args: dict[str, Any]) -> None:
         """Give `init` to a child that has been prepared. Raises Stale, or ModuleError."""
-        if self.state in (State.STANDBY, State.WAITING):
+        if self.state in (State.STANDBY, State.WAITING, State.BACKOFF):
             self._move_to(State.STARTING)
         asking: AsyncResult[ModuleError | None] = AsyncResult()
         gevent.spawn(self._try_to_begin, args).link(asking)
@@ -181,11 +181,11 @@ class Module(Reusable):
         self._tell_to_end(self._removal)
         self._end(EndCause.removed(self.removal))
 
-    def rest(self, reason: str) -> None:
-        """End its process as `remove` does, and keep its item for a successor that is held."""
-        self._rest = reason
+    def rest(self, cause: EndCause) -> None:
+        """End its process as `remove` does, and keep its item for a successor."""
+        self._rest = cause
         self._tell_to_end(Patience(self.natural_death_timeout))
-        self._end(EndCause.rested(reason))
+        self._end(cause)
 
     def _tell_to_end(self, patience: Patience) -> None:
         try:
@@ -280,8 +280,8 @@ class Module(Reusable):
         if self._removal is not None:  # whatever comes meanwhile, that is why it ends
             when = "" if is_started else " before it had started"
             cause, left = cause.in_removal(f"{self.removal}{when}"), self._removal.left
-        elif self._rest is not None:
-            cause = EndCause.rested(self._rest)
+        elif self._rest is not None and cause.result is None:
+            cause = self._rest
         means_used = "rm" if self._channel.final_is_sent else None
         self.exit = ExitRecord(cause, self.state.shown, means_used)
         can_ask = self._channel.can_ask_to_end
