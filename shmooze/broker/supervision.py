@@ -38,8 +38,7 @@ HELD_AFTER_LOSS = "; its type says that it is held then"
 class Supervision:
     """Watches the modules of one roster; `service` is the name in its log lines.
 
-    `keeper` returns who keeps what becomes of them. `on_gone` is called with the report of each
-    module that has gone.
+    `keeper` returns who keeps what becomes of them. `on_gone` gets the report of each that is gone.
     """
 
     #: Ended modules whose output is remembered.
@@ -63,7 +62,7 @@ class Supervision:
         #: Lets an item that gets another process have the present definition of its type. Returns
         #: the module that has its place then.
         self.renew: Callable[[Module], Module] = lambda module: module
-        #: Lets a successor go on with a fresh process when a module has gone that was replaced.
+        #: Lets a successor go on with a fresh process, when a module has gone that was replaced.
         self.replace: Callable[[Module, Module], object] = self._restart
         #: Modules without a place whose process has exited, nobody knows yet how.
         self._exited: set[Module] = set()
@@ -263,8 +262,7 @@ class Supervision:
 
     def end_item(self, ended: Module, successor: Module) -> None:
         """End an item that a successor was to go on with."""
-        assert ended.exit is not None
-        self._keeper().keep_end(ended, ended.exit.outcome)
+        self._keeper().keep_end(ended, ended.exit.outcome if ended.exit else Outcome.FAILED)
         self._roster.forget(successor)
         self._tell_end(ended, exit_report(ended))
 
@@ -294,8 +292,8 @@ class Supervision:
 
     def start_again(self, successor: Module) -> None:
         """Start the successor of a module that has gone, or let it wait for its turn."""
-        is_due = successor.has_process or not self.needs_turn(type(successor))
-        if successor.is_missing or not is_due:
+        needs_turn = not successor.has_process and self.needs_turn(type(successor))
+        if successor.is_missing or needs_turn:
             successor.wait_for_turn()
             return
         self._keeper().keep_attempt(successor)
