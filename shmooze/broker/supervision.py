@@ -91,9 +91,8 @@ class Supervision:
 
     def is_ending(self, uid: str) -> bool:
         """Whether an item that has no place any more has not quite ended."""
-        ending = self._roster.in_state(State.ENDING)
         is_kept = uid not in self._maybe_ended and uid not in self._untold
-        return not is_kept or any(module.uid == uid for module in ending)
+        return not is_kept or any(each.uid == uid for each in self._roster.in_state(State.ENDING))
 
     def remember(self, reports: Iterable[dict[str, Any]]) -> None:
         """Reports of an earlier life of the service."""

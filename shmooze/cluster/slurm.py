@@ -50,8 +50,8 @@ class SlurmEngine:
         limits = [line.partition("=")[2].split() for line in config if "InactiveLimit" in line]
         if limits == [["0", "sec"]]:
             log.warning(
-                "Slurm has no InactiveLimit: if this service is killed, allocations in which nothing"
-                " runs may stay until it is started again"
+                "Slurm has no InactiveLimit: if this service is killed, allocations in which"
+                " nothing runs may stay until it is started again"
             )
 
     def submit(self, job: Job) -> SlurmJob:
