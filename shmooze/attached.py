@@ -51,20 +51,21 @@ class AttachingBroker(Broker):
 
         attach(self)
 
-    def attach_observers(self, source: Settings) -> None:
+    def attach_observers(self, source: Settings, opens: bool) -> None:
         if source.get("tracing"):
             extras.require(source, "tracing", EXPORTER, "tracing")
-            from shmooze.tracing.attach import attach as attach_traces
+            if opens:
+                from shmooze.tracing.attach import attach as attach_traces
 
-            attach_traces(self)
-        if source.get("log_path"):
+                attach_traces(self)
+        if source.get("log_path") and opens:
             from shmooze.logs.attach import attach as attach_log_files
 
             attach_log_files(self)
         if source.get("hooks"):
             from shmooze.hooks.attach import attach as attach_hooks
 
-            attach_hooks(self)
+            attach_hooks(self, opens)
 
     def attach_doors(self) -> None:
         from shmooze.servers.attach import attach  # loaded only where a type has a web server

@@ -221,6 +221,20 @@ def test_a_mistake_in_a_hook_is_named(hook: Any, problem: str) -> None:
     assert problem_of(hook).startswith(problem)
 
 
+def test_a_check_of_the_settings_finds_mistakes_in_hooks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    queue = {"modules": {"well": {"process": ["true"]}}}
+    file = tmp_path / "settings.json"
+    file.write_text(
+        json.dumps({"ports": {"queue": 1}, "queue": queue, "hooks": [{"on": ["idle"]}]})
+    )
+    source = Settings.load({"SHMOOZE_SETTINGS": str(file)})
+    monkeypatch.setattr("shmooze.runtime.declared.current", lambda: source)
+    with pytest.raises(SettingsError, match="needs either `url` or `program`"):
+        Pool([Job]).attach_observers(source, opens=False)
+
+
 # Real receivers.
 
 

@@ -84,10 +84,10 @@ class Attachments:
         """Let items be ordered and limited as the settings say. Raises SettingsError."""
         log.warning("%s: orders nothing, since it is neither a Queue nor a Pool", self.name)
 
-    def attach_observers(self, source: Settings) -> None:
-        """Let log files and hooks have what happens, as far as the settings name any.
+    def attach_observers(self, source: Settings, opens: bool) -> None:
+        """Let traces, log files and hooks have what happens, as far as the settings name any.
 
-        Raises SettingsError.
+        If nothing is to be opened, only check what they say of these. Raises SettingsError.
         """
         for key in ("tracing", "log_path", "hooks"):
             if source.get(key):

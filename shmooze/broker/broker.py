@@ -210,8 +210,7 @@ class Broker(Renewing, Commands, Service):
             self.attach_schedules()
         if source.get("metrics"):
             self.attach_metrics()
-        if opens:
-            self.attach_observers(source)
+        self.attach_observers(source, opens)
         if is_ordered(source, name):
             self.attach_ordering()
         if any(map(is_described, self.kinds())):

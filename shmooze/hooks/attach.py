@@ -24,9 +24,12 @@ from shmooze.runtime import clock, declared
 log = logging.getLogger(__name__)
 
 
-def attach(broker: Broker) -> None:
-    """Tell the hooks of the settings what happens in a broker. Raises SettingsError."""
-    if hooks := hooks_of(declared.current(), str(broker.name)):
+def attach(broker: Broker, opens: bool = True) -> None:
+    """Tell the hooks of the settings what happens in a broker, if it is to open. Raises
+    SettingsError.
+    """
+    hooks = hooks_of(declared.current(), str(broker.name))
+    if hooks and opens:
         Hooks(broker, hooks)
         if not declared.current().get("state_path"):
             log.warning(
