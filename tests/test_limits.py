@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from fakes import Fake, FakeClock, FakeLauncher, FakeProcess, open_with, run_until_idle
 from gevent.event import AsyncResult, Event
-from support import PATIENCE, is_alive
+from support import PATIENCE, Client, Site, child, is_alive, wait_until
 
 from shmooze.broker.catalog import by_type
 from shmooze.broker.launchers import Launchers
@@ -238,3 +239,22 @@ def test_processes_without_limits_are_not_watched() -> None:
     confinement = Limiter([Watching(rounds), Nice()]).confine(Limits(nice=1))
     confinement.begin(list, lambda reason: None)
     assert rounds._greenlet is None
+
+
+def test_a_memory_hog_ends_alone_with_its_reason(make_site: Callable[..., Site]) -> None:
+    types = {
+        "hog": {"process": child("hog"), "limits": {"memory_mb": 100}},
+        "well": {"process": child("well")},
+    }
+    site = make_site(services=("pool",), settings={"pool": {"modules": types}}).start()
+    client = Client(site, "pool")
+    neighbour, hog = client.add(name="neighbour"), client.add("hog")
+    [end] = wait_until(lambda: client("gone"), "the end of the hog")
+    assert end["uid"] == hog
+    assert re.fullmatch(r"ran out of memory: \d+ of 100 MB", end["reason"])
+    assert (end["state"], end["signal"]) == ("failed", "SIGKILL")
+    assert client.uids() == [neighbour]
+    means = client("describe")["limits_available"]["hog"]["memory_mb"]
+    assert means in ("watching", "cgroup v1", "cgroup v2")
+    site.stop()
+    assert site.survivors() == []
