@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import gevent
 
 from shmooze.lib import packet
-from shmooze.runtime.connection_errors import words_of
 from shmooze.web import access_log
 from shmooze.web.answers import REFUSAL_HEADERS
 from shmooze.web.body import HungUp, RequestBody
@@ -115,17 +114,13 @@ class Connection:
 
     def _begin_tls(self, context: SSLContext) -> None:
         """Agree on TLS. Raises HungUp if that fails."""
-        from shmooze.web.tls import TlsSocket  # nearly nobody needs it, and it loads OpenSSL
+        from shmooze.web.tls import accept  # nearly nobody needs it, and it loads OpenSSL
 
-        secured = TlsSocket(self._socket, context)
         limits = self._state.limits
-        try:
-            with self._evictable(Wait.REQUEST):
-                secured.handshake(time.monotonic() + limits.header_timeout)
-        except OSError as bad:
-            log.info("%s: TLS failed: %s", self._address[0], words_of(bad))
-            raise HungUp from bad
-        self._socket, self._incoming = secured, Incoming(secured, limits)
+        with self._evictable(Wait.REQUEST):
+            client = self._address[0]
+            self._socket = accept(self._socket, context, limits.header_timeout, client)
+        self._incoming = Incoming(self._socket, limits)
 
     def _handle_request(self) -> bool:
         """Answer one request; whether there may be another one."""

@@ -6,17 +6,34 @@ TlsSocket encrypts above any socket, and is used as that one is.
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
+import time
 from contextlib import suppress
 from typing import Any
 
+from shmooze.runtime.connection_errors import words_of
+from shmooze.web.body import HungUp
 from shmooze.web.sockets import wait_until
+
+log = logging.getLogger(__name__)
 
 #: Bytes that a record of TLS takes at most, its head included.
 _RECORD = (16 << 10) + 512
 #: Bytes that are encrypted at once.
 _PIECE = 1 << 16
+
+
+def accept(connection: Any, context: ssl.SSLContext, seconds: float, client: str) -> TlsSocket:
+    """Agree on TLS with a client, within so many seconds. Raises HungUp if that fails."""
+    secured = TlsSocket(connection, context)
+    try:
+        secured.handshake(time.monotonic() + seconds)
+    except OSError as bad:
+        log.info("%s: TLS failed: %s", client, words_of(bad))
+        raise HungUp from bad
+    return secured
 
 
 class TlsSocket:
