@@ -110,7 +110,8 @@ class Replacement:
             supervision.end_item(ended, successor)
         elif successor.state is State.BACKOFF:
             self._hand_over(successor)
-            supervision.start_again(successor)
+            has_process = successor.has_process
+            supervision.start_again(successor if has_process else supervision.renew(successor))
         self._drop_spare(successor.uid)
 
     def _hand_over(self, successor: Module) -> None:
