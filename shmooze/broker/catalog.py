@@ -67,9 +67,12 @@ def _check_class(module: type[Module]) -> None:
         return SettingsError(f"{module.__name__}: `{key}` {problem}")
 
     attributes = {}
-    for key in schema.keys_of(ModuleType):
+    for key, declaration in schema.keys_of(ModuleType).items():
         attribute = ATTRIBUTES.get(key, key)
         value = getattr(module, attribute, None)
+        default = declaration.default
+        if not declaration.required and type(value) is type(default) and value == default:
+            continue  # most keys: to check them takes longer than all else that is checked
         if isinstance(value, timedelta):  # as 1.2.4 had them
             seconds = f"{value.total_seconds():g}"
             raise wrong(key, f"must be a number of seconds: {seconds}, not a timedelta")
