@@ -325,7 +325,8 @@ class FakeProcess:
     @property
     def is_playing(self) -> bool:
         """Whether it was told to play, and neither has paused nor reads any more commands."""
-        last = [cmd for cmd in self.heard if cmd in ("play", "suspend", "rm")][-1:]
+        # A process that is reused begins anew with each `init`.
+        last = [cmd for cmd in self.heard if cmd in ("init", "play", "suspend", "rm")][-1:]
         is_told = last == ["play"] or (last == ["suspend"] and "suspend" in self.unanswered)
         is_at_work = not self.is_done and not self.has_hung_up and self.exit_status is None
         return is_told and is_at_work
