@@ -123,6 +123,7 @@ class SlowLauncher:
     """Takes its time; gives itself as the process, and notes how `module` is when it is ended."""
 
     module: Module
+    host: str | None = None
     exit_status: int | None = None
     output: Sequence[str] = ()
     errors: Sequence[str] = ()
