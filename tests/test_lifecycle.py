@@ -124,6 +124,7 @@ class SlowLauncher:
 
     module: Module
     host: str | None = None
+    loss: str | None = None
     exit_status: int | None = None
     output: Sequence[str] = ()
     errors: Sequence[str] = ()
@@ -136,6 +137,9 @@ class SlowLauncher:
         self.begun.set()
         self.may_go_on.wait()
         return self
+
+    def withdraw(self, spec: LaunchSpec) -> None:
+        pass
 
     def describe(self) -> str:
         return "in no place"
