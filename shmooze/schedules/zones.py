@@ -15,7 +15,12 @@ class MachineZone(tzinfo):
     """The time zone of this machine, as the system converts times."""
 
     def utcoffset(self, moment: datetime | None) -> timedelta | None:
-        return None if moment is None else moment.replace(tzinfo=None).astimezone().utcoffset()
+        if moment is None:
+            return None
+        # `astimezone` moves a time that does not exist, in another way in each version of Python.
+        local = moment.replace(tzinfo=None)
+        seconds = local.replace(tzinfo=timezone.utc).timestamp() - local.timestamp()
+        return timedelta(seconds=round(seconds))
 
     def tzname(self, moment: datetime | None) -> str | None:
         return None if moment is None else moment.replace(tzinfo=None).astimezone().tzname()
