@@ -335,11 +335,12 @@ def test_sighup_of_a_terminal_that_is_closed_always_stops(
 
 @pytest.fixture
 def own_log() -> Iterator[None]:
-    """The handlers of the log are as before afterwards."""
+    """Handlers and level of the log are as before afterwards."""
     root = logging.getLogger()
-    before = root.handlers[:]
+    handlers, level = root.handlers[:], root.level
     yield
-    root.handlers[:] = before
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def test_each_line_of_output_has_the_name_in_front(

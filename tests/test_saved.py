@@ -321,9 +321,7 @@ def test_state_of_a_removed_module_is_forgotten(
     forgotten = weakref.ref(module)
     del module, process
     launcher.processes.clear()
-    for _ in range(3):  # what a greenlet of its end holds goes with the next turn of the loop
-        run_until_idle()
-        gc.collect()
+    gc.collect()
     assert forgotten() is None
 
 
