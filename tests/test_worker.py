@@ -11,6 +11,7 @@ from fake_parent import Stage
 from support import wait_until
 
 from shmooze.modules import Worker, worker
+from shmooze.modules.pymodule import CLOSED
 
 SOON = 10
 
@@ -275,3 +276,20 @@ def test_commands_are_the_functions_of_these_names() -> None:
     assert Base.commands["rm"] is Worker.commands["rm"]
     assert Derived.commands["rm"] is Derived.cmd_rm
     assert Derived.commands["do_add"] is Derived.do_add
+
+
+def test_work_that_raises_after_its_result_is_followed_by_no_other_item(
+    put_on_stage: Callable[[type[Worker]], Stage],
+) -> None:
+    class Late(Worker):
+        def work(self) -> None:
+            self.result(1)
+            raise ValueError("too late")
+
+    stage = put_on_stage(Late)
+    stage.ask("init")
+    stage.ask("play")
+    assert stage.connection.updates.get(timeout=SOON)["cmd"] == "result"
+    with pytest.raises(SystemExit):
+        stage.connection.on_next_item()
+    assert stage.connection.state == CLOSED

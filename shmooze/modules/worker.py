@@ -61,6 +61,8 @@ class Worker(JSONParentPoller):
         self._is_quiet = True
         #: Whether the parent ends the module, since it knows how the work has ended.
         self._has_reported = False
+        #: Whether the work has raised an exception: then the process serves no other item.
+        self._has_raised = False
         self._thread: threading.Thread | None = None
         super().__init__()
 
@@ -149,8 +151,10 @@ class Worker(JSONParentPoller):
     def _begin_anew(self) -> None:
         self._tell(END)
         self._join()
-        if self._thread is not None and self._thread.is_alive():
+        goes_on = self._thread is not None and self._thread.is_alive()
+        if goes_on:
             sys.stderr.write("`work` goes on after its result: this process is not reused\n")
+        if goes_on or self._has_raised:
             self.close()
             threads.leave()
         self._order, self._is_quiet, self._has_reported = PAUSE, True, False
@@ -178,6 +182,9 @@ class Worker(JSONParentPoller):
             if self._order != END and left.code:
                 is_status = isinstance(left.code, int)
                 self.fail(f"exited with status {left.code}" if is_status else str(left.code))
+        except BaseException:
+            self._has_raised = True
+            raise
         finally:
             with self._changed:
                 self._rest()
