@@ -433,7 +433,7 @@ def test_silent_connection_is_replaced() -> None:
         reader = threading.Thread(target=lambda: list(events))
         reader.start()
         wait_until(lambda: len(raw.requests) > 2, "it connects again")
-        assert events.lost == "no data for 0.05 s"
+        assert "0.05 s" in events.lost  # or not even an answer in that time, on a busy machine
         events.close()
         reader.join(PATIENCE)
         assert not reader.is_alive()

@@ -15,7 +15,7 @@ import pytest
 from certificates import certificate
 from events import Watcher
 from raw_service import RawService, ok
-from support import CHILDREN, PATIENCE, Site, failure, free_ports, http, refusals
+from support import CHILDREN, PATIENCE, Site, failure, free_ports, http, refusals, wait_until
 
 from shmooze import settings
 from shmooze.access.gate import CLIENT, AccessGate
@@ -311,8 +311,11 @@ def test_large_commands_and_answers_pass(site: Site) -> None:
     uid = ask(site, "add", type="well")["uid"]
     value = "x" * 900_000
     ask(site, "tell_module", uid=uid, cmd="set", args={"value": value})
-    (shown,) = ask(site, "pool", parameters={"well": ["value"]})
-    assert shown["parameters"] == {"value": value}
+    parameters = {"well": ["value"]}
+    wait_until(
+        lambda: ask(site, "pool", parameters=parameters)[0]["parameters"] == {"value": value},
+        "its update has arrived",
+    )
     ask(site, "rm", uids=[uid])
 
 
