@@ -251,8 +251,7 @@ def test_a_process_ends_when_its_guard_is_killed(stage: Stage) -> None:
     stage.engine.jobs[-1].kill()
     eventually(lambda: none_lives(pids))
     assert process.wait(PATIENCE) == -signal.SIGKILL
-    # What ends the program is sometimes still told before the guard has gone.
-    assert process.loss is None or "its job has ended" in process.loss
+    assert "its job has ended" in process.loss
 
 
 def test_a_process_ends_in_time_when_its_guard_is_stopped(stage: Stage) -> None:

@@ -94,8 +94,15 @@ class Guard:
 
             self._tls = context_of(self._ticket.tls, is_server=False)
         self._launcher.prepare()
+        connecting = gevent.spawn(self._stay_connected)
+
+        def hang_up() -> None:  # to the service, the program is lost with us, and has not failed
+            connecting.kill(block=False)
+            self._link.detach()
+
+        self._launcher.on_guardian_gone = hang_up
         self._launcher.open(f"guard {self._name}", lambda: os._exit(1))
-        greenlets = [gevent.spawn(self._stay_connected), gevent.spawn(self._watch_lease)]
+        greenlets = [connecting, gevent.spawn(self._watch_lease)]
         if self._watches_stdin:
             greenlets.append(gevent.spawn(self._watch_stdin))
         self._over.wait()

@@ -69,6 +69,8 @@ class LocalLauncher:
 
     def __init__(self) -> None:
         self._guardian: int | None = None
+        #: Called when the guardian was killed, before everything is ended for that reason.
+        self.on_guardian_gone: Callable[[], None] = lambda: None
         self._spawner: Spawner | None = None
         self._numbers = itertools.count(1)
         #: The free ports found last: a process that was given one may not listen there yet.
@@ -214,6 +216,7 @@ class LocalLauncher:
         """Wait for the end of the guardian. Nobody would clean up after us then: exit at once."""
         wait_read(guardian_alive)
         log.critical("the guardian was killed; ending all modules")
+        self.on_guardian_gone()
         # Include everything that this service or its application has started.
         self._kill_all(lambda snapshot: snapshot.below(snapshot.children(os.getpid())))
         on_unguarded()
