@@ -75,7 +75,7 @@ class Reloads(RuleBasedStateMachine):
             try:
                 self.added.add(self.broker.add(name)["uid"])
             except CommandError:
-                pass  # there is no such type, or too many modules, or the child has ended
+                pass  # the type may be gone, there may be too many modules, or the child has ended
             finally:
                 del self.adding[gevent.getcurrent()]
 

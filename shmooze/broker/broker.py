@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 class Broker(Renewing, Commands, Service):
     """A roster of modules as a service."""
 
+    log_cmds = (*Commands.log_cmds, "reload")
     #: Ended modules that `gone` tells of.
     remembered = 100
     #: Modules at the same time; a key of the settings, for all or in the section of one.

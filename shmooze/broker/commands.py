@@ -41,7 +41,6 @@ from shmooze.broker.shapes import (
     OnStandby,
     Patience,
     Priority,
-    Reloaded,
     Shown,
     Since,
     Told,
@@ -225,14 +224,6 @@ class Commands(Attachments, OrderCommands):
         """
         return self._usage.read()
 
-    def reload(self) -> Reloaded:
-        """Read the settings of this service again, and take what is new in them.
-
-        What runs keeps the definition of its type until its process ends. A mistake in the file
-        is the error, and then nothing is changed.
-        """
-        return self.need_reloader().reload()
-
     def describe(self, type: Annotated[str | None, _ONE_TYPE] = None) -> dict[str, Any]:
         """Describe this service with its commands and module types, or one module type alone.
 
@@ -290,9 +281,7 @@ class Commands(Attachments, OrderCommands):
         "vote": "`votes`",
         "metrics": "`metrics`",
     }
-    log_cmds: tuple[str, ...] | list[str] = (
-        *("rm", "add", "tell_module", "hold", "release", "reload"),
-    )
+    log_cmds: tuple[str, ...] | list[str] = ("rm", "add", "tell_module", "hold", "release")
     cmd_scopes: Mapping[str, Collection[str]] = {
         "add": (ADD,),
         "rm": (OWN,),
@@ -301,12 +290,6 @@ class Commands(Attachments, OrderCommands):
         "release": (ORDER, OWN),
     }
     read_cmds: tuple[str, ...] | list[str] = (
-        "modules_available",
-        "ask_module",
-        "output",
-        "gone",
-        "wait",
-        "follow",
-        "usage",
-        "standby_available",
+        *("modules_available", "ask_module", "output", "gone", "wait", "follow"),
+        *("usage", "standby_available"),
     )

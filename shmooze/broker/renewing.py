@@ -12,9 +12,10 @@ from shmooze.broker.items import Items
 from shmooze.broker.launchers import Launchers
 from shmooze.broker.policy import Policy
 from shmooze.broker.reconcile import Reconciler
-from shmooze.broker.renewal import Prepare, Renewal
+from shmooze.broker.renewal import Prepare, Reloader, Renewal
 from shmooze.broker.roster import Place, Roster
 from shmooze.broker.section import max_starting, order, refuse_key
+from shmooze.broker.shapes import Reloaded
 from shmooze.broker.supervision import Supervision
 from shmooze.errors import ShmoozeError
 from shmooze.modules.channel.adapters import has_door
@@ -40,8 +41,8 @@ class Renewing:
     _launchers: Launchers | None
     types_by_place: Callable[[], dict[Place, dict[str, type[Module]]]]
     kinds: Callable[[], Any]
-    reload: Callable[[], Any]
     need_jobs: Callable[[], Any]
+    need_reloader: Callable[[], Reloader]
     prepare_gate: Callable[[Settings], Callable[[], None]]
     #: Takes new settings, part by part.
     renewals: list[Prepare]
@@ -54,6 +55,14 @@ class Renewing:
         """The launchers of its types, from the start of the service on."""
         assert self._launchers is not None
         return self._launchers
+
+    def reload(self) -> Reloaded:
+        """Read the settings of this service again, and take what is new in them.
+
+        What runs keeps the definition of its type until its process ends. A mistake in the file
+        is the error, and then nothing is changed.
+        """
+        return self.need_reloader().reload()
 
     def on_hangup(self) -> None:
         """Reload because of a signal."""

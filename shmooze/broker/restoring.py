@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from shmooze.broker.factory import ModuleFactory
 from shmooze.broker.keeper import Kept, KeptItem, Loss
@@ -59,26 +60,22 @@ def restore(
         for item in kept.items:
             if item.place is Place.ARRIVING:  # whoever wanted it may ask again, with its key
                 item.place = Place.ORDER
-            if item.place not in types:
-                lost[item.uid] = UNANSWERED
+            kind = types.get(item.place, {}).get(item.type)
+            has_crashed = not kept.was_stopped
+            if (loss := _why_lost(item, kind, types, roster, has_crashed)) is not None:
+                lost[item.uid] = loss
                 continue
-            if item.place is Place.BACKGROUND and roster.background is not None:
-                lost[item.uid] = REPLACED
-                continue
-            kind, besides = types[item.place].get(item.type), None
+            besides = None
             if kind is None:
                 kind = missing.setdefault(item.type, missing_type(item.type))
                 besides, item.held = item.held, why_missing(item.type)
                 newly_held.append(item.held)
-            elif item.has_begun and not kept.was_stopped and kind.after_crash == DROP:
-                lost[item.uid] = DROPPED
-                continue
-            elif not kept.was_stopped and item.held is None:
+            elif has_crashed and item.held is None:
                 item.held = _why_held(item, kind)
                 newly_held += [] if item.held is None else [item.held]
             if kept.was_stopped:
                 item.attempts = 0
-            item.may_run = item.has_begun and not kept.was_stopped
+            item.may_run = item.has_begun and has_crashed
             module = factory.restored(kind, item, launchers)
             module.held_besides = besides
             if item.place is Place.ORDER and item.position is None:
@@ -87,12 +84,31 @@ def restore(
                 arrived[item.uid] = number_of(module)
             roster.change(module, item.place)
     if kept.items:
-        how = "was stopped" if kept.was_stopped else "crashed"
-        level = logging.INFO if kept.was_stopped else logging.WARNING
-        log.log(level, "%d items come back; the service %s", len(kept.items) - len(lost), how)
-    for reason, count in Counter(newly_held).items():
-        log.warning("%d of them %s held: %s", count, "is" if count == 1 else "are", reason)
+        _log_return(len(kept.items) - len(lost), kept.was_stopped, newly_held)
     return lost, arrived
+
+
+def _why_lost(
+    item: KeptItem,
+    kind: type[Module] | None,
+    types: Mapping[Place, Any],
+    roster: Roster,
+    has_crashed: bool,
+) -> Loss | None:
+    """Why an item of this type does not come back; None: it does."""
+    if item.place not in types:
+        return UNANSWERED
+    if item.place is Place.BACKGROUND and roster.background is not None:
+        return REPLACED
+    is_dropped = kind is not None and kind.after_crash == DROP
+    return DROPPED if is_dropped and item.has_begun and has_crashed else None
+
+
+def _log_return(count: int, was_stopped: bool, newly_held: list[str]) -> None:
+    level, how = (logging.INFO, "was stopped") if was_stopped else (logging.WARNING, "crashed")
+    log.log(level, "%d items come back; the service %s", count, how)
+    for reason, number in Counter(newly_held).items():
+        log.warning("%d of them %s held: %s", number, "is" if number == 1 else "are", reason)
 
 
 def _why_held(item: KeptItem, kind: type[Module]) -> str | None:

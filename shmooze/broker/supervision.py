@@ -59,8 +59,8 @@ class Supervision:
         self._restarts_modules = True
         #: Whether no module of a type is started before its turn, not even again.
         self.needs_turn: Callable[[type[Module]], bool] = lambda kind: False
-        #: Lets an item that gets another process have the present definition of its type. Returns
-        #: the module that has its place then.
+        #: Gives an item that gets another process the present definition of its type. Returns the
+        #: module that has its place then.
         self.renew: Callable[[Module], Module] = lambda module: module
         #: Lets a successor go on with a fresh process, when a module has gone that was replaced.
         self.replace: Callable[[Module, Module], object] = self._restart

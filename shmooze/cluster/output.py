@@ -7,7 +7,6 @@ from collections.abc import Callable
 from gevent.event import Event
 
 from shmooze.cluster.streams import CarriedStream
-from shmooze.processes.contract import OutputLine
 from shmooze.processes.local_process import LocalProcess
 from shmooze.processes.output import CollectedOutput, ProcessOutput
 from shmooze.processes.output_pipe import OutputPipe
@@ -99,26 +98,3 @@ class CarriedOutput(CollectedOutput):
         text.stream = stream
         self._pipes = [*self._pipes, text]
         stream.read_with(text.take)
-
-
-class HasOutput:
-    """The part of a Process that is about its output."""
-
-    _output: CollectedOutput
-
-    @property
-    def output(self) -> list[str]:
-        return self._output.lines
-
-    @property
-    def errors(self) -> list[str]:
-        return self._output.errors
-
-    def add_output(self, text: str) -> None:
-        self._output.add(text)
-
-    def on_output(self, listener: Callable[[OutputLine], None]) -> None:
-        self._output.listeners.append(listener)
-
-    def watch_output(self, listener: Callable[[list[str]], None]) -> None:
-        self._output.watch(listener)

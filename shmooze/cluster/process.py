@@ -12,7 +12,7 @@ import gevent
 from gevent.event import AsyncResult, Event
 
 from shmooze.cluster.calls import Calls, Lost
-from shmooze.cluster.output import CarriedOutput, HasOutput
+from shmooze.cluster.output import CarriedOutput
 from shmooze.cluster.protocol import (
     ERRORS,
     FIRST_OWN,
@@ -42,6 +42,7 @@ from shmooze.processes.contract import (
     Remaining,
     Usage,
 )
+from shmooze.processes.output import HasOutput
 from shmooze.runtime import clock
 
 log = logging.getLogger(__name__)

@@ -44,7 +44,7 @@ class OwnPages:
         self._source, self._uses_tokens, self._counting = source, uses_tokens, counting
 
     def answer(self, path: str, headers: Callable[[], Mapping[str, str]]) -> HTTPResponse | None:
-        """The answer to the current request; None if there is no such page.
+        """The answer to the current request; None if it is none of these pages.
 
         `headers` returns those that tell a service who asks.
         """

@@ -52,7 +52,7 @@ class Pages:
         self._last: tuple[dict[str, Service | str], bytes] = ({}, b"")
 
     def answer(self, path: str, headers: Callable[[], Mapping[str, str]]) -> HTTPResponse | None:
-        """The answer to the current request; None if there is no such page.
+        """The answer to the current request; None if it is none of these pages.
 
         `headers` returns those that tell a service who asks.
         """

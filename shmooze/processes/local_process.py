@@ -18,7 +18,6 @@ from shmooze.processes.capabilities import CAN_TRACK_TREES
 from shmooze.processes.contract import (
     ByteStream,
     LaunchSpec,
-    OutputLine,
     PastOutput,
     Remaining,
     Usage,
@@ -26,7 +25,7 @@ from shmooze.processes.contract import (
 from shmooze.processes.group import Group
 from shmooze.processes.kill import KILL_WAIT, kill
 from shmooze.processes.limiter import Confinement
-from shmooze.processes.output import ProcessOutput
+from shmooze.processes.output import HasOutput, ProcessOutput
 from shmooze.processes.peer import belongs_to, has_unread, listen_on
 from shmooze.processes.proc import Member, command_line, explain_survival, read_cpu
 from shmooze.processes.spawn_request import SpawnRequest
@@ -38,7 +37,7 @@ from shmooze.runtime.patience import Patience
 log = logging.getLogger(__name__)
 
 
-class LocalProcess:
+class LocalProcess(HasOutput):
     """A child of this process, and the tree below it.
 
     `start` starts it. `mark` identifies its tree; it is set only if `is_marked`. Raises what
@@ -74,7 +73,7 @@ class LocalProcess:
         confinement: Confinement | None = None,
     ) -> None:
         self._mark, self._confinement = mark, confinement
-        self._output = self.make_output(spec.label, spec.is_logged, spec.has_stdio)
+        self._output: ProcessOutput = self.make_output(spec.label, spec.is_logged, spec.has_stdio)
         self._exited = Event()
         self._over_limits: AsyncResult[str] = AsyncResult()
         self.exit_status: int | None = None
@@ -117,26 +116,9 @@ class LocalProcess:
         return f"pid {self.pid}"
 
     @property
-    def output(self) -> list[str]:
-        return self._output.lines
-
-    @property
-    def errors(self) -> list[str]:
-        return self._output.errors
-
-    @property
     def stdio(self) -> StdioPipes:
         assert self._stdio is not None
         return self._stdio
-
-    def add_output(self, text: str) -> None:
-        self._output.add(text)
-
-    def on_output(self, listener: Callable[[OutputLine], None]) -> None:
-        self._output.listeners.append(listener)
-
-    def watch_output(self, listener: Callable[[list[str]], None]) -> None:
-        self._output.watch(listener)
 
     def authenticate(self, connection: socket.socket) -> bool:
         return belongs_to(self._pids_likeliest_first(), connection)

@@ -138,3 +138,26 @@ class ProcessOutput(CollectedOutput):
         """Close our copies of the child's ends, once it has been started."""
         for pipe in filter(None, (self.stdout, self.stderr)):
             pipe.close_write_end()
+
+
+class HasOutput:
+    """The part of a Process that is about its output."""
+
+    _output: CollectedOutput
+
+    @property
+    def output(self) -> list[str]:
+        return self._output.lines
+
+    @property
+    def errors(self) -> list[str]:
+        return self._output.errors
+
+    def add_output(self, text: str) -> None:
+        self._output.add(text)
+
+    def on_output(self, listener: Callable[[OutputLine], None]) -> None:
+        self._output.listeners.append(listener)
+
+    def watch_output(self, listener: Callable[[list[str]], None]) -> None:
+        self._output.watch(listener)

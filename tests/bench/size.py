@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
+import psutil
 from support import http
 
 from bench.lab import MAX_MODULES, Asker, Lab, Site, add_many, cpu_ms, own_processes, quiet
@@ -65,6 +66,13 @@ def memory_versus_old(lab: Lab) -> Iterator[tuple[float, float]]:
         yield ours, theirs
 
 
+def of_one_core(processes: list[psutil.Process], work: Callable[[], None]) -> tuple[float, float]:
+    """Milliseconds of CPU time that processes use during some work, and how long it takes."""
+    before, begin = cpu_ms(processes), time.monotonic()
+    work()
+    return cpu_ms(processes) - before, 1000 * (time.monotonic() - begin)
+
+
 @row(
     "idle",
     f"CPU of gateway and pool, {MODULES} idle modules, {STREAMS} event streams",
@@ -81,9 +89,7 @@ def idle_cpu(lab: Lab) -> Iterator[tuple[float, float]]:
         add_many(site, "pool", MODULES, type="quiet")
         with subscribed(site.ports["wsgi"], STREAMS, "/pool/events"):
             while True:
-                before, begin = cpu_ms(processes), time.monotonic()
-                time.sleep(IDLE)
-                yield cpu_ms(processes) - before, 1000 * (time.monotonic() - begin)
+                yield of_one_core(processes, lambda: time.sleep(IDLE))
 
 
 @row(
@@ -104,16 +110,15 @@ def metrics_cpu(lab: Lab) -> Iterator[tuple[float, float]]:
     with lab.running("wsgi", "pool", settings=settings) as site:
         processes = own_processes(site)
         add_many(site, "pool", MODULES, type="quiet")
-        while True:
-            before, begin = cpu_ms(processes), time.monotonic()
+        playing = f'shmooze_modules{{service="pool",state="playing",type="quiet"}} {MODULES}'
+
+        def scrape() -> None:
             for _ in range(SCRAPES):
                 time.sleep(SCRAPE_INTERVAL)
-                shown = http(f"{site.url}metrics").body.decode()
-                assert (
-                    f'shmooze_modules{{service="pool",state="playing",type="quiet"}} {MODULES}'
-                    in shown
-                )
-            yield cpu_ms(processes) - before, 1000 * (time.monotonic() - begin)
+                assert playing in http(f"{site.url}metrics").body.decode()
+
+        while True:
+            yield of_one_core(processes, scrape)
 
 
 SHOW_ALL = json.dumps({"cmd": "pool", "args": {"parameters": True}}).encode()
