@@ -6,14 +6,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gevent
 import pytest
 from dask_cluster import DaskCluster
 from gevent.event import AsyncResult
+from greenlets import run_until
 from support import PATIENCE, free_ports, is_alive
 
 from shmooze.cluster import dask_settings
@@ -69,7 +69,7 @@ class Jobs:
     def run(self, name: str, **wishes: Any) -> tuple[Any, int, int]:
         """Submit a job, and wait until it runs. Returns pid and worker as well."""
         submission = self.submit(name, **wishes)
-        ((pid, worker),) = wait_for(lambda: self.guards(name), f"{name} runs")
+        ((pid, worker),) = run_until(lambda: self.guards(name), f"{name} runs")
         return submission, pid, worker
 
     @property
@@ -77,15 +77,9 @@ class Jobs:
         return self.engine._client._process.pid
 
     def wait_for_client(self, after: int) -> None:
-        wait_for(lambda: self.engine._client is not None and self.client != after, "another client")
-
-
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """As wait_until, while greenlets of this process run."""
-    with gevent.Timeout(PATIENCE, AssertionError(f"waited in vain: {what}")):
-        while not (value := condition()):
-            gevent.sleep(0.01)
-        return value
+        run_until(
+            lambda: self.engine._client is not None and self.client != after, "another client"
+        )
 
 
 def make_engine(**options: Any) -> DaskEngine:
@@ -108,14 +102,14 @@ def jobs(engine: DaskEngine, tmp_path: Path) -> Iterator[Jobs]:
     yield jobs
     for submission in jobs.submissions.values():
         submission.cancel()
-    wait_for(lambda: not jobs.guards("*"), "those that are cancelled end")
+    run_until(lambda: not jobs.guards("*"), "those that are cancelled end")
 
 
 def test_more_jobs_run_than_a_worker_has_threads(jobs: Jobs) -> None:
     names = [f"job{number}" for number in range(5)]
     for name in names:
         jobs.submit(name, hosts=["two"])
-    wait_for(lambda: all(map(jobs.guards, names)), "all run")
+    run_until(lambda: all(map(jobs.guards, names)), "all run")
 
 
 def test_the_end_of_a_guard_is_told_with_its_status(jobs: Jobs) -> None:
@@ -135,7 +129,7 @@ def test_a_cancelled_job_ends_its_guard_and_frees_what_it_needed(
     assert not jobs.guards("second")
     first.cancel()
     first.cancel()
-    wait_for(lambda: jobs.guards("second"), "the second one runs")
+    run_until(lambda: jobs.guards("second"), "the second one runs")
     assert not is_alive(pid)
 
 
@@ -164,10 +158,10 @@ def test_a_client_that_dies_or_hangs_is_replaced_and_no_guard_notices(
     os.kill(client, number)
     jobs.submit("meanwhile")
     jobs.wait_for_client(client)
-    wait_for(lambda: jobs.guards("meanwhile"), "the job that came meanwhile runs")
+    run_until(lambda: jobs.guards("meanwhile"), "the job that came meanwhile runs")
     assert [guard for guard, _ in jobs.guards("running")] == [pid]
     running.cancel()
-    wait_for(lambda: not is_alive(pid), "the new client can cancel it")
+    run_until(lambda: not is_alive(pid), "the new client can cancel it")
 
 
 def test_a_guard_ends_with_its_worker(jobs: Jobs, cluster: DaskCluster) -> None:
@@ -177,10 +171,10 @@ def test_a_guard_ends_with_its_worker(jobs: Jobs, cluster: DaskCluster) -> None:
     lost, other = by_worker[four.pid], by_worker[cluster.three]
     ((pid, _),) = jobs.guards(lost)
     four.kill()
-    wait_for(lambda: not is_alive(pid), "the guard ends")
+    run_until(lambda: not is_alive(pid), "the guard ends")
     jobs.submissions[other].cancel()
     # Whether the engine had heard of the start: if not, the job is placed anew.
-    wait_for(lambda: jobs.over[lost].ready() or jobs.guards(lost), "the engine knows of the loss")
+    run_until(lambda: jobs.over[lost].ready() or jobs.guards(lost), "the engine knows of the loss")
     if jobs.over[lost].ready():
         assert jobs.over[lost].get() == "its worker four was lost"
 
@@ -196,13 +190,13 @@ def test_a_scheduler_that_is_started_again_gets_the_jobs_that_wait(
         jobs.submit("waiting", needs={"gpu": 1})
         client = jobs.client
         cluster.restart_scheduler()
-        wait_for(lambda: not is_alive(pid), "the guard ends, as its worker does")
-        wait_for(lambda: worker.poll() is not None, "the worker ends")
+        run_until(lambda: not is_alive(pid), "the guard ends, as its worker does")
+        run_until(lambda: worker.poll() is not None, "the worker ends")
         jobs.wait_for_client(client)
         cluster.start_worker("127.0.0.2", "two", "--resources", "gpu=1")
-        wait_for(lambda: jobs.guards("waiting"), "the job runs that has waited")
+        run_until(lambda: jobs.guards("waiting"), "the job runs that has waited")
         jobs.engine.close()
-        wait_for(lambda: not jobs.guards("waiting"), "closing the engine ends it")
+        run_until(lambda: not jobs.guards("waiting"), "closing the engine ends it")
     finally:
         cluster.close()
 

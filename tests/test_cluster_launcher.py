@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import gevent
 import pytest
 from cluster import Here, Proxy, with_address
+from greenlets import run_until
 from support import PATIENCE, is_alive
 
 from shmooze.cluster import ticket
@@ -62,7 +63,7 @@ class Stage:
 
     def launch_family(self) -> tuple[Process, list[int]]:
         process = self.launch(FAMILY)
-        eventually(lambda: process.output)
+        run_until(lambda: process.output)
         return process, [int(pid) for pid in process.output[0].split()]
 
     def with_proxy(self) -> Proxy:
@@ -109,13 +110,6 @@ def stage() -> Iterator[Stage]:
     stage.close()
 
 
-def eventually(condition: Callable[[], Any]) -> Any:
-    with gevent.Timeout(PATIENCE):
-        while not (value := condition()):
-            gevent.sleep(0.01)
-    return value
-
-
 def none_lives(pids: list[int]) -> bool:
     return not any(map(is_alive, pids))
 
@@ -123,27 +117,27 @@ def none_lives(pids: list[int]) -> bool:
 def test_a_stream_that_nobody_reads_holds_up_no_other(shared: Stage) -> None:
     flood = "import os, sys; os.write(2, b'ready\\n'); os.write(1, b'x' * (1 << 22))"
     process = shared.launch(flood, has_stdio=True)
-    eventually(lambda: process.errors == ["ready"])
+    run_until(lambda: process.errors == ["ready"])
     assert process.usage().processes == 1
     received = bytearray()
     process.stdio.read_with(received.extend)
     assert process.wait(PATIENCE) == 0
-    eventually(lambda: len(received) == 1 << 22)
+    run_until(lambda: len(received) == 1 << 22)
 
 
 def test_a_stream_that_the_program_connects_is_handed_in(shared: Stage) -> None:
     taken: list[ByteStream] = []
     endpoint = TcpEndpoint("127.0.0.1", (1,), lambda number, stream: taken.append(stream))
     process = shared.launch(CONNECT, endpoint)
-    (stream,) = eventually(lambda: taken)
+    (stream,) = run_until(lambda: taken)
     received = bytearray()
     stream.read_with(received.extend)
     stream.write_all(b"hello")
-    eventually(lambda: received == b"hello")
+    run_until(lambda: received == b"hello")
     assert not process.has_unread(stream)
     process.suspend()
     stream.write_all(b"unread")
-    eventually(lambda: process.has_unread(stream))
+    run_until(lambda: process.has_unread(stream))
     process.resume()
     stream.end_writing()
     assert process.wait(PATIENCE) == 0
@@ -168,7 +162,7 @@ def test_usage_and_the_rest_of_the_family_are_known(shared: Stage) -> None:
 def test_no_secret_of_the_ticket_is_in_the_environment(shared: Stage) -> None:
     process = shared.launch("import os; print(*sorted(os.environ), sep='\\n')")
     process.wait(PATIENCE)
-    eventually(lambda: process.output)
+    run_until(lambda: process.output)
     assert not [name for name in process.output if "TICKET" in name]
 
 
@@ -199,7 +193,7 @@ def test_a_launch_that_waits_can_be_withdrawn() -> None:
     stage.engine.is_full = True
     spec = LaunchSpec(["true"], "test")
     launching = gevent.spawn(stage.launcher.launch, spec, NoEndpoint())
-    eventually(lambda: stage.engine.jobs)
+    run_until(lambda: stage.engine.jobs)
     stage.launcher.withdraw(spec)
     launching.join(PATIENCE)
     assert str(launching.exception) == "was removed before it had a node"
@@ -213,10 +207,10 @@ def test_nothing_is_lost_or_doubled_when_the_connection_breaks(stage: Stage) -> 
     process, lines = stage.launch(count), []
     process.on_output(lambda line: lines.append(int(line.text)))
     for seen in (1, 100, 200):
-        eventually(lambda seen=seen: len(lines) >= seen)
+        run_until(lambda seen=seen: len(lines) >= seen)
         proxy.reset()
     assert process.wait(PATIENCE) == 0
-    eventually(lambda: len(lines) == 300)
+    run_until(lambda: len(lines) == 300)
     assert lines == [*range(300)]
     assert process.loss is None
 
@@ -225,10 +219,10 @@ def test_a_process_survives_a_short_silence_of_the_link(stage: Stage) -> None:
     proxy = stage.with_proxy()
     process, pids = stage.launch_family()
     proxy.stop()
-    eventually(lambda: process.loss)
+    run_until(lambda: process.loss)
     assert process.loss.startswith("cannot be reached on ")
     proxy.go_on()
-    eventually(lambda: process.loss is None)
+    run_until(lambda: process.loss is None)
     assert process.usage().processes == 2
     assert not none_lives(pids)
 
@@ -240,7 +234,7 @@ def test_a_process_that_is_cut_off_ends_before_it_counts_as_lost(stage: Stage) -
     was_over = []
     process.when_exited(lambda: was_over.append(none_lives(pids)))
     assert process.wait(PATIENCE) == -signal.SIGKILL
-    eventually(lambda: was_over)
+    run_until(lambda: was_over)
     assert was_over == [True]
     assert process.loss.startswith("was lost with ")
     assert process.end(1) is None
@@ -249,7 +243,7 @@ def test_a_process_that_is_cut_off_ends_before_it_counts_as_lost(stage: Stage) -
 def test_a_process_ends_when_its_guard_is_killed(stage: Stage) -> None:
     process, pids = stage.launch_family()
     stage.engine.jobs[-1].kill()
-    eventually(lambda: none_lives(pids))
+    run_until(lambda: none_lives(pids))
     assert process.wait(PATIENCE) == -signal.SIGKILL
     assert "its job has ended" in process.loss
 
@@ -274,7 +268,7 @@ def test_a_guard_that_gets_sigterm_ends_its_process_with_patience(stage: Stage) 
     process, pids = stage.launch_family()
     stage.engine.jobs[-1].process.terminate()
     assert process.wait(PATIENCE) == -signal.SIGTERM
-    eventually(lambda: none_lives(pids))
+    run_until(lambda: none_lives(pids))
     assert "got SIGTERM" in process.loss
 
 
@@ -289,5 +283,5 @@ def test_off_loopback_everything_is_encrypted() -> None:
     own = ticket.read(stage.engine.jobs[0].job.ticket)
     assert own.tls is not None
     assert process.wait(PATIENCE) == 0
-    eventually(lambda: process.output == ["hello"])
+    run_until(lambda: process.output == ["hello"])
     stage.close()

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import gevent
 import pytest
+from greenlets import run_until
 from slurm_cluster import SlurmCluster, why_not
-from support import CHILDREN, PATIENCE, Client, Site, is_alive, wait_until
+from support import CHILDREN, Client, Site, is_alive, wait_until
 
 from shmooze.cluster import declared
 from shmooze.cluster.launcher import ClusterLauncher
@@ -164,10 +164,7 @@ SLEEP = "import os, time; print(os.getpid(), flush=True); time.sleep(1000)"
 
 def pid_of(process: Process) -> int:
     """The pid that a process has printed."""
-    with gevent.Timeout(PATIENCE):
-        while not process.output:
-            gevent.sleep(0.01)
-    return int(process.output[0])
+    return int(run_until(lambda: process.output, "it prints its pid")[0])
 
 
 @needs_slurm

@@ -15,7 +15,8 @@ from typing import Any
 import gevent
 import gevent.threadpool
 import pytest
-from support import PATIENCE, log_rows
+from greenlets import run_until
+from support import log_rows
 
 from shmooze.errors import SettingsError
 from shmooze.lib import backlog, database
@@ -53,13 +54,6 @@ def make_log(tmp_path: Path) -> Iterator[Callable[..., Database]]:
     yield make
     for each in made:
         each.close()
-
-
-def run_until(condition: Callable[[], Any], what: str) -> None:
-    """Run the event loop until a condition holds."""
-    with gevent.Timeout(PATIENCE, AssertionError(f"waited in vain: {what}")):
-        while not condition():
-            gevent.sleep(0.01)
 
 
 def update(kind: str, parameters: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import gevent
 import pytest
 from cluster import Here
 from gevent.event import Event
+from greenlets import run_until
 from support import PATIENCE
 
 from shmooze.cluster.declared import Cluster
@@ -109,7 +110,7 @@ def test_a_type_has_variables_and_a_directory_of_its_own(
 ) -> None:
     process = launch_by_each(TELL, environ={"SONG": "Für Elise"}, cwd=str(tmp_path))
     process.wait(20)
-    wait_until(lambda: process.output)
+    run_until(lambda: process.output)
     assert json.loads(process.output[0]) == ["Für Elise", str(tmp_path)]
 
 
@@ -122,13 +123,13 @@ def test_a_process_is_suspended_and_resumed_with_all_that_it_started(
     launch_by_each: Launch,
 ) -> None:
     process = launch_by_each(FAMILY)
-    wait_until(lambda: process.output)
+    run_until(lambda: process.output)
     pids = [int(pid) for pid in process.output[0].split()]
 
     process.suspend()
-    wait_until(lambda: [state_of(pid) for pid in pids] == ["T", "T"])
+    run_until(lambda: [state_of(pid) for pid in pids] == ["T", "T"])
     process.resume()
-    wait_until(lambda: "T" not in map(state_of, pids))
+    run_until(lambda: "T" not in map(state_of, pids))
     process.suspend()
     assert process.end(20) == "SIGTERM"  # which a stopped process would not notice
     assert process.exit_status == -signal.SIGTERM
@@ -147,13 +148,6 @@ def test_a_process_that_is_to_end_gets_sigterm_without_a_wait(
     monkeypatch.setattr(clock, "wait", wait)
     assert process.end(20) == "SIGTERM"
     assert waits[0] == Patience.step, "it waits for nothing but the end"
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Let the event loop run until a condition holds."""
-    with gevent.Timeout(PATIENCE):
-        while not condition():
-            gevent.sleep(0.01)
 
 
 def state_of(pid: int) -> str:
@@ -201,7 +195,7 @@ for _ in range(1000):
 
 def test_what_is_started_while_a_process_is_suspended_is_suspended_too(launch: Launch) -> None:
     process = launch(CHAIN)
-    wait_until(lambda: len(process.tree()) > 1)
+    run_until(lambda: len(process.tree()) > 1)
     process.suspend()
     before = {pid: state_of(pid) for pid in process.tree()}
     assert set(before.values()) == {"T"}

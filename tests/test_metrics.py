@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -16,6 +17,7 @@ import gevent
 import pytest
 from fake_types import AfterFailure, Ahead, Plain
 from fakes import FakeClock, FakeLauncher, open_with, run_until_idle
+from greenlets import run_until
 from prometheus_client.parser import text_string_to_metric_families
 from raw_service import RawService, ok
 from support import CHILDREN, ROOT, Reply, Site, http, paused, wait_until
@@ -177,9 +179,13 @@ def test_a_stream_of_events_is_behind_by_what_it_has_not_taken(counted: Counted)
     next(stream)
     next(stream)
     assert counted.shown()("watcher_lag_events") == 0
-    for _ in range(3):
+
+    def is_behind(least: int) -> bool:
+        return counted.shown()("watcher_lag_events") >= least
+
+    for number in range(1, 4):
         counted.add()
-        gevent.sleep(2 * counted.queue.events.interval)
+        run_until(partial(is_behind, number), "it is told")
     shown = counted.shown()
     assert shown("watchers") == 1
     behind = shown("watcher_lag_events")

@@ -20,6 +20,7 @@ from typing import Any
 import gevent
 import pytest
 from fakes import FakeClock
+from greenlets import run_until
 from support import AS_ORDINARY_USER, PATIENCE, ROOT
 
 from shmooze.errors import SettingsError, StateError
@@ -117,12 +118,6 @@ class Hanging:
         return getattr(self._connection, name)
 
 
-def until(condition: Callable[[], Any]) -> None:
-    with gevent.Timeout(PATIENCE):
-        while not condition():
-            gevent.sleep(0.005)
-
-
 @contextmanager
 def other_process(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A Python program that prints `ready` and then waits until this block ends."""
@@ -169,7 +164,7 @@ def test_commits_that_come_together_share_one_transaction(open_file: Any, path: 
     file = open_file()
     hanging = Hanging(file, "COMMIT")
     first = gevent.spawn(file.commit, insert("first"))
-    until(hanging.reached.is_set)
+    run_until(hanging.reached.is_set)
     others = [gevent.spawn(file.commit, insert(f"{number:02}")) for number in range(50)]
     gevent.idle()
     assert file.transactions == 0
@@ -232,7 +227,7 @@ def test_too_many_changes_that_wait_are_refused(open_file: Any, monkeypatch: Any
     monkeypatch.setattr(file._writer, "max_waiting", 3)
     hanging = Hanging(file, "COMMIT")
     first = file.submit(insert("first"))
-    until(hanging.reached.is_set)
+    run_until(hanging.reached.is_set)
     waiting = [file.submit(insert(uid)) for uid in "abc"]
     with pytest.raises(StateError, match="too many changes"):
         file.submit(insert("d"))
@@ -276,7 +271,7 @@ def test_a_commit_on_a_disk_that_hangs_is_refused_and_never_written(
     with pytest.raises(StateError, match="does not respond"):  # at once, as it is known
         file.commit(insert("c"))
     hanging.end.set()
-    until(lambda: file._writer.busy_for() == 0)
+    run_until(lambda: file._writer.busy_for() == 0)
     assert file.commit(insert("d")) == 1
     assert uids(path) == ["d"]
 
@@ -287,11 +282,11 @@ def test_a_refused_commit_that_reaches_the_disk_is_undone(open_file: Any, path: 
     undo = [(f"DELETE FROM {ITEMS} WHERE uid = ?", ("a",))]
     refused = gevent.spawn(outcome, lambda: file.commit(insert("a"), undo=undo))
     kept = file.submit(insert("b"))
-    until(refused.ready)
+    run_until(refused.ready)
     assert isinstance(refused.value, StateError)
     hanging.end.set()
     assert kept.get(timeout=PATIENCE) == 1
-    until(lambda: uids(path) == ["b"])
+    run_until(lambda: uids(path) == ["b"])
 
 
 def test_an_undo_that_the_disk_refuses_is_written_later(open_file: Any, path: Path) -> None:
@@ -299,21 +294,21 @@ def test_an_undo_that_the_disk_refuses_is_written_later(open_file: Any, path: Pa
     hanging = Hanging(file, "COMMIT")
     undo = [(f"DELETE FROM {ITEMS} WHERE uid = ?", ("a",))]
     refused = gevent.spawn(outcome, lambda: file.commit(insert("a"), undo=undo))
-    until(refused.ready)
+    run_until(refused.ready)
     hanging.is_full = True
     hanging.end.set()
-    until(lambda: file._writer._owed)
+    run_until(lambda: file._writer._owed)
     assert uids(path) == ["a"]
     hanging.is_full = False
     file.commit(insert("b"))
-    until(lambda: uids(path) == ["b"])
+    run_until(lambda: uids(path) == ["b"])
 
 
 def test_a_commit_whose_greenlet_is_killed_is_not_written(open_file: Any, path: Path) -> None:
     file = open_file()
     hanging = Hanging(file, "BEGIN")
     killed = gevent.spawn(file.commit, insert("a"))
-    until(hanging.reached.is_set)
+    run_until(hanging.reached.is_set)
     killed.kill()
     hanging.end.set()
     file.commit(insert("b"))
@@ -324,7 +319,7 @@ def test_the_event_loop_runs_while_the_disk_hangs(open_file: Any) -> None:
     file = open_file()
     hanging = Hanging(file, "COMMIT")
     committing = gevent.spawn(file.commit, insert("a"))
-    until(hanging.reached.is_set)
+    run_until(hanging.reached.is_set)
     for _ in range(10):
         gevent.sleep(0.001)  # runs, or the test would hang here
     assert not committing.ready()
@@ -424,7 +419,7 @@ def test_a_file_that_is_removed_during_a_commit_is_noticed_before_the_answer(
     file = open_file()
     hanging = Hanging(file, "COMMIT")
     committing = gevent.spawn(outcome, lambda: file.commit(insert("a")))
-    until(hanging.reached.is_set)
+    run_until(hanging.reached.is_set)
     path.unlink()
     hanging.end.set()
     assert isinstance(committing.get(timeout=PATIENCE), StateError)
@@ -915,12 +910,12 @@ def test_pruning_in_the_background_goes_on_after_a_refusal(
     hanging = Hanging(with_history, "nothing")
     hanging.is_full = True
     pruner = gevent.spawn(prune_forever, with_history, "queue", Limits(history_rows=1, key_days=1))
-    until(lambda: with_history._outage)
+    run_until(lambda: with_history._outage)
     assert len(numbers(with_history)) == 20
     hanging.is_full = False
-    until(lambda: clock._timers)
+    run_until(lambda: clock._timers)
     clock.advance(pruning.INTERVAL)
-    until(lambda: numbers(with_history) == [2, 18, 20])  # by this clock, no key is old
+    run_until(lambda: numbers(with_history) == [2, 18, 20])  # by this clock, no key is old
     pruner.kill()
 
 

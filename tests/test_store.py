@@ -12,6 +12,7 @@ import fake_types
 import gevent
 import pytest
 from fakes import FakeLauncher, open_with
+from greenlets import run_until
 from support import PATIENCE
 
 from shmooze.broker.broker import Broker
@@ -38,13 +39,6 @@ class Lazy(fake_types.Lazy):
 
 class Again(fake_types.Again):
     natural_death_timeout = 0.02
-
-
-def until(condition: Callable[[], Any], what: str) -> None:
-    """Let greenlets run until something has come true."""
-    with gevent.Timeout(PATIENCE, AssertionError(f"waited in vain: {what}")):
-        while not condition():
-            gevent.sleep(0.005)
 
 
 class Service:
@@ -118,11 +112,11 @@ def test_hold_is_kept_though_the_item_saves_a_state_meanwhile(
     def commit_slowly(*args: Any) -> None:
         commit(*args)
         service.launcher.processes[0].update("save", state=1)
-        until(lambda: service.rows("items", "state") == ["1"], "the state is written")
+        run_until(lambda: service.rows("items", "state") == ["1"], "the state is written")
 
     monkeypatch.setattr(service.store, "_commit", commit_slowly)
     queue.hold([uid])
-    until(lambda: service.rows("items", "held") == ["held by a client"], "it is written")
+    run_until(lambda: service.rows("items", "held") == ["held by a client"], "it is written")
 
 
 def test_items_come_back_with_all_that_was_kept(service: Service) -> None:
@@ -132,7 +126,9 @@ def test_items_come_back_with_all_that_was_kept(service: Service) -> None:
     process = service.launcher.processes[0]
     process.update("save", state={"at": 90})
     process.exit(1)
-    until(lambda: service.rows("items", "restarts, state")[0] == (1, '{"at":90}'), "it is written")
+    run_until(
+        lambda: service.rows("items", "restarts, state")[0] == (1, '{"at":90}'), "it is written"
+    )
     added = queue.show_roster()[0]["added"]
     service.crash()
     service.start()
@@ -142,7 +138,7 @@ def test_items_come_back_with_all_that_was_kept(service: Service) -> None:
     assert shown["restarts"] == 1
     assert queue.show_background()["uid"] == background
     assert queue.add("plain", key="k")["uid"] == uid
-    until(lambda: len(service.launcher.processes) == 2, "both are started again")
+    run_until(lambda: len(service.launcher.processes) == 2, "both are started again")
     restored = [process.heard[0] for process in service.launcher.processes]
     assert sorted(restored) == ["init", "restore"]
 
@@ -154,7 +150,7 @@ def test_ended_items_are_in_the_history_once(service: Service) -> None:
     assert service.rows("history", "uid, outcome") == [(removed, "removed")]
     service.launcher.processes[0].exit(0)
     service.launcher.processes[1].exit(3)
-    until(lambda: len(service.rows("gone", "report")) == 3, "all ends are written")
+    run_until(lambda: len(service.rows("gone", "report")) == 3, "all ends are written")
     assert sorted(service.rows("history", "args, outcome, reason")) == [
         ('{"n":0}', "done", "ended by itself"),
         ('{"n":1}', "failed", "exited with status 3"),
@@ -197,7 +193,7 @@ def test_key_of_a_refused_add_is_free_at_once(service: Service) -> None:
     service.launcher._on_launch = lambda process: None
     uid = queue.add("plain", key="k")["uid"]
     assert service.uids == [uid]
-    until(lambda: service.rows("history", "key") == [None], "the key is forgotten")
+    run_until(lambda: service.rows("history", "key") == [None], "the key is forgotten")
 
 
 def test_key_is_known_after_its_item_has_ended_for_a_while(
@@ -229,7 +225,7 @@ def test_state_that_is_saved_shortly_before_or_during_a_stop_is_kept(service: Se
     before.update("save", state="before")
     during.update("save", state="too early")
     stopping = gevent.spawn(service.broker.stop)
-    until(lambda: "rm" in during.heard, "it is told to go")
+    run_until(lambda: "rm" in during.heard, "it is told to go")
     during.update("save", state="during")
     during.answer()
     during.exit(0)
@@ -241,7 +237,9 @@ def test_state_that_is_saved_shortly_before_or_during_a_stop_is_kept(service: Se
     ]
     service.start()
     processes = service.launcher.processes
-    until(lambda: len([each for each in processes if each.heard]) == 3, "they are started again")
+    run_until(
+        lambda: len([each for each in processes if each.heard]) == 3, "they are started again"
+    )
     assert [process.restored for process in processes] == [["before"], ["during"], []]
 
 
@@ -262,11 +260,11 @@ def test_full_disk_refuses_commands_and_ends_are_written_later(
         with pytest.raises(CommandError, match=r"^the state cannot be kept: the disk is full"):
             command()
     service.launcher.processes[0].exit(0)
-    until(lambda: service.uids == [other], "it has ended")
+    run_until(lambda: service.uids == [other], "it has ended")
     assert service.rows("items", "uid") == [uid, other]
     writer._commit = commit
     queue.add("lazy")
-    until(lambda: service.rows("history", "uid") == [uid], "its end is written")
+    run_until(lambda: service.rows("history", "uid") == [uid], "its end is written")
 
 
 def test_item_whose_process_started_is_not_refused_when_the_disk_is_full_by_then(
@@ -287,8 +285,8 @@ def test_item_whose_process_started_is_not_refused_when_the_disk_is_full_by_then
     assert service.rows("items", "place") == ["arriving"]
     service.crash()
     service.start()
-    until(lambda: service.uids == [uid], "it comes back")
-    until(lambda: service.rows("items", "place") == ["order"], "its place is written")
+    run_until(lambda: service.uids == [uid], "it comes back")
+    run_until(lambda: service.rows("items", "place") == ["order"], "its place is written")
 
 
 def test_item_whose_add_was_refused_does_not_come_back_whenever_the_service_dies(
@@ -327,10 +325,10 @@ def test_idle_store_writes_nothing(service: Service) -> None:
     uid = service.broker.add("lazy")["uid"]
     service.broker.add("lazy")
     behind = service.store._behind
-    until(lambda: not behind._wakeup.is_set() and not behind._changed, "all is written")
+    run_until(lambda: not behind._wakeup.is_set() and not behind._changed, "all is written")
     service.launcher.processes[0].update("set_parameters", parameters={"x": 1})
     module = service.broker.roster.find(uid)
-    until(lambda: module.parameters == {"x": 1}, "the update has come")
+    run_until(lambda: module.parameters == {"x": 1}, "the update has come")
     # Both would stay for a tenth of a second.
     assert not behind._wakeup.is_set()
     assert not behind._changed
@@ -341,7 +339,7 @@ def test_history_is_pruned_in_the_background(service: Service) -> None:
         service.broker.rm([service.broker.add("lazy")["uid"]])
     service.broker.stop()
     service.start()
-    until(lambda: len(service.rows("history", "uid")) == 3, "old items are removed")
+    run_until(lambda: len(service.rows("history", "uid")) == 3, "old items are removed")
 
 
 def test_order_pause_and_repetition_come_back_from_the_file(service: Service) -> None:
@@ -358,8 +356,8 @@ def test_order_pause_and_repetition_come_back_from_the_file(service: Service) ->
     before = [shown["uid"] for shown in queue.show_roster()]
     assert len(before) == 7
     queue.roster.find(before[0])._process.exit(0)
-    until(lambda: len(service.rows("items", "uid")) == 7, "the one that follows is kept")
-    until(lambda: service.rows("history", "uid") == [before[0]], "the end is kept")
+    run_until(lambda: len(service.rows("items", "uid")) == 7, "the one that follows is kept")
+    run_until(lambda: service.rows("history", "uid") == [before[0]], "the end is kept")
     expected = [shown["args"]["film"] for shown in queue.show_roster()]
     service.crash()
     service.start()

@@ -144,16 +144,15 @@ def _find(kind: type[Kind]) -> MakeLauncher:
     from importlib.metadata import entry_points  # services without other launchers start faster
 
     found = {each.name: each for each in entry_points(group=GROUP)}
+    if name not in found and name not in OURS:
+        known = sorted({LOCAL, *OURS, *found})
+        hint = schema.did_you_mean(name, known)
+        words = f"names {name!r}, which is not a launcher;{hint} known: {', '.join(known)}"
+        raise wrong_key(kind, "launcher", words)
     try:
-        if name in found:
-            make: MakeLauncher = found[name].load()
-        elif name in OURS:  # in a checkout that is not installed
-            make = import_module(OURS[name]).make_launcher
-        else:
-            known = sorted({LOCAL, *OURS, *found})
-            hint = schema.did_you_mean(name, known)
-            words = f"names {name!r}, which is not a launcher;{hint} known: {', '.join(known)}"
-            raise wrong_key(kind, "launcher", words)
+        make: MakeLauncher = (
+            found[name].load() if name in found else import_module(OURS[name]).make_launcher
+        )
     except SettingsError:
         raise
     except Exception as bad:  # whatever the package does when it is imported
