@@ -614,6 +614,27 @@ def test_ended_modules_are_listed_and_unexpected_ends_announced(
     expect(item).to_contain_text("Last state: playing")
 
 
+def test_an_end_is_announced_that_comes_before_the_first_answer_on_ends(
+    well_site: Site, page: Page
+) -> None:
+    held: list[Route] = []
+
+    def hold_first(route: Route) -> None:
+        is_first = not held and '"gone"' in (route.request.post_data or "")
+        held.append(route) if is_first else route.continue_()
+
+    page.route("**/pool", hold_first)
+    pool = Client(well_site, "pool")
+    page.goto(well_site.url)
+    uid = pool.add()
+    expect(rows(page, "pool")).to_have_count(1)
+    with pytest.raises(Refusal):
+        pool.tell(uid, "exit", status=7)
+    expect(page.locator("#announcer")).to_have_text("well exited with status 7")
+    assert held
+    held[0].continue_()
+
+
 def test_resource_usage_is_polled_only_while_the_page_is_visible(
     well_site: Site, page: Page
 ) -> None:

@@ -10,13 +10,19 @@ export class EndedModules {
     this.element = copy("ended");
     this.list = this.element.querySelector("ol");
     this.known = null; // keys of the records shown before; null until the first answer
+    this.seen = new Set(); // uids of modules that ended before that, while the page was looking
     this.element.addEventListener("toggle", () => this.build());
+  }
+
+  /** Note modules that have ended just now. */
+  see(uids) {
+    if (!this.known) uids.forEach((uid) => this.seen.add(uid));
   }
 
   /** Show the result of the command `gone`, oldest first. Unexpected endings are announced. */
   show(gone) {
     this.gone = gone.slice(-SHOWN).reverse();
-    const added = this.known ? gone.filter((record) => !this.known.has(keyOf(record))) : [];
+    const added = gone.filter((record) => this.known ? !this.known.has(keyOf(record)) : this.seen.has(record.uid));
     this.known = new Set(gone.map(keyOf));
     const unexpected = added.filter(({ reason }) => !EXPECTED.test(reason)).slice(-3);
     if (unexpected.length) announce(unexpected.map((record) => `${nameOf(record)} ${record.reason}`).join("; "));

@@ -246,7 +246,9 @@ export class Service {
     this.toolbar.show(state);
     this.roster.show(modules);
     if (this.background) this.background.show(background ? [background] : []);
-    if (Object.keys(gone).length) this.endedTimer ||= setTimeout(() => this.loadEnded(), ENDED_DELAY);
+    const ended = Object.keys(gone);
+    this.ended.see(ended);
+    if (ended.length) this.endedTimer ||= setTimeout(() => this.loadEnded(), ENDED_DELAY);
   }
 
   /** Request how modules ended. */
