@@ -142,7 +142,9 @@ def test_log_entries_and_other_lines_are_output(client: Client, uid: str) -> Non
     client.tell(uid, "log", level="warning", data="hot")
     client.tell(uid, "print", lines=["not a message", "[1, 2"])
     assert client("output", uid=uid) == ["warning: test: hot", "not a message", "[1, 2"]
-    assert client.site.log("pool").count("prints lines that are not messages") == 1
+    warning = "prints lines that are not messages"
+    wait_until(lambda: warning in client.site.log("pool"), "it is logged")
+    assert client.site.log("pool").count(warning) == 1
 
 
 def test_a_server_may_print_something_else_first(client: Client) -> None:
