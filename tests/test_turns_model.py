@@ -372,3 +372,14 @@ class WithoutSlots(Turns):
 @pytest.mark.parametrize("machine", [Turns, WithOneSlot, WithoutSlots])
 def test_turns_are_given_as_promised_in_every_order_of_events(machine: type[Turns]) -> None:
     machines.run(machine, examples=20, steps=25)
+
+
+def test_one_whose_start_is_being_kept_is_not_overtaken() -> None:
+    turns = WithoutSlots()
+    turns.add(kind=One, priority=0)
+    turns.next_process_takes_its_time_to_connect(kind=Yields)
+    turns.keeping_takes_its_time(kind=Plain)  # while the first one is removed
+    turns.keeping_takes_its_time(kind=One)  # while the next one is removed
+    turns.launching_fails_for_a_while(kind=Yields)
+    turns.keeping_takes_its_time(kind=Plain)  # while the programs end that have everything
+    turns.teardown()

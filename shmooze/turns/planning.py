@@ -27,6 +27,8 @@ class Plan:
     now: Ledger
     #: Those that play or are to play; they keep their slots while they start.
     chosen: dict[Module, None] = field(default_factory=dict)
+    #: Those of them that do not play yet, and may at this moment.
+    beginning: dict[Module, None] = field(default_factory=dict)
     #: Those that wait for a process and are to be started.
     due: dict[Module, None] = field(default_factory=dict)
     #: Those that do not play and wait for a slot, or for what they need, maybe only until others
@@ -62,6 +64,8 @@ class Planner:
     ) -> None:
         self._rules, self._roster, self._plan = rules, roster, plan
         self._later, self._holders = later, holders
+        #: What is free at this moment, less what was given to those before.
+        self._now = plan.now.copy()
         self._preemption = rules.preemption.among(roster, plan.chosen)
         #: Those that wait for a slot, and for nothing else.
         self._in_line, self._most_in_line = 0, max(1, rules.lookahead)
@@ -126,9 +130,13 @@ class Planner:
             return self._has_told(kind)
         later.take(module)
         plan.chosen[module] = None
-        if module.grant is None and (short := plan.now.short(kind)):  # others are leaving
+        if module.grant is None and (short := self._now.short(kind)):  # others are leaving
             plan.lacks[module] = shortage(module, short, self._holders, self._keeping)
+            self._now.reserve(module)
         else:
+            if self._now.fits(module):
+                plan.beginning[module] = None
+            self._now.take(module)
             self._start(module)
         return True
 

@@ -82,7 +82,7 @@ class Turns:
         plan = self.plan(roster)
         if module.state is State.WAITING:
             return module in plan.due or not self.needs_turn(type(module))
-        return plan.now.fits(module)
+        return module in plan.beginning
 
     def begin(self, module: Module) -> None:
         self._beginning.add(module)
