@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from mcp_client import McpClient
-from support import Client, Refusal, Reply, Site, child, http, is_alive, wait_until
+from support import Client, Refusal, Reply, Site, child, connections_to, http, is_alive, wait_until
 
 
 def mcp(*options: str, **keys: Any) -> dict[str, Any]:
@@ -408,6 +408,9 @@ def test_the_answer_to_a_request_can_be_had_when_its_stream_broke_off(
     with one.stream(one.request("tools/call", params, id=9)) as events:
         assert next(events)["params"]["progress"] == 1
         last = events.last_id or ""
+        service = client.site.ports["pool"]
+        connections = connections_to(service)
+    wait_until(lambda: connections_to(service) < connections, "the service has noticed that")
     client.tell(uid, "let_go", name="x")
     with one.stream(Last_Event_ID=last) as events:
         (answer,) = events

@@ -150,10 +150,12 @@ def test_sighup_reloads_where_the_settings_say_so(site: Site, name: str) -> None
         wait_until(lambda: "settings: queue.max_modules" in site.log("queue"), "it has reloaded")
     else:
         everywhere(site, f"signalled {name}", lambda: title(site))
-    write(site, queue={"modules": {}})
+    write(site, queue={"modules": {}}, title="once more")
     process.send_signal(signal.SIGHUP)
     if name == "queue":
         wait_until(lambda: "names no module type" in site.log("queue"), "it has said why not")
+    else:
+        everywhere(site, "once more", lambda: title(site))
     assert is_alive(process.pid)
     write(site, queue={"modules": {"well": {"process": child("well")}}})
 
