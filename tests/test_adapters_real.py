@@ -70,7 +70,10 @@ while true; do sleep 0.001 & wait; done
 
 def types(folder: Path) -> dict[str, Any]:
     """All module types of the tests, of which some are the page's."""
-    talking = {name: {"adapter": "stdio", "process": argv} for name, argv in TALKING.items()}
+    talking = {
+        name: {"adapter": "stdio", "process": argv, "natural_death_timeout": PATIENCE}
+        for name, argv in TALKING.items()
+    }
     for name in ("hello.py", "hello.mjs", "hello.sh"):
         talking[name]["cwd"] = str(folder)
     python = [sys.executable, "-S", "-c"]

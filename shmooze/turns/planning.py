@@ -136,7 +136,9 @@ class Planner:
         else:
             if self._now.fits(module):
                 plan.beginning[module] = None
-            self._now.take(module)
+                self._now.take(module)
+            else:  # it has to wait for a slot, or a turn of its type, which another one leaves
+                self._now.reserve(module)
             self._start(module)
         return True
 
@@ -152,6 +154,8 @@ class Planner:
             self._start(module)
         self._in_line += 1
         self._plan.waiting.append(module)
+        # As if it had a slot: nobody behind it is to get one by suspending others for nothing.
+        self._later.reserve(module)
         return self._preemption.is_possible or self._in_line < self._most_in_line
 
     def _has_told(self, kind: type[Module]) -> bool:
