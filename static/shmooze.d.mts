@@ -5,7 +5,7 @@
  *     /// <reference path="shmooze.d.mts" />
  */
 
-/** A command packet: see docs/protocol.md. */
+/** A command packet: see docs/reference/protocol.md. */
 export interface Command {
   cmd: string;
   args?: object;

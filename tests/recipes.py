@@ -1,4 +1,4 @@
-"""The settings that docs/recipes.md shows."""
+"""The settings that docs/how-to/recipes.md shows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from support import ROOT
 
 
 def blocks(page: str) -> list[dict[str, Any]]:
-    """The whole objects of JSON that a page in docs shows."""
-    file = ROOT / "docs" / page
+    """The whole objects of JSON that a page of docs/how-to shows."""
+    file = ROOT / "docs" / "how-to" / page
     text = file.read_text() if file.exists() else ""
     return [json.loads(block) for block in re.findall(r"```json\n(\{.*?)```", text, re.S)]
 

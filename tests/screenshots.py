@@ -48,7 +48,7 @@ def main() -> None:
                 page.goto(site.url)
                 expect(rows(page)).to_have_count(2)
                 page.wait_for_timeout(WAIT)
-                page.screenshot(path=ROOT / "docs" / f"{name}.png")
+                page.screenshot(path=ROOT / "docs" / "images" / f"{name}.png")
                 page.close()
         finally:
             site.close()

@@ -1,4 +1,4 @@
-"""Real programs as modules: the settings and programs of docs/adapters.md, as the page has them."""
+"""Real programs as modules: the settings and programs of docs/how-to/adapters.md, as shown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from support import (
     wait_until,
 )
 
-PAGE = (ROOT / "docs" / "adapters.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "adapters.md").read_text()
 #: The text of each file that the page shows, and the settings.
 FILES = dict(re.findall(r"`(\w+\.\w+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 TYPES: dict[str, Any] = json.loads(

@@ -85,7 +85,7 @@ EXAMPLES = {
     "job.py": (PYTHON, {"name": "forever"}),
     "ticker.sh": (["sh"], {}),
 }
-PAGE = (ROOT / "docs" / "other-languages.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "other-languages.md").read_text()
 #: The text of each module that the page shows, by name.
 SHOWN = dict(re.findall(r"`([\w.]+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 INTERPRETERS = {"hello.mjs": "node", "ticker.sh": "sh", "ticks.sh": "bash"}

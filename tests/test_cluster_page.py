@@ -1,4 +1,4 @@
-"""The page docs/cluster.md: its first part, done as it says."""
+"""The page docs/how-to/cluster.md: its first part, done as it says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_example_for_two_terminals_runs_as_it_is_pasted(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "cluster.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "cluster.md").read_text()
     for port, free in zip(("8786", "8080", "5590"), free_ports(3), strict=True):
         text = text.replace(port, str(free))
     (settings,) = re.findall(r"^```json\n(\{.*?\"modules\".*?)^```", text, re.M | re.S)

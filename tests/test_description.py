@@ -446,7 +446,7 @@ def test_arguments_may_be_refused_as_a_whole() -> None:
 
 # The page on descriptions.
 
-PAGE = (ROOT / "docs" / "descriptions.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "descriptions.md").read_text()
 
 
 def test_examples_of_the_page_work_as_pasted(tmp_path: Path) -> None:

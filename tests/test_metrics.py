@@ -533,7 +533,7 @@ def test_the_dashboard_uses_metrics_that_there_are(app: Scraped) -> None:
     ]
     used = {name for text in expressions for name in re.findall(r"shmooze_\w+", text)}
     assert used <= names
-    page = (ROOT / "docs" / "operations.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "operations.md").read_text()
     assert {*re.findall(r"\bshmooze_\w+", page)} <= names | {
         name.removesuffix(end) for name in names for end in ("_bucket", "_total")
     }

@@ -1,4 +1,4 @@
-"""The modules of docs/modules.md do what the page says about them."""
+"""The modules of docs/reference/modules.md do what the page says about them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support import ROOT, wait_until
 from shmooze.modules import JSONParentPoller
 from shmooze.modules.describing import describe
 
-PAGE = (ROOT / "docs" / "modules.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "modules.md").read_text()
 #: The text of each file that the page shows, by name.
 FILES = dict(re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 LAMP = dict(re.findall(r"^\| `(?:add lamp|tell UID dim) ([^`]+)` \| (.+) \|$", PAGE, re.MULTILINE))

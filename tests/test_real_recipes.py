@@ -1,4 +1,4 @@
-"""Recipes of docs/recipes.md that need nothing that is not installed, with real programs."""
+"""Recipes of docs/how-to/recipes.md that need nothing that is not installed, with real programs."""
 
 from __future__ import annotations
 

@@ -334,9 +334,8 @@ def test_json_query_refuses_a_malformed_host_name() -> None:
     ],
 )
 def test_a_removed_name_of_1_2_4_says_what_to_use_instead(name: str, step: str) -> None:
-    words = (
-        rf"`shmooze\.lib\.service\.{name}` of shmooze 1\.2\.4 was removed: .*{step}.*docs/moving.md"
-    )
+    removed = rf"`shmooze\.lib\.service\.{name}` of shmooze 1\.2\.4 was removed"
+    words = f"{removed}: .*{step}.*docs/how-to/migrate.md"
     with pytest.raises(ImportError, match=words):
         getattr(service, name)
     with pytest.raises(ImportError, match=words):

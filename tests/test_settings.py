@@ -427,7 +427,7 @@ def test_each_program_warns_once_of_an_unknown_key(make_site: Callable[..., Site
 
 DECLARED = [*declared.GROUPS, of_sections.Section, of_types.ModuleType]
 README = (ROOT / "README.md").read_text()
-PAGES = README + "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
+PAGES = README + "".join(page.read_text() for page in sorted((ROOT / "docs").rglob("*.md")))
 OF_SECTIONS = ("modules", "backgrounds", "max_starting")
 DECLARED_KEYS = {name: key for group in DECLARED for name, key in schema.keys_of(group).items()}
 

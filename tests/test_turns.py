@@ -556,7 +556,7 @@ def test_mistakes_in_a_section_are_told_in_one_line(
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_settings_of_the_page_on_turns_can_be_used(number: int, tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "turns.md").read_text()
+    page = (ROOT / "docs" / "reference" / "turns.md").read_text()
     examples = re.findall(r"^```json\n(\{\n.*?^\})\n```", page, re.MULTILINE | re.DOTALL)
     path = tmp_path / "settings.json"
     path.write_text(examples[number])

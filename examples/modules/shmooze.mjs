@@ -20,7 +20,7 @@
  *
  * The program ends when the service hangs up. If it is started without host and ports, as with the
  * adapter `stdio`, it uses standard input and output, and `console` writes to standard error.
- * `docs/other-languages.md` has more.
+ * `docs/how-to/other-languages.md` has more.
  */
 import fs from "node:fs";
 import net from "node:net";

@@ -23,7 +23,7 @@ def arguments_of(kind: Any) -> list[str]:
 
 
 def args_of(kind: Any) -> dict[str, Any]:
-    """The args of a type as its program shows them; see docs/descriptions.md."""
+    """The args of a type as its program shows them; see docs/reference/descriptions.md."""
     names = arguments_of(kind)
     return {"type": "object", "properties": dict.fromkeys(names, _TEXT), "required": names}
 

@@ -167,7 +167,7 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
         Folder | None, "The directory in which its process starts; the service's if null."
     ] = None
     http: Annotated[
-        WebServer | None, "The web server that its program has; see docs/web-servers.md."
+        WebServer | None, "The web server that its program has; see docs/how-to/web-servers.md."
     ] = None
     progress: Annotated[
         Pattern | None, "Of a command: finds the progress in a line of output, by its first group."
@@ -208,7 +208,7 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
         Seconds | None, "Seconds after which it is ended as failed; none if null."
     ] = None
     limits: Annotated[
-        Limits | None, "What its process and all that it starts may use; see docs/limits.md."
+        Limits | None, "What its process and all that it starts may use; see docs/how-to/limits.md."
     ] = None
     max_age: Annotated[
         Seconds | None, "Seconds after which its process is replaced by a fresh one; never if null."

@@ -79,7 +79,7 @@ CHECKS = {
     "updates": Check(
         "sends updates that a service accepts, and copes with the answers to them",
         'An update is a line such as {{"cmd": "set_parameters", "args": {{"parameters": {{…}}}}}}; '
-        "docs/protocol.md has all of them. Its answer may be read or ignored.",
+        "docs/reference/protocol.md has all of them. Its answer may be read or ignored.",
     ),
     "restore": Check(
         "accepts `restore` before `init` with the state that it has saved",
@@ -141,7 +141,7 @@ CHECKS = {
     ),
     "description": Check(
         "describes itself correctly: `--describe`, or the description in the settings",
-        "Print one JSON object as in docs/descriptions.md, and nothing else, and exit with 0.",
+        "Print one JSON object as in docs/reference/descriptions.md, nothing else, and exit with 0.",
     ),
     "described-args": Check(
         "describes the args that this check uses for `init`",

@@ -196,7 +196,7 @@ def refuse_coroutines(commands: Mapping[str, Callable[..., Any]]) -> None:
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
             raise ShmoozeError(
                 f"the function of command {cmd!r} has `yield` or `async` in it: a command is a"
-                " plain function, which blocks until it returns (see docs/moving.md)"
+                " plain function, which blocks until it returns (see docs/how-to/migrate.md)"
             )
 
 

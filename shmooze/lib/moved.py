@@ -43,5 +43,5 @@ def look_up(name: str) -> Any:
         raise AttributeError(f"module {place!r} has no attribute {name!r}")
     why, step = _STEPS[name]
     raise ImportError(
-        f"`{place}.{name}` of shmooze 1.2.4 was removed: {why}; {step} (see docs/moving.md)"
+        f"`{place}.{name}` of shmooze 1.2.4 was removed: {why}; {step} (see docs/how-to/migrate.md)"
     )

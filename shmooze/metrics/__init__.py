@@ -1,1 +1,1 @@
-"""Metrics of a queue or pool, which the gateway shows to Prometheus. See docs/operations.md."""
+"""Metrics of a queue or pool, shown to Prometheus by the gateway. See docs/how-to/operations.md."""

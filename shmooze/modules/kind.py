@@ -25,8 +25,8 @@ class Kind:
     #: Program and arguments; host and ports of the streams are added at the end.
     process: Sequence[str]
 
-    #: What its items are, see docs/descriptions.md: a description, or the path of a file that holds
-    #: one. None: it has none.
+    #: What its items are, see docs/reference/descriptions.md: a description, or the path of a file
+    #: that holds one. None: it has none.
     schema: ClassVar[dict[str, Any] | str | None] = None
     #: The same as the type has it, where its adapter has completed it.
     given_schema: ClassVar[dict[str, Any] | str | None] = None
@@ -40,7 +40,7 @@ class Kind:
     environment: ClassVar[dict[str, str]] = {}
     #: The directory in which its process starts; None: that of the service.
     cwd: ClassVar[str | None] = None
-    #: The web server that its program has; see docs/web-servers.md. None: it has none.
+    #: The web server that its program has; see docs/how-to/web-servers.md. None: it has none.
     http: ClassVar[WebServer | None] = None
     #: The path below which clients find its modules by their uids, if they are web servers.
     web_path: ClassVar[str] = ""
@@ -48,7 +48,8 @@ class Kind:
     launcher: ClassVar[str] = LOCAL
     #: Of launchers of clusters: names or labels of machines on which it may run; none: any.
     hosts: ClassVar[list[str]] = []
-    #: How it is spoken to, if not over two streams to which it connects; see docs/adapters.md.
+    #: How it is spoken to, if not over two streams to which it connects; see
+    #: docs/how-to/adapters.md.
     adapter: ClassVar[str | None] = None
     #: Makes the channel to one of its modules.
     make_channel: ClassVar[MakeChannel] = make_channel

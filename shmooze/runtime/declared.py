@@ -253,7 +253,7 @@ class Clusters(Struct, frozen=True):
 
     cluster: Annotated[
         Object | None,
-        "How services find the nodes of a cluster, and they them; see docs/cluster.md.",
+        "How services find the nodes of a cluster, and they them; see docs/how-to/cluster.md.",
     ] = None
 
 

@@ -33,7 +33,7 @@ from bench.lab import CACHE, Lab, allow_files
 from bench.row import GROWTHS, TABLE, Growth, Result, Row, Skip
 
 NUMBERS = (10, 100, 1000)
-PICTURE = ROOT / "docs" / "performance.png"
+PICTURE = ROOT / "docs" / "images" / "performance.png"
 
 
 def arguments() -> argparse.Namespace:

@@ -61,7 +61,7 @@ def list_tools(ask: Callable[[dict[str, Any] | None], Reply]) -> list[Tool]:
 
 
 def as_commands(tools: list[Tool]) -> dict[str, Any]:
-    """Tools as the commands of a description; see docs/descriptions.md."""
+    """Tools as the commands of a description; see docs/reference/descriptions.md."""
     return {tool.name: _as_command(tool) for tool in tools}
 
 

@@ -40,7 +40,7 @@ class Adapter(Protocol):
         """
 
     def description(self, kind: type[Any]) -> dict[str, Any] | None:
-        """What is known of a type; see docs/descriptions.md. What its own `schema` says counts."""
+        """What is known of a type; see docs/reference/descriptions.md. Its own `schema` counts."""
 
     def make_channel(self, owner: Owner) -> Channel:
         """A channel for one module."""
@@ -52,7 +52,7 @@ class Enquiry(Protocol):
     """
 
     def ask(self) -> Any:
-        """The description; see docs/descriptions.md. Nothing of the program is left afterwards.
+        """The description; see docs/reference/descriptions.md. Nothing of the program is left.
 
         Raises ModuleError, CommandError.
         """

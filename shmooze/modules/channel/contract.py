@@ -72,7 +72,7 @@ class Owner(Protocol):
         """
 
     def take_commands(self, commands: dict[str, Any]) -> None:
-        """Take the commands that the child has from now on; see docs/descriptions.md."""
+        """Take the commands that the child has from now on; see docs/reference/descriptions.md."""
 
     def channel_ended(self, reason: str, is_breach: bool) -> None:
         """The child has hung up, or broken the protocol: the module ends."""
