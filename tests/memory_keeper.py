@@ -117,7 +117,9 @@ class MemoryKeeper:
 
     def keep_value(self, key: str, value: Any) -> None:
         self._keep(f"value {key}", [])
-        self.values[key] = value
+        self.values.pop(key, None)
+        if value is not None:
+            self.values[key] = value
 
     def keep_removed(self, uids: Collection[str], living: Mapping[str, Module]) -> None:
         self._keep("removed", living.values())

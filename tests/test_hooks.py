@@ -29,7 +29,7 @@ from shmooze.pool import Pool
 from shmooze.settings import Settings
 
 URL = "http://127.0.0.1:9/"
-EVERYTHING = ["done", "failed", "given_up", "removed", "idle"]
+EVERYTHING = ["done", "failed", "given_up", "removed", "lost", "idle"]
 
 
 class Job(Fake):
@@ -40,6 +40,11 @@ class Again(Fake):
     TYPE_STRING = "again"
     restart = "on-failure"
     restart_limit = 1
+
+
+class Dropped(Fake):
+    TYPE_STRING = "dropped"
+    after_crash = "drop"
 
 
 class Told:
@@ -54,7 +59,7 @@ class Told:
         self.service = Service(clock, self._make)
 
     def _make(self) -> Pool:
-        pool = Pool([Job, Again])
+        pool = Pool([Job, Again, Dropped])
         self.hooks = Hooks(pool, [self.hook])
         [outbox] = self.hooks.outboxes
         outbox._deliver = self._take
@@ -126,6 +131,19 @@ def test_a_gap_between_two_items_is_not_idleness(told: Told) -> None:
     told.service.add()
     told.service.clock.advance(60)
     assert "idle" not in told.events
+
+
+def test_an_item_that_is_dropped_after_a_crash_is_told_as_lost_once(told: Told) -> None:
+    uid = told.service.add("dropped", label="the news", batch="evening")
+    told.service.crash()
+    [delivery] = told.deliveries
+    item = delivery.payload["item"]
+    assert delivery.payload["event"] == item["state"] == "lost"
+    assert (item["uid"], item["type"], item["by"]) == (uid, "dropped", None)
+    assert (item["label"], item["batch"]) == ("the news", "evening")
+    assert item["reason"] == "was dropped after a crash of the service, as its type says"
+    told.service.crash()
+    assert told.events == ["lost"]
 
 
 def test_what_was_not_delivered_is_delivered_after_a_crash_with_the_same_id(told: Told) -> None:

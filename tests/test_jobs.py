@@ -51,7 +51,7 @@ KINDS = [Job, Always, Hold, Retried, Limited, LimitedAgain]
 
 @pytest.fixture
 def queue(clock: FakeClock) -> Iterator[Service]:
-    service = Service(clock, lambda: Queue(KINDS))
+    service = Service(clock, lambda: Queue(KINDS, KINDS))
     yield service
     service.stop()
 
@@ -281,6 +281,28 @@ def test_job_that_fails_while_its_place_is_being_kept_is_tried_again(
     service.process.exit(0)
     service.clock.advance(5)
     assert service.keeper.history == {uid: Outcome.DONE}
+
+
+def test_background_that_fails_while_its_place_is_being_kept_is_tried_again(
+    queue: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = queue.keeper.keep_place
+
+    def fail_meanwhile(*args: Any) -> None:
+        monkeypatch.undo()
+        queue.process.exit(1)
+        run_until_idle()
+        keep(*args)
+
+    monkeypatch.setattr(queue.keeper, "keep_place", fail_meanwhile)
+    uid = queue.ask("set_bg", type="retried")["uid"]
+    assert queue.ask("bg")["state"] == "starting"
+    queue.clock.advance(5)
+    shown = queue.ask("bg")
+    assert (shown["uid"], shown["state"], shown["restarts"]) == (uid, "playing", 1)
+    queue.process.exit(0)
+    queue.clock.advance(5)
+    assert queue.keeper.history == {uid: Outcome.DONE}
 
 
 def test_retries_count_across_a_crash_of_the_service(service: Service) -> None:

@@ -101,7 +101,7 @@ class Broker(Renewing, Commands, Service):
         #: history nobody knows of any.
         self.durations: Callable[[str], float | None] | None = None
         #: Why items of an earlier life do not come back, by uid.
-        self._lost: dict[str, Loss] = {}
+        self.lost: dict[str, Loss] = {}
         #: The numbers of those that were starting when it ended, by uid.
         self._arrived: dict[str, float] = {}
         #: All changes to the items, each kept before it is carried out.
@@ -227,7 +227,7 @@ class Broker(Renewing, Commands, Service):
         kept = self.items.keeper.load()
         self._supervision.remember(kept.gone)
         types, ordering = self.types_by_place(), self.items.ordering
-        self._lost, self._arrived = restore(
+        self.lost, self._arrived = restore(
             kept, types, self.roster, self._factory, launchers, ordering
         )
         if any(module.terms.has_times for module in self.roster.everyone):
@@ -244,7 +244,7 @@ class Broker(Renewing, Commands, Service):
         self._factory.open(launchers, admission, self.kinds())
         self.items.describer.open(launchers)
         # Which waits, and commands may come meanwhile.
-        self.items.keeper.begin(self._lost, self._arrived)
+        self.items.keeper.begin(self.lost, self._arrived)
         self._reconciler.begin_starting()
         self.is_opening = False
         for begin in self.on_open:

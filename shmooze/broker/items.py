@@ -197,7 +197,10 @@ class Items(Arranging, Holding):
 
     def _latest(self, module: Module) -> Module:
         """The module that stands for the item of this one, which may have been started again."""
-        return self._roster.find(module.uid) or module
+        if (found := self._roster.find(module.uid)) is not None:
+            return found
+        living = [each for each in self.named({module.uid}) if each.state not in ENDED]
+        return living[0] if living else module
 
     def _is_due(self, kind: type[Module], terms: Terms, at: int | None) -> bool:
         """Whether the process of a new item is started at once."""
@@ -223,13 +226,14 @@ class Items(Arranging, Holding):
         module = self._factory.new_started(kind, args, Place.RESERVED, key, self.keeper)
 
         def keep() -> None:
-            self.keeper.keep_place(module, Place.BACKGROUND, self._roster.background)
+            self.keeper.keep_place(self._latest(module), Place.BACKGROUND, self._roster.background)
 
         def carry_out() -> list[Module]:
             old = [self._roster.background] if self._roster.background else []
             self.dismiss(old)
-            module.blocked = self.conditions.obstacle(kind, module.terms)
-            self._roster.change(module, Place.BACKGROUND)
+            latest = self._latest(module)
+            latest.blocked = self.conditions.obstacle(kind, latest.terms)
+            self._roster.change(latest, Place.BACKGROUND)
             return old
 
         with self._failing(module):

@@ -65,6 +65,8 @@ class Loss:
     reason: str
     #: Whether the command that added it was answered; if not, its key is free again.
     was_answered: bool = True
+    #: The item; None in the reasons that all items share.
+    item: KeptItem | None = None
 
 
 class Keeper(Protocol):

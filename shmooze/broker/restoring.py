@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from shmooze.broker.factory import ModuleFactory
@@ -63,7 +64,7 @@ def restore(
             kind = types.get(item.place, {}).get(item.type)
             has_crashed = not kept.was_stopped
             if (loss := _why_lost(item, kind, types, roster, has_crashed)) is not None:
-                lost[item.uid] = loss
+                lost[item.uid] = replace(loss, item=item)
                 continue
             besides = None
             if kind is None:

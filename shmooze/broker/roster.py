@@ -225,8 +225,8 @@ class Roster:
             self._arriving = {new if each is old else each: None for each in self._arriving}
         elif place is Place.BACKGROUND:
             self._background = new
-        else:
-            raise ValueError(f"a module that is {place.value} cannot be replaced")
+        elif place is Place.NOWHERE:
+            raise ValueError("a module without a place cannot be replaced")
         self._places[old], self._places[new] = Place.NOWHERE, place
         self._index(old)
 

@@ -191,7 +191,7 @@ class Supervision:
     def _is_tried_again_at_once(self, module: Module) -> bool:
         """Whether it is a job that has failed after its start, just before it got its place."""
         assert module.exit is not None
-        is_arriving = self._roster.place_of(module) is Place.ARRIVING
+        is_arriving = self._roster.place_of(module) in (Place.ARRIVING, Place.RESERVED)
         has_started = module.exit.state == State.SUSPENDED.shown
         return is_arriving and has_started and module.restarts.retries_left > 0
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from shmooze.access.permission import Target
+from shmooze.broker.keeper import Loss
+from shmooze.modules.exit import Outcome
 from shmooze.modules.module import Module
 from shmooze.modules.presentation import View
 from shmooze.modules.web_server import RESTS, web_server_of
@@ -110,6 +112,25 @@ def exit_report(module: Module) -> dict[str, Any]:
         **({} if module.host is None else {"host": module.host}),
         **module.exit.as_dict(),
         "stderr_tail": module.errors,
+    }
+
+
+def loss_report(loss: Loss) -> dict[str, Any]:
+    """What hooks are told of an item that did not come back with the service. Its type may hide
+    args, and may have gone: there are none.
+    """
+    item = loss.item
+    assert item is not None
+    return {
+        "uid": item.uid,
+        "type": item.type,
+        "by": item.origin.by,
+        "added": item.origin.added_at,
+        **({} if item.terms.label is None else {"label": item.terms.label}),
+        **({} if item.terms.batch is None else {"batch": item.terms.batch}),
+        "state": Outcome.LOST.value,
+        "reason": loss.reason,
+        "ended": clock.iso8601(clock.time()),
     }
 
 

@@ -13,6 +13,7 @@ from gevent.event import Event
 
 from shmooze.broker.broker import Broker
 from shmooze.broker.roster import Change
+from shmooze.broker.views import loss_report
 from shmooze.hooks.declared import Hook, hooks_of
 from shmooze.hooks.delivery import Delivery, deliver
 from shmooze.hooks.outbox import KEPT, Outbox
@@ -65,6 +66,8 @@ class Hooks:
             self._restore(msgspec.convert(value, Delivery))
         for outbox in self.outboxes:
             outbox.begin()
+        for loss in self._broker.lost.values():
+            self.tell([Outcome.LOST.value], loss_report(loss))
         self._watcher = gevent.spawn(self._watch_for_idleness)
 
     def _restore(self, delivery: Delivery) -> None:

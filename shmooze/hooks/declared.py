@@ -17,10 +17,13 @@ from shmooze.runtime import schema
 from shmooze.runtime.declared import Seconds
 from shmooze.settings import Settings
 
-Event = Literal["done", "failed", "given_up", "removed", "idle"]
+Event = Literal["done", "failed", "given_up", "removed", "lost", "idle"]
 Events = Annotated[
     list[Event],
-    Meta(description='a list of "done", "failed", "given_up", "removed", "idle"', min_length=1),
+    Meta(
+        description='a list of "done", "failed", "given_up", "removed", "lost", "idle"',
+        min_length=1,
+    ),
 ]
 
 
