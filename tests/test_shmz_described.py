@@ -63,6 +63,16 @@ SERVICE = {
     "backgrounds": {"clock": {}},
     "commands": {
         "add": {"description": "Start a module."},
+        "schedule": {
+            "args": {
+                "properties": {
+                    "type": {"type": "string"},
+                    "cron": {"type": "string", "description": "When, as for cron."},
+                    "not_before": {"type": "string"},
+                    "overlap": {"enum": ["skip", "queue", "replace"]},
+                }
+            }
+        },
         "set_vol": {"args": {"properties": {"vol": {"type": "integer"}}, "required": ["vol"]}},
     },
 }
@@ -375,6 +385,14 @@ def test_watch_shows_labels() -> None:
         (["set_vol", ""], ["vol="]),
         (["--t"], ["--timeout", "--token-file"]),
         (["--timeout", ""], []),
+        (["schedule", ""], ["tea", "bare"]),
+        (["schedule", "tea", "--c"], ["--cron"]),
+        (["schedule", "tea", "--cron", "0 8 * * *", "--c"], []),
+        (["schedule", "tea", "--cron", ""], []),
+        (["schedule", "tea", "--overlap", ""], ["skip", "queue", "replace"]),
+        (["schedule", "--overlap", "skip", "t"], ["tea"]),
+        (["schedule", "--cron", "0 8 * * *", "tea", "mi"], ["milk="]),
+        (["schedule", "tea", "--t"], ["--timeout", "--token-file"]),
         (["completion", "z"], ["zsh"]),
     ],
     ids=" ".join,

@@ -32,7 +32,9 @@ class Asked:
         return part(self.described, "commands")
 
     def types(self, command: str) -> Description:
-        """The types that `add` or `set_bg` takes, with their descriptions."""
+        """The types that `add`, `schedule` or `set_bg` takes, with their descriptions."""
+        if command == "schedule":
+            command = "add"
         return next(
             (part(self.described, key) for key, each in LISTS.items() if each == command), {}
         )

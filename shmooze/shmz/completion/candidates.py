@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from shmooze.runtime.printable import printable
@@ -11,6 +12,7 @@ from shmooze.shmz.endpoint import find_token, find_url
 from shmooze.shmz.guide import as_word
 from shmooze.shmz.headings import heading
 from shmooze.shmz.schemas import Schema, choices_of, first, is_secret, kinds_of, properties_of
+from shmooze.shmz.words import OPTIONS as OPTIONS_OF_COMMANDS
 from shmooze.shmz.words import SHORTHANDS, split_service
 
 #: Candidates with their descriptions.
@@ -25,6 +27,10 @@ OPTIONS: Candidates = [
     ("--version", "print the version"),
 ]
 OPTIONS_WITH_VALUE = ("-e", "--timeout", "--token-file")
+#: The arguments of commands that are given as options, each with its option.
+ARGUMENT_OF_OPTION = {
+    f"--{name.replace('_', '-')}": name for names in OPTIONS_OF_COMMANDS.values() for name in names
+}
 #: Commands of shmz itself, which no service describes.
 OWN_COMMANDS: Candidates = [
     ("watch", "show the modules live"),
@@ -48,7 +54,7 @@ class Line:
         self.words: list[str] = []
         while before:
             word = before.pop(0)
-            if word in OPTIONS_WITH_VALUE:
+            if word in OPTIONS_WITH_VALUE or word in ARGUMENT_OF_OPTION:
                 self.open_option = "" if before else word
                 self.options[word] = before.pop(0) if before else ""
             elif not word.startswith("-"):
@@ -66,11 +72,13 @@ def candidates_for(line: Line, timeout: float) -> Candidates:
 
 
 def all_candidates(line: Line, timeout: float) -> Candidates:
-    if line.open_option not in ("", "-e"):
-        return []
-    if line.current.startswith("-") and not line.open_option:
-        return OPTIONS
     command, *words = line.words or [""]
+    argument = ARGUMENT_OF_OPTION.get(line.open_option)
+    if line.open_option not in ("", "-e") and argument is None:
+        return []
+    takes_options = command in OPTIONS_OF_COMMANDS
+    if line.current.startswith("-") and not line.open_option and not takes_options:
+        return OPTIONS
     if command == "run":
         command = "add"
     if command == "completion":
@@ -79,8 +87,13 @@ def all_candidates(line: Line, timeout: float) -> Candidates:
     endpoint = None if line.open_option else line.options.get("-e")
     token = find_token(line.options.get("--token-file"))
     asked = Asked(find_url(endpoint, command, beside), timeout, token)
+    if argument is not None:
+        schema = part(asked.commands, command, "args")
+        return [(value, "") for value in choices(properties_of(schema).get(argument), schema)]
     if line.open_option:
         return services(asked)
+    if line.current.startswith("-"):
+        return [*options_of(asked, command, line.options), *OPTIONS]
     if not command:
         return commands(asked)
     if command in ("watch", "types"):
@@ -99,6 +112,17 @@ def commands(asked: Asked) -> Candidates:
         (name, first_line(described[full])) for name, full in SHORT.items() if full in described
     ]
     return [*named, *short, *OWN_COMMANDS]
+
+
+def options_of(asked: Asked, command: str, given: Collection[str]) -> Candidates:
+    """The options for arguments of a command that the service knows, but for those given."""
+    schema = part(asked.commands, command, "args")
+    properties = properties_of(schema)
+    return [
+        (option, about_argument(properties[name], schema))
+        for option, name in ARGUMENT_OF_OPTION.items()
+        if name in OPTIONS_OF_COMMANDS[command] and name in properties and option not in given
+    ]
 
 
 def words_of_command(asked: Asked, command: str, words: list[str], current: str) -> Candidates:
