@@ -49,10 +49,11 @@ PLAYING = (
     *ADAPTED,
     "reused",
     "preloaded",
+    "limited",
 )
 
 #: Each is three processes: itself, a child and a daemon.
-WITH_COMPANY = (*ADAPTED, "reused", "preloaded")
+WITH_COMPANY = (*ADAPTED, "reused", "preloaded", "limited")
 
 #: Processes that are no item's, and end with the service only: one that waits for its next item,
 #: and the template of `preloaded`.
@@ -68,6 +69,9 @@ REFUSED = {
     "exits-before-init": "exited with status 3 before `init`",
     "refuses-init": "refused `init`: I will not",
 }
+
+#: More than it uses.
+LIMITS = {"memory_mb": 2000, "cpu": 2, "pids": 100, "nice": 1}
 
 PATIENCE = {"natural_death_timeout": 0.4, "sigterm_timeout": 0.4}
 
@@ -85,6 +89,7 @@ def kinds(connect_timeout: float) -> dict[str, dict[str, Any]]:
             **({"adapter": kind} if kind in ADAPTED else {}),
             **({"reuse": 2} if kind in ("reused", "waits-for-next") else {}),
             **({"preload": True} if kind == "preloaded" else {}),
+            **({"limits": LIMITS} if kind == "limited" else {}),
             **PATIENCE,
         }
         for kind in (*PLAYING, *STARTING, "waits-for-next")

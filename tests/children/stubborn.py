@@ -128,7 +128,7 @@ def have_company():
 
 
 #: Those that end at SIGKILL only, and hear no `rm`.
-DEAF = ("ignores-sigterm", "refuses-init", "reused", "waits-for-next", "preloaded")
+DEAF = ("ignores-sigterm", "refuses-init", "limited", "reused", "waits-for-next", "preloaded")
 
 
 def main():
@@ -143,7 +143,7 @@ def main():
                 sleep_on()
     elif KIND in ("has-daemon", "exits-before-init"):
         daemon()
-    elif KIND in ("command", "stdio", "preloaded"):
+    elif KIND in ("command", "stdio", "limited", "preloaded"):
         have_company()
     elif KIND == "has-bare-daemon":
         daemon(empty_environment=True)
