@@ -1,4 +1,4 @@
-/** The browser client; see "Names for pages" in docs/reference/protocol.md. */
+/** The browser client: see docs/reference/protocol.md. */
 (() => {
 "use strict";
 
