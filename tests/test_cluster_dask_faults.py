@@ -1,18 +1,33 @@
-"""A pool on a cluster of Dask, and what becomes of its modules when something fails."""
+"""A pool on a cluster of Dask over TLS, and what becomes of its modules when something fails."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import certificate
 from dask_cluster import DaskCluster, children_of, start_proxy
-from support import Client, Refusal, Site, child, free_ports, is_alive, paused, wait_until
+from support import (
+    Client,
+    Refusal,
+    Site,
+    child,
+    free_ports,
+    is_alive,
+    is_listening,
+    paused,
+    refusals,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +35,8 @@ pytestmark = pytest.mark.slow
 LEASE = 2
 #: The address at which nodes find the door: behind a proxy that can be cut.
 LINK = "127.0.0.9"
+#: The addresses at which a worker and the client find the scheduler, likewise.
+LINK_OF_WORKER, LINK_OF_CLIENT = "127.0.0.8", "127.0.0.7"
 #: More than the worker has.
 GPUS = {"process": child("well"), "needs": {"gpu": 2}}
 
@@ -28,14 +45,24 @@ class Application:
     """A pool, its cluster, and a proxy between the nodes and the door of the pool."""
 
     def __init__(self, folder: Path, make_site: Callable[..., Site]) -> None:
-        self.cluster = DaskCluster(folder / "dask", free_ports(1)[0])
-        self.worker = self.cluster.start_worker("127.0.0.2", "two", "--resources", "gpu=1")
-        (door,) = free_ports(1)
+        files = certificate()
+        tls = ["--tls-ca-file", files.certificate, "--tls-cert", files.certificate]
+        scheduler, door = free_ports(2)
+        self.cluster = DaskCluster(folder / "dask", scheduler, *tls, "--tls-key", files.key)
+        self.links = {
+            host: start_proxy(host, scheduler) for host in (LINK_OF_WORKER, LINK_OF_CLIENT)
+        }
+        for host in self.links:
+            wait_until(lambda host=host: is_listening(scheduler, host), "the proxy listens")
+        self.worker = self._start_worker()
         self.proxy = start_proxy(LINK, door)
         well = {"process": child("well"), "after_crash": "drop"}
         settings = {
             "cluster": {
-                "scheduler": self.cluster.address,
+                "scheduler": f"tls://{LINK_OF_CLIENT}:{scheduler}",
+                "ca_path": files.certificate,
+                "certificate_path": files.certificate,
+                "key_path": files.key,
                 "lease": LEASE,
                 "start_timeout": 6,
                 "door_port": door,
@@ -46,11 +73,18 @@ class Application:
         self.site = make_site(services=("pool",), settings=settings)
         self.pool = Client(self.site.start(), "pool")
 
-    def replace_worker(self) -> None:
+    def _start_worker(self, nanny: bool = False) -> subprocess.Popen[bytes]:
+        address = f"tls://{LINK_OF_WORKER}:{self.cluster.port}"
+        resources = ("--resources", "gpu=1")
+        return self.cluster.start_worker(
+            "127.0.0.2", "two", *resources, address=address, nanny=nanny
+        )
+
+    def replace_worker(self, nanny: bool = False) -> None:
         """Start the worker again, with its name and resources."""
         self.worker.kill()
         self.worker.wait()
-        self.worker = self.cluster.start_worker("127.0.0.2", "two", "--resources", "gpu=1")
+        self.worker = self._start_worker(nanny)
 
     def add(self) -> tuple[str, int]:
         """Add a module. Returns its uid and its pid."""
@@ -84,8 +118,9 @@ class Application:
 
     def close(self) -> None:
         self.site.close()
-        self.proxy.kill()
-        self.proxy.wait()
+        for proxy in [self.proxy, *self.links.values()]:
+            proxy.kill()
+            proxy.wait()
         self.cluster.close()
 
 
@@ -150,6 +185,29 @@ def test_no_module_notices_a_worker_that_is_stopped(application: Application) ->
     application.wait_for_guards(0)
 
 
+@pytest.mark.parametrize("host", [LINK_OF_WORKER, LINK_OF_CLIENT])
+def test_no_module_notices_that_the_scheduler_is_cut_off(
+    application: Application, host: str
+) -> None:
+    uid, pid = application.add()
+    with paused(application.links[host].pid):
+        assert application.pool.tell(uid, "echo", a=1) == {"a": 1}
+        application.pool("rm", uids=[uid])
+        wait_until(lambda: not is_alive(pid), "the module ends")
+    application.wait_for_guards(0)
+    other, _ = application.add()
+    application.pool("rm", uids=[other])
+
+
+def test_a_module_ends_with_its_nanny(application: Application) -> None:
+    application.replace_worker(nanny=True)
+    uid, pid = application.add()
+    application.worker.kill()
+    wait_until(lambda: not is_alive(pid), "the module ends")
+    application.replace_worker()
+    assert "had started it is gone" in application.end_of(uid)["reason"]
+
+
 def test_a_module_that_is_cut_off_ends_and_is_lost(application: Application) -> None:
     uid, pid = application.add()
     with paused(application.proxy.pid):
@@ -189,3 +247,24 @@ def test_nothing_is_left_of_a_service_that_is_killed(application: Application) -
     wait_until(lambda: not is_alive(pid), "the module ends")
     application.wait_for_guards(0)
     wait_until(lambda: not application.site.survivors(), "the client of Dask ends")
+
+
+def test_a_service_does_not_start_whose_scheduler_has_an_unknown_certificate(
+    application: Application, tmp_path: Path
+) -> None:
+    stranger = certificate("stranger")
+    cluster = {
+        **application.site.settings["cluster"],
+        "ca_path": stranger.certificate,
+        "connect_timeout": 2,
+        "door_port": free_ports(1)[0],
+    }
+    settings = {**application.site.settings, "cluster": cluster}
+    settings["ports"] = {"pool": free_ports(1)[0]}
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps(settings))
+    program = [sys.executable, "-m", "shmooze.pool"]
+    [refusal] = refusals(program, settings_file=file)
+    scheduler = cluster["scheduler"]
+    words = f"cannot reach the scheduler of Dask at {scheduler}: TLS certificate does not match"
+    assert words in refusal
