@@ -82,6 +82,13 @@ class SlurmCluster:
             self.start_node(node)
         wait_until(lambda: self.ask("sinfo", "-h", "-o", "%D %t") == "2 idle", "the nodes are up")
 
+    def restart_controller(self) -> None:
+        """Kill slurmctld, and start it again."""
+        self.processes["slurmctld"].kill()
+        self.processes["slurmctld"].wait(PATIENCE)
+        self._start("slurmctld", "slurmctld", "-D")
+        wait_until(lambda: self.ask("scontrol", "ping").endswith("is UP"), "slurmctld is back")
+
     def start_node(self, node: str) -> None:
         self._start(node, "slurmd", "-D", "-N", node)
 

@@ -238,6 +238,24 @@ def test_an_allocation_that_an_earlier_life_has_left_is_cancelled(
     cluster.ask("scancel", "--name=somebody")
 
 
+@needs_slurm
+@pytest.mark.slow
+def test_no_process_notices_a_restart_of_slurmctld(
+    make_stage: Callable[..., Stage], cluster: SlurmCluster
+) -> None:
+    stage = make_stage()
+    process = stage.launch(SLEEP)
+    pid = pid_of(process)
+    cluster.restart_controller()
+    other = stage.launch(SLEEP)
+    assert is_alive(pid)
+    assert is_alive(pid_of(other))
+    for each in (process, other):
+        each.end(5.0)
+        assert each.wait(20) is not None
+    assert not is_alive(pid)
+
+
 WELL = {"process": [sys.executable, "-S", str(CHILDREN / "well.py")], "launcher": "slurm"}
 
 
