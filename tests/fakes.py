@@ -442,7 +442,7 @@ class FakeLaunchers:
         return self._launcher
 
     def limits_available(self, kinds: Iterable[type[Module]]) -> dict[str, Any]:
-        return {}
+        return {kind.TYPE_STRING: {} for kind in kinds}
 
 
 class Fake(Module):

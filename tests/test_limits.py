@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 import pytest
 from fakes import Fake, FakeClock, FakeLauncher, FakeProcess, open_with, run_until_idle
 from gevent.event import AsyncResult, Event
@@ -82,6 +83,17 @@ def test_it_is_told_which_limits_nothing_can_enforce() -> None:
     launcher._limiter = Limiter([Watching(Rounds()), Nice()])
     assert launchers.limits_available(kinds) == {"limited": {"cpu": None, "nice": "niceness"}}
     assert "limits of limited: nothing here can enforce `cpu`" in [*launchers.warnings()]
+
+
+def test_a_service_that_is_asked_before_it_is_open_says_what_enforces_limits_once_it_is(
+    launcher: FakeLauncher,
+) -> None:
+    pool = Pool([Limited])
+    asked = gevent.spawn(pool.describe)
+    run_until_idle()
+    assert not asked.ready()
+    open_with(pool, launcher)
+    assert "limited" in asked.get(timeout=PATIENCE)["limits_available"]
 
 
 # How a module ends.

@@ -23,6 +23,7 @@ from shmooze.broker.standby import Standby
 from shmooze.broker.views import explain
 from shmooze.errors import CommandError, ModuleError, TooMany
 from shmooze.modules.exit import Outcome, Stale, fault_of
+from shmooze.modules.kind import limits_of
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
 from shmooze.modules.origin import Origin
@@ -102,8 +103,12 @@ class ModuleFactory:
         self.reuse.close()
 
     def limits_available(self, kinds: Iterable[type[Module]]) -> dict[str, dict[str, str | None]]:
-        """See Launchers."""
-        return {} if self._launchers is None else self._launchers.limits_available(kinds)
+        """See Launchers. Waits until the service is open, since nobody knows before."""
+        limited = [kind for kind in kinds if limits_of(kind) is not None]
+        if not limited:
+            return {}
+        self._is_decided.wait()
+        return {} if self._launchers is None else self._launchers.limits_available(limited)
 
     def restored(self, kind: type[Module], item: KeptItem, launchers: Launchers) -> Module:
         """A module of an earlier life of the service, which is not in the roster yet. It counts for
