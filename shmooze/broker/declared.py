@@ -95,132 +95,172 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     """What can be said of a module type: in the settings, or as class attributes in Python."""
 
     process: Annotated[
-        Argv, "The program and its arguments; host and ports of its streams are added at the end."
+        Argv,
+        "The program and its arguments. Host and ports are appended, unless there is an"
+        " `adapter`. Relative paths start at the service's working folder.",
     ]
-    connect_timeout: Annotated[Seconds, "Seconds that a process may take to connect."] = 5.0
+    connect_timeout: Annotated[Seconds, "Seconds within which the process must connect."] = 5.0
     command_timeout: Annotated[
-        Seconds, "Seconds that it may take to answer a command, `init` included."
+        Seconds, "Seconds within which it must answer a command, including `init`."
     ] = 5.0
     natural_death_timeout: Annotated[Seconds, "Seconds from `rm` to SIGTERM."] = 2.0
     sigterm_timeout: Annotated[Seconds, "Seconds from SIGTERM to SIGKILL."] = 2.0
     restart: Annotated[
         Literal["never", "on-failure", "always"],
-        "When it is started again after it has ended without having been removed.",
+        "Whether to restart a module that ends without being removed.",
     ] = "never"
     restart_delay: Annotated[
-        Seconds, "Seconds before the first restart; the delay doubles with each further one."
+        Seconds,
+        "Seconds before the first restart. The delay doubles with each restart, varies by 25"
+        " % at random, and is reset after a run of a minute or more.",
     ] = 0.5
-    restart_delay_max: Annotated[Seconds, "The longest of those delays, in seconds."] = 60.0
+    restart_delay_max: Annotated[Seconds, "The longest delay, in seconds."] = 60.0
     restart_limit: Annotated[
-        Number, "Restarts within `restart_period` after which it is given up."
+        Number, "Restarts within `restart_period` after which the module is not restarted again."
     ] = 10
-    restart_period: Annotated[Seconds, "Seconds in which restarts are counted."] = 600.0
+    restart_period: Annotated[Seconds, "Seconds within which restarts are counted."] = 600.0
     standby: Annotated[
-        CountOrZero, "Processes that are started ahead, so that `add` takes milliseconds."
+        CountOrZero,
+        "Processes that are started in advance and wait for `init`, so that `add` takes a few"
+        " milliseconds.",
     ] = 0
     standby_timeout: Annotated[
-        Seconds, "Seconds that one of those may leave `init` unread before another is started."
+        Seconds,
+        "Seconds that such a process may leave its `init` unread before another one is"
+        " started instead.",
     ] = 1.0
     spawn: Annotated[
         Literal["eager", "lazy"],
-        "When its process is started: by `add`, or when its turn in a queue comes near.",
+        "`eager`: `add` starts the process. `lazy`: a queue, or a pool with `slots`, starts"
+        " it only when its turn is near.",
     ] = "eager"
-    lookahead: Annotated[CountOrZero, "How many places before its turn a lazy one is started."] = 1
+    lookahead: Annotated[
+        CountOrZero, "How many places before its turn a lazy module is started."
+    ] = 1
     show_args: Annotated[bool, "Whether clients see the `args` that a module was added with."] = (
         True
     )
     schema: Annotated[
-        Description, "What its modules are: arguments, commands, parameters; see descriptions."
+        Description,
+        "The description of the type: its arguments, commands and parameters, as JSON"
+        " Schemas. An object, or the path of a JSON file, relative to the settings file; see"
+        " docs/reference/descriptions.md.",
     ] = None
     describe: Annotated[
-        bool, "Whether its program prints such a description when it is run with `--describe`."
+        bool,
+        "Whether the service runs the program with `--describe` to get the description; with"
+        " the adapter `mcp`, whether it asks the server for its tools.",
     ] = False
     after_crash: Annotated[
         Literal["again", "hold", "drop"],
-        "What becomes of a module with a process if the service crashes: it is started again,"
-        " held until `release`, or dropped as lost.",
+        "What happens to a module with a process after the service, or the module's machine,"
+        " has crashed: it is started again, held until `release`, or dropped as `lost`; see"
+        " docs/reference/state.md.",
     ] = "again"
-    max_parameters_bytes: Annotated[
-        Number, "Bytes of JSON that the parameters of a module may take."
-    ] = 4 << 20
-    max_state_bytes: Annotated[
-        Number, "Bytes of JSON that the state may take that a module saves for its next life."
-    ] = 64 << 10
-    max_result_bytes: Annotated[Number, "Bytes of JSON that the result of a module may take."] = (
-        64 << 10
+    max_parameters_bytes: Annotated[Number, "Maximum size of a module's parameters, as JSON."] = (
+        4 << 20
     )
+    max_state_bytes: Annotated[
+        Number, "Maximum size of the state that a module saves, as JSON."
+    ] = 64 << 10
+    max_result_bytes: Annotated[Number, "Maximum size of a module's result, as JSON."] = 64 << 10
     launcher: Annotated[
         TypeName,
-        "What starts its processes: `local` on this machine, `dask` or `slurm` on a cluster, or an"
-        " entry point of the group `shmooze.launchers`.",
+        "What starts its processes: `local` on this machine, `dask` or `slurm` on the nodes"
+        " of a cluster, or an entry point of the group `shmooze.launchers`; see"
+        " docs/how-to/cluster.md.",
     ] = "local"
     hosts: Annotated[
-        Hosts, "Names or labels of the machines of a cluster on which it may run; any if empty."
+        Hosts,
+        "With a cluster: names or labels of the nodes on which it may run. If it is empty,"
+        " all of them.",
     ] = []
     adapter: Annotated[
-        str | None, "How it is spoken to, if it does not connect: `command`, `stdio`, `mcp`."
+        str | None,
+        "How the service communicates with a program that does not connect by itself:"
+        " `command`, `stdio` or `mcp`; see docs/how-to/adapters.md.",
     ] = None
     environment: Annotated[
-        Environment, "Environment variables of its process, in addition to the service's."
+        Environment, "Environment variables for its process, in addition to those of the service."
     ] = {}
     cwd: Annotated[
-        Folder | None, "The directory in which its process starts; the service's if null."
+        Folder | None,
+        "The directory in which its process starts. `~` and `$VARIABLES` are expanded. If it"
+        " is not set, the service's own.",
     ] = None
     http: Annotated[
-        WebServer | None, "The web server that its program has; see docs/how-to/web-servers.md."
+        WebServer | None,
+        "Makes the program's own web server available at the gateway; see"
+        " docs/how-to/web-servers.md.",
     ] = None
     progress: Annotated[
-        Pattern | None, "Of a command: finds the progress in a line of output, by its first group."
+        Pattern | None,
+        "With the adapter `command`: finds the progress in a line of output, by its first"
+        " group; see docs/how-to/adapters.md.",
     ] = None
     parameters: Annotated[
-        Patterns, "Of a command: finds a parameter in a line of output, by its first group."
+        Patterns, "With the adapter `command`: finds parameters in a line of output, likewise."
     ] = {}
     json_lines: Annotated[
-        bool, "Of a command: whether lines of output that are JSON objects set parameters."
+        bool,
+        "With the adapter `command`: whether lines of output that are JSON objects set parameters.",
     ] = False
     result: Annotated[
         Pattern | None,
-        "Of a command: finds the result in a line of output, by its first group. The last counts.",
+        "With the adapter `command`: finds the result in a line of output, likewise. The last"
+        " one counts.",
     ] = None
     suspend: Annotated[
         Literal["stop", "end", "none"] | None,
-        "How a program is suspended that knows no such command: it is stopped by SIGSTOP, ended and"
-        " started anew, or goes on.",
+        "With the adapters `command` and `mcp`: whether the process is stopped, ended, or"
+        " left alone when another module is to play. If it is not set, `stop`, and with `mcp`"
+        " `none`.",
     ] = None
     needs: Annotated[
-        Amounts, "What a process of it takes of what the service `has`, such as `gpu`."
+        Amounts,
+        'What a process of this type takes of what the service `has`, such as `{"gpu": 1}`;'
+        " with a cluster, what the node must have free; see docs/reference/turns.md.",
     ] = {}
     max_playing: Annotated[
         declared.Count | None,
-        "Modules of this type that play at the same time; any number if null.",
+        "Modules of this type that may play at the same time.",
     ] = None
     preempt: Annotated[
-        bool, "Whether one that plays may be suspended for one of higher priority."
+        bool,
+        "With the order `priority`: whether a module that plays may be suspended for one of"
+        " higher priority.",
     ] = False
-    keep: Annotated[bool, "Whether one that is idle is never ended for others."] = False
+    keep: Annotated[
+        bool, "With `http`: whether a module that is idle is never ended for others."
+    ] = False
     retries: Annotated[
-        CountOrZero, "How often one that has failed is tried again, if `restart` is `never`."
+        CountOrZero,
+        "How often a job that has failed is tried again, if `restart` is `never`; see"
+        " docs/reference/jobs.md.",
     ] = 0
     retry_delay: Annotated[
-        Seconds, "Seconds before the first retry; the delay doubles with each further one."
+        Seconds, "Seconds before the first retry. The delay doubles with each further one."
     ] = 1.0
     time_limit: Annotated[
-        Seconds | None, "Seconds after which it is ended as failed; none if null."
+        Seconds | None, "Seconds that a job may play before it is ended as failed."
     ] = None
     limits: Annotated[
-        Limits | None, "What its process and all that it starts may use; see docs/how-to/limits.md."
+        Limits | None, "What a module and all that it starts may use; see docs/how-to/limits.md."
     ] = None
     max_age: Annotated[
-        Seconds | None, "Seconds after which its process is replaced by a fresh one; never if null."
+        Seconds | None,
+        "Seconds after which its process is replaced by a fresh one, once that is ready; see"
+        " docs/how-to/limits.md.",
     ] = None
     max_memory_mb: Annotated[
         Number | None, "MiB of memory above which its process is replaced likewise."
     ] = None
     reuse: Annotated[
         declared.Count,
-        "Items that one process serves, one after the other, if each ends as done.",
+        "Items that one process serves, one after the other, if each ends with a result.",
     ] = 1
     preload: Annotated[
         bool,
-        "Of a Python program: whether a process loads it once, and each item is forked from that.",
+        "Whether a Python program is loaded once, and the process of each module is forked"
+        " from that.",
     ] = False

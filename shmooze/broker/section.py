@@ -16,15 +16,15 @@ Types = Annotated[dict[TypeName, ModuleType], Meta(description="an object of typ
 class OwnerLimits(Struct, frozen=True, forbid_unknown_fields=True):
     """Limits for each owner: the token that items are added with, or else the client's address."""
 
-    waiting: Annotated[declared.Count | None, "Items that wait; any number if null."] = None
-    per_hour: Annotated[declared.Count | None, "Items added in an hour, likewise."] = None
+    waiting: Annotated[declared.Count | None, "Items of an owner that may wait."] = None
+    per_hour: Annotated[declared.Count | None, "Items that an owner may add in an hour."] = None
 
 
 class Votes(Struct, frozen=True, forbid_unknown_fields=True):
     """Votes of owners on items."""
 
     skip: Annotated[
-        declared.Count | None, "Votes that end an item; there are no such votes if null."
+        declared.Count | None, "Votes that end an item. If it is not set, there are no such votes."
     ] = None
     up: Annotated[bool, "Whether items can be voted up: each vote is one point of priority."] = (
         False
@@ -36,37 +36,45 @@ class Section(Quota, frozen=True):
 
     modules: Annotated[Types, "The module types that can be added."] = {}
     backgrounds: Annotated[Types, "The module types that can be a queue's background."] = {}
-    launcher: Annotated[
-        TypeName | None, "The `launcher` of those types that name none; `local` if null."
-    ] = None
+    launcher: Annotated[TypeName | None, "The `launcher` of those types that name none."] = None
     cluster: Annotated[
-        declared.Object | None, "The keys of `cluster` that are different for this service."
+        declared.Object | None,
+        "The keys of `cluster` that are different for this service; see docs/how-to/cluster.md.",
     ] = None
     slots: Annotated[
-        declared.Count | None, "Modules of a pool that play at the same time; all if null."
+        declared.Count | None,
+        "Modules of a pool that play at the same time; see docs/reference/turns.md. If it is"
+        " not set, all of them.",
     ] = None
     order: Annotated[
         Literal["fifo", "priority", "fair"],
-        "In which order items play: as they were added, by priority, or in turns by owner.",
+        "In which order items play: as they were added, by priority, or in turns by owner;"
+        " see docs/reference/ordering.md.",
     ] = "fifo"
     age: Annotated[
         Seconds | None,
-        "With the order `priority`, the seconds of waiting that are worth one point of it; none if"
-        " null.",
+        "With the order `priority`: seconds of waiting that are worth one point of priority."
+        " If it is not set, waiting is worth nothing.",
     ] = None
     has: Annotated[
-        Amounts, 'What there is of what types need, such as `{"gpu": 2, "memory_mb": 16000}`.'
+        Amounts,
+        'What there is of what types need, such as `{"gpu": 2, "memory_mb": 16000}`; see'
+        " docs/reference/turns.md.",
     ] = {}
-    limits: Annotated[OwnerLimits | None, "How much each owner may have waiting, or add."] = None
-    votes: Annotated[Votes | None, "What votes of users do."] = None
+    limits: Annotated[
+        OwnerLimits | None,
+        "How much each owner may have waiting, or add; see docs/reference/ordering.md.",
+    ] = None
+    votes: Annotated[Votes | None, "What votes of users do; see docs/reference/ordering.md."] = None
     route_by: Annotated[
         Route | None,
-        "Where a request names the type of the module that is to answer it, such as `json:model`.",
+        "Where a request names the type of the module that is to answer it, such as"
+        " `json:model`; see docs/how-to/web-servers.md.",
     ] = None
     max_starting: Annotated[
         declared.Count | None,
-        "Modules that are started at the same time when the service comes back; the number of"
-        " processor cores if null.",
+        "Modules that are started at the same time when the service comes back. If it is not"
+        " set, the number of processor cores.",
     ] = None
 
 

@@ -27,18 +27,20 @@ class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
         Address,
         "The address on which a service listens for its nodes. Off loopback, they use TLS.",
     ] = "127.0.0.1"
-    door_port: Annotated[Port | None, "The port of that; any free one if null."] = None
+    door_port: Annotated[Port | None, "The port there. If it is not set, any free one."] = None
     door_addresses: Annotated[
         Addresses,
-        "Under which names or addresses nodes can reach the service; `door_host`, or else the name"
-        " of the machine, if empty.",
+        "Names or addresses at which nodes can reach the service. If it is empty,"
+        " `door_host`, or else the name of the machine.",
     ] = []
     lease: Annotated[
         Lease, "Seconds after which a node that cannot reach the service has ended its modules."
     ] = 30.0
     start_timeout: Annotated[Seconds, "Seconds that a module may wait for a node."] = 60.0
     python: Annotated[
-        str | None, "Python on the nodes, with shmooze; the same path as here if null."
+        str | None,
+        "The Python on the nodes that has shmooze. If it is not set, the one at the same path"
+        " as here.",
     ] = None
 
     @property

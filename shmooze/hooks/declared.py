@@ -42,17 +42,22 @@ Url = Annotated[str, Meta(description="a URL of HTTP", extra={"problem": _proble
 class Hook(Struct, frozen=True, forbid_unknown_fields=True):
     """One of the list `hooks` at the top of the file."""
 
-    on: Annotated[Events, "What it is told of."]
-    url: Annotated[Url | None, "Where it is sent to by POST, as JSON."] = None
+    on: Annotated[Events, "The events that the hook is told of."]
+    url: Annotated[
+        Url | None, "Where it is sent to by POST, as JSON. A hook has either this or `program`."
+    ] = None
     secret: Annotated[
-        str | None, "What calls are signed with; `$NAME` is taken from the environment."
+        str | None,
+        "What calls are signed with. `$NAME` is taken from the environment. If it is not set,"
+        " calls are not signed.",
     ] = None
     program: Annotated[
-        Argv | None, "The program that is run, with the same JSON on standard input."
+        Argv | None,
+        "A program that is run, with its arguments, and gets the same JSON on standard input.",
     ] = None
-    services: Annotated[list[str] | None, "The queues and pools that it is for; all if null."] = (
-        None
-    )
+    services: Annotated[
+        list[str] | None, "The queues and pools that it is for. If it is not set, all of them."
+    ] = None
     timeout: Annotated[Seconds, "Seconds that a call or a run may take."] = 10.0
 
     @property

@@ -46,15 +46,18 @@ class WebServer(Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[
         Literal["auto"] | Port | FromParameter,
         Meta(description='"auto", a port number, or {"from": the name of a parameter}'),
-        "Where it listens: on a free port, which replaces `{port}` in `process` and is in `PORT`;"
-        " on this port; or on the one that the program reports as a parameter.",
+        "Where it listens: on a free port, which replaces `{port}` in `process` and is in the"
+        " variable `PORT`; on this port; or on the port that the program reports as a"
+        " parameter.",
     ] = "auto"
     ready: Annotated[
-        Path | None, "It is ready when this path answers with success; when it listens if null."
+        Path | None,
+        "It is ready when this path answers with success. If it is not set, when it listens.",
     ] = None
-    ready_timeout: Annotated[Seconds, "Seconds until it must be ready, or it has failed."] = 120.0
+    ready_timeout: Annotated[Seconds, "Seconds within which it must be ready."] = 120.0
     alive: Annotated[
-        Path | None, "It has failed when this path does not answer with success three times."
+        Path | None,
+        "It has failed when this path does not answer with success three times in a row.",
     ] = None
     alive_every: Annotated[Seconds, "Seconds between two of those requests."] = 30.0
     idle: Annotated[
@@ -62,20 +65,20 @@ class WebServer(Struct, frozen=True, forbid_unknown_fields=True):
         "Seconds without a request after which its process is ended, until the next request.",
     ] = None
     max_requests: Annotated[
-        Count | None, "Requests at the same time; further ones wait in line. No limit if null."
+        Count | None, "Requests at the same time. Further ones wait in line."
     ] = None
-    max_wait: Annotated[Seconds, "Seconds for which a request waits in line."] = 60.0
-    timeout: Annotated[
-        Seconds, "Seconds for which it may send nothing while it answers a request."
-    ] = 300.0
+    max_wait: Annotated[Seconds, "Seconds that a request waits in line."] = 60.0
+    timeout: Annotated[Seconds, "Seconds that it may send nothing while it answers a request."] = (
+        300.0
+    )
     not_activity: Annotated[
         list[Pattern],
-        "Patterns of paths whose requests do not keep it from being idle.",
+        "Patterns of paths. Requests to these do not keep it from being idle.",
     ] = []
     keep_path: Annotated[
         bool,
-        "Whether it gets the whole path of a request, which begins with what replaces `{path}` in"
-        " `process`.",
+        "Whether it gets the whole path of a request. The path then begins with the text that"
+        " replaces `{path}` in `process`.",
     ] = False
 
     def is_activity(self, path: str) -> bool:

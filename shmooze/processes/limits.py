@@ -15,17 +15,15 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """The key `limits` of a type."""
 
     memory_mb: Annotated[
-        Number | None, "MiB of memory above which it is ended as failed; no limit if null."
+        Number | None, "MiB of memory. A module that needs more is ended, and has failed."
     ] = None
-    cpu: Annotated[
-        Number | None, "Processor cores that it may keep busy, such as 0.5; no limit if null."
-    ] = None
+    cpu: Annotated[Number | None, "Processor cores that it may keep busy, such as 0.5."] = None
     pids: Annotated[
-        Count | None, "Processes, and threads where cgroups count them; no limit if null."
+        Count | None, "Processes that it may have. With cgroups, threads count too."
     ] = None
-    nice: Annotated[
-        Niceness | None, "By how much its priority is below the service's; the same if null."
-    ] = None
+    nice: Annotated[Niceness | None, "By how much its priority is below that of the service."] = (
+        None
+    )
 
     @property
     def memory(self) -> int | None:

@@ -85,32 +85,49 @@ class Application(Struct, frozen=True):
 
     ports: Annotated[
         Ports,
-        'The name of each service, and its TCP port; or "host:port" for one on any machine.'
-        " `wsgi` is the gateway.",
+        'The name of each service, and its TCP port, or "host:port" for a service of another'
+        " machine; see docs/how-to/several-machines.md. `wsgi` is the gateway, through which"
+        " all others can be reached.",
     ] = {}
-    public: Annotated[Keys, "The keys that `settings.json` on the web shows."] = []
-    name: Annotated[Any, "What the page is called, if public."] = None
-    bg_color: Annotated[Any, "The background colour of a page, if public."] = None
-    fg_color: Annotated[Any, "The colour of a page's text, if public."] = None
+    public: Annotated[
+        Keys,
+        "The keys that `settings.json` on the web shows. List `ports` here, or pages cannot"
+        " find the services.",
+    ] = []
+    name: Annotated[Any, "The title of the page, if it is public."] = None
+    bg_color: Annotated[
+        Any, "The background colour of the page, set by `shmooze.js`, if it is public."
+    ] = None
+    fg_color: Annotated[Any, "The colour of the page's text, likewise."] = None
     wsgi_prefix: Annotated[
         Prefix, "The path below which the gateway offers services and `settings.json`."
     ] = "/"
     static_prefix: Annotated[Prefix, "The path below which the gateway serves files."] = "/static/"
     static_path: Annotated[
-        Path | None, "The folder of those files; the package's own if it is not set."
+        Path | None,
+        "The folder of those files. Its `index.html` is the first page. If it is not set,"
+        " these are the package's own files, and the console is the first page.",
     ] = None
     log_database_path: Annotated[
-        Path | None, "The SQLite file of the command log; no log if it is not set."
+        Path | None,
+        "The SQLite file of the command log; see docs/reference/log.md. If it is not set,"
+        " there is no log.",
     ] = None
     tokens_path: Annotated[
-        Path | None, "The file of tokens; no tokens are needed if it is not set."
+        Path | None,
+        "The file of access tokens, readable only for its owner; see docs/how-to/network.md."
+        " If it is not set, no tokens are needed.",
     ] = None
     sighup: Annotated[
         Literal["stop", "reload"],
-        "What gateway, queues and pools do at SIGHUP: stop, or read the settings again.",
+        "What gateway, queues and pools do at SIGHUP: stop, or read the settings again; see"
+        " docs/how-to/reload.md.",
     ] = "stop"
     metrics: Annotated[
-        bool, "Whether queues, pools and gateway count what happens, for `metrics` on the web."
+        bool,
+        "Whether queues, pools and gateway count what happens, for a Prometheus that reads"
+        " `{wsgi_prefix}metrics`. Needs `pip install 'shmooze[metrics]'`; see"
+        " docs/how-to/operations.md.",
     ] = False
 
 
@@ -118,23 +135,25 @@ class Service(Struct, frozen=True):
     """What services use, and the gateway to find them."""
 
     service_host: Annotated[
-        Address, "The address on which services listen whose `ports` names no host."
+        Address, "The address on which services listen whose entry in `ports` names no host."
     ] = "127.0.0.1"
     service_tls: Annotated[
         bool | None,
-        "Whether services whose `ports` names a host speak TLS; null: unless that is loopback.",
+        "Whether services whose entry in `ports` names a host use TLS. If it is not set, all"
+        " but those on loopback do.",
     ] = None
     service_certificate_path: Annotated[
         Path | None,
-        "The certificate of such services of this machine, with its chain (PEM).",
+        "The certificate of this machine's services, with its chain (PEM).",
     ] = None
     service_key_path: Annotated[Path | None, "The private key of that certificate (PEM)."] = None
     service_ca_path: Annotated[
         Path | None,
-        "Who issues such certificates: theirs (PEM); those that the system trusts if not set.",
+        "The certificate of the authority that has issued the services' certificates (PEM)."
+        " If it is not set, the authorities that the system trusts.",
     ] = None
     service_secret_path: Annotated[
-        Path | None, "The file of a secret by which those services know their gateway."
+        Path | None, "The file of a secret by which those services recognise their gateway."
     ] = None
 
 
@@ -143,54 +162,73 @@ class Gateway(Service, frozen=True):
 
     wsgi_host: Annotated[Address, "The address on which the gateway listens."] = "127.0.0.1"
     wsgi_timeout: Annotated[
-        Seconds, "Seconds for which the gateway waits for a service's answer."
+        Seconds,
+        "Seconds that the gateway waits for a service's answer. A queue or pool logs a"
+        " warning at startup about module types that may take longer.",
     ] = 60.0
-    wsgi_workers: Annotated[Workers, "Processes of the gateway."] = 1
+    wsgi_workers: Annotated[Workers, "Number of gateway processes."] = 1
 
 
 class Limits(Struct, frozen=True):
     """How much a server takes in, and for how long it waits. Sizes are bytes, times seconds."""
 
-    max_url: Annotated[Count, "Bytes of the first line of a request, with the URL in it."] = 8 << 10
+    max_url: Annotated[Count, "Bytes of the first line of a request, which contains the URL."] = (
+        8 << 10
+    )
     max_header: Annotated[Count, "Bytes of the header of a request, its first line included."] = (
         32 << 10
     )
     max_body: Annotated[Count, "Bytes of the body of a request."] = 1 << 20
     header_timeout: Annotated[
-        Seconds, "Seconds from a request's first byte to the end of its header."
+        Seconds, "Seconds within which a client must send the header, from its first byte."
     ] = 10.0
     body_timeout: Annotated[
-        Seconds, "Seconds from the end of the header to the end of the body."
+        Seconds, "Seconds within which it must send the body, after the header."
     ] = 30.0
     idle_timeout: Annotated[
-        Seconds, "Seconds for which a connection may be quiet before a request."
+        Seconds,
+        "Seconds that a connection may be idle. The gateway closes an idle connection to a"
+        " service after half of that, but after at most 30 seconds.",
     ] = 75.0
-    send_timeout: Annotated[Seconds, "Seconds for a client to take each 64 KiB of an answer."] = (
-        30.0
-    )
-    max_connections: Annotated[Count, "Connections at the same time."] = 4000
+    send_timeout: Annotated[
+        Seconds, "Seconds within which a client must accept each 64 KiB of an answer."
+    ] = 30.0
+    max_connections: Annotated[
+        Count,
+        "Connections at the same time. When there are more, the one that has waited longest"
+        " for its client is closed. The workers of a gateway share this number.",
+    ] = 4000
 
 
 class Access(Struct, frozen=True):
     """Who may come in."""
 
     allowed_hosts: Annotated[
-        HostNames, "Names, beside those of loopback, that a `Host` header may have; no ports."
+        HostNames,
+        "Names that the `Host` header of a request may have, besides those of loopback."
+        " Without ports.",
     ] = []
     allowed_origins: Annotated[
-        Origins, "Pages of other sites that may send commands and show ours in a frame."
+        Origins, "Other sites whose pages may send commands and show ours in a frame."
     ] = []
     trusted_proxies: Annotated[
-        Networks, "Addresses or networks of proxies whose word on the client is taken."
+        Networks,
+        "Addresses or networks of proxies. Only their `X-Forwarded-For` and"
+        " `X-Forwarded-Proto` headers are used.",
     ] = []
 
 
 class Quota(Struct, frozen=True):
     """How many modules there may be: at the top for all, or in the section of one queue or pool."""
 
-    max_modules: Annotated[Count | None, "Modules of one queue or pool at the same time."] = 1000
+    max_modules: Annotated[
+        Count | None,
+        "Modules of one queue or pool at the same time. More are refused with status 429.",
+    ] = 1000
     max_adds_per_minute: Annotated[
-        Count | None, "Modules that one client may start in a minute; any number if null."
+        Count | None,
+        "Modules that one client may start in a minute, per queue or pool. More are refused"
+        " with status 429.",
     ] = None
 
 
@@ -199,13 +237,14 @@ class Runnable(Struct, frozen=True):
 
     kind: Annotated[
         Literal["queue", "pool"] | None,
-        "What it is; if null, what its name says. With `modules`.",
+        "What the service is. If it is not set, its name says so. Needs `modules`.",
     ] = None
     program: Annotated[
-        Argv | None, "Program and arguments of a service that is a program of its own."
+        Argv | None,
+        "The program that runs the service, with its arguments, if it is a program of its own.",
     ] = None
     stop_timeout: Annotated[
-        Seconds, "Seconds that this program may take to end before it is killed."
+        Seconds, "Seconds within which this program must end before it is killed."
     ] = 30.0
 
 
@@ -213,39 +252,54 @@ class State(Struct, frozen=True):
     """What survives a restart, and for how long."""
 
     state_path: Annotated[
-        Path | None, "The SQLite file of queues, pools and their history; nothing is kept without."
+        Path | None,
+        "The SQLite file in which queues and pools keep what must survive a restart, and"
+        " their history; see docs/reference/state.md. If it is not set, nothing is kept.",
     ] = None
     state_sync: Annotated[
         Literal["full", "normal"],
-        'Whether changes also survive a loss of power at once ("full"), or moments later.',
+        "`full`: an answered command survives a loss of power. `normal`: it survives the end"
+        " of the service, but a loss of power may undo the last moments.",
     ] = "full"
-    history_days: Annotated[Number, "Days for which ended items are in the history."] = 30.0
+    history_days: Annotated[Number, "Days for which the history keeps an ended item."] = 30.0
     history_rows: Annotated[Rows, "Ended items that the history of each queue or pool keeps."] = (
         10_000
     )
-    key_days: Annotated[Number, "Days for which the `key` of an ended item is remembered."] = 7.0
+    key_days: Annotated[
+        Number,
+        "Days for which the `key` of an ended item is remembered, so that `add` with the same"
+        " key starts nothing.",
+    ] = 7.0
 
 
 class Logs(Struct, frozen=True):
     """Who is told of what happens: the log of each program, log files of modules, hooks."""
 
     log_format: Annotated[
-        Literal["text", "json"], "Whether each line of a log is text or a JSON object."
+        Literal["text", "json"], "`json`: each line of a log is a JSON object."
     ] = "text"
-    access_log: Annotated[bool, "Whether the log has a line for each request over HTTP."] = False
+    access_log: Annotated[
+        bool, "Whether gateway and services log a line for each request; see docs/how-to/logs.md."
+    ] = False
     log_path: Annotated[
-        Path | None, "The folder of log files, one for each item; none are written without."
+        Path | None,
+        "The folder of log files, which keep what each module has printed; see"
+        " docs/how-to/logs.md. If it is not set, none are written.",
     ] = None
-    log_max_bytes: Annotated[
-        Count, "Bytes after which the log file of an item is kept aside and a new one begun."
-    ] = 1 << 20
+    log_max_bytes: Annotated[Count, "Bytes of a log file after which a new one is begun."] = 1 << 20
     log_max_files: Annotated[
-        Count, "Log files that an item may have; the oldest is removed for a new one."
+        Count, "Log files that an item may have. The oldest is removed for a new one."
     ] = 3
     tracing: Annotated[
-        bool, "Whether traces are sent to an OpenTelemetry collector, as OTEL_… variables say."
+        bool,
+        "Whether gateway and services send traces to an OpenTelemetry collector; see"
+        " docs/how-to/logs.md.",
     ] = False
-    hooks: Annotated[Objects, "HTTP calls and programs that are told of what happens."] = []
+    hooks: Annotated[
+        Objects,
+        "HTTP calls and programs that are told of what happens, such as an item that has"
+        " failed; see docs/how-to/hooks.md.",
+    ] = []
 
 
 class Clusters(Struct, frozen=True):
@@ -253,7 +307,8 @@ class Clusters(Struct, frozen=True):
 
     cluster: Annotated[
         Object | None,
-        "How services find the nodes of a cluster, and they them; see docs/how-to/cluster.md.",
+        "How services and the nodes of a cluster find each other, if modules run on other"
+        " machines; see docs/how-to/cluster.md.",
     ] = None
 
 
@@ -262,7 +317,8 @@ class Processes(Struct, frozen=True):
 
     cgroup: Annotated[
         Cgroup | None,
-        "The cgroup in which processes may be limited; if null, one that was delegated.",
+        "The cgroup in which services may limit modules; see docs/how-to/limits.md. If it is"
+        " not set, one that was delegated to them.",
     ] = None
 
 

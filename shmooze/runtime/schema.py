@@ -150,7 +150,8 @@ def describe(kind: Any) -> str:
     if len(choices) < len(get_args(bare)):  # null is one of them
         return f"{describe(choices[0])}, or null"
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
-    return words.get(bare, "a JSON value")
+    words |= {list: "a list", dict: "an object"}
+    return words.get(get_origin(bare) or bare, "a JSON value")
 
 
 def shown(value: Any) -> str:
