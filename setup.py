@@ -19,6 +19,8 @@ version = re.search(r'__version__ = "(.+)"', (here / "shmooze/__init__.py").read
 
 # The viewer of the gateway's page `docs`: of this package only the files of Swagger UI are used.
 DOCS = ["flask-swagger-ui>=5.20"]
+# For scripts/docs, which builds the pages of the folder docs.
+PAGES = ["furo>=2024.8", "myst-parser>=4", "sphinx>=8.1"]
 # For schedules by cron expressions; and the time zones, where the system has none.
 SCHEDULES = ["cronsim>=2.6", "tzdata"]
 # For modules on other machines: their certificates, and Dask, which may place them.
@@ -75,6 +77,7 @@ setup(
         "cluster": CLUSTER,
         "docs": DOCS,
         "metrics": METRICS,
+        "pages": PAGES,
         "schedules": SCHEDULES,
         "supervisor": ["supervisor>=4.2.5"],
         "test": TEST,
@@ -84,6 +87,7 @@ setup(
         "dev": [
             *CLUSTER,
             *DOCS,
+            *PAGES,
             *TEST,
             "axe-playwright-python",
             "build",
