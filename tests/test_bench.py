@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from bench import __main__ as program
 from bench import gate, report
 from bench.row import HIGHER, LOWER, Result, Row
+from support import ROOT
 
 Pair = tuple[float, float]
 
@@ -104,3 +106,10 @@ def test_chart_shows_every_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     plot.draw(run, tmp_path / "picture.png")
     assert len([text for text in drawn if text.startswith("work")]) == 3
     assert sorted(drawn)[:3] == ["20.0 more ms", "3.00 x", "3.00 x"]
+
+
+def test_every_row_is_explained_on_the_page() -> None:
+    page = (ROOT / "docs" / "explanation" / "performance.md").read_text()
+    names = {each.name for each in (*program.TABLE, *program.GROWTHS)}
+    explained = re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE)
+    assert names - set(re.findall(r"`([\w-]+)`", " ".join(explained))) == set()
