@@ -23,7 +23,13 @@ from shmooze.schedules.commands import Schedules
 from shmooze.settings import Settings
 from shmooze.state.history import History
 
-PROTOCOL = Path(__file__).resolve().parent.parent / "docs" / "reference" / "protocol.md"
+REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+#: Pages with headings about commands, and what a link to them says.
+_MORE = {
+    "protocol": "the protocol",
+    "ordering": "order, pauses, limits and votes",
+    "schedules": "schedules",
+}
 #: Tables of commands that a service has only with certain settings.
 _OPTIONAL = (History, Schedules, Votes, Metrics)
 
@@ -44,7 +50,7 @@ Every command of a queue and a pool: what it does, its arguments, its result, an
 
 def commands_page() -> str:
     """The whole page."""
-    settings.use(Settings(PROTOCOL, {"ports": {"queue": 5580, "pool": 5590}}))
+    settings.use(Settings(REFERENCE, {"ports": {"queue": 5580, "pool": 5590}}))
     services: dict[str, Broker] = {"queue": Queue([]), "pool": Pool([])}
     described: dict[str, dict[str, Any]] = {}
     for name, service in services.items():
@@ -70,8 +76,7 @@ def _section(cmd: str, command: Mapping[str, Any], owners: list[str], allowed: s
         facts.append(f"Only of a {owners[0]}.")
     if needed := Broker.optional_cmds.get(cmd):
         facts.append(f"Needs {needed} in the settings.")
-    if anchor := _anchor_in_protocol(cmd):
-        facts.append(f"See also [the protocol](protocol.md#{anchor}).")
+    facts.extend(_links(cmd))
     parts.append(" ".join(facts))
     parts.extend(_arguments(command["args"]))
     parts.extend(_result(command))
@@ -85,12 +90,17 @@ def _allowed_by(service: Any, cmd: str, command: Mapping[str, Any]) -> str:
     return f"Scopes: {' or '.join(scopes)}."
 
 
-def _anchor_in_protocol(cmd: str) -> str | None:
-    """The anchor of the heading about a command, which may be about several."""
-    for heading in re.findall(r"^### (.*)$", PROTOCOL.read_text(), re.MULTILINE):
-        if f"`{cmd}`" in heading:
-            return re.sub(r"[^\w -]", "", heading).replace(" ", "-")
-    return None
+def _links(cmd: str) -> list[str]:
+    """A link to the heading about a command on each page that has one; it may be about several."""
+    links = []
+    for page, name in _MORE.items():
+        for heading in re.findall(
+            r"^### (.*)$", (REFERENCE / f"{page}.md").read_text(), re.MULTILINE
+        ):
+            if f"`{cmd}`" in heading:
+                anchor = re.sub(r"[^\w -]", "", heading).replace(" ", "-")
+                links.append(f"[{name}]({page}.md#{anchor})")
+    return [f"See also {' and '.join(links)}."] if links else []
 
 
 def _gateway() -> str:
@@ -115,10 +125,17 @@ def _arguments(schema: Mapping[str, Any]) -> list[str]:
     rows = ["| argument | type | default | |", "|---|---|---|---|"]
     for name, each in properties.items():
         is_required = name in schema.get("required", ())
-        default = "required" if is_required else f"`{json.dumps(each.get('default'))}`"
+        default = "required" if is_required else f"`{_number(each.get('default'))}`"
         words, said = _type(each, schema), _escaped(each.get("description", ""))
         rows.append(f"| `{name}` | {words} | {default} | {said} |")
     return ["\n".join(rows)]
+
+
+def _number(default: Any) -> str:
+    """A default as JSON, without a fraction where there is none."""
+    if isinstance(default, float) and default.is_integer():
+        default = int(default)
+    return json.dumps(default)
 
 
 def _result(command: Mapping[str, Any]) -> list[str]:
@@ -168,6 +185,10 @@ def _type(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return _type(_resolve(schema, root), root)
     kind = schema.get("type")
+    if isinstance(kind, list):
+        return " or ".join(_type({"type": each}, root) for each in kind)
+    if schema.get("format") == "date-time":
+        return "time"
     if kind == "array":
         items = schema.get("items") or {}
         return f"list of {_plural(_type(items, root))}" if items else "list"
@@ -181,7 +202,7 @@ def _type(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
 
 def _plural(words: str) -> str:
     return {"text": "texts", "whole number": "whole numbers", "number": "numbers"}.get(
-        words, {"object": "objects", "any value": "any values"}.get(words, words)
+        words, {"object": "objects", "any value": "any values", "list": "lists"}.get(words, words)
     )
 
 

@@ -121,7 +121,7 @@ class Queue(AttachingBroker):
         return self.items.tell(self._find_background(uid), cmd, args)
 
     def ask_background(self, uid: Uid, parameters: Names) -> dict[str, Any]:
-        """The latest values of these parameters of the background, as far as they are set."""
+        """The latest values of some parameters of the background, without those not set."""
         return select(self._find_background(uid), parameters)
 
     def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:

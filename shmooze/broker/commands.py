@@ -113,12 +113,12 @@ class Commands(Attachments, OrderCommands):
         return {"uid": self.items.add(kind, args, key, terms, at, later)}
 
     def rm(self, uids: MaybeUids = None, batch: OfBatch = None) -> None:
-        """Remove modules, and the background if it is named.
+        """Remove modules, and the background if its uid is given.
 
-        With `batch`, all that were added with this name.
+        With `batch`, remove all that were added with this name.
 
-        Returns when they have stopped, or their time for that is over, and the next one plays.
-        Their processes may end later; `gone` tells how.
+        Returns when they have stopped, or their time to do so is over, and the next one plays.
+        Their processes may end later; `gone` says how.
         """
         if uids is None and batch is None:
             raise CommandError("rm: argument `uids` is missing")
@@ -129,10 +129,10 @@ class Commands(Attachments, OrderCommands):
         return [*(uids or ()), *(each.uid for each in everyone if each.terms.batch == batch)]
 
     def wait(self, uid: OneUid = None, timeout: Patience = 30.0, batch: OfBatch = None) -> Waited:
-        """Wait until an item has ended, or with `batch` all that were added with this name.
+        """Wait until an item has ended; with `batch`, until all items of that batch have.
 
         Returns how it ended, or null if it has not ended in time. The service may answer null
-        earlier than after `timeout` seconds: then ask again.
+        before `timeout` seconds are over; then ask again.
         """
         if (uid is None) == (batch is None):
             raise CommandError("wait: needs either `uid` or `batch`")
@@ -143,7 +143,7 @@ class Commands(Attachments, OrderCommands):
     def follow(self, uid: Uid, since: Line = 0, timeout: Patience = 30.0) -> Followed:
         """Wait for output of an item, from the line `since` on, or for its end.
 
-        The answer to the next question begins where this one ends: `next` is its `since`.
+        To get what comes next, send the command again with `next` of the answer as `since`.
         """
         return self.need_jobs().follow(uid, since, timeout)
 
@@ -156,7 +156,10 @@ class Commands(Attachments, OrderCommands):
         self.items.hold(uids)
 
     def release(self, uids: KnownUids) -> None:
-        """Let held modules start and play when it is their turn. Others are ignored."""
+        """Let held modules start and play when it is their turn.
+
+        Modules that are not held are ignored.
+        """
         self.items.release(uids)
 
     def show_roster(self, parameters: Wanted = {}) -> list[Shown]:
@@ -183,7 +186,7 @@ class Commands(Attachments, OrderCommands):
         return self.items.tell(self._find(uid), cmd, args)
 
     def ask_module(self, uid: Uid, parameters: Names) -> dict[str, Any]:
-        """The latest values of these parameters of a module, as far as they are set."""
+        """The latest values of some parameters of a module, without those that are not set."""
         return select(self._find(uid), parameters)
 
     def output(
@@ -191,7 +194,7 @@ class Commands(Attachments, OrderCommands):
     ) -> list[str]:
         """The last lines that a module has written, oldest first.
 
-        With `log_path` in the settings also those of one that has ended.
+        With `log_path` in the settings, also those of a module that has ended.
         """
         try:
             start = moment("since", since)

@@ -22,12 +22,12 @@ from shmooze.errors import CommandError
 from shmooze.lib.service import JSONCommandProcessor
 
 Neighbour = Annotated[str | None, Meta(description="The uid of a module that is not moved.")]
-To = Annotated[int | None, Meta(description="A place, the first is 0.")]
+To = Annotated[int | None, Meta(description="A place, counted from 0.")]
 Suspends = Annotated[bool, Meta(description="Whether those that play are suspended.")]
 Skipped = Annotated[
     str | None, Meta(description="The uid of a module that plays; null for the only one.")
 ]
-Playing = Annotated[bool, Meta(description="Whether those are removed too that play.")]
+Playing = Annotated[bool, Meta(description="Whether to remove those that play, too.")]
 Mode = Annotated[
     str,
     Meta(
@@ -59,9 +59,10 @@ class OrderCommands(JSONCommandProcessor):
     def mv(
         self, uids: Uids, before: Neighbour = None, after: Neighbour = None, to: To = None
     ) -> None:
-        """Move modules to the front, or to where one of the other arguments says.
+        """Move modules to the front, or to the place that another argument names.
 
-        They are together then, in this order. The others keep their order.
+        The moved modules are in the order of `uids`, one after the other. All others keep their
+        order.
         """
         self.items.move(uids, before, after, to)
 
@@ -70,9 +71,9 @@ class OrderCommands(JSONCommandProcessor):
         self.items.shuffle()
 
     def pause(self, suspend: Suspends = False) -> None:
-        """Let no module begin to play until `resume`, also after a restart of the service.
+        """Keep all modules from beginning to play until `resume`, also after a restart.
 
-        Those that play go on, unless `suspend` is true.
+        Modules that play go on, unless `suspend` is true.
         """
         self.items.pause(suspend)
 
@@ -81,7 +82,7 @@ class OrderCommands(JSONCommandProcessor):
         self.items.resume()
 
     def skip(self, uid: Skipped = None) -> str | None:
-        """Remove the module that plays, so that the next one does.
+        """Remove the module that plays, so that the next one plays.
 
         Returns its uid, or null if none plays. If several play, name one of them.
         """
@@ -92,7 +93,7 @@ class OrderCommands(JSONCommandProcessor):
         self.items.remove(self._cleared(playing), "was removed with all others")
 
     def repeat(self, mode: Mode) -> None:
-        """Add modules of a queue again that are done: all at the end, or each in its own place."""
+        """Add modules that are done to the queue again: at its end, or in their own places."""
         self._set_repeat(mode)
 
     def _set_repeat(self, mode: str) -> None:

@@ -59,8 +59,8 @@ class Renewing:
     def reload(self) -> Reloaded:
         """Read the settings of this service again, and take what is new in them.
 
-        What runs keeps the definition of its type until its process ends. A mistake in the file
-        is the error, and then nothing is changed.
+        Modules that run keep the definition of their type until their process ends. If the file
+        has a mistake, that is the error, and nothing changes.
         """
         return self.need_reloader().reload()
 

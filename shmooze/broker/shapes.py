@@ -30,13 +30,13 @@ KnownUids = Annotated[
     list[str], Meta(description="The uids of modules. An unknown one is an error.")
 ]
 Type = Annotated[str, Meta(description="The name of a module type.")]
-Args = Annotated[dict[str, Any], Meta(description="The arguments that the module is given.")]
+Args = Annotated[dict[str, Any], Meta(description="The arguments of the module.")]
 Names = Annotated[list[str], Meta(description="Names of parameters.")]
 Key = Annotated[
     str | None,
     Meta(
         description="A text of 1 to 200 characters. A command with the key of an earlier one adds"
-        " nothing, and returns the uid of that one: so it can be sent again if there was no answer."
+        " nothing and returns the uid of that one, so a client without an answer can send it again."
     ),
 ]
 Moment = Annotated[
@@ -51,24 +51,24 @@ Priority = Annotated[
 ]
 Index = Annotated[
     int | None,
-    Meta(description="Its place, the first is 0; null for the one that `order` gives it."),
+    Meta(description="Its place, counted from 0; null: the place that `order` gives it."),
 ]
 After = Annotated[
-    list[str], Meta(description="Uids of items that all have to be done before it starts.")
+    list[str], Meta(description="Uids of items that must all be done before it starts.")
 ]
-Batch = Annotated[str | None, Meta(description="A name that it shares with others.")]
+Batch = Annotated[str | None, Meta(description="A name that several items share.")]
 Later = Annotated[
     bool,
     Meta(
-        description="Whether to answer before it starts. If it then refuses its arguments, or fails"
-        " at once, `wait` tells so."
+        description="Whether to answer before the module starts. If it then refuses its arguments,"
+        " or fails at once, `wait` says so."
     ),
 ]
 OneUid = Annotated[str | None, Meta(description="The uid of an item.")]
-OfBatch = Annotated[str | None, Meta(description="The name of a batch: see `add`.")]
+OfBatch = Annotated[str | None, Meta(description="The name of a batch; see `add`.")]
 Patience = Annotated[float, Meta(ge=0, description="Seconds to wait at most.")]
 Line = Annotated[
-    int, Meta(ge=0, description="The number of the first line wanted; the first of all is 0.")
+    int, Meta(ge=0, description="The number of the first line to return; the first of all is 0.")
 ]
 Since = Annotated[
     str | float | None,
@@ -84,7 +84,7 @@ MaxLines = Annotated[
 InWindow = Annotated[
     dict[str, Any] | None,
     Meta(
-        description='When it plays, and plays alone: `{"from": "08:00", "to": "18:30",'
+        description='When it plays, and then alone: `{"from": "08:00", "to": "18:30",'
         ' "days"?: ["mon", …], "tz"?: "Europe/Berlin"}`.'
     ),
 ]
@@ -110,7 +110,7 @@ BY = {
 }
 STATE = {"enum": ["waiting", "held", "starting", "suspended", "playing", "ending"]}
 SECONDS = {"type": "number", "description": "Seconds from its start to its end."}
-REASON = {"type": "string", "description": "A sentence without its subject."}
+REASON = {"type": "string", "description": "How it ended, such as `was removed`."}
 
 #: What `add` and `set_bg` return.
 Added = Annotated[dict[str, Any], object_of("The new module.", uid=TEXT)]
@@ -140,9 +140,12 @@ Shown = Annotated[
         ups={"type": "integer", "description": "Votes for it to come sooner."},
         skips={"type": "integer", "description": "Votes for it to be skipped."},
         held={"type": "string", "description": "Why it is held."},
-        waits={"type": "string", "description": "What it waits for beside its turn."},
+        waits={"type": "string", "description": "What it waits for besides its turn."},
         host={"type": "string", "description": "Where it runs, if not on its service's machine."},
-        place={"type": "integer", "description": "Its place among those that wait; first is 1."},
+        place={
+            "type": "integer",
+            "description": "Its place among those that wait, counted from 1.",
+        },
         estimate={
             "type": "number",
             "description": "Seconds until its turn comes, as long as items of these types take"
@@ -159,7 +162,7 @@ Shown = Annotated[
             "description": "When it is restarted, in seconds since 1970.",
         },
         next_attempt_in={"type": "number", "description": "The same, in seconds from now."},
-        parameters={"type": "object", "description": "The wanted ones that are set."},
+        parameters={"type": "object", "description": "Those that were asked for and are set."},
     ),
 ]
 
@@ -255,7 +258,7 @@ Followed = Annotated[
         lines={"type": "array", "items": TEXT},
         missed={
             "type": "integer",
-            "description": "How many lines before these are not kept any more.",
+            "description": "How many lines before these are no longer kept.",
         },
         next={"type": "integer", "description": "The `since` of the next question."},
         end={
@@ -270,10 +273,13 @@ _KEYS = {"type": "array", "items": {"type": "string"}}
 Reloaded = Annotated[
     dict[str, Any],
     object_of(
-        "What is different from before.",
+        "What has changed.",
         added={**_KEYS, "description": "Types that are new, such as `modules.countdown`."},
-        changed={**_KEYS, "description": "Types of which the settings say something else now."},
-        removed={**_KEYS, "description": "Types that there are no more. Their items are held."},
+        changed={**_KEYS, "description": "Types whose definition has changed."},
+        removed={
+            **_KEYS,
+            "description": "Types that are no longer in the settings. Their items are held.",
+        },
         settings={**_KEYS, "description": "Other keys that have changed and count now."},
         needs_restart={
             **_KEYS,

@@ -25,7 +25,7 @@ class Shown:
     terms: Terms
     #: Why it is held; None: it is not.
     held: str | None
-    #: What it waits for beside its turn.
+    #: What it waits for besides its turn.
     waits: str | None
     #: Whether its web server answers; None: it has none, or no process.
     web: str | None

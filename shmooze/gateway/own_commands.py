@@ -37,8 +37,8 @@ class GatewayCommands(JSONCommandProcessor):
 
         Returns `settings`, the keys that have changed and count now, and `needs_restart`, those
         that count when the gateway starts again. With `services`, all services that know this
-        command reload as well, and `services` has their answers by name. A mistake in the file is
-        the error, and then the gateway has changed nothing and asked no service.
+        command reload as well, and `services` of the result has their answers by name. If the file
+        has a mistake, that is the error: nothing changes, and no service is asked.
         """
         try:
             report = self._gateway.reload()

@@ -36,7 +36,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     after: tuple[str, ...] = ()
     #: Those of `after` that are done.
     met: tuple[str, ...] = ()
-    #: A name that it shares with others.
+    #: A name that several items share.
     batch: str | None = None
     #: When it plays; None: always.
     window: Window | None = None

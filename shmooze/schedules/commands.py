@@ -72,10 +72,10 @@ class Schedules:
         priority: Priority = 0,
         id: NewId = None,
     ) -> Scheduled:
-        """Add a module at times that `cron`, `at` or `every` gives: one of them is needed.
+        """Add a module at the times that `cron`, `at` or `every` gives. One of them is required.
 
-        Schedules are kept in the state file. Each time gets one module at most, also if the service
-        crashes or the clock is set.
+        Schedules are kept in the state file. No time adds more than one module, even if the service
+        crashes or the clock is changed.
         """
         _check_choice("missed", missed, "skip", "once")
         _check_choice("overlap", overlap, "skip", "queue", "replace")

@@ -23,7 +23,7 @@ At = Annotated[
 ]
 Every = Annotated[
     Annotated[float, Meta(ge=1, le=1e9)] | None,
-    Meta(description="Seconds from one time to the next; the first is so long from now."),
+    Meta(description="Seconds from one time to the next; the first one is that long from now."),
 ]
 Zone = Annotated[
     str | None,
@@ -32,22 +32,22 @@ Zone = Annotated[
 Missed = Annotated[
     str,
     Meta(
-        description="What becomes of a time that is more than a minute over, since the service was"
-        " down: nothing, or its item is added late. Of several times, only the last one counts.",
+        description="What happens with a time that passed more than a minute ago, since the service"
+        " was down: nothing, or its item is added late. Of several times, only the last counts.",
         extra_json_schema={"enum": ["skip", "once"]},
     ),
 ]
 Overlap = Annotated[
     str,
     Meta(
-        description="What becomes of a time if the item of an earlier one has not ended: nothing,"
-        " its item is added all the same, or it replaces the earlier one.",
+        description="What happens at a time if the item of an earlier one has not ended: nothing,"
+        " another item is added, or it replaces the earlier one.",
         extra_json_schema={"enum": ["skip", "queue", "replace"]},
     ),
 ]
 Until = Annotated[
     str | float | None,
-    Meta(description="There are no times after this one, which is given as `at` is."),
+    Meta(description="The last possible time, in the form of `at`."),
 ]
 NewId = Annotated[
     str | None,
@@ -87,7 +87,11 @@ Shown = Annotated[
         until=TIME,
         by=BY,
         added=TIME,
-        next={"type": "array", "items": TIME, "description": "Its next five times, local ones."},
+        next={
+            "type": "array",
+            "items": TIME,
+            "description": "Its next five times, in its time zone.",
+        },
         last={
             "type": "object",
             "description": "The last time: the uid of its item, or the reason why it has none.",

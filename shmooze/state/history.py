@@ -86,7 +86,7 @@ class History:
         """Add ended items again, with the same types and args. Returns the new uids in order.
 
         If one of them is not in the history, or its type is not available, nothing is added.
-        If a module refuses to start, the rest is not added, and the error names what was.
+        If a module refuses to start, the rest is not added, and the error names what was added.
         """
         types = self._types_of(uids)
         self._refuse_living("requeue", uids)

@@ -17,7 +17,7 @@ OUTCOMES = [each.value for each in Outcome]
 Limit = Annotated[int, Meta(ge=1, le=1000, description="Items or values to return at most.")]
 Before = Annotated[
     Annotated[int, Meta(ge=1)] | None,
-    Meta(description="Only older items than that number: the `next` of the page before."),
+    Meta(description="Only items before this number: `next` of the previous page."),
 ]
 OfType = Annotated[str | None, Meta(description="Only items of this type.")]
 InState = Annotated[
