@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class StateFile:
-    """The state file at `path`. `sync` is "full" or "normal": see `state_sync` in README.md."""
+    """The state file at `path`. `sync` is a value of the setting `state_sync`."""
 
     #: Seconds for which a commit waits for the disk.
     commit_timeout = 10.0
