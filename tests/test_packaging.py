@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,13 @@ NEEDED = {
     "shmooze/static/index.html",
     "shmooze/modules/pymodule.py",
 }
+
+
+def test_every_extra_is_on_the_page_about_installing() -> None:
+    extras = set(metadata("shmooze").get_all("Provides-Extra") or ())
+    page = (ROOT / "docs" / "reference" / "install.md").read_text()
+    assert {"cluster", "docs", "pages"} <= extras
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == extras
 
 
 def run(*argv: str | Path, cwd: Path) -> str:
