@@ -141,7 +141,8 @@ CHECKS = {
     ),
     "description": Check(
         "describes itself correctly: `--describe`, or the description in the settings",
-        "Print one JSON object as in docs/reference/descriptions.md, nothing else; exit with 0.",
+        "Print one JSON object as in docs/reference/descriptions.md, nothing else, and exit"
+        " with 0.",
     ),
     "described-args": Check(
         "describes the args that this check uses for `init`",
