@@ -57,7 +57,7 @@ def _kind(kind: Any) -> str:
     """What a value must be, in words; that it may be null is said by the default."""
     words = schema.describe(kind).removesuffix(", or null").removesuffix(" or null")
     words = re.sub(r"^one of ", "", words)
-    return re.sub(r'(\[?"[^"]*"\]?)', r"`\1`", _escaped(words))
+    return re.sub(r'(\{"[^}]*\}|\[?"[^"]*"\]?)', r"`\1`", _escaped(words))
 
 
 def _default(name: str, key: schema.Key) -> str:

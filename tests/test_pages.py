@@ -87,6 +87,34 @@ def test_the_readme_fits_two_hundred_lines() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
 
 
+@pytest.fixture(scope="module")
+def first_application(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the README shows."""
+    folder = tmp_path_factory.mktemp("first")
+    text = (ROOT / "README.md").read_text()
+    for name, content in re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```", text, re.M | re.S):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_module_of_the_readme_keeps_to_the_protocol(first_application: Path) -> None:
+    argv = [sys.executable, "-m", "shmooze.check_module", "--args", '{"seconds": 5}']
+    argv += ["--json", sys.executable, "timer.py"]
+    done = subprocess.run(argv, cwd=first_application, text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_settings_of_the_readme_can_be_used(first_application: Path) -> None:
+    argv = [sys.executable, "-m", "shmooze", "check", str(first_application)]
+    done = subprocess.run(argv, text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "it runs wsgi, queue" in done.stdout
+    assert (first_application / "page" / "index.html").is_file()
+
+
 @pytest.mark.slow
 def test_the_generated_pages_are_as_the_code_says() -> None:
     script = ROOT / "scripts" / "reference_pages.py"

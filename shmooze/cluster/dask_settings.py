@@ -21,26 +21,28 @@ class DaskCluster(Cluster, frozen=True, forbid_unknown_fields=True):
 
     scheduler: Annotated[
         str | None,
-        'Where the scheduler of Dask is: "tls://HOST:PORT", "tcp://HOST:PORT", or the path of a'
+        'The address of the scheduler, "tls://HOST:PORT" or "tcp://HOST:PORT", or the path of a'
         " scheduler file.",
     ] = None
     ca_path: Annotated[
-        str | None, "The certificate of who has issued those of Dask, a file in PEM."
+        str | None, "The certificate of the authority that has issued Dask's certificates (PEM)."
     ] = None
-    certificate_path: Annotated[
-        str | None, "The certificate that services show to Dask, a file in PEM."
-    ] = None
-    key_path: Annotated[str | None, "The key of that certificate, a file in PEM."] = None
+    certificate_path: Annotated[str | None, "The certificate that services show to Dask (PEM)."] = (
+        None
+    )
+    key_path: Annotated[str | None, "The private key of that certificate (PEM)."] = None
     insecure: Annotated[
         bool,
-        "Whether a tcp:// scheduler on another machine is used. Whoever reaches it can run programs"
-        " on all its workers.",
+        "Whether a tcp:// scheduler on another machine may be used. Whoever can reach it can run"
+        " programs on all its workers.",
     ] = False
-    connect_timeout: Annotated[Seconds, "Seconds that it may take to reach the scheduler."] = 10.0
+    connect_timeout: Annotated[Seconds, "Seconds within which the scheduler must be reached."] = (
+        10.0
+    )
     resources: Annotated[
         Names,
-        "What workers of Dask call what types need, where the names differ; null: Dask is not asked"
-        " for it.",
+        "The names that workers of Dask have for what types need, where they differ; null: Dask is"
+        " not asked for it.",
     ] = {}
 
 
