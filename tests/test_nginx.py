@@ -1,10 +1,9 @@
-"""A real nginx in front of the gateway, configured as the README shows it."""
+"""A real nginx in front of the gateway, configured as docs/how-to/nginx.md shows it."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -12,12 +11,14 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.client import HTTPSConnection
+from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
 
 import pytest
 from events import Watcher
-from support import CHILDREN, PATIENCE, ROOT, Site, free_ports, is_listening, wait_until
+from hops import Peer
+from howto import Guide
+from support import CHILDREN, PATIENCE, ROOT, Site, free_ports, http, is_listening, wait_until
 
 from shmooze.client import Client, Unreachable
 from shmooze.shmz.ending import Stop
@@ -30,15 +31,13 @@ pytestmark = [
     pytest.mark.skipif(NGINX is None, reason="there is no nginx"),
 ]
 
-README = (ROOT / "README.md").read_text()
+PAGE = Guide("nginx")
 QUICK = {"process": ["bash", str(CHILDREN / "quick.sh")]}
-
-
-def fenced(language: str, beginning: str) -> str:
-    """The block of the README with this beginning."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.S)
-    (block,) = (block for block in blocks if block.startswith(beginning))
-    return block
+WEB = {
+    "adapter": "command",
+    "process": [sys.executable, str(CHILDREN / "web_module.py"), "{port}"],
+    "http": {},
+}
 
 
 class Proxy:
@@ -60,10 +59,14 @@ class Proxy:
             check=True,
             capture_output=True,
         )
-        server = fenced("nginx", "upstream shmooze")
+        (self.plain_port, self.path_port) = free_ports(2)
+        server = PAGE.files["/etc/nginx/conf.d/jukebox.conf"]
         server = server.replace("127.0.0.1:8080", f"127.0.0.1:{site.ports['wsgi']}")
         server = server.replace("listen 443 ssl", f"listen 127.0.0.1:{self.port} ssl")
+        server = server.replace("listen 80", f"listen 127.0.0.1:{self.plain_port}")
         server = server.replace("/etc/nginx/jukebox", str(folder / "jukebox"))
+        below = PAGE.block("nginx", "location /myapp/")
+        server += f"server {{ listen 127.0.0.1:{self.path_port};\n{below}}}\n"
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         temporary = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
         user = "user root;" if os.getuid() == 0 else ""
@@ -94,12 +97,12 @@ class Proxy:
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("nginx")
-    shown = json.loads("{" + fenced("json", '"allowed_hosts": ["jukebox.example"]') + "}")
+    shown = json.loads(PAGE.block("json"))
     settings = {
         **shown,
         "tokens_path": str(folder / "tokens.json"),
         "max_adds_per_minute": 2,
-        "pool": {"modules": {"quick": QUICK}},
+        "pool": {"modules": {"quick": QUICK, "web": WEB}},
     }
     site = Site(folder, ("wsgi", "pool"), settings)
     made = subprocess.run(
@@ -143,7 +146,7 @@ def test_python_client_works_over_tls_with_a_ca_of_ones_own(
     monkeypatch.setenv("SSL_CERT_FILE", str(proxy.certificate))
     with Client(url, proxy.token) as client:
         assert client.services() == ["pool"]
-        assert client.pool.modules_available() == ["quick"]
+        assert client.pool.modules_available() == ["quick", "web"]
 
 
 def test_untrusted_certificate_is_explained_in_one_line(proxy: Proxy) -> None:
@@ -219,3 +222,57 @@ def test_a_static_file_is_served_and_a_large_body_refused(proxy: Proxy) -> None:
     client.request("POST", "/pool", b"x" * ((1 << 20) + 1), bearer)
     assert client.getresponse().status == 413
     client.close()
+
+
+def test_plain_http_leads_to_https(proxy: Proxy) -> None:
+    client = HTTPConnection("127.0.0.1", proxy.plain_port, timeout=PATIENCE)
+    client.request("GET", "/console/?q=1", headers={"Host": "jukebox.example"})
+    answer = client.getresponse()
+    assert answer.status == 301
+    assert answer.headers["Location"] == "https://jukebox.example/console/?q=1"
+    client.close()
+
+
+def test_health_is_told_without_a_token(proxy: Proxy) -> None:
+    (command,) = PAGE.commands("curl")
+    assert command.endswith("https://jukebox.example/health")
+    (said,) = (line for line in PAGE.text.splitlines() if line.startswith('{"status"'))
+    client = proxy.connect()
+    client.request("GET", "/health")
+    assert client.getresponse().read().decode().strip() == said
+    client.close()
+
+
+def test_application_is_offered_below_a_path(proxy: Proxy) -> None:
+    bearer = {"Authorization": f"Bearer {proxy.token}", "Host": "jukebox.example"}
+    url = f"http://127.0.0.1:{proxy.path_port}/myapp/"
+    assert http(f"{url}pool", {"cmd": "pool"}, headers=bearer).json["success"]
+    assert b"<html" in http(f"{url}console/", headers=bearer).body
+    assert http(f"{url}shmooze.js", headers=bearer).status == 200
+    form = http(url, headers={**bearer, "Authorization": "", "Accept": "text/html"})
+    assert form.status == 200 and b"<form" in form.body, "the redirection stays below the path"
+
+
+def test_a_websocket_of_a_module_passes(proxy: Proxy) -> None:
+    other = {"X-Forwarded-For": "192.0.2.7", "Authorization": f"Bearer {proxy.token}"}
+    added = proxy.site.direct("pool", {"cmd": "add", "args": {"type": "web"}}, headers=other)
+    path = f"/pool/at/{added.json['result']['uid']}/socket"
+    client = proxy.connect()
+    client.connect()
+    peer = Peer(client.sock)
+    lines = (
+        f"GET {path} HTTP/1.1",
+        "Host: jukebox.example",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: aWtuNXRkZzRqcDhiNWN4ZA==",
+        f"Authorization: Bearer {proxy.token}",
+        "",
+    )
+    peer.send("".join(f"{line}\r\n" for line in lines).encode())
+    assert peer.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+    peer.read_until(b"\n")
+    peer.send(b"there and back")
+    assert peer.read(14) == b"there and back"
+    peer.close()
