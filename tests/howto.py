@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,8 +13,7 @@ from support import PATIENCE, ROOT
 
 #: Where the programs of this environment are.
 BIN = Path(sys.executable).parent
-#: How many characters of a uid are enough to tell it from others on a page.
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+_BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.M | re.S)
 _FILE = re.compile(r"^`([^`\n]+)`:\n\n```\w*\n(.*?)^```$", re.M | re.S)
 
 
@@ -42,7 +40,11 @@ class Guide:
 
     def blocks(self, language: str, beginning: str = "") -> list[str]:
         """The blocks of a language that begin so, in order."""
-        found = [text for name, text in _BLOCK.findall(self.text) if name == language]
+        found = [
+            re.sub(f"(?m)^{indent}", "", text)  # those in a list are indented
+            for indent, name, text in _BLOCK.findall(self.text)
+            if name == language
+        ]
         return [text for text in found if text.startswith(beginning)]
 
     def block(self, language: str, beginning: str = "") -> str:
@@ -76,9 +78,3 @@ def type_command(command: str, folder: Path, environ: Mapping[str, str]) -> Done
         timeout=PATIENCE * 2,
     )
     return Done(done.returncode, done.stdout)
-
-
-def program_of(line: str) -> str:
-    """The program that a command line runs, without `sudo` and variables."""
-    words = [word for word in shlex.split(line, comments=True) if "=" not in word]
-    return words[1] if words[0] == "sudo" else words[0]
