@@ -18,6 +18,7 @@ import pytest
 from howto import BIN, Guide, type_command
 from support import AS_ORDINARY_USER, CHILDREN, PATIENCE, ROOT, Site, is_listening, wait_until
 
+from shmooze.access.token_file import TokenFile
 from shmooze.modules.module import Module
 from shmooze.processes.local_process import LocalProcess
 
@@ -214,3 +215,29 @@ def test_application_works_with_the_restrictions_of_the_unit(
     assert "Operation not permitted" not in site.log("wsgi")
     assert site.stop("wsgi") == {"wsgi": 0}
     assert site.survivors() == []
+
+
+# On a network.
+
+
+def test_tokens_of_the_page_may_do_what_it_says(tmp_path: Path) -> None:
+    guide = Guide("network", {"/var/lib/myapp": tmp_path})
+    settings = tmp_path / "settings.json"
+    settings.write_text(guide.block("json", '{\n    "tokens_path"'))
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "SHMOOZE_SETTINGS": str(settings)}
+    *made, show, revoke = guide.commands("python -m shmooze.tokens")
+    done = type_command(" && ".join([*made, show]), tmp_path, environ)
+    assert done.status == 0, done.text
+    words = [line.split() for line in done.text.splitlines()]
+    tokens = dict(zip(("ada", "lobby", "guest"), (each[0] for each in words if len(each[0]) > 40)))
+    file = TokenFile(str(tmp_path / "tokens.json"))
+    holders = {name: file.holder_of(token) for name, token in tokens.items()}
+    assert {name: holder.name for name, holder in holders.items() if holder} == {
+        name: name for name in ("ada", "lobby", "guest")
+    }
+    entries = file.load()
+    assert entries["ada"]["role"] == "control"
+    assert entries["lobby"]["role"] == "read"
+    assert entries["guest"]["scopes"] == ["add", "own", "type:song"]
+    assert type_command(revoke, tmp_path, environ).status == 0
+    assert file.holder_of(tokens["lobby"]) is None

@@ -6,17 +6,21 @@ import json
 import os
 import re
 import socket
-import subprocess
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from howto import BIN, Guide, type_command
+from howto import Guide, type_command
 from support import CHILDREN, ROOT, Site, free_ports, http, refusals
 
+from shmooze.access.token_file import TokenFile
+from shmooze.errors import SettingsError
+from shmooze.gateway.gateway import Gateway
+from shmooze.settings import Settings
 from shmooze.state.file import StateFile
 
 pytestmark = pytest.mark.slow
@@ -87,14 +91,10 @@ class Said:
     def __init__(self, site: Site) -> None:
         self.site, self.lines = site, list[str]()
 
-    def token(self, *arguments: str) -> dict[str, str]:
+    def token(self, name: str, role: str | None = None, *scopes: str) -> dict[str, str]:
         """The header with a new token."""
-        done = type_command(
-            f"python -m shmooze.tokens add {' '.join(arguments)}",
-            self.site.folder,
-            self.site.environ,
-        )
-        return {"Authorization": f"Bearer {done.text.split()[0]}"}
+        file = TokenFile(self.site.settings["tokens_path"])
+        return {"Authorization": f"Bearer {file.add(name, role, scopes)}"}
 
     def ask(self, service: str, cmd: str, headers: dict[str, str], **args: Any) -> Any:
         reply = self.site.post(service, {"cmd": cmd, "args": args}, headers=headers)
@@ -104,8 +104,8 @@ class Said:
 
 def provoke_answers(said: Said) -> None:
     """Make gateway and pool refuse and fail in all ways that need no more than requests."""
-    site, ada, lobby = said.site, said.token("ada"), said.token("lobby", "--role read")
-    guest = said.token("guest", "--scope add --scope service:queue")
+    site, ada, lobby = said.site, said.token("ada", "control"), said.token("lobby", "read")
+    guest = said.token("guest", None, "add", "service:queue")
     site.start()
     said.ask("pool", "pool", {})
     said.ask("pool", "pool", {"Authorization": "Bearer wrong"})
@@ -131,49 +131,37 @@ def provoke_answers(said: Said) -> None:
 
 
 def provoke_refusals(said: Said, folder: Path) -> None:
-    """Make services refuse to start, all at the same time."""
-    port, other = free_ports(2)
-    settings = {"ports": {"queue": port, "wsgi": other}, "queue": {"modules": {"quick": QUICK}}}
-    foreign, used = folder / "foreign.db", folder / "used.db"
-    subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
-            "c.execute('CREATE TABLE t (a)')",
-            foreign,
-        ],
-        check=True,
-    )
-    tokens = folder / "open.json"
+    """Make programs refuse to start; most in this process, which is faster."""
+    (port,) = free_ports(1)
+    broken, good = folder / "broken.json", folder / "good.json"
+    broken.write_text("{")
+    good.write_text(json.dumps({"ports": {"queue": port}, "queue": {"modules": {"quick": QUICK}}}))
+    argv = [sys.executable, "-m", "shmooze.queue"]
+    said.lines += refusals(argv, settings_file=broken)
+    with socket.create_server(("127.0.0.1", port)):
+        said.lines += refusals(argv, settings_file=good)
+    foreign, used, tokens = folder / "foreign.db", folder / "used.db", folder / "open.json"
+    with closing(sqlite3.connect(foreign)) as connection:
+        connection.execute("CREATE TABLE a (b)")
     tokens.write_text("{}")
     tokens.chmod(0o644)
-    files = {
-        "ports": settings,
-        "timeout": {**settings, "wsgi_timeout": "60"},
-        "no_tokens": {**settings, "tokens_path": str(folder / "none.json")},
-        "open_tokens": {**settings, "tokens_path": str(tokens)},
-        "no_folder": {**settings, "state_path": str(folder / "none/state.db")},
-        "foreign": {**settings, "state_path": str(foreign)},
-        "used": {**settings, "state_path": str(used)},
-    }
-    for name, values in files.items():
-        (folder / f"{name}.json").write_text(json.dumps(values))
-    (folder / "broken.json").write_text("{")
-
-    def refuse(name: str) -> list[str]:
-        program = "wsgi" if name == "timeout" else "queue"
-        argv = [str(BIN / "python"), "-m", f"shmooze.{program}"]
-        return refusals(argv, settings_file=folder / f"{name}.json")
-
+    wrong = folder / "wrong.json"
+    wrong.write_text(json.dumps({"ports": {"wsgi": port}, "wsgi_timeout": "60"}))
     file = StateFile(used)
     file.open("queue")
-    try:
-        with socket.create_server(("127.0.0.1", port)), ThreadPoolExecutor(3) as threads:
-            for lines in threads.map(refuse, (*files, "broken")):
-                said.lines += lines
-    finally:
-        file.close()
+    refusing: list[Callable[[], Any]] = [
+        lambda: Gateway(Settings.load({"SHMOOZE_SETTINGS": str(wrong)})),
+        lambda: TokenFile(str(folder / "none.json")).load(),
+        lambda: TokenFile(str(tokens)).load(),
+        lambda: StateFile(folder / "none" / "state.db").open("queue"),
+        lambda: StateFile(foreign).open("queue"),
+        lambda: StateFile(used).open("queue"),
+    ]
+    for refuse in refusing:
+        with pytest.raises(SettingsError) as refusal:
+            refuse()
+        said.lines.append(f"shmooze: {refusal.value}")
+    file.close()
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +210,7 @@ def test_list_of_symptoms_leads_to_each_section() -> None:
 
 def test_check_module_works_as_the_page_shows_it() -> None:
     (command,) = PAGE.commands("python -m shmooze.check_module")
+    command = command.replace("check_module", "check_module --quiet 0.1 --watch 0.5")
     done = type_command(command, ROOT / "examples" / "modules", os.environ)
     assert done.status == 0, done.text
     assert "FAILED" not in done.text
