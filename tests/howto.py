@@ -14,7 +14,7 @@ from support import PATIENCE, ROOT
 #: Where the programs of this environment are.
 BIN = Path(sys.executable).parent
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.M | re.S)
-_FILE = re.compile(r"^`([^`\n]+)`:\n\n```\w*\n(.*?)^```$", re.M | re.S)
+_FILE = re.compile(r"`([^`\n]+)`:\n\n```\w*\n(.*?)^```$", re.M | re.S)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,16 @@ from pathlib import Path
 
 import pytest
 from howto import BIN, Guide, type_command
-from support import AS_ORDINARY_USER, CHILDREN, PATIENCE, ROOT, Site, is_listening, wait_until
+from support import (
+    AS_ORDINARY_USER,
+    CHILDREN,
+    PATIENCE,
+    ROOT,
+    Site,
+    is_listening,
+    log_rows,
+    wait_until,
+)
 
 from shmooze.access.token_file import TokenFile
 from shmooze.modules.module import Module
@@ -241,3 +250,29 @@ def test_tokens_of_the_page_may_do_what_it_says(tmp_path: Path) -> None:
     assert entries["guest"]["scopes"] == ["add", "own", "type:song"]
     assert type_command(revoke, tmp_path, environ).status == 0
     assert file.holder_of(tokens["lobby"]) is None
+
+
+# From 1.2.4.
+
+
+@pytest.mark.slow
+def test_programs_for_2_0_of_the_page_on_1_2_4_run(make_site: Callable[..., Site]) -> None:
+    names = ("wsgi", "queue", "vol")
+    programs = {"queue": [sys.executable, "jukebox_queue.py"], "vol": [sys.executable, "volume.py"]}
+    for name, argv in programs.items():
+        programs[name] = ["sh", "-c", f"cd $HERE && exec {' '.join(argv)}"]
+    site = make_site(services=names, programs=programs)
+    guide = Guide("migrate", {"8888": site.ports["wsgi"], "5580": site.ports["queue"]})
+    shutil.copy(MODULES / "countdown.py", site.folder)
+    for name in ("jukebox_queue.py", "volume.py"):
+        (site.folder / name).write_text(guide.files[name])
+    shown = json.loads(guide.files["settings.json"].replace("5600", str(site.ports["vol"])))
+    assert shown["ports"] == site.ports
+    site.settings_file.write_text(json.dumps(shown))
+    site.start()
+    for seconds in (1000, 2000):
+        site.ask("queue", "add", type="countdown", args={"seconds": seconds})
+    assert site.post("vol", {"cmd": "set_vol", "args": {"vol": 50}}).json["result"] == 2
+    refused = site.post("vol", {"cmd": "set_vol", "args": {"vol": 101}}).json
+    assert refused == {"success": False, "error": "Volume cannot be greater than 100"}
+    assert wait_for_log(site.folder / "log.db"), "the file that `logfilename` names"
