@@ -23,7 +23,7 @@ from support import (
     ROOT,
     Site,
     is_listening,
-    log_rows,
+    wait_for_log,
     wait_until,
 )
 
