@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ from shmooze.processes.local_process import LocalProcess
 MODULES = ROOT / "examples" / "modules"
 
 
+#: Seconds that a stop may take, with the default timeouts of modules.
+SLOWEST_STOP = Module.natural_death_timeout + Module.sigterm_timeout + LocalProcess.survivor_timeout
 SYSTEMD = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(SYSTEMD is None, reason="there is no systemd-analyze")
 needs_seccomp = pytest.mark.skipif(
@@ -137,6 +140,12 @@ def test_supervisord_runs_the_application_of_the_page_and_its_commands_work(
     assert (site.folder / "var/lib/myapp/state.db").exists()
 
 
+def test_supervisord_waits_for_the_slowest_stop_of_a_queue() -> None:
+    parsed = RawConfigParser()
+    parsed.read_string(Guide("supervisord").block("ini"))
+    assert parsed.getint("program:queue", "stopwaitsecs") > SLOWEST_STOP
+
+
 # systemd.
 
 
@@ -188,8 +197,7 @@ def test_unit_is_as_the_page_explains_it(systemd: Guide) -> None:
     service = parsed["Service"]
     assert "AF_NETLINK" in service["RestrictAddressFamilies"].split()
     assert {"ProtectControlGroups", "LimitRTTIME", "RestartPreventExitStatus"}.isdisjoint(service)
-    slowest = Module.natural_death_timeout + Module.sigterm_timeout + LocalProcess.survivor_timeout
-    assert float(service["TimeoutStopSec"]) > slowest
+    assert float(service["TimeoutStopSec"]) > SLOWEST_STOP
     explained = re.findall(r"`(\w+)=[\w\[<]*", systemd.text)
     for key in ("Type", "KillMode", "TimeoutStopSec", "LimitNOFILE", "Delegate", "OOMPolicy"):
         assert key in service and key in explained
@@ -222,6 +230,14 @@ def test_application_works_with_the_restrictions_of_the_unit(
     (module,) = site.ask("queue", "queue")
     assert (module["uid"], module["state"]) == (uid, "playing")
     assert "Operation not permitted" not in site.log("wsgi")
+    shown = json.loads(settings.read_text())
+    shown["queue"]["modules"]["another"] = shown["queue"]["modules"]["countdown"]
+    settings.write_text(json.dumps(shown))
+    reload = re.search(r"(?m)^ExecReload=/bin/kill -(\w+) \$MAINPID$", file.read_text())
+    assert reload
+    site.processes["wsgi"].send_signal(signal.Signals[f"SIG{reload[1]}"])
+    wait_until(lambda: "another" in site.ask("queue", "modules_available"), "it is reloaded")
+    assert [each["uid"] for each in site.ask("queue", "queue")] == [uid]
     assert site.stop("wsgi") == {"wsgi": 0}
     assert site.survivors() == []
 
