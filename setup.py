@@ -97,6 +97,7 @@ setup(
             "matplotlib",
             "mcp>=2",
             "mcp-server-time",
+            "mutagen>=1.47",  # examples/jukebox/requirements.txt
             "mypy",
             "openai>=1.40",
             "playwright",
