@@ -12,7 +12,7 @@ from typing import Any
 #: Properties of mpv that are followed. `time-pos` comes several times a second.
 OBSERVED = (
     *("time-pos", "duration", "seekable", "media-title", "metadata", "track-list"),
-    *("volume", "mute", "idle-active"),
+    *("file-size", "volume", "mute", "idle-active"),
 )
 #: Characters of a text that is shown.
 _LONGEST = 300
@@ -23,8 +23,8 @@ _REPEATED = re.compile(r"^(Failed to (open|recognize)|Use the --|Opening failed)
 
 
 def is_live(facts: Mapping[str, Any]) -> bool:
-    """Whether it has neither an end nor a beginning, such as a radio station."""
-    return facts.get("duration") is None and not facts.get("seekable")
+    """Whether it has no end, such as a radio station. mpv guesses a duration all the same."""
+    return facts.get("seekable") is False and facts.get("file-size") is None
 
 
 def describe(facts: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def describe(facts: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, An
         "title": _text(title),
         "artist": _text(artist),
         "album": _text(album),
-        "duration": facts.get("duration"),
+        "duration": None if is_live(facts) else facts.get("duration"),
         "seekable": facts.get("seekable"),
         "has_video": any(map(_moves, tracks)) if tracks else None,
         "volume": None if volume is None else round(volume),

@@ -28,6 +28,8 @@ QUIET = (
     "--term-status-msg=",
     "--msg-level=all=warn",
     "--network-timeout=20",
+    "--demuxer-max-bytes=32MiB",  # of a stream that comes faster than it plays
+    "--demuxer-max-back-bytes=16MiB",
     "--idle=yes",
 )
 

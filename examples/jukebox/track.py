@@ -10,6 +10,7 @@ Standard library only. mpv must be installed.
 from __future__ import annotations
 
 import collections
+import re
 import threading
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from places import Places
 from shmooze.errors import CommandError
 from shmooze.modules import Player
 
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]*://", re.ASCII)
 Text = Annotated[str, {"maxLength": 300}]
 Source = Annotated[
     str,
@@ -61,8 +63,8 @@ class Track(Player):
     position = 0.0
     #: Whether mpv is silent, and whether that is because a live stream was stopped.
     is_paused = is_stopped = False
-    #: Whether the position was changed meanwhile.
-    has_moved = False
+    #: Where to go as soon as mpv can: not while it loads, nor without sound and picture.
+    goal: float | None = None
 
     def cmd_restore(self, state: Any) -> None:
         """Go on where an earlier process of this item was."""
@@ -94,12 +96,13 @@ class Track(Player):
         self.mpv = Connection(self.take)
         self.follower = loudness.Follower(self.places.volume_socket, self.set_volume)
         self.tell({**self.given, "cover": cover, "duration": duration, "paused": True})
+        if self.position > 0:
+            self.report_position(self.position)
 
     def check(self) -> str:
         """What mpv is to play. Raises CommandError if it may not, or cannot."""
-        scheme, separator, _ = self.source.partition("://")
         try:
-            if separator and scheme.isalnum():
+            if _SCHEME.match(self.source):
                 return _checked_address(self.source)
             return str(self.places.find(self.source))
         except ValueError as bad:
@@ -113,7 +116,7 @@ class Track(Player):
             *("mpv", *QUIET, self.mpv.option),
             f"--volume={now.volume}",
             f"--mute={'yes' if now.muted else 'no'}",
-            f"--start={self.position:.3f}",
+            *([f"--start={self.position:.3f}"] if self.position > 0 else []),
             # A file of ours must not refer to others.
             f"--access-references={'yes' if self.is_of_web else 'no'}",
             *(*self.places.mpv, "--", place),
@@ -134,7 +137,7 @@ class Track(Player):
     @property
     def is_of_web(self) -> bool:
         """Whether it comes from the web."""
-        return "://" in self.source
+        return self.source.lower().startswith(("http://", "https://"))
 
     @property
     def is_live(self) -> bool:
@@ -149,26 +152,33 @@ class Track(Player):
                 self.mpv.ask("stop")
             else:
                 self.mpv.ask("set_property", "pause", True)
-                self.report_position(self.mpv.ask("get_property", "time-pos"))
-                if self.is_loaded and self.facts.get("seekable"):
-                    self.mpv.tell("set_property", "vid", "no")
-                    self.mpv.tell("set_property", "aid", "no")
         except MpvError:
             super().pause()  # a stopped process is silent, too; nothing happens if it has ended
+        else:
+            self.leave_devices()
         self.tell({"paused": True})
+
+    def leave_devices(self) -> None:
+        """Report where it is paused, and close sound device and window."""
+        if self.is_stopped or not self.is_loaded or not self.facts.get("seekable"):
+            return  # mpv could not go on there
+        try:
+            self.report_position(self.mpv.ask("get_property", "time-pos"))
+        except MpvError:
+            return  # it has just ended
+        self.mpv.tell("set_property", "vid", "no")
+        self.mpv.tell("set_property", "aid", "no")
 
     def resume(self) -> None:
         """Go on where it was. A live stream goes on where it is now."""
         super().resume()
         if self.is_stopped:
             self.mpv.tell("loadfile", self.source)
-        else:
-            self.mpv.tell("set_property", "vid", "auto")
-            self.mpv.tell("set_property", "aid", "auto")
-            if self.has_moved:
-                self.mpv.tell("seek", self.position, "absolute+exact")
-            self.mpv.tell("set_property", "pause", False)
-        self.is_paused = self.is_stopped = self.has_moved = False
+        self.mpv.tell("set_property", "vid", "auto")
+        self.mpv.tell("set_property", "aid", "auto")
+        self.is_paused = self.is_stopped = False
+        self.go_to_goal()
+        self.mpv.tell("set_property", "pause", False)
         self.tell({"paused": False})
 
     def do_seek(self, position: Seconds = None, by: Seconds = None) -> float:
@@ -184,17 +194,24 @@ class Track(Player):
         if (position is None) == (by is None):
             raise CommandError("seek needs either `position` or `by`")
         goal = max(0.0, position if by is None else self.position + by)
-        length = self.facts.get("duration")
+        length = self.told.get("duration")
         goal = goal if length is None else min(goal, length)
-        if self.is_paused:
-            self.has_moved = True  # mpv cannot seek without sound and picture
-        elif self.is_running:
+        if self.is_running and self.is_loaded and not self.is_paused:
             try:
                 self.mpv.ask("seek", goal, "absolute+exact")
             except MpvError as bad:
                 raise CommandError(f"mpv cannot seek here: {bad}") from bad
+        elif self.is_running:
+            self.goal = goal
+            self.go_to_goal()  # if it has been loaded meanwhile
         self.report_position(goal)
         return goal
+
+    def go_to_goal(self) -> None:
+        """Go where somebody wanted to when mpv could not, if it can now."""
+        if self.is_loaded and not self.is_paused and self.goal is not None:
+            self.mpv.tell("seek", self.goal, "absolute+exact")
+            self.goal = None
 
     def set_volume(self, now: loudness.Loudness) -> None:
         """Called with each change of the volume, in a thread."""
@@ -210,13 +227,15 @@ class Track(Player):
             self.end, self.is_loaded = {}, False
         elif kind == "file-loaded":
             self.is_loaded = True
+            self.go_to_goal()
         elif kind == "end-file":
             self.end = event
 
     def take_property(self, name: str, value: Any) -> None:
         """Called with each property of mpv that has changed."""
         if name == "time-pos":
-            if value is not None and abs(value - self.told.get("position", -1)) >= self.interval:
+            before = self.told.get("position", -self.interval)
+            if value is not None and self.goal is None and abs(value - before) >= self.interval:
                 self.report_position(value)
         elif name == "idle-active":
             if value and self.end.get("reason") in ("eof", "error"):
@@ -229,7 +248,7 @@ class Track(Player):
     def report_position(self, seconds: float) -> None:
         """Tell clients where it is, and save that."""
         self.position = seconds
-        length = self.facts.get("duration")
+        length = self.told.get("duration")
         progress = round(min(1.0, seconds / length), 4) if length else None
         self.tell({"position": round(seconds, 2), "progress": progress})
         if not self.is_live:
@@ -270,7 +289,7 @@ class Track(Player):
 def _checked_address(source: str) -> str:
     """An address of the web. Raises ValueError if it is another one."""
     if not source.lower().startswith(("http://", "https://")):
-        scheme = source.partition("://")[0]
+        scheme, _, _ = source.partition("://")
         raise ValueError(f"an address must begin with http:// or https://, not {scheme}://")
     if not urlsplit(source).hostname or any(each.isspace() or each < " " for each in source):
         raise ValueError(f"{source!r} is not an address of the web")
