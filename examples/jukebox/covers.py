@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 
 #: How files of pictures begin. Nothing else is served: an SVG could contain a script.
 _BEGINNINGS = ((b"\xff\xd8\xff", "jpg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"GIF8", "gif"))
+#: Names of files that are kept here. Others in the folder are left alone.
+_OURS = re.compile(r"[0-9a-f]{40}\.(jpg|png|gif|webp)")
 #: Names of a picture that belongs to all songs in its folder, the best first, in lower case.
 _NAMES = ("cover", "folder", "front", "album")
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif")
@@ -38,7 +41,8 @@ class Covers:
         try:
             self._folder.mkdir(exist_ok=True)
             with os.scandir(self._folder) as found:
-                self._sizes = {each.name: each.stat().st_size for each in found}
+                ours = [each for each in found if _OURS.fullmatch(each.name)]
+                self._sizes = {each.name: each.stat().st_size for each in ours}
         except OSError as bad:
             self._sizes = {}
             self.problem = f"covers cannot be kept in {self._folder}: {bad.strerror}"
