@@ -275,9 +275,10 @@ def test_defaults_in_branches_are_not_filled_in() -> None:
         ("{{{name}}}", "{x}"),
         ("{missing}|{flag}|{list}|{none}", "|true|[1, 2]|"),
         ("a\nb{lines}", r"a\nbc\nd"),
+        ("{missing}", None),
     ],
 )
-def test_label_is_filled_in_from_args(template: str, label: str) -> None:
+def test_label_is_filled_in_from_args(template: str, label: str | None) -> None:
     args = {
         "name": "x",
         "seconds": 3.5,

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 from fake_parent import Stage
-from jukebox import EXAMPLE, Jukebox, ffmpeg, make_wav, needs_mpv, tag
-from support import PATIENCE, ROOT, Refusal, Site, wait_until
+from jukebox import EXAMPLE, SILENT, Jukebox, ffmpeg, make_wav, needs_mpv, tag
+from support import PATIENCE, ROOT, Refusal, Site, is_alive, wait_until
 
 LONG = "long.wav"
 
@@ -284,10 +284,50 @@ def test_radio_in_the_background_stops_for_a_track_and_comes_back(jukebox: Jukeb
 @pytest.fixture
 def track(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
     """A track in the process of the test, which has one song in its folder."""
-    make_wav(tmp_path / LONG, 1)
+    make_wav(tmp_path / LONG, 600)
+    settings = {"app": {"music": ".", "mpv": SILENT.split()}}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
     monkeypatch.syspath_prepend(EXAMPLE)
-    monkeypatch.setenv("JUKEBOX_MUSIC", str(tmp_path))
+    monkeypatch.setenv("SHMOOZE_SETTINGS", str(tmp_path / "settings.json"))
     return Stage(importlib.import_module("track").Track, monkeypatch)
+
+
+def play(track: Stage) -> Any:
+    """Let it play its song. Returns the connection to its mpv, which answers then."""
+    needs_mpv()
+    assert track.ask("init", source=LONG) is None
+    assert track.ask("play") is None
+    wait_until(lambda: track.module.told.get("seekable"), "it plays")
+    return track.module.mpv
+
+
+@pytest.mark.slow
+def test_suspended_track_leaves_the_sound_device_to_others(track: Stage) -> None:
+    mpv = play(track)
+    assert mpv.ask("get_property", "current-ao") == "null"
+    assert track.ask("suspend") is None
+    assert mpv.ask("get_property", "pause") is True
+    assert mpv.ask("get_property", "aid") is False
+    assert track.ask("play") is None
+    wait_until(lambda: mpv.ask("get_property", "aid") == 1, "it has sound again")
+    assert mpv.ask("get_property", "pause") is False
+    track.ask("rm")
+
+
+@pytest.mark.slow
+def test_mpv_that_does_not_answer_is_stopped_by_a_signal_to_suspend_it(track: Stage) -> None:
+    mpv = play(track)
+    pid = track.module.process.pid
+    mpv.patience = 0  # no answer comes that soon
+    assert track.ask("suspend") is None
+    stat = Path(f"/proc/{pid}/stat")
+    wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "it is stopped")
+    assert track.module.told["paused"] is True
+    mpv.patience = PATIENCE
+    assert track.ask("play") is None
+    wait_until(lambda: mpv.ask("get_property", "pause") is False, "it plays again")
+    track.ask("rm")
+    assert not is_alive(pid)
 
 
 def test_track_says_how_to_install_mpv(track: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,6 +386,6 @@ def test_track_passes_check_module(tmp_path: Path) -> None:
         sys.executable,
         str(EXAMPLE / "track.py"),
     ]
-    environ = {**os.environ, "JUKEBOX_MUSIC": str(tmp_path), "JUKEBOX_MPV": "--ao=null"}
+    environ = {**os.environ, "JUKEBOX_MUSIC": str(tmp_path), "JUKEBOX_MPV": SILENT}
     done = subprocess.run(argv, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

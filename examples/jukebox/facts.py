@@ -14,6 +14,8 @@ OBSERVED = (
     *("time-pos", "duration", "seekable", "media-title", "metadata", "track-list"),
     *("file-size", "volume", "mute", "idle-active"),
 )
+#: Better words for what mpv says.
+_BETTER = {"audio output initialization failed": "it finds no sound device"}
 #: Characters of a text that is shown.
 _LONGEST = 300
 #: What mpv puts before lines of its output.
@@ -57,7 +59,7 @@ def explain(end: Mapping[str, Any], lines: Iterable[str]) -> str:
     said = [_PREFIX.sub("", line) for line in lines]
     useful = [line for line in said if line and not _REPEATED.match(line)]
     error = end.get("file_error") or "unknown error"
-    return useful[-1] if useful and error == "loading failed" else error
+    return useful[-1] if useful and error == "loading failed" else _BETTER.get(error, error)
 
 
 def _moves(track: Mapping[str, Any]) -> bool:

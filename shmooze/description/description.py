@@ -101,8 +101,8 @@ class Description:
         return args if cmd in self.commands else {}
 
     def label(self, args: dict[str, Any]) -> str | None:
-        """The label of an item with these args; None: the type has none."""
-        return self._label.of(args) if self._label is not None else None
+        """The label of an item with these args; None: the type has none, or it would be empty."""
+        return self._label.of(args) or None if self._label is not None else None
 
 
 def _normalised(document: Any, wrong: Wrong) -> dict[str, Any]:
