@@ -52,10 +52,13 @@ class Guide:
         (text,) = self.blocks(language, beginning)
         return text
 
-    def commands(self, beginning: str = "") -> list[str]:
-        """The commands behind the prompts of all `console` blocks that begin so."""
+    def commands(self, beginning: str = "", prompt: str = "$ ") -> list[str]:
+        """The commands behind the prompts of all `console` blocks that begin so.
+
+        The prompt is "# " for root.
+        """
         lines = "".join(self.blocks("console")).replace("\\\n", " ").splitlines()
-        commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+        commands = [line.removeprefix(prompt) for line in lines if line.startswith(prompt)]
         return [command for command in commands if command.startswith(beginning)]
 
     def _replaced(self, text: str) -> str:

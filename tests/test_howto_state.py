@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,8 +16,9 @@ from typing import Any
 
 import pytest
 from howto import BIN, Done, Guide, type_command
-from support import CHILDREN, Site, http, log_rows, refusals, wait_until
+from support import CHILDREN, ROOT, Site, http, log_rows, wait_until
 
+import shmooze
 from shmooze.state import tables
 from shmooze.state.tables import table
 
@@ -195,21 +198,77 @@ def test_a_state_file_of_the_first_form_is_taken_over(
     assert [int(row) for row in rows] == [*range(1, len(tables.MIGRATIONS) + 1)]
 
 
-def test_a_state_file_of_a_newer_release_is_refused_in_the_words_of_the_page(
+def make_releases(folder: Path) -> None:
+    """This release as 2.0, and one that changes the tables as 2.1, each in an environment."""
+    old, new = folder / "venv-2.0", folder / "venv-2.1"
+    for each in (old, new):
+        each.mkdir()
+    (old / "shmooze").symlink_to(ROOT / "shmooze")
+    shutil.copytree(ROOT / "shmooze", new / "shmooze", ignore=shutil.ignore_patterns("__pycache__"))
+    version = new / "shmooze" / "__init__.py"
+    version.write_text(re.sub('__version__ = ".*"', '__version__ = "2.1.0"', version.read_text()))
+    with (new / "shmooze" / "state" / "tables.py").open("a") as code:
+        code.write("MIGRATIONS += (lambda connection, name: None,)\n")
+    (folder / "venv").symlink_to(old.name)
+
+
+@needs_sqlite3
+def test_an_upgrade_keeps_the_items_and_a_backup_leads_back(
     make_site: Callable[..., Site], tmp_path: Path
 ) -> None:
-    path = tmp_path / "state.db"
-    first_form(path)
-    newer = len(tables.MIGRATIONS) + 1
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA user_version = {newer}")
-    before = path.read_bytes()
-    site = make_site(services=("queue",), settings={"state_path": str(path), "queue": QUEUE})
-    argv = [str(BIN / "python"), "-m", "shmooze.queue"]
-    (said,) = refusals(argv, settings_file=site.settings_file)
-    shown = Guide("upgrade", {"/var/lib/myapp/state.db": path}).blocks("text", "shmooze: state")
-    assert [said] == [line for line in "".join(shown).splitlines() if "by a newer" in line]
-    assert path.read_bytes() == before
+    folder = tmp_path / "site0"
+    guide = Guide("upgrade", {"/opt/myapp": folder, "/var/lib/myapp": folder})
+    restore = Guide("backup", {"/var/lib/myapp": folder})
+    argv = {
+        name: ["sh", "-c", f"cd {folder} && exec {sys.executable} -m shmooze.{name}"]
+        for name in ("queue", "pool")
+    }
+    pool = {"modules": {"song": {"process": QUICK}}}
+    site = make_site(
+        services=("queue", "pool"),
+        settings={"state_path": str(folder / "state.db"), "queue": QUEUE, "pool": pool},
+        programs=argv,
+        environ={"PYTHONPATH": str(folder / "venv")},
+    )
+    make_releases(folder)
+
+    def version() -> str:
+        found: str = http(f"http://127.0.0.1:{site.ports['queue']}/version").json["version"]
+        return found
+
+    def carry_out(*commands: str) -> None:
+        for each in commands:
+            done = type_command(each, folder, site.environ)
+            assert done.status == 0, done.text
+
+    def items() -> list[str]:
+        return [each["uid"] for each in site.ask("queue", "queue")]
+
+    def expect_refusal(name: str, release: str) -> None:
+        environ = {**site.environ, "PYTHONPATH": str(folder / release)}
+        refused = subprocess.run(argv[name], env=environ, capture_output=True, text=True)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr in guide.text, "the page has these words"
+
+    site.start("queue")
+    before = [site.ask("queue", "add", type="song")["uid"] for _ in range(2)]
+    assert version() == shmooze.__version__
+    carry_out(*restore.commands("sqlite3 " + str(folder / "state.db") + ' "VACUUM'))
+    expect_refusal("pool", "venv-2.1")
+    site.stop()
+    carry_out(*guide.commands("ln -sfn", prompt="# "))
+    site.start("queue")
+    assert version() == "2.1.0"
+    assert items() == before
+    later = site.ask("queue", "add", type="song")["uid"]
+    site.stop()
+    (back,) = re.findall(r"`(ln -sfn venv-2.0 [^`]+)`", guide.text)
+    carry_out(back)
+    expect_refusal("queue", "venv")
+    carry_out(*restore.commands("mkdir"), *restore.commands("mv"), *restore.commands("install"))
+    site.start("queue")
+    assert version() == shmooze.__version__
+    assert items() == before and later not in before
 
 
 def test_items_come_back_and_a_pause_lasts_over_the_steps_of_an_upgrade(
