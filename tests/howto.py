@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import getpass
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from support import PATIENCE, ROOT
+from support import PATIENCE, ROOT, Site
 
+from shmooze.modules.module import Module
+from shmooze.processes.local_process import LocalProcess
+
+#: The modules of the examples.
+MODULES = ROOT / "examples" / "modules"
+#: Seconds that a stop may take, with the default timeouts of modules.
+SLOWEST_STOP = Module.natural_death_timeout + Module.sigterm_timeout + LocalProcess.survivor_timeout
 #: Where the programs of this environment are.
 BIN = Path(sys.executable).parent
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.M | re.S)
@@ -81,3 +90,31 @@ def type_command(command: str, folder: Path, environ: Mapping[str, str]) -> Done
         timeout=PATIENCE * 2,
     )
     return Done(done.returncode, done.stdout)
+
+
+def placed(guide: Guide, path: str) -> Path:
+    """Write a file of the page to its place, which must be below the folder of the test."""
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(guide.files[path])
+    return file
+
+
+def paths_below(site: Site) -> dict[str, object]:
+    """Where the files of the pages are in a test, and which ports they have."""
+    folder = site.folder
+    return {
+        "/opt/myapp/venv/bin": BIN,
+        **{path: folder / path[1:] for path in ("/opt/myapp", "/etc/myapp")},
+        **{path: folder / path[1:] for path in ("/run/myapp", "/var/lib/myapp", "/var/log/myapp")},
+        '"wsgi": 8080': f'"wsgi": {site.ports["wsgi"]}',
+        '"queue": 5580': f'"queue": {site.ports["queue"]}',
+        "user=myapp": f"user={getpass.getuser()}",
+    }
+
+
+def install(site: Site) -> None:
+    """Make the folders of the page, and put the module of its settings there."""
+    for each in ("opt/myapp", "run/myapp", "var/lib/myapp", "var/log/myapp"):
+        (site.folder / each).mkdir(parents=True)
+    shutil.copy(MODULES / "countdown.py", site.folder / "opt/myapp")
