@@ -27,6 +27,19 @@ SYSTEMD = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(SYSTEMD is None, reason="there is no systemd-analyze")
 
 
+def knows_offline() -> bool:
+    argv = ["systemd-analyze", "--no-pager", "--help"]
+    return (
+        SYSTEMD is not None
+        and "--offline" in subprocess.run(argv, capture_output=True, text=True).stdout
+    )
+
+
+needs_offline = pytest.mark.skipif(
+    not knows_offline(), reason="there is no `systemd-analyze security --offline`"
+)
+
+
 def has_seccomp() -> bool:
     try:
         ctypes.CDLL("libseccomp.so.2")
@@ -71,7 +84,7 @@ def test_systemd_has_nothing_to_say_about_the_units(systemd: Guide, tmp_path: Pa
     assert "kill mode" in analyze(tmp_path, "verify", wrong), "a mistake is found"
 
 
-@needs_systemd
+@needs_offline
 def test_exposure_of_the_unit_is_low(systemd: Guide, tmp_path: Path) -> None:
     file = unit(systemd, "/etc/systemd/system/myapp.service", tmp_path)
     said = analyze(tmp_path, "security", "--offline=true", file)
