@@ -75,10 +75,6 @@ def site(make_shared_site: Callable[..., Site], tmp_path_factory: pytest.TempPat
     return site
 
 
-def music_of(site: Site) -> Path:
-    return Path(site.settings["app"]["music"])
-
-
 def titles(site: Site, **args: Any) -> list[str]:
     return [each["title"] for each in site.ask("library", "search", **args)["tracks"]]
 
@@ -153,7 +149,7 @@ def test_covers_are_served_with_their_type_and_kept_by_browsers(site: Site) -> N
 
 
 def test_changes_are_found_by_the_next_scan(site: Site) -> None:
-    music = music_of(site)
+    music = Path(site.settings["app"]["music"])
     new = make_wav(music / "new" / "Fresh.wav", 1)
     (music / "new" / "folder.jpg").write_text("<svg onload='alert(1)'/>")  # not a picture at all
     assert site.ask("library", "scan", wait=50)["scanning"] is False
@@ -248,6 +244,26 @@ def test_scan_reads_only_what_has_changed_also_after_a_restart(shelf: Shelf) -> 
     (shelf.music / "covered.mp3").unlink()
     shelf.scan()
     assert list(shelf.places.covers.iterdir()) == [others]
+
+
+def test_large_scan_shows_what_it_has_found_so_far_beside_what_was_known(shelf: Shelf) -> None:
+    for name in ("a.mp3", "b.mp3", "z.mp3"):
+        (shelf.music / name).touch()
+    shelf.scan()
+    shown: list[list[str]] = []
+    read = shelf.read_tags
+
+    def read_and_look(file: Path) -> Any:
+        shown.append([each.path for each in shelf.scanner.catalog.tracks])
+        return read(file)
+
+    shelf.read_tags = read_and_look
+    shelf.scanner = shelf.make_scanner()
+    shelf.scanner.portion = 1
+    (shelf.music / "a2.mp3").touch()
+    os.utime(shelf.music / "b.mp3", ns=(1, 1))
+    shelf.scan()
+    assert shown == [["a.mp3", "b.mp3", "z.mp3"], ["a.mp3", "a2.mp3", "b.mp3", "z.mp3"]]
 
 
 def test_damaged_index_is_made_again(shelf: Shelf) -> None:

@@ -80,7 +80,8 @@ class Scanner:
             if entry != before:
                 changed += 1
                 if changed % self.portion == 0:
-                    self.catalog = Catalog(track for _, _, track in fresh.tracks)
+                    known = {**old, **{each[2].path: each for each in fresh.tracks}}
+                    self.catalog = Catalog(track for _, _, track in known.values())
         if changed or len(fresh.tracks) != len(old) or fresh.pictures != self._known.pictures:
             self._known = fresh
             self.catalog = Catalog(track for _, _, track in fresh.tracks)
