@@ -125,7 +125,7 @@ def test_key_of_a_section_that_means_nothing_there_is_told(use: Any) -> None:
 
 
 def test_settings_of_the_example_are_sound(use: Any) -> None:
-    use(json.loads((ROOT / "examples" / "models.json").read_text()))
+    use(json.loads((ROOT / "examples" / "models" / "settings.json").read_text()))
     types = by_type(types_from_settings("models", "modules"))
     assert list(types) == ["small", "large"]
     assert all(has_door(each) for each in types.values())

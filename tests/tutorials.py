@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from support import ROOT, Site, is_listening, wait_until
 
@@ -17,13 +17,15 @@ _FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTA
 #: Commands of ours, and the options of Python that run them.
 _COMMANDS_OF_OURS = {"python3": "", "shmz": " -m shmooze.shmz", "shmooze": " -m shmooze"}
 _COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: Examples whose folder has another name than their page.
+_FOLDERS = {"lab-instrument": "lab", "model-server": "models"}
 
 
 class Tutorial:
-    """One page, whose example is in the folder of the same name in examples/."""
+    """One page, and its example in a folder of examples/."""
 
     def __init__(self, name: str) -> None:
-        self.folder = ROOT / "examples" / name
+        self.folder = ROOT / "examples" / _FOLDERS.get(name, name)
         self.text = (ROOT / "docs" / "tutorials" / f"{name}.md").read_text()
         #: The files that it shows, by name.
         self.files: dict[str, str] = dict(_FILE.findall(self.text))
@@ -31,10 +33,26 @@ class Tutorial:
         #: The command lines that it shows, in order.
         self.lines = [line for block in blocks for line in block.splitlines()]
         self.commands = [line for line in self.lines if line.startswith("shmz ")]
+        self._copying = [line for line in self.lines if line.startswith("cp ")]
 
-    def start(self, make: Callable[..., Site]) -> Site:
-        """Do what the page says. Only the ports are others."""
-        settings = json.loads(self.files["settings.json"])
+    def blocks(self, language: str, words: str) -> list[str]:
+        """The text of each block in a language that contains these words."""
+        found = re.findall(rf"^```{language}\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
+        return [block for block in found if words in block]
+
+    @property
+    def copied(self) -> set[str]:
+        """Names of the files and folders that it has copied from the clone."""
+        words = [word for line in self._copying for word in line.split()]
+        return {Path(word).name for word in words if word.startswith("CLONE/")}
+
+    def start(self, make: Callable[..., Site], replaced: dict[str, str] | None = None) -> Site:
+        """Do what the page says. Other than there are only the ports and what is `replaced`."""
+        text = self.files["settings.json"]
+        for old, new in (replaced or {}).items():
+            assert old in text, f"the settings have no {old}"
+            text = text.replace(old, new)
+        settings = json.loads(text)
         services = tuple(settings.pop("ports"))
         (line,) = (line for line in self.lines if line.startswith("shmooze run"))
         programs = {"wsgi": ["sh", "-c", f'cd "$HERE" && exec {line}']}
@@ -42,15 +60,13 @@ class Tutorial:
         for name, text in self.files.items():
             if name != "settings.json":
                 (site.folder / name).write_text(text)
-        (site.folder / "page").mkdir()
-        for line in self.lines:
-            if line.startswith("cp CLONE/"):
-                source, goal = line.split()[1:]
-                shutil.copy(ROOT / source.removeprefix("CLONE/"), site.folder / goal)
         path = os.pathsep.join([str(self._pythons(site)), os.environ["PATH"]])
         site.environ |= {"PATH": path, "SHMZ_ENDPOINT": f"{site.url}queue"}
+        for line in self._copying:
+            run(site, line.replace("CLONE", str(ROOT)))
         site.start("wsgi")
-        wait_until(lambda: is_listening(site.ports[services[1]]), f"{services[1]} listens")
+        for name in services[1:]:
+            wait_until(lambda n=name: is_listening(site.ports[n]), f"{name} listens")
         return site
 
     def _pythons(self, site: Site) -> str:

@@ -1,4 +1,4 @@
-"""A slide of a sign: a text, with a picture if there is one. The page sign.html shows it."""
+"""A slide of a sign: a text, with a picture if there is one. The page shows it."""
 
 from typing import Annotated, Literal
 

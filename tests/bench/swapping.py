@@ -17,7 +17,7 @@ from bench.lab import Lab
 from bench.lives import ms
 from bench.row import LOWER, row
 
-SERVER = [sys.executable, "-S", str(ROOT / "examples" / "model.py")]
+SERVER = [sys.executable, "-S", str(ROOT / "examples" / "models" / "model.py")]
 NAMES = ("one", "other")
 #: Swaps on each side for one measurement.
 COUNT = 10
