@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from chromium import needs_chromium
+from pages import PHONE, assert_accessible, fits, open_page
 from playwright.sync_api import Browser, Page, expect
-from support import PATIENCE, Client, Site, wait_until
+from support import Client, Site
 from support import http as get
 from tutorials import Tutorial, run
 
@@ -20,15 +21,12 @@ pytestmark = needs_chromium
 NAMES = ("jobs", "votes", "sign", "model-server", "lab-instrument")
 #: Programs of the user, which are shown but are not part of an example.
 CLIENTS = ("curve.py",)
-PHONE = {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="module")
 def phone(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport=PHONE)  # type: ignore[arg-type]
-    page.set_default_timeout(PATIENCE * 1000)
-    yield page
-    page.close()
+    with open_page(browser, "about:blank", PHONE) as page:
+        yield page
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -41,32 +39,6 @@ def test_tutorial_shows_or_copies_each_file_of_its_example(name: str) -> None:
     }
     shown = {file: text for file, text in tutorial.files.items() if file not in CLIENTS}
     assert files == shown
-
-
-def fits(page: Page) -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
-
-
-def test_jobs_end_with_results_and_wait_for_memory(
-    make_shared_site: Callable[..., Site], phone: Page
-) -> None:
-    tutorial = Tutorial("jobs")
-    site = tutorial.start(make_shared_site)
-    jobs = Client(site, "jobs")
-    phone.goto(site.url)
-    phone.get_by_label("limit").fill("100")
-    phone.get_by_role("button", name="Add").click()
-    done = phone.locator("#ended").get_by_role("listitem")
-    expect(done).to_contain_text('{"primes":25,"largest":97}')
-    expect(done).to_contain_text("primes up to 100")
-    assert fits(phone)
-    for line in tutorial.commands:
-        run(site, line)
-    ended = wait_until(lambda: jobs("history")["items"][3:], "all have ended")
-    assert [each["state"] for each in ended] == ["done"]
-    results = [each.get("result") for each in jobs("history", type="primes")["items"]]
-    assert {"primes": 148933, "largest": 1999993} in results
-    site.close()
 
 
 def guest(site: Site, address: str, cmd: str, **args: Any) -> Any:
@@ -103,6 +75,7 @@ def test_guests_take_turns_and_two_votes_end_a_song(
     phone.get_by_role("button", name="Skip this").click()
     expect(now).to_contain_text("1 vote to skip it")
     assert fits(phone)
+    assert_accessible(phone)
     for uid in (queue.uids()[0], queue.uids()[3]):
         guest(site, "127.0.0.2", "vote", uid=uid, kind="skip")
     expect(coming.locator("b")).to_have_text(["So What"])
@@ -129,6 +102,7 @@ def test_sign_shows_slides_and_one_alone_in_its_window(
     shown = phone.get_by_role("heading")
     expect(shown).to_have_text("Welcome")
     assert fits(phone)
+    assert_accessible(phone)
     for line in (lunch, news):
         run(site, line)
     (schedule,) = json.loads(run(site, schedules))
