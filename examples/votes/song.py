@@ -1,6 +1,6 @@
 """A song that makes no sound: it shows for how long it would play.
 
-A real jukebox has a player here; see the end of docs/tutorials/votes.md.
+A real jukebox has a player here; see docs/tutorials/jukebox.md.
 """
 
 from typing import Annotated
