@@ -93,7 +93,7 @@ def test_failed_job_is_tried_again_shows_its_last_words_and_can_be_added_again(
     add(page, "Archive of a folder", folder="nowhere", name="lost")
     failed = ended(page, "lost.tar.gz of nowhere")
     expect(failed).to_contain_text("exited with status 2")
-    expect(failed).to_contain_text("tar: Exiting with failure status")
+    expect(failed.locator(".last")).to_contain_text("tar: ./nowhere: Cannot stat")
     failed.get_by_text("Output").click()
     expect(failed.locator("pre")).to_have_text(
         re.compile(r"(.*Cannot stat.*\n.*Exiting.*){3}", re.DOTALL)
@@ -106,7 +106,19 @@ def test_failed_job_is_tried_again_shows_its_last_words_and_can_be_added_again(
     page.get_by_label("Show").select_option("")
 
 
-def test_output_is_shown_while_the_job_runs(page: Page, site: Site) -> None:
+def test_output_of_a_job_is_shown_while_it_runs(page: Page) -> None:
+    page.get_by_role("button", name="Pause").click()
+    add(page, "Count the primes up to a number", limit="10000000")
+    job = living(page, "primes up to 10000000")
+    job.get_by_text("Output").click()
+    expect(job.locator("pre")).to_have_text("It has printed nothing.")
+    page.get_by_role("button", name="Resume").click()
+    expect(job.locator("pre")).to_contain_text("5133 primes below 50000")
+    expect(job).to_contain_text("running")
+    job.get_by_role("button", name="Remove").click()
+
+
+def test_output_is_kept_when_the_job_has_ended(page: Page, site: Site) -> None:
     folder = site.folder / "many"
     folder.mkdir()
     for number in range(3):

@@ -26,6 +26,7 @@ class Primes(Worker):
             if number % BLOCK == 0:
                 self.wait_while_paused()
                 self.set_parameters({"progress": number / self.limit, "found": found})
+                print(f"{found} primes below {number}")
             if is_prime[number]:
                 found, largest = found + 1, number
                 is_prime[number * number :: number] = bytes(

@@ -1,7 +1,7 @@
 /** The page of the job runner: a form, the jobs that run or wait, batches, and the history. */
 
 import { fieldsOf, order, showAfter } from "./form.js";
-import { showEnd, showJob, showLastLine, showList, watchOutput } from "./lists.js";
+import { showEnd, showJob, showLastLines, showList, watchOutput } from "./lists.js";
 
 const { jobs } = (await shmooze_ready, endpoints);
 const find = (id) => document.getElementById(id);
@@ -33,7 +33,7 @@ form.addEventListener("submit", async (event) => {
 pause.addEventListener("click", () => send(pause.ariaPressed === "true" ? "resume" : "pause"));
 
 function showLiving({ modules, paused }) {
-  living = modules.filter(({ state }) => state !== "ending");
+  living = modules;
   showList(find("jobs"), "job", living, (element, job) => {
     const details = element.querySelector("details");
     if (showJob(element, job, types[job.type]) && details.open) watchOutput(details, jobs);
@@ -60,7 +60,7 @@ async function showHistory(more = false) {
   ended = more ? [...ended, ...page.items] : page.items;
   next = page.next;
   showList(find("ended"), "end", ended, showEnd);
-  for (const element of find("ended").children) showLastLine(element, jobs);
+  for (const element of find("ended").children) showLastLines(element, jobs);
   find("older").hidden = next === null;
   find("all").hidden = filter.state.value !== "failed" || !ended.length;
 }

@@ -115,11 +115,11 @@ export async function watchOutput(details, jobs) {
   }
 }
 
-/** Show the last line that a job has printed, which often says why it has failed. */
-export async function showLastLine(element, jobs) {
+/** Show the last lines that a job has printed, which often say why it has failed. */
+export async function showLastLines(element, jobs) {
   if (element.dataset.state !== "failed" || element.dataset.explained) return;
   element.dataset.explained = "true";
   const { uid } = element.dataset;
-  const [line] = await jobs.deferQuery({ cmd: "output", args: { uid, limit: 1 } }).catch(() => []);
-  if (line) write(part(element, ".last"), line);
+  const lines = await jobs.deferQuery({ cmd: "output", args: { uid, limit: 2 } }).catch(() => []);
+  write(part(element, ".last"), lines.join("\n"));
 }
