@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -12,11 +13,9 @@ import pytest
 from support import ROOT, Client, Refusal, Site, free_ports, wait_until
 from tutorials import Tutorial, run
 
-sys.path.insert(0, str(ROOT / "examples" / "lab"))
-from simulator import COLD, Supply
-
 pytestmark = pytest.mark.slow
 
+SIMULATOR = runpy.run_path(str(ROOT / "examples" / "lab" / "simulator.py"))
 #: A sweep that takes a while, if it is left alone.
 LONG = {"points": 500, "settle": 0.05}
 
@@ -78,7 +77,7 @@ def test_commands_and_script_of_the_page_work_as_shown(
     rows = [line.split() for line in run(site, "python3 curve.py").splitlines()]
     assert len(rows) == 10
     ohms = [float(row[4]) for row in rows]
-    assert COLD < ohms[0] < ohms[-1]  # the lamp gets hot
+    assert SIMULATOR["COLD"] < ohms[0] < ohms[-1]  # the lamp gets hot
     assert queue("bg")["state"] == "playing"
     checks = [line for line in tutorial.lines if "check_module" in line]
     assert len(checks) == 2  # test_example_modules.py runs them
@@ -163,7 +162,7 @@ def test_panel_without_its_instrument_says_so_and_comes_back_with_it(
 
 
 def test_supply_refuses_what_it_does_not_know_with_the_codes_of_scpi() -> None:
-    supply = Supply()
+    supply = SIMULATOR["Supply"]()
     for line in ("VOLT many", "VOLT 31", "OUTP MAYBE", "LIGHT 3", "LIGHT?", "VOLT 3"):
         assert supply.handle(line) is None
     errors = [supply.handle("SYST:ERR?") for _ in range(6)]

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from bench import BenchModule
+from supply import SupplyModule
 
 Volts = Annotated[float, "What to set", {"minimum": 0, "maximum": 30, "unit": "V"}]
 Amps = Annotated[float, "The most that may flow", {"minimum": 0, "maximum": 3, "unit": "A"}]
 
 
-class Panel(BenchModule):
+class Panel(SupplyModule):
     """The power supply, by hand."""
 
     parameters = {

@@ -5,12 +5,12 @@ It ends with its data as the result, which the history keeps.
 
 from typing import Annotated
 
-from bench import BenchModule
+from supply import SupplyModule
 
 Volts = Annotated[float, {"minimum": 0, "maximum": 12, "unit": "V"}]
 
 
-class Sweep(BenchModule):
+class Sweep(SupplyModule):
     """A current-voltage curve."""
 
     label = "{start} to {stop} V in {points} points"

@@ -18,7 +18,7 @@ from shmooze.modules import Worker
 EXITED_BY_SIGTERM = 128 + signal.SIGTERM
 
 
-class BenchModule(Worker):
+class SupplyModule(Worker):
     """A module that has the power supply while it plays. A subclass has `drive`."""
 
     #: Seconds of silence after which the supply switches its output off by itself.
