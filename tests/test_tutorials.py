@@ -121,4 +121,8 @@ def test_sign_shows_slides_and_one_alone_in_its_window(
     expect(shown).to_have_text("Lift out of order")
     run(site, f"shmz rm {notice}")
     expect(shown).to_have_text(re.compile(r"^\d\d:\d\d$"))  # the clock in the background
+    phone.goto(f"{site.url}?queue=gym")
+    expect(shown).to_have_text("There is no queue “gym”")
+    phone.goto(f"{site.url}?queue=queue")
+    expect(shown).to_have_text(re.compile(r"^\d\d:\d\d$"))
     site.close()

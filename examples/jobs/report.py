@@ -1,4 +1,4 @@
-"""A job about other jobs: it writes what became of a batch into a table, page/reports/BATCH.csv.
+"""A job about other jobs: it writes the results of a batch into a table, page/reports/BATCH.csv.
 
 Add it with `after`, so that it begins when all of them are done.
 """
