@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import wave
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,10 @@ HERE = ROOT / "examples"
 _FOREIGN = {"node_modules", ".venv", "__pycache__"}
 #: What examples need that is not Python's or the system's own: programs, and packages of Python.
 NEEDS = {"jukebox": ("mpv", "mutagen"), "terminal": ("websockets",)}
+#: Arguments with which modules work, where those from their description would name nothing.
+ARGS: dict[str, dict[str, Any]] = {
+    f"jukebox: {name}": {"source": "silence.wav"} for name in ("track", "radio")
+}
 #: Adapters whose programs know nothing of the protocol.
 _FOR_ANY_PROGRAM = ("command", "mcp")
 
@@ -75,6 +80,18 @@ def copy(name: str, folder: Path) -> None:
             shutil.copy(ROOT / source, folder)
 
 
+def environment(name: str, folder: Path) -> dict[str, str]:
+    """Make in the folder of an example what it is to play; the variables that lead there."""
+    if name != "jukebox":
+        return {}
+    music = folder / "music"
+    music.mkdir()
+    with wave.open(str(music / "silence.wav"), "wb") as file:
+        file.setparams((1, 1, 8000, 0, "NONE", ""))
+        file.writeframes(b"\x80" * 8000 * 600)
+    return {"JUKEBOX_MUSIC": str(music), "JUKEBOX_MPV": "--ao=null --vo=null"}
+
+
 def make(name: str, make_site: Callable[..., Site]) -> Site:
     """An example that `shmooze run` is going to run, on free ports and with its state here."""
     settings = settings_of(name)
@@ -87,5 +104,5 @@ def make(name: str, make_site: Callable[..., Site]) -> Site:
     copy(name, site.folder)
     site.settings_file.write_text(text)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    site.environ["PATH"] = path
+    site.environ |= {"PATH": path, **environment(name, site.folder)}
     return site

@@ -42,10 +42,11 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futur
                 continue
             folder = root / f"checked{number}"
             example_folders.copy(name, folder)
+            environ = example_folders.environment(name, folder)
             found[name] = pool.submit(try_out, name, root / f"site{number}")
             for key, each in CHECKED.items():
                 if each.example == name and shutil.which(each.keys["process"][0]):
-                    found[key] = pool.submit(check, each, folder)
+                    found[key] = pool.submit(check, each, folder, environ)
         yield found
 
 
@@ -68,7 +69,7 @@ def try_out(name: str, folder: Path) -> None:
         site.close()
 
 
-def check(each: Type, folder: Path) -> dict[str, Any]:
+def check(each: Type, folder: Path, environ: dict[str, str]) -> dict[str, Any]:
     """Check one module in its folder."""
     program, *arguments = each.keys["process"]
     argv = [sys.executable if program in ("python", "python3") else program, *arguments]
@@ -76,12 +77,13 @@ def check(each: Type, folder: Path) -> dict[str, Any]:
     options += [word for name in TIMEOUTS for word in (name, "15")]
     options += ["--describe"] if each.keys.get("describe") else []
     options += ["--stdio"] if each.keys.get("adapter") == "stdio" else []
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), **each.keys.get("environment", {})}
-    environ["SHMOOZE_SETTINGS"] = str(folder / "settings.json")
+    if args := example_folders.ARGS.get(str(each)):
+        options += ["--args", json.dumps(args)]
+    own = {"PYTHONPATH": str(ROOT), "SHMOOZE_SETTINGS": str(folder / "settings.json")}
     done = subprocess.run(
         [sys.executable, "-m", "shmooze.check_module", *options, *argv],
         cwd=folder,
-        env=environ,
+        env={**os.environ, **own, **each.keys.get("environment", {}), **environ},
         capture_output=True,
         text=True,
         timeout=PATIENCE * 3,
