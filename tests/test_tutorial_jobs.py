@@ -50,7 +50,7 @@ def add(page: Page, type: str, batch: str = "", **args: str) -> None:
     """Fill in the form, and send it."""
     page.get_by_role("combobox", name="What to do").select_option(label=type)
     if not page.get_by_label("Batch", exact=True).is_visible():
-        page.get_by_text("When", exact=True).click()
+        page.get_by_text("Options", exact=True).click()
     page.get_by_label("Batch", exact=True).fill(batch)
     for name, value in args.items():
         page.locator(f"[name='arg {name}']").fill(value)
