@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import wraps
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -23,13 +24,7 @@ from shmooze.ordering.owners import owner_of_caller
 
 UP, SKIP = KINDS = ("up", "skip")
 
-Kind = Annotated[
-    str,
-    Meta(
-        description="`up`: it comes sooner; `skip`: it ends if enough people want that.",
-        extra_json_schema={"enum": [*KINDS]},
-    ),
-]
+_MEANINGS = {UP: "it comes sooner", SKIP: "it ends if enough people want that"}
 TakeBack = Annotated[bool, Meta(description="Whether an earlier vote is taken back.")]
 _COUNT = {"type": "integer"}
 Counts = Annotated[dict[str, int], object_of("The votes on it.", ups=_COUNT, skips=_COUNT)]
@@ -40,15 +35,19 @@ class Votes:
 
     def __init__(self, service: str, chosen: section.Votes, items: Items, roster: Roster) -> None:
         self._service, self._chosen, self._items, self._roster = service, chosen, items, roster
+        self.commands = {"vote": _described([kind for kind in KINDS if self._takes(kind)])}
 
-    def vote(self, uid: Uid, kind: Kind, take_back: TakeBack = False) -> Counts:
+    def _takes(self, kind: str) -> bool:
+        return self._chosen.up if kind == UP else self._chosen.skip is not None
+
+    def vote(self, uid: Uid, kind: str, take_back: TakeBack = False) -> Counts:
         """Vote for a module. A second vote of the same person changes nothing.
 
         A person is a token, or an address where no tokens are used.
         """
         if kind not in KINDS:
             raise CommandError(f"vote: argument `kind`: must be one of {', '.join(KINDS)}")
-        if not (self._chosen.up if kind == UP else self._chosen.skip is not None):
+        if not self._takes(kind):
             raise CommandError(f"vote: {self._service} has no votes of the kind {kind!r}")
         owner = owner_of_caller()
 
@@ -94,7 +93,7 @@ class Votes:
     def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
         return as_targets(self._items.named([args["uid"]])) if cmd == "vote" else None
 
-    commands: Mapping[str, Callable[..., Any]] = {"vote": vote}
+    commands: Mapping[str, Callable[..., Any]]
     log_cmds: Sequence[str] = ("vote",)
     read_cmds: Sequence[str] = ()
     cmd_scopes: Mapping[str, Collection[str]] = {"vote": (ADD, ORDER)}
@@ -106,3 +105,16 @@ def _with_vote(terms: Terms, kind: str, owner: str, take_back: bool) -> Terms:
     if not take_back:
         rest = votes if owner in votes else (*votes, owner)
     return replace(terms, ups=rest) if kind == UP else replace(terms, skips=rest)
+
+
+def _described(kinds: Sequence[str]) -> Callable[..., Any]:
+    """The command, which `describe` shows with these kinds alone."""
+
+    @wraps(Votes.vote)
+    def vote(self: Votes, **args: Any) -> Any:
+        return self.vote(**args)
+
+    meanings = "; ".join(f"`{kind}`: {_MEANINGS[kind]}" for kind in kinds)
+    meta = Meta(description=f"{meanings}.", extra_json_schema={"enum": [*kinds]})
+    vote.__annotations__ = {**Votes.vote.__annotations__, "kind": Annotated[str, meta]}
+    return vote
