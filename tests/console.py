@@ -29,6 +29,25 @@ def rows(page: Page, name: str = "queue") -> Locator:
     return service(page, name).locator(".roster .module")
 
 
+def open_details(row: Locator) -> Locator:
+    """Open the details of an item, unless they are open, and return them."""
+    if row.locator(".toggle").get_attribute("aria-expanded") == "false":
+        row.locator(".toggle").click()
+    return row.locator(".details")
+
+
+def tell_form(row: Locator) -> Locator:
+    """The form for any command to an item, once its details are open."""
+    unfold(open_details(row).locator(".anything"))
+    return row.get_by_role("form", name="Tell")
+
+
+def stop(page: Page, row: Locator, name: str = "") -> None:
+    """Remove an item that runs, which the page asks about."""
+    row.get_by_role("button", name=f"Stop {name}").first.click()
+    page.get_by_role("button", name="Stop it").click()
+
+
 def shown_uids(page: Page) -> list[str]:
     return rows(page).locator(".uid").evaluate_all("codes => codes.map(code => code.title)")
 
@@ -56,7 +75,7 @@ def submit(page: Page, name: str, button: str, type: str, args: str) -> Locator:
             form.get_by_label(field).fill(str(value))
     else:
         form.get_by_label("Arguments").fill(args)
-    form.get_by_role("button", name=button).click()
+    form.get_by_role("button", name=button, exact=True).click()
     return form
 
 

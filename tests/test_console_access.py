@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from chromium import needs_chromium
 from conftest import EXAMPLES
-from console import form_of, rows, service
+from console import form_of, open_details, rows, service
 from playwright.sync_api import Browser, Page, expect
 from support import PATIENCE, Client, Site, child
 
@@ -59,15 +59,22 @@ def open_all(page: Page, site: Site) -> None:
     page.goto(site.url)
     expect(rows(page)).to_have_count(2)
     expect(service(page, "radio").get_by_role("alert")).to_contain_text("not running")
-    expect(rows(page).first.locator(".usage")).to_be_visible()
     expect(service(page, "queue").locator(".schedules")).to_be_visible()
+    expect(open_details(rows(page).first).locator(".usage")).to_be_visible()
     closed = page.locator("details:not([open]) > summary:visible")
     while closed.count():
         closed.first.click()
     expect(service(page, "queue").locator(".history-item")).to_have_count(1)
+    toggles = page.locator(".toggle[aria-expanded=false]:visible")
+    while toggles.count():
+        toggles.first.click()
+    while closed.count():
+        closed.first.click()
     form = form_of(page, "queue")
+    if form.is_hidden():  # on a small screen
+        page.get_by_role("button", name="Add to queue").click()
     form.get_by_label("Arguments").fill("[")
-    form.get_by_role("button").click()
+    form.get_by_role("button", name="Add", exact=True).click()
     expect(form.get_by_role("alert")).to_be_visible()
 
 
@@ -123,7 +130,9 @@ def clipped_outlines(page: Page) -> list[str]:
             return [...row.querySelectorAll("button, summary")].filter((each) => {
                 const { left, right, top, bottom } = each.getBoundingClientRect();
                 const sides = [left - room.left, room.right - right];
-                return right > left && Math.min(...sides, top - room.top, room.bottom - bottom) < 4;
+                const needed = 2 + (parseFloat(getComputedStyle(each).outlineOffset) || 2);
+                const space = Math.min(...sides, top - room.top, room.bottom - bottom);
+                return right > left && bottom > top && space < needed;
             }).map((each) => each.outerHTML);
         })"""
     )

@@ -26,9 +26,13 @@ HISTORY = """async () => {
         reason: "ended by itself" });
     return shown.refresh();
   };
-  const ask = async (cmd, { limit, before = Infinity }) => {
+  const ask = async (cmd, { uid, limit, before = Infinity, state }) => {
     if (refusal) throw new Error(refusal);
-    const found = items.filter(({ number }) => number < before), page = found.slice(0, limit);
+    if (cmd === "item")
+      return { ladder: "SIGKILL", state_at_end: "playing", stderr_tail: ["no sound card"] };
+    if (cmd === "output") throw new Error("needs `log_path`");
+    const found = items.filter((each) => each.number < before && (!state || each.state === state));
+    const page = found.slice(0, limit);
     return { items: page, next: found.length > limit ? page.at(-1).number : null };
   };
   const perform = async (cmd, args, announcement) => Boolean(sent.push([cmd, args, announcement]));
@@ -101,6 +105,38 @@ def test_new_items_appear_on_top_without_a_gap_and_the_focus_stays(
     assert titles(history) == movies(143, 44)
 
 
+def test_history_is_filtered_by_text_and_by_state_with_counts(history: Locator, page: Page) -> None:
+    page.evaluate("end(60)")
+    page.evaluate("end(0)")
+    history.get_by_text("History").click()
+    expect(history.get_by_role("listitem")).to_have_count(50)
+    box = history.get_by_role("searchbox")
+    box.fill("movie 1 ada")
+    # As more than a page may have to be looked through, all are loaded.
+    expect(history.locator(".filter output")).to_have_text("15 of 60")
+    expect(history.get_by_role("listitem").filter(visible=True)).to_have_count(15)
+    box.fill("")
+    expect(history.get_by_role("listitem").filter(visible=True)).to_have_count(60)
+    history.get_by_label("Show").select_option("failed")
+    expect(history.locator("> .hint")).to_have_text("Nothing is failed.")
+    history.get_by_label("Show").select_option("done")
+    expect(history.get_by_role("listitem")).to_have_count(50)
+
+
+def test_details_of_an_ended_item_have_its_arguments_and_last_errors(
+    history: Locator, page: Page
+) -> None:
+    page.evaluate("end(1)")
+    history.get_by_text("History").click()
+    history.get_by_role("button", name="Details of Movie 1").focus()
+    page.keyboard.press("Enter")
+    past = history.locator(".past")
+    for text in ('"title": "Movie 1"', "Last state: playing, ended with SIGKILL", "no sound card"):
+        expect(past).to_contain_text(text)
+    page.evaluate("end(1)")
+    expect(past.last).to_be_visible()
+
+
 def test_again_adds_the_item_again(history: Locator, page: Page) -> None:
     page.evaluate("end(2)")
     history.get_by_text("History").click()
@@ -112,13 +148,12 @@ def test_again_adds_the_item_again(history: Locator, page: Page) -> None:
 def test_refusal_is_shown_until_there_is_an_answer(history: Locator, page: Page) -> None:
     page.evaluate("refusal = 'history needs `state_path` in the settings'")
     history.get_by_text("History").click()
-    expect(history.locator(".hint").first).to_have_text(
-        "history needs `state_path` in the settings"
-    )
+    hint = history.locator("> .hint")
+    expect(hint).to_contain_text("history needs `state_path` in the settings")
     page.evaluate("refusal = ''; end(0)")
-    expect(history.locator(".hint").first).to_have_text("Nothing has ended yet.")
+    expect(hint).to_contain_text("Nothing has ended yet.")
     page.evaluate("end(1)")
-    expect(history.locator(".hint").first).to_be_hidden()
+    expect(hint).to_be_hidden()
 
 
 #: Args of an item of the type "movie", and its title.

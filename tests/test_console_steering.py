@@ -9,7 +9,18 @@ from collections.abc import Callable, Iterator
 import pytest
 from chromium import needs_chromium
 from conftest import EXAMPLES
-from console import add_countdowns, form_of, rows, service, shown_uids, submit, unfold
+from console import (
+    add_countdowns,
+    form_of,
+    open_details,
+    rows,
+    service,
+    shown_uids,
+    stop,
+    submit,
+    tell_form,
+    unfold,
+)
 from playwright.sync_api import Browser, Locator, Page, expect
 from support import PATIENCE, Client, Site, child, wait_until
 
@@ -32,9 +43,10 @@ def middle(place: Locator) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def open_more(row: Locator) -> None:
-    row.get_by_text("Commands and output").click()
-
+#: Sets for how many milliseconds "Undo" is offered.
+UNDO_TIME = """async (time) => {
+  (await import("./console/removal.js")).Removals.undoTime = time;
+}"""
 
 # Order
 
@@ -140,7 +152,7 @@ def test_row_shows_whether_its_module_is_held_and_why(site: Site, first_page: Pa
     state = rows(first_page).first.locator(".state")
     expect(state).to_have_text("playing")
     site.ask("queue", "hold", uids=[first])
-    expect(state).to_have_text("suspended, held")
+    expect(state).to_have_text("held")
     expect(state).to_have_attribute("title", re.compile("."))
     site.ask("queue", "release", uids=[first])
     expect(state).to_have_text("playing")
@@ -154,9 +166,7 @@ def test_keys_typed_into_a_removed_row_do_not_act_on_another_row(
     site: Site, first_page: Page
 ) -> None:
     first, second, third = add_countdowns(site, first_page, 3)
-    row = rows(first_page).first
-    open_more(row)
-    field = row.get_by_role("form", name="Tell").get_by_label("Arguments")
+    field = tell_form(rows(first_page).first).get_by_label("Arguments")
     field.focus()
     first_page.keyboard.type('{"me')
     site.ask("queue", "rm", uids=[first])
@@ -180,7 +190,7 @@ def test_what_is_added_while_a_button_is_pressed_does_not_move_it_away(
             addEventListener("click", ({ target }) => { window.clicked = target.textContent });
         }"""
     )
-    first_page.mouse.move(*middle(form_of(first_page, "queue").get_by_role("button")))
+    first_page.mouse.move(*middle(form_of(first_page, "queue").locator(".send")))
     first_page.mouse.down()
     uid = site.ask("queue", "add", type="countdown", args={"seconds": 1000})["uid"]
     is_told = "uid => window.told?.modules.some(each => each.uid === uid)"
@@ -192,14 +202,16 @@ def test_what_is_added_while_a_button_is_pressed_does_not_move_it_away(
 
 def test_held_key_or_double_click_removes_only_one_row(site: Site, first_page: Page) -> None:
     uids = add_countdowns(site, first_page, 6)
-    rows(first_page).first.get_by_role("button", name="Remove").dblclick()
-    expect_order(site, first_page, uids[1:])
-    rows(first_page).first.get_by_role("button", name="Remove").focus()
+    first_page.evaluate(UNDO_TIME, 1)
+    rows(first_page).nth(1).get_by_role("button", name="Remove").dblclick()
+    expect_order(site, first_page, [uids[0], *uids[2:]])
+    first_page.evaluate(UNDO_TIME, 60_000)
+    rows(first_page).nth(1).get_by_role("button", name="Remove").focus()
     first_page.keyboard.down("Enter")
     for _ in range(10):
         first_page.keyboard.down("Enter")  # key repeat
     first_page.keyboard.up("Enter")
-    expect_order(site, first_page, uids[2:])
+    expect(rows(first_page).locator(".undo:visible")).to_have_count(1)
 
 
 # Commands
@@ -208,8 +220,7 @@ def test_held_key_or_double_click_removes_only_one_row(site: Site, first_page: P
 def test_command_to_a_module_shows_its_answer(site: Site, first_page: Page) -> None:
     add_countdowns(site, first_page, 1)
     row = rows(first_page).first
-    open_more(row)
-    form = row.get_by_role("form", name="Tell")
+    form = tell_form(row)
     form.get_by_label("Command").fill("add")
     form.get_by_label("Arguments").fill('{"seconds": 500}')
     form.get_by_role("button").click()
@@ -230,8 +241,7 @@ def test_command_to_the_background_shows_its_answer(
     site.ask("queue", "set_bg", type="well")
     page.goto(site.url)
     row = page.locator(".background .module")
-    open_more(row)
-    form = row.get_by_role("form", name="Tell")
+    form = tell_form(row)
     form.get_by_label("Command").fill("echo")
     form.get_by_label("Arguments").fill('{"a": [1, "ä"]}')
     form.get_by_role("button").click()
@@ -246,9 +256,8 @@ def test_output_is_shown_as_it_is_written(make_site: Callable[..., Site], page: 
     site.ask("pool", "add", type="talker")
     page.goto(site.url)
     row = rows(page, "pool").first
-    open_more(row)
-    output = row.locator(".tail")
-    expect(output).to_have_text("one\ntwo")
+    output = open_details(row).locator(".tail")
+    expect(output).to_have_text("one\ntwo\n")
     (site.folder / "more").touch()
     expect(output).to_have_text("one\ntwo\nthree")
 
@@ -348,7 +357,7 @@ def test_two_users_see_each_others_changes(site: Site, two_users: list[Page]) ->
         expect_order(site, page, [second, first])
         expect(rows(page).first.locator(".state")).to_have_text("playing")
         expect(rows(page).nth(1).locator(".state")).to_have_text("suspended")
-    rows(ada).first.get_by_role("button", name="Remove countdown").click()
+    stop(ada, rows(ada).first, "countdown")
     for page in two_users:
         expect_order(site, page, [first])
         expect(service(page, "queue").locator(".ended")).to_contain_text(

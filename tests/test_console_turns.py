@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from chromium import needs_chromium
-from console import add_countdowns, rows, service
+from console import add_countdowns, open_details, rows, service
 from playwright.sync_api import Locator, Page, expect
 from support import Client, Site, wait_until
 
@@ -108,7 +108,7 @@ def test_row_says_what_its_item_waits_for_and_with_which_terms(parts: Locator) -
     for text in ("of schedule 3f2a91c0", "restarted 2 times", "starts again at"):
         expect(rows.nth(3).locator(".terms")).to_contain_text(text)
     expect(rows.nth(4).locator(".terms")).to_be_hidden()  # what is over says nothing
-    expect(rows.nth(4).locator(".waits")).to_be_hidden()
+    expect(rows.nth(4).locator(".waits")).to_have_text("waits for its turn")
 
 
 def test_row_says_when_its_turn_comes_until_it_plays(parts: Locator) -> None:
@@ -117,9 +117,9 @@ def test_row_says_when_its_turn_comes_until_it_plays(parts: Locator) -> None:
     page.evaluate("say({ priority: 3 })")
     terms = parts.locator(".terms")
     page.evaluate("roster.rows[0].setTurn({ place: 2, estimate: 200.4 })")
-    expect(terms).to_have_text("place 2 · in about 3 min 20 s · priority 3")
+    expect(terms).to_have_text("place 2 in line · in about 3 min 20 s · priority 3")
     page.evaluate("roster.rows[0].setTurn({ place: 1 })")
-    expect(terms).to_have_text("place 1 · priority 3")
+    expect(terms).to_have_text("next in line · priority 3")
     page.evaluate("say({ priority: 3, state: 'playing' })")
     expect(terms).to_have_text("priority 3")
 
@@ -145,7 +145,7 @@ def test_item_is_held_released_skipped_and_moved_with_its_tools(parts: Locator) 
     page.evaluate(ROSTER, ["hold", "release", "skip"])
     page.evaluate("say({ state: 'playing', label: 'Tea' }, {}, {}); roster.setMovable(true)")
     row = parts.get_by_role("listitem").first
-    row.get_by_text("Commands and output").click()
+    open_details(row)
     tools = row.locator(".tools")
     expect(tools.get_by_role("button", name="Vote")).to_have_count(0)  # is not offered
     tools.get_by_role("button", name="Skip Tea").click()

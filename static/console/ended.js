@@ -14,6 +14,12 @@ export class EndedModules {
     this.element.addEventListener("toggle", () => this.build());
   }
 
+  /** Hide the list where the history shows the same and more. Unexpected ends are announced all the same. */
+  setReplaced(isReplaced) {
+    this.isReplaced = isReplaced;
+    this.element.hidden = isReplaced || !this.gone?.length;
+  }
+
   /** Note modules that have ended just now. */
   see(uids) {
     if (!this.known) uids.forEach((uid) => this.seen.add(uid));
@@ -29,7 +35,7 @@ export class EndedModules {
     write(this.element.querySelector(".count"), String(gone.length));
     const latest = this.gone[0];
     write(this.element.querySelector(".latest"), latest ? `${nameOf(latest)} ${latest.reason}` : "");
-    this.element.hidden = !latest;
+    this.setReplaced(this.isReplaced);
     this.build();
   }
 

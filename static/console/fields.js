@@ -16,7 +16,7 @@ class Field {
     this.isSecret = isSecret(flat, root);
     this.control = kind === "group" ? group(options) : KINDS[kind](options);
     this.element = this.control.isGroup ? copy("field-group") : copy("field");
-    this.element.dataset.kind = kind;
+    Object.assign(this.element.dataset, { kind, name });
     this.part("name").textContent = flat.title || name;
     this.part("unit").textContent = flat.unit ? `(${flat.unit})` : "";
     this.part("mark").textContent = isRequired && kind !== "switch" ? "*" : "";

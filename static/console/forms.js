@@ -37,8 +37,9 @@ export class Form {
     this.problem = this.element.querySelector(".problem");
     this.answer = this.element.querySelector(".answer");
     this.fields = null; // the Fields of the chosen name, if its arguments are described
+    this.options = null; // Options beside the arguments; what they say is the third argument of `send`
     this.made = new Map(); // by name: its Fields, and the schema they were made from, as JSON
-    this.element.querySelector("button").textContent = caption;
+    this.element.querySelector(".send").textContent = caption;
     this.problem.id = `problem-${number}`;
     this.box.input.setAttribute("aria-describedby", this.problem.id);
     for (const list of this.element.querySelectorAll("datalist")) {
@@ -68,6 +69,12 @@ export class Form {
     }
     this.refresh();
     if (!this.box.input.value) this.box.recall(this.key);
+  }
+
+  /** Offer what items can be added with beside their arguments. */
+  addOptions(options) {
+    this.options = options;
+    this.element.querySelector(".send").before(options.element);
   }
 
   get key() {
@@ -121,8 +128,10 @@ export class Form {
     write(this.problem, "");
     try {
       const { args, text } = (fields || this.box).readAll();
-      if (!args) return; // the fields show what is wrong
-      const answer = await this.send(this.choice.value, args);
+      const more = this.options?.read();
+      if (!args || this.options && !more) return; // the fields show what is wrong
+      const answer = await this.send(this.choice.value, args, more);
+      this.options?.renew();
       if (this.answer) this.show(toJSON(answer, 2) ?? "null");
       if (fields) {
         remember(key, text);
@@ -131,7 +140,8 @@ export class Form {
     } catch ({ message }) {
       if (this.answer) write(this.answer, "");
       const [, path, problem] = message.match(OF_ARGUMENT) || [];
-      const field = path && fields?.isShown && fields.showProblem(path, problem);
+      const own = path && fields?.isShown && fields.showProblem(path, problem);
+      const field = own || path && this.options?.showProblem(path, problem);
       if (field) field.focus();
       else write(this.problem, message);
     }

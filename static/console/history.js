@@ -1,29 +1,34 @@
 /** The history of a service: what has ended, why, and a button that adds it again. */
 
-import { announce, arrange, copy, toJSON, write } from "./dom.js";
-import { durationOf } from "./terms.js";
-import { titleOf } from "./title.js";
+import { announce, arrange, copy } from "./dom.js";
+import { teach, teachHistory } from "./empty.js";
+import { Filter, fits } from "./filter.js";
+import { PastItem } from "./past.js";
 
 const PAGE = 50; // items loaded at a time
-const MAX_RESULT = 10000; // characters shown of a result
-const SHORT_RESULT = 60; // characters up to which it is one line
+const SEARCHED = 500; // the same while they are filtered by a text
 
 export class History {
   /**
    * `ask(cmd, args, now)` sends a command to the service and returns a promise. `perform(cmd, args, announcement)`
    * does the same for a user, and returns a promise of whether it succeeded. Items are loaded when it is opened.
    */
-  constructor(ask, perform) {
+  constructor(ask, perform, name = "") {
     this.ask = ask;
     this.perform = perform;
     this.element = copy("history");
     this.hint = this.element.querySelector(".hint");
     this.list = this.element.querySelector("ol");
     this.older = this.element.querySelector(".older");
-    this.entries = new Map(); // the element of each item, by the item's number, newest first
+    this.state = this.element.querySelector("select");
+    this.filter = new Filter(`Filter the history ${name && `of ${name}`}`.trim(), (words) => this.search(words));
+    this.state.closest(".bar").append(this.filter.element);
+    this.words = [];
+    this.entries = new Map(); // each PastItem by the item's number, newest first
     this.next = null; // the `before` of the next page; null if all items are shown
     this.element.addEventListener("toggle", () => this.refresh());
     this.older.addEventListener("click", () => this.loadOlder());
+    this.state.addEventListener("change", () => this.restart());
   }
 
   /** Load the latest items, if it is open. */
@@ -37,6 +42,21 @@ export class History {
     const older = isContinued ? [...this.entries].filter(([number]) => number < last) : [];
     if (!older.length) this.next = page.next;
     this.show(page.items, older);
+  }
+
+  /** Begin anew, with other filters. */
+  restart() {
+    this.entries.clear();
+    this.next = null;
+    return this.refresh();
+  }
+
+  /** Show only items that have all these words. More are loaded at a time then, since few of them may. */
+  search(words) {
+    const isFirst = !this.words.length && words.length;
+    this.words = words;
+    this.sift();
+    if (isFirst) this.refresh();
   }
 
   async loadOlder() {
@@ -56,69 +76,45 @@ export class History {
 
   /** Request a page. Returns undefined if there is no answer, or a refusal, which is shown. */
   async load(args) {
+    const state = this.state.value, limit = this.words.length ? SEARCHED : PAGE;
     try {
-      return await this.ask("history", { limit: PAGE, ...args });
+      const page = await this.ask("history", { limit, ...state && { state }, ...args });
+      if (state === this.state.value) return page;
     } catch ({ message }) {
-      write(this.hint, message); // such as that it needs `state_path`
+      teachHistory(this.hint, message); // such as that it needs `state_path`
     }
   }
 
   /** Show these items and entries, newest first. Elements are kept, and so is the focus. */
   show(newer, entries, older = []) {
-    const entryOf = (item) => [item.number, fill(this.entries.get(item.number) || this.newEntry(item), item)];
+    const entryOf = (item) => [item.number, this.update(item)];
     this.entries = new Map([...newer.map(entryOf), ...entries, ...older.map(entryOf)]);
-    arrange(this.list, [...this.entries.values()]);
+    arrange(this.list, [...this.entries.values()].map(({ element }) => element));
     this.older.hidden = this.next === null;
-    write(this.hint, this.entries.size ? "" : "Nothing has ended yet.");
+    if (this.entries.size) teach(this.hint, "");
+    else if (this.state.value) teach(this.hint, `Nothing is ${this.state.value}.`);
+    else teachHistory(this.hint, "");
+    this.sift();
   }
 
-  newEntry(item) {
-    const element = copy("history-item");
-    const again = element.querySelector(".again"), title = titleOf(item);
-    again.ariaLabel = `Again: ${title}`;
-    again.addEventListener("click", () => this.addAgain(again, item.uid, title));
-    return element;
+  update(item) {
+    const known = this.entries.get(item.number);
+    if (!known) return new PastItem(item, this.ask, (...words) => this.addAgain(...words));
+    known.show(item);
+    return known;
   }
 
-  async addAgain(button, uid, title) {
-    if (button.ariaDisabled === "true") return;
-    button.ariaDisabled = "true"; // and not disabled, which would take the focus away
-    await this.perform("requeue", { uids: [uid] }, `${title} added again`);
-    button.ariaDisabled = "false";
+  sift() {
+    let shown = 0;
+    for (const entry of this.entries.values()) {
+      const isShown = fits(this.words, entry.searched);
+      entry.element.hidden = !isShown;
+      shown += isShown;
+    }
+    this.filter.count(shown, this.next === null ? this.entries.size : `the last ${this.entries.size}`);
   }
-}
 
-/** Show an item in its element. What is known of its end may change until its last process is gone. */
-function fill(element, { type, label, args, state, ended, by, seconds, reason, result, batch, schedule }) {
-  const part = (name) => element.querySelector("." + name);
-  const title = titleOf({ type, label, args });
-  element.dataset.outcome = state;
-  write(part("title"), title);
-  write(part("type"), title === type ? "" : type);
-  write(part("outcome"), state);
-  write(part("time"), new Date(ended).toLocaleString());
-  part("time").dateTime = ended;
-  const details = [
-    by && `by ${by}`, typeof seconds === "number" && durationOf(seconds, 1), batch && `batch ${batch}`,
-    schedule && `of schedule ${schedule.slice(0, 8)}`,
-  ];
-  write(part("details"), details.filter(Boolean).join(", "));
-  write(part("reason"), reason || "");
-  showResult(part("value"), result, title);
-  return element;
-}
-
-/** What a job has returned: a text as it is, anything else as JSON; empty if there is nothing. */
-function asText(result) {
-  if (result === null || result === undefined) return "";
-  if (typeof result === "string") return result;
-  const line = toJSON(result);
-  return line.length > SHORT_RESULT ? toJSON(result, 2) : line;
-}
-
-/** Show what a job has returned. */
-function showResult(element, result, title) {
-  const text = asText(result);
-  write(element, text.length > MAX_RESULT ? `${text.slice(0, MAX_RESULT)}…` : text);
-  element.ariaLabel = `Result of ${title}`;
+  addAgain({ uid }, title) {
+    return this.perform("requeue", { uids: [uid] }, `${title} added again`);
+  }
 }

@@ -8,6 +8,7 @@
  */
 
 import { byId } from "./dom.js";
+import { Navigation } from "./nav.js";
 import { Service } from "./service.js";
 import { showSession } from "./session.js";
 
@@ -15,12 +16,16 @@ const TICK = 250; // ms
 const MAX_UNVERIFIED = 2; // services polled at a time that may not answer: each occupies a connection of the browser
 
 const services = new Map();
+const navigation = new Navigation();
 
 function tick() {
-  for (const [name, endpoint] of Object.entries(endpoints)) {
+  const known = Object.entries(endpoints);
+  for (const [name, endpoint] of known) {
     if (services.has(name)) continue;
-    services.set(name, new Service(name, endpoint));
-    byId("services").append(services.get(name).element);
+    const service = new Service(name, endpoint);
+    services.set(name, service);
+    byId("services").append(service.element);
+    navigation.add(service, known.length);
   }
   if (document.hidden || "lost" in document.documentElement.dataset) return;
   const isPending = (service) => service.nextPoll === Infinity && !service.isVerified;

@@ -1,21 +1,30 @@
-/** The arguments that were used last with each command. Empty if the browser stores nothing. */
+/** What the browser remembers: arguments used last, and what is folded. Nothing if it stores nothing. */
 
 const MAX_REMEMBERED = 8; // arguments per command
 
-/** The arguments used last with a command, most recent first. */
-export function remembered(key) {
+function load(key) {
   try {
-    return JSON.parse(localStorage.getItem(`shmooze ${BASE_URL} ${key}`)) || [];
+    return JSON.parse(localStorage.getItem(`shmooze ${BASE_URL} ${key}`));
   } catch {
-    return [];
+    return null;
   }
 }
 
-export function remember(key, text) {
-  const texts = [text, ...remembered(key).filter((each) => each !== text)].slice(0, MAX_REMEMBERED);
+function store(key, value) {
   try {
-    localStorage.setItem(`shmooze ${BASE_URL} ${key}`, JSON.stringify(texts));
+    localStorage.setItem(`shmooze ${BASE_URL} ${key}`, JSON.stringify(value));
   } catch {
     // private browsing or a full disk
   }
+}
+
+/** Whether the user has folded something, such as the service with this name; null if they have not touched it. */
+export const wasFolded = (name) => load(`folded ${name}`);
+export const rememberFolded = (name, isFolded) => store(`folded ${name}`, isFolded);
+
+/** The arguments used last with a command, most recent first. */
+export const remembered = (key) => load(key) || [];
+
+export function remember(key, text) {
+  store(key, [text, ...remembered(key).filter((each) => each !== text)].slice(0, MAX_REMEMBERED));
 }

@@ -75,9 +75,9 @@ const KINDS = {
     };
   },
 
-  number(element, name, unit) {
+  number(element, name, unit, trace) {
     const readable = (value) => unit ? `${number(value)} ${unit}` : number(value);
-    const text = make("span", ""), plot = new Plot(name, readable);
+    const text = make("span", ""), plot = new Plot(name, readable, { trace });
     element.replaceChildren(text, plot.element);
     return (value) => {
       write(text, readable(value));
@@ -143,8 +143,9 @@ export class Parameter {
   #value;
   #show;
 
-  /** `schema` describes its values: {title, description, unit, role}, each optional. */
-  constructor(name, { title, description, unit, role } = {}) {
+  /** `schema` describes its values: {title, description, unit, role}, each optional. `trace` has those of a number. */
+  constructor(name, { title, description, unit, role } = {}, trace = undefined) {
+    this.trace = trace;
     this.label = title || name;
     this.unit = unit;
     this.role = role || (ROLES_BY_NAME.has(name) ? name : undefined);
@@ -162,7 +163,7 @@ export class Parameter {
     const kind = same ? this.#kind : kindOf(this.role, value);
     if (kind !== this.#kind) {
       this.#kind = this.element.dataset.kind = kind;
-      this.#show = KINDS[kind](this.valueElement, this.label, this.unit);
+      this.#show = KINDS[kind](this.valueElement, this.label, this.unit, this.trace);
     }
     this.#show(value);
     if (same) return;

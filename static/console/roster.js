@@ -1,8 +1,11 @@
-/** Modules in order, and how a user changes that order. */
+/** Modules in order, which of them are shown, and how a user changes that order. */
 
 import { arrange, copy } from "./dom.js";
 import { enableDragging } from "./drag.js";
+import { fits } from "./filter.js";
+import { paint } from "./painter.js";
 import { Row } from "./row.js";
+import { countsOf } from "./state.js";
 
 const SHIFT_TIME = 500; // ms after a row is gone during which a click may still be meant for it, not the next row
 const EVENT_TIMEOUT = 5000; // ms to wait for the event that confirms a move, in case another client moved modules again
@@ -15,7 +18,8 @@ export class Roster {
   constructor(id, options, mv = null) {
     this.element = copy(id);
     this.list = this.element.querySelector(".modules");
-    this.options = options;
+    this.line = { isPaused: false, isBackground: !mv };
+    this.options = { ...options, line: this.line };
     this.mv = mv;
     this.isMovable = false;
     this.modules = []; // in the service's order
@@ -24,6 +28,9 @@ export class Roster {
     this.wanted = null; // uids in the order that the last move asks for, until the service confirms it
     this.lastMove = Promise.resolve(); // settles when the last move is answered
     this.compare = null; // checks whether the service's order is the wanted one, while a move waits for it
+    this.words = []; // of the filter
+    this.fitting = 0; // number of rows that have them
+    this.tally = new Map(); // number of rows by the word of their state
     if (mv) enableDragging(this);
   }
 
@@ -39,25 +46,79 @@ export class Roster {
     const old = this.rows;
     this.rows = modules.map((module) => {
       const row = known.get(module.uid) || this.newRow(module.uid);
-      row.update(module);
+      if (row.module !== module) this.update(row, module);
       return row;
     });
     if (this.rows.length !== old.length || this.rows.some((row, place) => row !== old[place])) this.reorder(old);
   }
 
+  /** Show a changed module. What is counted of all rows follows what is different. */
+  update(row, module) {
+    const { word } = row;
+    row.update(module);
+    if (word !== row.word) {
+      this.countState(word, -1);
+      this.countState(row.word, 1);
+    }
+    if (this.words.length || row.isNew) this.sift(row);
+    if (module.by) this.element.dataset.owners = ""; // makes room for them in all lines
+    if (module.web) this.element.dataset.web = "";
+    this.options.onUpdate?.(row);
+  }
+
+  countState(word, by) {
+    if (word) this.tally.set(word, (this.tally.get(word) || 0) + by);
+  }
+
+  /** Numbers of rows by state: [[word, number], …]. */
+  get counts() {
+    return countsOf(this.tally);
+  }
+
+  /** Show only rows that have all these words. */
+  filter(words) {
+    this.words = words;
+    for (const row of this.rows) this.sift(row);
+    this.applyMovable(); // a place among a few of them says nothing
+  }
+
+  sift(row) {
+    const isShown = fits(this.words, row.searched), wasShown = !row.isNew && !row.element.hidden;
+    row.isNew = false;
+    this.fitting += isShown - wasShown;
+    if (row.element.hidden === isShown) row.element.hidden = !isShown;
+  }
+
+  /** Show whether everything is paused. */
+  setPaused(isPaused) {
+    if (this.line.isPaused === isPaused) return;
+    this.line.isPaused = isPaused;
+    this.rows.forEach(paint);
+  }
+
   newRow(uid) {
     const row = new Row(uid, this.options);
     row.element.addEventListener("keydown", (event) => this.moveByKey(event, row));
-    row.setMovable(this.isMovable);
+    row.isNew = true;
+    row.setMovable(this.hasMoves);
     return row;
   }
 
-  /** Show the buttons and grips that move rows, or hide them. */
+  /** Say whether rows can be moved. */
   setMovable(isMovable) {
     if (this.isMovable === isMovable) return;
     this.isMovable = isMovable;
-    for (const row of this.rows) row.setMovable(isMovable);
+    this.applyMovable();
+  }
+
+  /** Show the buttons and grips that move rows, or hide them. */
+  applyMovable() {
+    for (const row of this.rows) row.setMovable(this.hasMoves);
     this.enableMoves();
+  }
+
+  get hasMoves() {
+    return this.isMovable && !this.words.length;
   }
 
   /** The first row cannot go up, nor the last one down. */
@@ -104,11 +165,18 @@ export class Roster {
     const target = this.nextFocus(old);
     if (!this.dragged) arrange(this.list, this.rows.map((row) => row.element));
     const kept = new Set(this.rows);
-    for (const row of old) if (!kept.has(row)) row.close();
+    for (const row of old) if (!kept.has(row)) this.drop(row);
     if (old.some((row) => !kept.has(row))) this.shifted = this.rows.length ? performance.now() : -Infinity;
     if (target) target.focus();
     this.enableMoves();
     this.element.querySelector(":scope > .hint").hidden = this.rows.length > 0;
+  }
+
+  drop(row) {
+    this.countState(row.word, -1);
+    if (!row.element.hidden) this.fitting--;
+    this.options.onDrop?.(row);
+    row.close();
   }
 
   /** Move a row by the arrow keys, Home or End while one of its move buttons has the focus. */
@@ -132,11 +200,15 @@ export class Roster {
   nextFocus(old) {
     const place = old.findIndex((row) => row.element.contains(document.activeElement));
     if (place < 0 || this.rows.includes(old[place])) return null;
-    const near = [...old.slice(place + 1), ...old.slice(0, place).reverse()];
-    const next = near.find((row) => this.rows.includes(row));
+    const next = nearest(old, place, (row) => this.rows.includes(row));
     if (!next) return this.element.closest(".service").querySelector("h2");
-    const { buttons, removed } = old[place];
-    return removed && buttons.get("remove") === document.activeElement ? next.buttons.get("remove") : next.element;
+    const { buttons, removed } = old[place], isLeaving = "leaving" in next.element.dataset;
+    return removed && !isLeaving && buttons.get("remove") === document.activeElement ? next.buttons.get("remove") : next.element;
+  }
+
+  /** The row that is next to a row that is about to be removed; null if there is none. */
+  neighbour(row) {
+    return nearest(this.rows, this.rows.indexOf(row), ({ element }) => !("leaving" in element.dataset));
   }
 
   /** Whether rows have just moved up, and are still there: a click may be meant for the row that was there before. */
@@ -152,4 +224,10 @@ export class Roster {
   close() {
     for (const row of this.rows) row.close();
   }
+}
+
+/** The nearest row to a place that is shown and suits: rather one below than one above. */
+function nearest(rows, place, suits) {
+  const near = [...rows.slice(place + 1), ...rows.slice(0, place).reverse()];
+  return near.find((row) => !row.element.hidden && suits(row)) || null;
 }

@@ -1,15 +1,12 @@
-/** One service: its kind and status, its modules, and the forms that send it commands. */
+/** One service: its kind and status, whether it is folded, and what it shows of itself. */
 
+import { Board } from "./board.js";
 import { Commands } from "./commands.js";
 import { Descriptions } from "./describe.js";
 import { announce, copy, write } from "./dom.js";
-import { EndedModules } from "./ended.js";
 import { Form } from "./forms.js";
-import { History } from "./history.js";
+import { rememberFolded, wasFolded } from "./memory.js";
 import { whenReleased } from "./press.js";
-import { Roster } from "./roster.js";
-import { Schedules } from "./schedules.js";
-import { Toolbar } from "./toolbar.js";
 
 const USAGE_INTERVAL = 2000; // ms between polls of a queue or pool for resource usage
 const OTHER_INTERVAL = 5000; // ms between polls of another service, only to see whether it answers
@@ -17,7 +14,6 @@ const RETRY_DELAY = 500; // ms before a service that did not answer is polled ag
 const DESCRIBE_INTERVAL = 15000; // ms between requests for descriptions: a program may be changed, or answer late
 const DESCRIBE_WAIT = 1000; // ms that forms wait for descriptions before they appear without
 const MAX_TURNS = 200; // modules up to which the turns of those that wait are polled: the answer names them all
-const ENDED_DELAY = 300; // ms between the event that modules ended and the request for how
 
 let count = 0;
 
@@ -30,11 +26,15 @@ export class Service {
     this.kind = null; // "queue", "pool" or "other"; null while unknown
     this.nextPoll = 0; // time; Infinity during a poll
     this.misses = 0; // polls without an answer, in a row
+    this.board = null; // of a queue or pool
+    this.onSummary = () => {}; // called when status or counts have changed
     this.element = copy("service");
     this.heading = this.element.querySelector("h2");
     this.heading.textContent = name;
     this.heading.id = `service-${count++}`;
     this.element.setAttribute("aria-labelledby", this.heading.id);
+    this.folding = this.element.querySelector(".fold");
+    this.folding.addEventListener("click", () => this.setFolded(!this.isFolded));
     this.problem = this.element.querySelector(".problem");
     this.fixedParts = this.element.children.length;
     this.setStatus("checking", "Checking…");
@@ -42,7 +42,36 @@ export class Service {
 
   setStatus(status, text) {
     this.element.dataset.status = status;
+    this.statusText = text;
     write(this.element.querySelector(".status"), text);
+    this.showSummary();
+  }
+
+  /** Whether the user has folded it; null if they have not touched it. */
+  get wasFolded() {
+    return wasFolded(this.name);
+  }
+
+  get isFolded() {
+    return "folded" in this.element.dataset;
+  }
+
+  /** Show only its heading with counts, or all of it. */
+  setFolded(isFolded, remember = true) {
+    this.element.toggleAttribute("data-folded", isFolded);
+    this.folding.ariaExpanded = String(!isFolded);
+    this.folding.ariaLabel = `${isFolded ? "Show" : "Fold"} ${this.name}`;
+    if (remember) rememberFolded(this.name, isFolded);
+  }
+
+  /** Numbers of its items by state. */
+  get counts() {
+    return this.board ? this.board.roster.counts : [];
+  }
+
+  showSummary() {
+    write(this.element.querySelector(".counts"), this.counts.map(([word, count]) => `${count} ${word}`).join(" · "));
+    this.onSummary();
   }
 
   /** Send a command. All commands of one turn of the event loop share a request, except those with `now`. */
@@ -76,7 +105,7 @@ export class Service {
 
   /** Whether it is known to be a queue or pool and answered the last poll. */
   get isVerified() {
-    return this.roster && !this.misses;
+    return this.board && !this.misses;
   }
 
   /** Send these commands in a request of their own. `refused` is the error of a request that failed as a whole. */
@@ -94,7 +123,7 @@ export class Service {
     const wasDown = this.misses > 1;
     this.misses = 0;
     if (kind !== this.kind) this.setKind(kind, pool.reason);
-    else if (wasDown && this.roster) this.refresh();
+    else if (wasDown && this.board) this.refresh();
     this.setStatus("alive", "Alive");
     write(this.problem, "");
   }
@@ -111,51 +140,37 @@ export class Service {
     this.kind = kind;
     this.descriptions = new Descriptions((...words) => this.ask(...words));
     if (this.unsubscribe) this.unsubscribe();
-    if (this.roster) this.roster.close();
-    if (this.background) this.background.close();
-    this.unsubscribe = this.roster = this.background = this.ended = this.history = this.usage = this.commands = null;
-    this.toolbar = this.schedules = null;
+    if (this.board) this.board.close();
+    this.unsubscribe = this.board = this.usage = this.commands = null;
     [...this.element.children].slice(this.fixedParts).forEach((part) => part.remove());
     write(this.element.querySelector(".kind"), kind === "other" ? "" : kind);
-    this.typeForms = [];
-    if (kind !== "other") this.build(kind);
+    if (kind !== "other") {
+      this.board = new Board(this, kind, () => this.showSummary());
+      this.element.append(...this.board.elements);
+    }
     this.addCommandBox(kind, reason);
-    if (!this.roster) return this.describe();
-    this.unsubscribe = this.endpoint.subscribe((state, gone) => whenReleased(() => this.roster && this.show(state, gone)));
+    if (!this.board) return this.describe();
+    this.unsubscribe = this.endpoint.subscribe((state, gone) => whenReleased(() => this.board?.show(state, gone)));
     this.refresh();
   }
 
   /** Request what has no events and may be different after a restart. */
   refresh() {
     const described = Promise.race([this.describe(), new Promise((resume) => setTimeout(resume, DESCRIBE_WAIT))]);
-    for (const [form, cmd] of this.typeForms)
-      Promise.all([this.ask(cmd), described])
-        .then(([types]) => whenReleased(() => form.setNames(types)), (error) => write(this.problem, error.message));
-    this.loadEnded();
+    this.board.refresh(described, (error) => write(this.problem, error.message));
   }
 
   /** Ask for the descriptions again, and show them if they have changed. */
   async describe() {
     this.described = performance.now();
     if (await this.descriptions.refresh()) whenReleased(() => this.redescribe());
-    if (this.roster && this.offers("schedules")) this.schedules.refresh();
+    if (this.board && this.offers("schedules")) this.board.schedules.refresh();
   }
 
   /** Show what the descriptions say now. */
   redescribe() {
-    for (const [form] of this.typeForms) form.refresh();
-    this.offer();
-    this.roster?.redescribe();
-    this.background?.redescribe();
+    this.board?.redescribe();
     if (this.kind === "other") this.showCommands();
-  }
-
-  /** Show what a queue or pool offers, and nothing else. */
-  offer() {
-    if (!this.roster) return;
-    this.toolbar.offer(this.descriptions.commands);
-    this.roster.setMovable(this.kind === "queue" || this.offers("mv"));
-    this.schedules.element.hidden = !this.offers("schedules");
   }
 
   offers(cmd) {
@@ -173,60 +188,6 @@ export class Service {
     this.commands.show(commands);
   }
 
-  build(kind) {
-    const ask = (...words) => this.ask(...words);
-    const remove = async (row, { detail }) => {
-      if (detail && this.roster.hasJustShifted) return;
-      row.enable("remove", false);
-      row.removed = true;
-      row.removed = await this.perform("rm", { uids: [row.uid] }, `${row.title} removed`);
-      row.enable("remove", !row.removed);
-    };
-    const step = (by) => (row) => this.roster.move(row, this.roster.rows.indexOf(row) + by);
-    const web = (uid) => `${this.endpoint.url}/at/${uid}/`;
-    const perform = (...words) => this.perform(...words);
-    const tools = {
-      perform,
-      offers: (cmd) => this.offers(cmd),
-      move: () => this.roster.isMovable ? (row, place) => this.roster.move(row, place) : null,
-      count: () => this.roster.rows.length,
-    };
-    const describe = (type) => this.descriptions.type(type);
-    const actions = { up: step(-1), down: step(1), remove };
-    this.toolbar = new Toolbar(this.name, perform);
-    this.roster = new Roster("roster", { ask, web, tell: "tell_module", describe, actions, tools },
-      (uids, announcement) => this.perform("mv", { uids }, announcement));
-    const add = this.typeForm("Add", "add", "modules_available", (type) => `${type} added`, false);
-    this.element.append(this.toolbar.element, this.roster.element, add);
-    if (kind === "queue") {
-      const describe = (type) => this.descriptions.type(type, true);
-      this.background = new Roster("background", { ask, web, tell: "tell_background", actions: {}, describe });
-      this.background.element.append(
-        this.typeForm("Set background", "set_bg", "backgrounds_available", (type) => `background set to ${type}`, true));
-      this.element.append(this.background.element);
-    }
-    this.ended = new EndedModules();
-    this.history = new History(ask, perform);
-    const command = (cmd) => this.descriptions.commands[cmd] || {};
-    this.schedules = new Schedules(this.name, { ask, perform, describe, command });
-    this.typeForms.push([this.schedules.form, "modules_available"]);
-    this.offer();
-    this.element.append(this.schedules.element, this.ended.element, this.history.element);
-  }
-
-  /** A form that starts a module of one of the types that the command `listCmd` lists. */
-  typeForm(caption, cmd, listCmd, announcement, isBackground) {
-    const send = async (type, args) => {
-      await this.ask(cmd, { type, args }, true);
-      announce(announcement(type));
-    };
-    const describe = (type) => this.descriptions.type(type, isBackground);
-    const form = new Form("type-form", caption, `${caption} in ${this.name}`, `${this.name} ${cmd}`, send, describe);
-    form.element.hidden = true; // until its types are known
-    this.typeForms.push([form, listCmd]);
-    return form.element;
-  }
-
   addCommandBox(kind, reason) {
     const box = copy("command-box");
     const send = (cmd, args) => this.ask(cmd, args, true);
@@ -240,45 +201,24 @@ export class Service {
     else this.ask("").catch(suggest);
   }
 
-  /** Show a state from the event stream. */
-  show(state, gone = {}) {
-    const { modules, background } = state;
-    this.toolbar.show(state);
-    this.roster.show(modules);
-    if (this.background) this.background.show(background ? [background] : []);
-    const ended = Object.keys(gone);
-    this.ended.see(ended);
-    if (ended.length) this.endedTimer ||= setTimeout(() => this.loadEnded(), ENDED_DELAY);
-  }
-
-  /** Request how modules ended. */
-  loadEnded() {
-    const { ended } = this;
-    this.endedTimer = 0;
-    this.history?.refresh();
-    this.ask("gone").then((gone) => ended.show(gone), () => {}); // a poll reports a service that is down
-  }
-
-  showTurns(modules) {
-    const known = new Map(modules.map((module) => [module.uid, module]));
-    whenReleased(() => this.roster?.rows.forEach((row) => row.setTurn(known.get(row.uid))));
-  }
-
   /** Request what modules use, and when the turns of others come. The answer also shows that the service is alive. */
   async pollUsage() {
-    const { rows } = this.roster, waits = ({ module }) => module.state !== "playing";
+    const { rows } = this.board.roster, waits = ({ module }) => module.state !== "playing";
     const hasTurns = rows.length <= MAX_TURNS && rows.some(waits);
     const { outcomes: [{ value: usage }, turns], refused } = await this.askAll("usage", ...hasTurns ? [this.kind] : []);
     if (refused) return this.countMiss(refused);
     this.misses = 0;
-    if (turns?.value) this.showTurns(turns.value);
+    if (turns?.value) whenReleased(() => this.board?.showTurns(turns.value));
     if (performance.now() - this.described > DESCRIBE_INTERVAL) this.describe();
-    else if (this.schedules?.element.open) this.schedules.refresh();
-    if (!this.roster || !usage) return;
+    else if (this.board?.schedules.element.open) this.board.schedules.refresh();
+    if (this.board && usage) this.showUsage(usage);
+  }
+
+  showUsage(usage) {
     const { at, modules } = usage, before = this.usage;
     this.usage = usage;
     if (!before || at <= before.at) return;
-    for (const row of [...this.roster.rows, ...(this.background ? this.background.rows : [])]) {
+    for (const row of this.board.rows) {
       const now = modules[row.uid], then = before.modules[row.uid];
       if (now && then)
         row.addUsage({ cpu: Math.max(0, 100 * (now.cpu - then.cpu) / (at - before.at)), memory: now.memory });

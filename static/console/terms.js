@@ -29,13 +29,13 @@ function windowOf({ from, to, days = [], tz }) {
   return [`${from} to ${to}`, days.length ? `, ${days.join(", ")}` : "", tz ? ` (${tz})` : ""].join("");
 }
 
-/** What an item waits for beside its turn; empty if there is nothing of the kind. */
-export const waitOf = ({ waits }) => waits ? `waits: ${waits}` : "";
+/** A text of the service with its times as people say them. */
+export const withMoments = (text) => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.]*(Z|[+-]\d\d:\d\d)/g, momentOf);
 
-/** When the turn of an item comes, as far as the service knows: "place 2 · in about 3 min". */
+/** When the turn of an item comes, as far as the service knows: "place 2 in line · in about 3 min". */
 export function turnOf({ place, estimate } = {}) {
   const about = estimate === undefined ? "" : estimate < 1 ? "any moment" : `in about ${durationOf(estimate)}`;
-  return [place === undefined ? "" : `place ${place}`, about].filter(Boolean).join(" · ");
+  return [place === undefined ? "" : place === 1 ? "next in line" : `place ${place} in line`, about].filter(Boolean).join(" · ");
 }
 
 /** All that makes an item different from one that was added with its type and args alone. */

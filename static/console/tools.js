@@ -7,10 +7,10 @@ const BUTTONS = { hold: "Hold", release: "Release", skip: "Skip", up: "Vote up",
 export class Tools {
   /**
    * `perform(cmd, args, announcement)` sends a command for a user. `offers(cmd)` says whether the service has a
-   * command. `move(row, place)` moves a row; null if rows cannot be moved.
+   * command, `votes` are the kinds of votes that it takes. `move(row, place)` moves a row; null if rows cannot be moved.
    */
-  constructor(row, { perform, offers, move, count }) {
-    Object.assign(this, { row, perform, offers, move, count });
+  constructor(row, { perform, offers, votes = () => [], move, count }) {
+    Object.assign(this, { row, perform, offers, votes, move, count });
     this.element = copy("tools");
     this.place = this.element.querySelector("form");
     this.place.addEventListener("submit", (event) => {
@@ -34,10 +34,10 @@ export class Tools {
 
   /** Show what can be done with the item as it is. */
   show({ state, held }) {
-    const { offers } = this, canVote = offers("vote");
+    const { offers } = this, votes = this.votes();
     const wanted = {
       hold: offers("hold") && !held, release: offers("release") && held, skip: offers("skip") && state === "playing",
-      up: canVote && state !== "playing", down: canVote,
+      up: votes.includes("up") && state !== "playing", down: votes.includes("skip"),
     };
     const focused = this.element.contains(document.activeElement);
     const shown = Object.keys(wanted).filter((act) => wanted[act]).map((act) => this.buttons[act]);
