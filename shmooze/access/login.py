@@ -15,6 +15,7 @@ from bottle import request, response
 
 from shmooze.access.denied import AccessDenied
 from shmooze.access.gate import AccessGate
+from shmooze.access.login_link import SCRIPT
 from shmooze.web.answers import Refused
 
 #: Seconds that a browser keeps the token: a month.
@@ -65,7 +66,8 @@ class Login:
         response.set_header("Cache-Control", "no-store")
         alert = f'<p role="alert">{bottle.html_escape(problem)}</p>' if problem else ""
         page = _PAGE.replace("{{name}}", bottle.html_escape(self._name))
-        return page.replace("{{problem}}", alert)
+        page = page.replace("{{problem}}", alert)
+        return page if problem else page + SCRIPT  # a link that is refused must not try again
 
     def _log_in(self) -> Any:
         if request.content_type.partition(";")[0].strip().lower() != _FORM_TYPE:
