@@ -102,6 +102,7 @@ setup(
             "openai>=1.40",
             "playwright",
             "ruff",
+            "segno>=1.6",  # examples/jukebox/requirements.txt
             "setuptools",
             "supervisor>=4.2.5",
             "waitress",

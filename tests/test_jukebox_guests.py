@@ -1,0 +1,154 @@
+"""The guest book of the jukebox: who may come, for how long, and how many."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import ROOT
+
+from shmooze.access.token_file import TokenFile
+from shmooze.errors import CommandError, SettingsError
+
+EXAMPLE = ROOT / "examples" / "jukebox"
+HOUR = 3600.0
+
+
+class Place:
+    """A token file and a guest book, at a time that a test sets."""
+
+    def __init__(self, folder: Path, module: Any) -> None:
+        self.tokens = TokenFile(str(folder / "tokens.json"))
+        self.tokens.add("ada", "control")
+        self.file, self.module, self.now = folder / "guests.json", module, 1000.0
+        self.book = self.open()
+
+    def open(self) -> Any:
+        return self.module.GuestBook(str(self.file), self.tokens, lambda: self.now)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    import guest_book
+
+    yield Place(tmp_path, guest_book)
+    sys.modules.pop("guest_book")
+
+
+def test_guest_gets_a_token_of_their_own_with_few_scopes(place: Place) -> None:
+    invitation = place.book.invite(HOUR, 5, on_screen=False)
+    guest, token = place.book.join(invitation, "  Jürgen \t Ö ")
+    assert guest.called == "Jürgen Ö"
+    holder = place.tokens.holder_of(token)
+    assert holder is not None and holder.name == guest.name
+    assert holder.scopes.allowed == {"add", "own"}
+    assert holder.scopes.services == {"queue", "library", "volume", "guests"}
+    inviting = place.tokens.holder_of(invitation.token)
+    assert inviting is not None and inviting.scopes.services == {"guests"}
+    other, _ = place.book.join(invitation, "Ольга")
+    assert other.name.startswith("guest.") and other.name != guest.name
+    assert place.book.names == {guest.name: "Jürgen Ö", other.name: "Ольга"}
+
+
+@pytest.mark.parametrize(
+    ("called", "problem"),
+    [
+        (" ", "Enter a name."),
+        ("x" * 25, "Enter a name of at most 24 characters."),
+        ("a\u202eb", "Enter a name of letters that can be seen."),
+        ("ADA\u0308", "Somebody is called ADÄ already. Take another name."),
+    ],
+)
+def test_name_that_cannot_be_is_refused_in_one_line(
+    place: Place, called: str, problem: str
+) -> None:
+    invitation = place.book.invite(HOUR, 5, on_screen=False)
+    place.book.join(invitation, "adä")
+    with pytest.raises(CommandError) as refused:
+        place.book.join(invitation, called)
+    assert str(refused.value) == problem
+    assert len(place.book.guests) == 1
+
+
+def test_invitation_is_for_so_many_guests_and_so_long(place: Place) -> None:
+    small = place.book.invite(HOUR, 1, on_screen=False)
+    place.book.join(small, "one")
+    with pytest.raises(CommandError, match=r"^This invitation is used up\. Ask for a new one\.$"):
+        place.book.join(small, "two")
+    short = place.book.invite(HOUR, 5, on_screen=False)
+    place.now += HOUR
+    with pytest.raises(CommandError, match=r"^This invitation has expired\. Ask for a new one\.$"):
+        place.book.join(short, "three")
+    assert place.book.invitations == []
+
+
+def test_numbers_of_guests_and_invitations_are_limited(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place.module.GuestBook, "max_guests", 2)
+    monkeypatch.setattr(place.module.GuestBook, "max_invitations", 2)
+    invitations = [place.book.invite(HOUR, 100, on_screen=False) for _ in range(2)]
+    with pytest.raises(CommandError, match="limit reached"):
+        place.book.invite(HOUR, 1, on_screen=False)
+    for name, invitation in zip("ab", invitations, strict=True):
+        place.book.join(invitation, name)
+    with pytest.raises(CommandError, match="There are 2 guests already"):
+        place.book.join(invitations[0], "c")
+    place.book.remove(place.book.guests[0].name)
+    place.book.join(invitations[0], "c")
+
+
+def test_tokens_end_with_the_time_of_guests_and_invitations(place: Place) -> None:
+    invitation = place.book.invite(HOUR, 5, on_screen=False)
+    guest, token = place.book.join(invitation, "Ada")
+    place.now += place.book.stay
+    place.book.tidy()
+    assert place.tokens.holder_of(token) is None
+    assert place.book.guests == [] and place.book.names == {guest.name: "Ada"}
+    # The token of the invitation is still there, so that people are told why it is of no use.
+    assert place.tokens.holder_of(invitation.token) is not None
+    place.now += place.book.grace
+    place.book.tidy()
+    assert place.tokens.load().keys() == {"ada"}
+    place.now += place.book.memory
+    place.book.tidy()
+    assert place.book.names == {}
+
+
+def test_withdrawn_invitation_takes_its_guests_along_if_that_is_wanted(place: Place) -> None:
+    kept, ended = (place.book.invite(HOUR, 5, on_screen=False) for _ in range(2))
+    stays, _ = place.book.join(kept, "stays")
+    _, token = place.book.join(ended, "goes")
+    place.book.withdraw(kept.id, with_guests=False)
+    place.book.withdraw(ended.id, with_guests=True)
+    assert [each.name for each in place.book.guests] == [stays.name]
+    assert place.tokens.holder_of(token) is None
+    with pytest.raises(CommandError, match=r"^This invitation was withdrawn\. Ask for a new one"):
+        place.book.join(ended, "again")
+    with pytest.raises(CommandError, match="there is no invitation"):
+        place.book.withdraw(ended.id, with_guests=False)
+    with pytest.raises(CommandError, match="there is no guest 'nobody'"):
+        place.book.remove("nobody")
+
+
+def test_guests_are_known_after_a_restart_and_to_nobody_else(place: Place) -> None:
+    invitation = place.book.invite(HOUR, 5, on_screen=True)
+    guest, _ = place.book.join(invitation, "Ada")
+    assert stat.S_IMODE(place.file.stat().st_mode) == 0o600
+    again = place.open()
+    assert again.guest_of(guest.name) == guest
+    assert again.invitation_of(invitation.token_name) == invitation
+    assert json.loads(place.file.read_text())["guests"][0]["called"] == "Ada"
+
+
+def test_broken_guest_book_is_told_in_one_line(place: Place) -> None:
+    place.file.write_text('{"guests": [1]}')
+    with pytest.raises(SettingsError, match=r"guests\.json cannot be read: ") as refused:
+        place.open()
+    assert "\n" not in str(refused.value)
