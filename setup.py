@@ -54,6 +54,7 @@ setup(
     package_dir={"shmooze.static": "static"},
     package_data={
         "shmooze": [
+            "access/login.html",
             "default_settings.json",
             "cli/application/*",
             "cli/application/page/*",

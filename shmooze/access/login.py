@@ -6,7 +6,11 @@ other sites (SameSite=Strict).
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
+from hashlib import sha256
 from http.cookies import SimpleCookie
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -25,26 +29,13 @@ _FORM_TYPE = "application/x-www-form-urlencoded"
 #: Bytes of the form that are read; the rest is ignored.
 _MAX_FORM = 4096
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Log in</title>
-<style>
-  :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
-  form { max-width: 22rem; margin: 20vh auto 0; padding: 0 1rem; display: grid; gap: .75rem; }
-  input, button { font: inherit; padding: .5rem; }
-  [role=alert] { color: light-dark(#a00, #f88); }
-</style>
-<form method="post">
-  <h1>{{name}}</h1>
-  <label for="token">Token</label>
-  <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
-  {{problem}}
-  <button>Log in</button>
-</form>
-</html>
-"""
+#: The page, which loads nothing, and what it may do. Its script is the only one that may run.
+_PAGE = Path(__file__).with_name("login.html")
+_HASH = b64encode(sha256(SCRIPT.partition(">")[2].rpartition("</script>")[0].encode()).digest())
+_POLICY = (
+    f"default-src 'none'; script-src 'sha256-{_HASH.decode()}'; connect-src 'self';"
+    " style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'"
+)
 
 
 class Login:
@@ -54,6 +45,7 @@ class Login:
         self, app: bottle.Bottle, gate: AccessGate, prefix: str, name: str, port: int
     ) -> None:
         self._gate, self._name = gate, name
+        self._page = _PAGE.read_text("utf-8")
         # Browsers send a host's cookies to all of its ports, so each gateway has a name of its own.
         gate.cookie = f"shmooze_{port}"
         gate.exempt_path = f"{prefix}login"
@@ -62,11 +54,17 @@ class Login:
         app.route(f"{prefix}logout", "POST", self._log_out)
 
     def _show_form(self, problem: str = "") -> str:
+        """The page; `problem` says what is wrong with the token that was sent, if anything."""
         response.content_type = "text/html; charset=utf-8"
         response.set_header("Cache-Control", "no-store")
-        alert = f'<p role="alert">{bottle.html_escape(problem)}</p>' if problem else ""
-        page = _PAGE.replace("{{name}}", bottle.html_escape(self._name))
-        page = page.replace("{{problem}}", alert)
+        response.set_header("Content-Security-Policy", _POLICY)
+        shown = {
+            "title": f"{'Error: ' if problem else ''}Log in to {self._name}",
+            "name": self._name,
+            "problem": problem,
+            "invalid": "true" if problem else "false",
+        }
+        page = re.sub("{{(.+?)}}", lambda found: bottle.html_escape(shown[found[1]]), self._page)
         return page if problem else page + SCRIPT  # a link that is refused must not try again
 
     def _log_in(self) -> Any:
@@ -79,7 +77,8 @@ class Login:
             self._gate.holder_of(token, request.environ)
         except AccessDenied as denied:
             response.status = denied.status
-            return self._show_form(f"{denied}.".capitalize())
+            words = str(denied)
+            return self._show_form(f"{words[:1].upper()}{words[1:]}.")
         return self._redirect("./", token, _COOKIE_AGE)
 
     def _log_out(self) -> Any:

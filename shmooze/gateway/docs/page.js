@@ -51,12 +51,46 @@ function follow(dark) {
     apply();
 }
 
+/** What the viewer's elements lack for people who use a keyboard or a screen reader. */
+const MISSING = [
+    [".information-container > section", "aria-label", "About"],
+    [".scheme-container > section", "aria-label", "Server"],
+    ["#servers", "aria-label", "Server"],
+    ["h3.opblock-tag, .models > h4", "aria-level", "2"],
+    [".opblock h4", "aria-level", "3"],
+    [".opblock h5", "aria-level", "4"],
+    ["textarea.body-param__text", "aria-label", "Request body"],
+    ["pre.microlight, .curl-command pre, .highlight-code > pre", "tabindex", "0"],
+];
+
+/** Add what is missing, now and whenever the viewer adds elements. */
+function complete(viewer) {
+    const add = () => {
+        for (const [selector, name, value] of MISSING) {
+            for (const each of viewer.querySelectorAll(selector)) {
+                if (!each.hasAttribute(name)) each.setAttribute(name, value);
+            }
+        }
+    };
+    new MutationObserver(add).observe(viewer, { childList: true, subtree: true });
+}
+
+/** The viewer puts a link into each button that opens an operation. A button alone does the same. */
+const PlainNames = ({ React }) => ({
+    wrapComponents: {
+        DeepLink: () => ({ text }) => React.createElement("span", null, text),
+    },
+});
+
 async function show() {
     const response = await fetch("openapi.json");
     const openapi = await response.json();
     if (!response.ok) throw new Error(openapi.error);
-    document.getElementById("viewer").className = "";
+    const viewer = document.getElementById("viewer");
+    viewer.className = "";
+    complete(viewer);
     SwaggerUIBundle({
+        plugins: [PlainNames],
         spec: byCommand(openapi),
         dom_id: "#viewer",
         deepLinking: true,
