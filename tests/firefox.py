@@ -15,11 +15,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import PATIENCE, wait_until
-from websockets.sync.client import ClientConnection, connect
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 
@@ -39,6 +41,10 @@ _PREFERENCES = {
     "signon.rememberSignons": False,
     "toolkit.telemetry.server": "",
 }
+
+#: JavaScript: a function that returns the elements that are shown, and the name of one of them.
+_VISIBLE = "(found => [...document.querySelectorAll(found)].filter(each => each.checkVisibility()))"
+_NAME = "(each.ariaLabel ?? each.innerText).trim()"
 
 
 class Tab:
@@ -68,20 +74,12 @@ class Tab:
 
     def run(self, expression: str) -> Any:
         """The value of JavaScript, or of its promise: a string, a number, true, false or None."""
-        target = {"context": self._context}
-        answer = self.send(
-            "script.evaluate", expression=expression, target=target, awaitPromise=True
-        )
-        assert answer["type"] == "success", f"{expression}: {answer.get('exceptionDetails')}"
-        return answer["result"].get("value")
+        return self._evaluate(expression).get("value")
 
     def text(self, selector: str) -> str | None:
         """The text that an element shows; None if there is no such element."""
         text = self.run(f"document.querySelector({json.dumps(selector)})?.innerText ?? null")
         return None if text is None else str(text)
-
-    def count(self, selector: str) -> int:
-        return int(self.run(f"document.querySelectorAll({json.dumps(selector)}).length"))
 
     def expect(self, expression: str) -> None:
         """Wait until JavaScript is true."""
@@ -89,46 +87,62 @@ class Tab:
 
     def expect_text(self, selector: str, pattern: str) -> None:
         """Wait until an element shows a text that a pattern is found in."""
-        wait_until(
-            lambda: re.search(pattern, self.text(selector) or ""),
-            lambda: f"{selector} shows {pattern!r}, and not {self.text(selector)!r}",
-        )
+        try:
+            wait_until(lambda: re.search(pattern, self.text(selector) or ""), "text")
+        except AssertionError:
+            text = self.text(selector)
+            raise AssertionError(f"{selector} does not show {pattern!r} but {text!r}") from None
 
     def expect_count(self, selector: str, count: int) -> None:
-        wait_until(
-            lambda: self.count(selector) == count,
-            lambda: f"{selector} is there {count} times, and not {self.count(selector)} times",
-        )
+        """Wait until there are so many elements."""
+        self.expect(f"document.querySelectorAll({json.dumps(selector)}).length === {count}")
 
-    def click(self, selector: str) -> None:
-        """Click with the mouse at the middle of an element, once it is there and visible."""
-        element = self._find(selector)
-        move = {"type": "pointerMove", "x": 0, "y": 0, "origin": element}
-        buttons = [{"type": kind, "button": 0} for kind in ("pointerDown", "pointerUp")]
-        self._act("pointer", [move, *buttons])
+    def click(self, name: str, inside: str = "body") -> None:
+        """Click with the mouse at the middle of a button, once it is there.
+
+        `name` is how its name begins: what it shows, or what a screen reader says instead.
+        `inside` is a selector of something that it is in.
+        """
+        buttons = f"{_VISIBLE}({json.dumps(f'{inside} button')})"
+        self._click(f"{buttons}.find(each => {_NAME}.startsWith({json.dumps(name)}))")
+
+    def fill(self, label: str, text: str) -> None:
+        """Replace what a field contains, by the keyboard."""
+        field = f"{_VISIBLE}('label').find(each => {_NAME} === {json.dumps(label)})?.control"
+        self._click(field)
+        self.run(f"{field}.select()")
+        self.type(text)
 
     def type(self, text: str) -> None:
         """Press keys, one for each character. "\\ue007" is Enter, see the WebDriver standard."""
         keys = [
-            {"type": kind, "value": character} for character in text for kind in ("keyDown", "keyUp")
+            {"type": kind, "value": character}
+            for character in text
+            for kind in ("keyDown", "keyUp")
         ]
         self._act("key", keys)
 
     def close(self) -> None:
         self.send("browser.close")
 
-    def _find(self, selector: str) -> dict[str, Any]:
-        """An element, scrolled to where it can be seen, as the origin of a pointer's move."""
-        quoted = json.dumps(selector)
-        self.expect(f"document.querySelector({quoted})?.checkVisibility()")
-        self.run(f"document.querySelector({quoted}).scrollIntoView({{ block: 'center' }})")
-        found = self.send(
-            "browsingContext.locateNodes",
-            context=self._context,
-            locator={"type": "css", "value": selector},
-            maxNodeCount=1,
+    def _evaluate(self, expression: str) -> Any:
+        answer = self.send(
+            "script.evaluate",
+            expression=expression,
+            target={"context": self._context},
+            awaitPromise=True,
         )
-        return {"type": "element", "element": {"sharedId": found["nodes"][0]["sharedId"]}}
+        assert answer["type"] == "success", f"{expression}: {answer.get('exceptionDetails')}"
+        return answer["result"]
+
+    def _click(self, expression: str) -> None:
+        self.expect(expression)
+        shown = "each => { each.scrollIntoView({ block: 'center' }); return each; }"
+        element = self._evaluate(f"({shown})({expression})")["sharedId"]
+        origin = {"type": "element", "element": {"sharedId": element}}
+        move = {"type": "pointerMove", "x": 0, "y": 0, "origin": origin}
+        buttons = [{"type": kind, "button": 0} for kind in ("pointerDown", "pointerUp")]
+        self._act("pointer", [move, *buttons])
 
     def _act(self, kind: str, actions: list[dict[str, Any]]) -> None:
         source = {"type": kind, "id": kind, "actions": actions}
@@ -138,6 +152,8 @@ class Tab:
 @contextmanager
 def firefox(folder: Path) -> Iterator[Tab]:
     """Run a browser without a window, with a new profile in a folder. It ends with its tab."""
+    from websockets.sync.client import connect  # here, since the fast tests have no websockets
+
     assert FIREFOX is not None
     lines = (f"user_pref({json.dumps(key)}, {json.dumps(v)});\n" for key, v in _PREFERENCES.items())
     (folder / "user.js").write_text("".join(lines))
@@ -148,7 +164,7 @@ def firefox(folder: Path) -> Iterator[Tab]:
     try:
         url = wait_until(
             lambda: re.search(r"WebDriver BiDi listening on (ws://\S+)", log.read_text()),
-            lambda: f"Firefox listens:\n{log.read_text()}",
+            f"Firefox says in {log} where it listens",
         )[1]
         with connect(f"{url}/session", max_size=None, compression=None) as connection:
             tab = Tab(connection)

@@ -483,7 +483,7 @@ def test_the_page_loads_only_files_of_the_gateway(
     status, headers, body = site.get("/app/docs")
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in headers["Content-Security-Policy"]
-    assert b"<title>&lt;b&gt;</title>" in body
+    assert b"<title>&lt;b&gt;: commands</title>" in body
     assert b"//" not in body
     assert b"http" not in site.get("/app/docs/page.js")[2]
     for file in ("swagger-ui-bundle.js", "swagger-ui.css", "page.js", "page.css"):
