@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from npm import installed
-from support import ROOT, Site, is_listening, wait_until
+from support import ROOT, Site, wait_until
 
 FOLDER = ROOT / "examples"
 
@@ -37,8 +37,8 @@ def address(page: str) -> str:
     return PurePosixPath(page).relative_to(f"{name}/{settings['static_path']}").as_posix()
 
 
-def start(make: Callable[..., Site], name: str, **changes: Any) -> Site:
-    """Run a copy of an example with `shmooze run`, on free ports, and with changed settings.
+def make_example(make: Callable[..., Site], name: str, **changes: Any) -> Site:
+    """A copy of an example that `start` runs, on free ports, and with changed settings.
 
     Its home is its folder, so that it finds no files of the user who runs the tests. What its
     package.json names is installed; if that is not possible, the test is skipped.
@@ -55,7 +55,12 @@ def start(make: Callable[..., Site], name: str, **changes: Any) -> Site:
         (site.folder / "node_modules").symlink_to(modules)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     site.environ |= {"HOME": str(site.folder), "PATH": path}
+    return site
+
+
+def start(site: Site) -> Site:
+    """Run it with `shmooze run`. Returns when all of its services listen."""
     site.start("wsgi")
-    for service in services:
-        wait_until(lambda s=service: is_listening(site.ports[s]), f"{service} listens")
+    for name in site.ports:
+        wait_until(lambda n=name: site.listens(n), f"{name} listens")
     return site

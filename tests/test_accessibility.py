@@ -131,8 +131,8 @@ def example(
     request: pytest.FixtureRequest, make_shared_site: Callable[..., Site]
 ) -> Iterator[Site]:
     """An example that runs. Those after it wait until it has ended."""
-    site = example_sites.start(make_shared_site, request.param)
-    yield site
+    site = example_sites.make_example(make_shared_site, request.param)
+    yield example_sites.start(site)
     site.close()
 
 

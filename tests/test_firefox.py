@@ -90,6 +90,13 @@ def test_login_refuses_a_wrong_token_and_accepts_the_right_one(
     assert tab.run("document.cookie") == "", "no script can read the cookie"
 
 
+def test_link_with_a_token_logs_in(tab: Tab, application: Application) -> None:
+    tab.send("storage.deleteCookies")
+    tab.open(f"{application.site.url}login#token={application.token}&to=console/")
+    tab.expect("location.pathname === '/console/'")
+    tab.expect_count("form[aria-label='Add in queue']", 1)
+
+
 def test_console_shows_the_queue_and_its_parameters_live(
     console: Tab, application: Application
 ) -> None:
