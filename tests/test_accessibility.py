@@ -157,4 +157,5 @@ def test_page_of_each_example(example: Site, file: str, page: Page) -> None:
         name, kind, args, words = SHOWN[file]
         Client(example, name).add(kind, **args)
         expect(page.get_by_text(words).first).to_be_visible()
+    expect(page.get_by_role("main")).to_be_visible()
     assert findings(page) == []
