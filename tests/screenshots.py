@@ -106,10 +106,17 @@ def running(site: Site) -> Iterator[Site]:
         site.close()
 
 
-def contexts(browser: Browser, name: str) -> Iterator[tuple[str, BrowserContext]]:
-    """For each look a browser of its own, and the name of its picture."""
+def contexts(
+    browser: Browser, name: str, heights: dict[str, int] | None = None
+) -> Iterator[tuple[str, BrowserContext]]:
+    """For each look a browser of its own, and the name of its picture.
+
+    `heights` are those of devices that are higher than usual, in CSS pixels.
+    """
     for device, scheme in LOOKS:
         options = DEVICES[device]
+        if height := (heights or {}).get(device):
+            options = {**options, "viewport": {**options["viewport"], "height": height}}
         yield f"{name}-{device}-{scheme}", browser.new_context(color_scheme=scheme, **options)  # type: ignore[arg-type]
 
 
@@ -128,7 +135,8 @@ def show_console(folder: Path, browser: Browser) -> None:
         queue("set_bg", type="clock")
         for name in ("count", "backup"):
             pool.add("job", name=name)
-        pages = {name: context.new_page() for name, context in contexts(browser, "console")}
+        made = contexts(browser, "console", {"desktop": 960})
+        pages = {name: context.new_page() for name, context in made}
         for page in pages.values():
             page.goto(site.url)
             expect(rows(page)).to_have_count(2)
