@@ -1,4 +1,7 @@
-"""A track of the jukebox that needs no mpv: it says what it was added with, and makes no sound."""
+"""A track of the jukebox that needs no mpv: it says what it was added with, and makes no sound.
+
+One with "unplayable" in its title fails when it is told to seek.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ class Track(Worker):
         about = {"title": title or source, "artist": artist, "album": album, "cover": cover}
         self.set_parameters({**about, "duration": duration, "seekable": True})
 
-    def cmd_seek(self, position: float) -> float:
+    def do_seek(self, position: float) -> float:
+        if not self.can_play:
+            self.fail("nothing in this file can be played")
         self.set_parameters({"position": position})
         return position
 
     def work(self) -> None:
-        if not self.can_play:
-            self.fail("nothing in this file can be played")
         self.set_parameters({"position": 0.0, "paused": False})
         self.sleep(self.length)
 

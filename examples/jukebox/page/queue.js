@@ -115,11 +115,13 @@ function show() {
 }
 
 /** Tell those who have added a track, and the host, why it could not be played. */
-async function tellFaults(before, gone) {
-  for (const item of before?.modules ?? []) {
-    if (!(item.uid in gone) || !isMine(item)) continue;
-    const { state, reason } = await ask("queue", "item", { uid: item.uid }).catch(() => ({}));
-    if (state === "failed") complain(`“${trackOf(item).title}” could not be played: ${sentence(reason ?? "unknown reason")}`);
+async function tellFaults(before, uids) {
+  const foreign = new Set(before?.modules.filter((item) => !isMine(item)).map(({ uid }) => uid));
+  for (const uid of uids.filter((each) => !foreign.has(each)).slice(-5)) {
+    const item = await ask("queue", "item", { uid }).catch(() => null);
+    if (item?.state !== "failed" || !isMine(item)) continue;
+    const { args = {}, reason = "unknown reason" } = item;
+    complain(`“${args.title || args.source}” could not be played: ${sentence(reason)}`);
   }
 }
 
@@ -127,8 +129,9 @@ endpoints.queue.subscribe((state, gone) => {
   const before = last;
   last = state;
   show();
-  if (!Object.keys(gone).length) return;
-  tellFaults(before, gone);
+  const ended = Object.keys(gone);
+  if (!ended.length) return;
+  tellFaults(before, ended);
   dispatchEvent(new Event("ended"));
 });
 whenNamed(show);

@@ -1,0 +1,414 @@
+"""The page of the jukebox and its screen, in a browser: for the host, for guests, and in the room.
+
+The tracks make no sound here, so mpv is not needed. The other programs are those of the example.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import wave
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from chromium import needs_chromium
+from playwright.sync_api import Browser, Locator, Page, expect
+from support import CHILDREN, PATIENCE, ROOT, Site, http, wait_until
+
+from shmooze.access.token_file import TokenFile
+
+pytestmark = needs_chromium
+pytest.importorskip("mutagen", reason="mutagen is not installed")
+
+EXAMPLE = ROOT / "examples" / "jukebox"
+SERVICES = ("wsgi", "queue", "volume", "library", "guests")
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 900}
+
+#: What would run if a page took it for HTML.
+HOSTILE = "<img src=x onerror=document.title='hacked'>"
+MUSIC = (
+    "Miles Davis/Kind of Blue/So What.wav",
+    "Miles Davis/Kind of Blue/Blue in Green.wav",
+    "Dave Brubeck/Time Out/Take Five.wav",
+    f"Odd/{HOSTILE}.wav",
+    "Odd/unplayable.wav",
+)
+
+
+class Jukebox:
+    """The running application, the pages of those who use it, and the tokens of host and screen."""
+
+    def __init__(self, site: Site, browser: Browser, tokens: dict[str, str]) -> None:
+        self.site, self.browser, self.tokens = site, browser, tokens
+        self.contexts: list[Any] = []
+        self.errors: list[str] = []
+
+    def ask(self, service: str, cmd: str, token: str | None = None, /, **args: Any) -> Any:
+        """The result of a command, by default the host's."""
+        headers = {"Authorization": f"Bearer {token or self.tokens['ada']}"}
+        answer = http(f"{self.site.url}{service}", {"cmd": cmd, "args": args}, headers=headers)
+        assert answer.json["success"], answer.json
+        return answer.json["result"]
+
+    def page(self, address: str, viewport: dict[str, int] = PHONE) -> Page:
+        """The page at this address of the site, in a browser of its own."""
+        context = self.browser.new_context(viewport=viewport)  # type: ignore[arg-type]
+        self.contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE * 1000)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.goto(f"{self.site.url}{address}")
+        return page
+
+    def invite(self, **args: Any) -> dict[str, Any]:
+        invitation: dict[str, Any] = self.ask("guests", "invite", base=self.site.url, **args)
+        return invitation
+
+    def address_of(self, invitation: dict[str, Any]) -> str:
+        return str(invitation["link"]).removeprefix(self.site.url)
+
+    def add(self, title: str, **args: Any) -> str:
+        track = {"source": f"Odd/{title}", "title": title, **args}
+        return str(self.ask("queue", "add", type="track", args=track)["uid"])
+
+    def clear(self) -> None:
+        self.ask("queue", "clear", playing=True)
+        wait_until(lambda: not self.ask("queue", "queue"), "the queue is empty")
+
+
+@pytest.fixture(scope="module")
+def jukebox(make_shared_site: Callable[..., Site], browser: Browser) -> Iterator[Jukebox]:
+    settings = json.loads((EXAMPLE / "settings.json").read_text())
+    del settings["ports"]
+    settings |= {"tokens_path": "$HERE/tokens.json", "state_path": "$HERE/jukebox.db"}
+    modules = {
+        name: ["sh", "-c", f'cd "$HERE" && exec {sys.executable} {what}']
+        for name, what in {
+            **{name: f"-m shmooze.{name}" for name in ("wsgi", "queue")},
+            **{name: f"{name}.py" for name in ("volume", "library", "guests")},
+        }.items()
+    }
+    site = make_shared_site(services=SERVICES, settings=settings, programs=modules)
+    shutil.copytree(EXAMPLE, site.folder, dirs_exist_ok=True, ignore=lambda *_: {"settings.json"})
+    shutil.copy(CHILDREN / "jukebox_track.py", site.folder / "track.py")
+    for name in MUSIC:
+        file = site.folder / "music" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(file), "wb") as opened:
+            opened.setparams((1, 1, 1000, 0, "NONE", ""))
+            opened.writeframes(b"\x80" * 1000 * 300)
+    site.environ["JUKEBOX_MUSIC"] = str(site.folder / "music")
+    file = TokenFile(str(site.folder / "tokens.json"))
+    tokens = {"ada": file.add("ada", "control"), "screen": file.add("screen", "read")}
+    site.start()
+    jukebox = Jukebox(site, browser, tokens)
+    assert jukebox.ask("library", "scan", wait=PATIENCE)["tracks"] == len(MUSIC)
+    yield jukebox
+    for context in jukebox.contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def host(jukebox: Jukebox) -> Page:
+    """The page of the host on a desktop, where queue and music are side by side."""
+    page = jukebox.page(f"login#token={jukebox.tokens['ada']}", DESKTOP)
+    expect(page.get_by_role("button", name="Invite")).to_be_visible()
+    return page
+
+
+@pytest.fixture(scope="module")
+def guests(jukebox: Jukebox) -> tuple[Page, Page]:
+    """The phones of two guests, who have come by the same invitation."""
+    address = jukebox.address_of(jukebox.invite())
+    return join(jukebox, address, "Jürgen"), join(jukebox, address, "Ольга")
+
+
+@pytest.fixture(scope="module")
+def kiosk(jukebox: Jukebox) -> Page:
+    """The screen in the room."""
+    return jukebox.page(f"login#token={jukebox.tokens['screen']}&to=kiosk.html", DESKTOP)
+
+
+@pytest.fixture(autouse=True)
+def _tidy(jukebox: Jukebox) -> Iterator[None]:
+    yield
+    jukebox.clear()
+    assert jukebox.errors == []
+
+
+def join(jukebox: Jukebox, address: str, name: str) -> Page:
+    page = jukebox.page(address)
+    page.get_by_label("Your name").fill(name)
+    page.get_by_role("button", name="Join").click()
+    expect(page.get_by_role("button", name=name)).to_be_visible()
+    return page
+
+
+def coming(page: Page) -> Locator:
+    return page.get_by_role("region", name="Up next").get_by_role("listitem")
+
+
+def now(page: Page) -> Locator:
+    return page.locator("#now-title")
+
+
+def view(page: Page, name: str) -> None:
+    page.get_by_role("navigation").get_by_role("link", name=name).click()
+
+
+def add(page: Page, words: str, title: str) -> None:
+    """Search for words, and tap a track that is found."""
+    view(page, "Music")
+    page.get_by_label("Search for music").fill(words)
+    page.get_by_role("region", name="Results").get_by_role("button", name=title).click()
+    expect(page.locator("#said")).to_contain_text(f"“{title}” is in the queue")
+    page.get_by_label("Search for music").fill("")
+
+
+def test_link_logs_in_and_its_token_is_not_left_in_the_address_bar(
+    jukebox: Jukebox, host: Page
+) -> None:
+    assert host.url == jukebox.site.url
+    assert host.evaluate("history.length") == 2  # the empty tab, and the page: no link
+    assert host.evaluate("document.cookie") == ""
+
+
+def test_link_replaces_no_login(jukebox: Jukebox, host: Page) -> None:
+    link = jukebox.invite()["link"]
+    host.goto(link)
+    expect(host.get_by_role("button", name="Invite")).to_be_visible()
+    assert host.url == jukebox.site.url
+    host.goto(f"{jukebox.site.url}login#token=x&to=https://example.org/")
+    expect(host.get_by_role("button", name="Invite")).to_be_visible()
+    assert host.url == jukebox.site.url
+
+
+def test_track_that_is_found_is_added_by_a_tap_and_plays(jukebox: Jukebox, host: Page) -> None:
+    expect(host.get_by_text("The queue is empty.")).to_be_visible()
+    add(host, "miles WHAT", "So What")
+    expect(now(host)).to_have_text("So What")
+    expect(host.locator("#announced")).to_have_text("Now playing: So What")
+    add(host, "blue", "Blue in Green")
+    expect(coming(host).locator("b")).to_have_text(["Blue in Green"])
+    host.get_by_role("button", name="Skip").click()
+    expect(now(host)).to_have_text("Blue in Green")
+    host.get_by_role("button", name="Pause").click()
+    expect(host.get_by_role("button", name="Resume")).to_be_visible()
+    host.get_by_role("button", name="Resume").click()
+    expect(host.get_by_role("button", name="Pause")).to_be_visible()
+
+
+def test_folders_lead_to_tracks_and_back(host: Page) -> None:
+    folders = host.locator("#folders")
+    folders.get_by_role("button", name="Miles Davis").click()
+    folders.get_by_role("button", name="Kind of Blue").click()
+    expect(folders.get_by_role("heading")).to_be_focused()
+    expect(folders.locator(".tracks b")).to_have_text(["Blue in Green", "So What"])
+    for _ in range(2):
+        folders.get_by_role("button", name="Back").click()
+    expect(folders.get_by_role("heading")).to_have_text("Folders")
+
+
+def test_guests_take_turns_and_remove_only_what_is_theirs(
+    jukebox: Jukebox, guests: tuple[Page, Page]
+) -> None:
+    one, two = guests
+    for title in ("So What", "Blue in Green", "Take Five"):
+        add(one, title, title)
+    add(two, "five", "Take Five")
+    view(one, "Queue")
+    expect(coming(one).locator("b")).to_have_text(["Take Five", "Blue in Green", "Take Five"])
+    foreign, own = coming(one).first, coming(one).nth(1)
+    expect(foreign).to_contain_text("added by Ольга")
+    expect(own).to_contain_text("added by you")
+    expect(foreign.get_by_role("button", name="Remove")).to_be_hidden()
+    uid = foreign.get_attribute("data-key")
+    refused = one.evaluate(
+        "uid => endpoints.queue.forceQuery({cmd: 'rm', args: {uids: [uid]}}).catch(String)", uid
+    )
+    assert "this token may only change its own modules" in refused
+    own.get_by_role("button", name="Remove").click()
+    expect(coming(one).locator("b")).to_have_text(["Take Five", "Take Five"])
+
+
+def test_two_votes_skip_a_track_and_a_vote_can_be_taken_back(
+    jukebox: Jukebox, guests: tuple[Page, Page]
+) -> None:
+    jukebox.add("Long")
+    jukebox.add("Unloved")
+    one, two = guests
+    for page in guests:
+        view(page, "Queue")
+    against = one.get_by_role("button", name="Vote against Unloved")
+    against.click()
+    expect(two.get_by_role("button", name="Vote against Unloved, 1 vote")).to_be_visible()
+    against.click()
+    expect(against).to_have_attribute("aria-pressed", "false")
+    for page in guests:
+        page.get_by_role("button", name="Vote against Unloved").click()
+    expect(coming(one)).to_have_count(0)
+    one.get_by_role("button", name="Vote to skip").click()
+    expect(two.get_by_role("button", name="Vote to skip")).to_contain_text("1 vote")
+    two.get_by_role("button", name="Vote to skip").click()
+    expect(now(one)).to_have_text("Nothing is playing")
+
+
+def test_volume_moves_on_every_page(host: Page, guests: tuple[Page, Page]) -> None:
+    view(guests[0], "Queue")
+    volume = guests[0].get_by_label("Volume for everybody")
+    volume.fill("20")
+    expect(host.get_by_label("Volume for everybody")).to_have_value("20")
+    host.get_by_role("button", name="Mute").click()
+    expect(guests[0].get_by_role("button", name="Mute")).to_have_attribute("aria-pressed", "true")
+    host.get_by_role("button", name="Mute").click()
+    expect(volume).to_have_attribute("aria-valuetext", "20 %")
+
+
+def test_what_was_played_plays_again_by_a_tap(jukebox: Jukebox, host: Page) -> None:
+    for _ in range(2):
+        jukebox.add("Take Five", source="Dave Brubeck/Time Out/Take Five.wav", duration=0.01)
+    wait_until(lambda: not jukebox.ask("queue", "queue"), "both were played")
+    view(host, "Played")
+    favourite = host.get_by_role("region", name="Most played").get_by_role("button").first
+    expect(favourite).to_contain_text("played 2 times")
+    favourite.click()
+    expect(now(host)).to_have_text("Take Five")
+    host.get_by_role("region", name="Recently played").get_by_role("button").first.click()
+    expect(host.locator("#said")).to_contain_text("is in the queue again")
+
+
+def test_link_of_the_web_is_added_and_what_cannot_be_played_says_so(host: Page) -> None:
+    view(host, "Music")
+    host.get_by_label("Search for music").fill("http://127.0.0.1:9/a%20song.mp3?x")
+    host.get_by_role("button", name="Add this link").click()
+    expect(now(host)).to_have_text("a song.mp3")
+    host.get_by_role("button", name="Skip").click()
+    add(host, "unplayable", "unplayable")
+    host.get_by_label("Position").fill("9")
+    problem = "“unplayable” could not be played: Nothing in this file can be played."
+    expect(host.locator("#problem")).to_have_text(problem)
+
+
+def test_hostile_titles_are_shown_as_text(
+    jukebox: Jukebox, host: Page, guests: tuple[Page, Page], kiosk: Page
+) -> None:
+    add(host, "onerror", HOSTILE)
+    jukebox.add(HOSTILE, artist=HOSTILE, album=HOSTILE)
+    view(guests[0], "Queue")
+    for page in (host, guests[0]):
+        expect(now(page)).to_have_text(HOSTILE)
+        expect(coming(page).locator("b")).to_have_text([HOSTILE])
+    expect(kiosk.locator("#title")).to_have_text(HOSTILE)
+    for page in (host, guests[0], kiosk):
+        assert page.locator("img[onerror]").count() == 0
+        assert "hacked" not in page.title()
+
+
+def test_invitation_that_is_over_says_so_in_one_line(jukebox: Jukebox) -> None:
+    expired = jukebox.invite(minutes=0.0001)
+    page = jukebox.page(jukebox.address_of(expired))
+    alert = page.locator("#join").get_by_role("alert")
+    expect(alert).to_have_text("This invitation has expired. Ask for a new one.")
+    expect(page.get_by_label("Your name")).to_have_count(0)
+    fresh = jukebox.invite()
+    page.goto(f"{jukebox.site.url}{jukebox.address_of(fresh)}")  # the same phone can come again
+    expect(page.get_by_label("Your name")).to_be_visible()
+    jukebox.ask("guests", "withdraw", id=fresh["id"])
+    page.get_by_label("Your name").fill("Too late")
+    page.get_by_role("button", name="Join").click()
+    expect(alert).to_have_text("This invitation was withdrawn. Ask for a new one.")
+
+
+def test_host_invites_and_sends_away(jukebox: Jukebox, host: Page) -> None:
+    pytest.importorskip("segno", reason="segno is not installed")
+    host.get_by_role("button", name="Invite").click()
+    people = host.get_by_role("dialog", name="People")
+    people.get_by_role("spinbutton", name="Guests").fill("3")
+    people.get_by_role("button", name="Make an invitation").click()
+    invitation = people.locator(".invitation").first
+    expect(invitation).to_contain_text("0 of 3 guests")
+    expect(invitation.get_by_role("img")).to_have_js_property("complete", True)
+    assert invitation.get_by_role("img").evaluate("image => image.naturalWidth") > 100
+    link = invitation.locator(".link").inner_text()
+    page = join(jukebox, link.removeprefix(jukebox.site.url), "Eve")
+    people.get_by_role("button", name="Close").click()
+    host.get_by_role("button", name="Invite").click()
+    people.get_by_role("button", name="Send Eve away").click()
+    expect(people.get_by_role("button", name="Send Eve away")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_label("Token")).to_be_visible()
+    host.keyboard.press("Escape")
+
+
+def test_screen_shows_what_comes_and_recovers_from_a_restart(
+    jukebox: Jukebox, host: Page, kiosk: Page
+) -> None:
+    for number in range(7):
+        jukebox.add(f"Track {number}")
+    expect(kiosk.locator("#title")).to_have_text("Track 0")
+    expect(kiosk.locator("li b")).to_have_text([f"Track {number}" for number in range(1, 6)])
+    jukebox.site.stop("queue")
+    expect(kiosk.locator("#state")).to_have_text("Not connected. Trying again…")
+    expect(host.locator("#banner")).to_contain_text("The queue is not running.")
+    jukebox.site.start("queue")
+    expect(kiosk.locator("#state")).to_be_empty()
+    expect(host.locator("#banner")).to_be_empty()
+    first = jukebox.ask("queue", "queue")[0]["uid"]
+    jukebox.ask("queue", "rm", uids=[first])
+    expect(kiosk.locator("#title")).to_have_text("Track 1")
+    expect(now(host)).to_have_text("Track 1")
+
+
+def test_screen_shows_a_code_that_leads_phones_to_the_jukebox(
+    jukebox: Jukebox, kiosk: Page
+) -> None:
+    pytest.importorskip("segno", reason="segno is not installed")
+    settings = {**jukebox.site.settings, "app": {"url": "http://jukebox.example:8080"}}
+    jukebox.site.settings_file.write_text(json.dumps(settings))
+    jukebox.site.stop("guests")
+    jukebox.site.start("guests")
+    for each in jukebox.ask("guests", "invitations", base=jukebox.site.url):
+        jukebox.ask("guests", "withdraw", id=each["id"])
+    assert jukebox.ask("guests", "screen", base=jukebox.site.url) is None
+    jukebox.invite(on_screen=True)
+    shown = jukebox.ask("guests", "screen", jukebox.tokens["screen"], base=jukebox.site.url)
+    assert shown["link"].startswith("http://jukebox.example:8080/login#token=")
+    kiosk.reload()
+    expect(kiosk.get_by_role("img", name="QR code to join")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_and_phones_need_no_scrolling_to_the_side(
+    jukebox: Jukebox, host: Page, guests: tuple[Page, Page], kiosk: Page, theme: Any
+) -> None:
+    jukebox.add("x" * 300, artist="A long name " * 20)
+    jukebox.add("A title of many words " * 10, artist="y" * 300)
+    joining = jukebox.page(jukebox.address_of(jukebox.invite()))
+    expect(joining.get_by_label("Your name")).to_be_visible()
+    pages = [guests[0], host, kiosk, joining]
+    for page in pages:
+        page.emulate_media(color_scheme=theme)
+    expect(kiosk.locator("li")).to_have_count(1)
+    for name in ("Queue", "Music", "Played"):
+        view(guests[0], name)
+        expect(guests[0].locator(".view:visible")).to_have_count(1)
+        expect(guests[0].locator(".view:visible .track:visible").first).to_be_visible()
+        check(guests[0])
+    view(host, "Music")
+    expect(coming(host)).to_have_count(1)
+    host.get_by_role("button", name="Invite").click()
+    expect(host.locator(".invitation").first).to_be_visible()
+    for page in pages[1:]:
+        check(page)
+    host.keyboard.press("Escape")
+    check(host)
+
+
+def check(page: Page) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
