@@ -130,7 +130,8 @@ def guests(jukebox: Jukebox) -> tuple[Page, Page]:
 @pytest.fixture(scope="module")
 def kiosk(jukebox: Jukebox) -> Page:
     """The screen in the room."""
-    return jukebox.page(f"login#token={jukebox.tokens['screen']}&to=kiosk.html", DESKTOP)
+    token = jukebox.tokens["screen"]
+    return jukebox.page(f"login#token={token}&to=kiosk.html%23token={token}", DESKTOP)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import { $, clock, cloneOf, setText, showCover, showList } from "./dom.js";
 const ROUND = 30000, DAY = 24 * 3600 * 1000;
 const NEXT = 5;
 
-// With a token in its address, as in `kiosk.html#token=…&to=kiosk.html`, it works for longer than the cookie.
+// With a token in its address, `kiosk.html#token=…`, it works for longer than the cookie of the login.
 window.shmooze_token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
 await shmooze_ready;
 
@@ -87,4 +87,9 @@ if (settings_data.name) document.title = `${settings_data.name}: screen`;
 endpoints.queue.subscribe(show);
 showCode();
 setInterval(showCode, ROUND);
-setInterval(() => "lost" in document.documentElement.dataset || location.reload(), DAY);
+setInterval(() => {
+  if ("lost" in document.documentElement.dataset) return;
+  // Pictures need the cookie, and a page that has changed is loaded.
+  if (shmooze_token) location.replace(`login#token=${shmooze_token}&to=kiosk.html%23token=${shmooze_token}`);
+  else location.reload();
+}, DAY);

@@ -14,7 +14,7 @@ export function showNow(now, background, paused) {
   [item, isPaused] = [now, paused];
   const track = now ? trackOf(now) : { title: "Nothing is playing" };
   part.classList.toggle("idle", !now);
-  setText($(".what", part), !now ? "It is quiet here" : isPaused && !isPlaying(track) ? "Paused" : isBackground ? "Until somebody adds a track" : "Now playing");
+  setText($(".what", part), !now ? "Ready" : isPaused && !isPlaying(track) ? "Paused" : isBackground ? "Until somebody adds a track" : "Now playing");
   setText(title, track.title);
   setText($(".artist", part), now ? [track.artist, track.album].filter(Boolean).join(" · ") : "Add a track, and it begins at once.");
   const who = now && nameOf(now.by);

@@ -44,7 +44,7 @@ function fillInvitation(element, invitation) {
   showCode(element, invitation);
   const { joined, room, expires, on_screen } = invitation;
   const about = [`${joined} of ${counted(room, "guest")}`, `until ${until(expires)}`, on_screen && "on the screen"];
-  setText($(".about", element), about.filter(Boolean).join(" · "));
+  setText($("summary", element), about.filter(Boolean).join(" · "));
   $(".withdraw-all", element).hidden = !joined;
 }
 
@@ -79,7 +79,9 @@ function fillGuest(element, { called }) {
 async function load() {
   if (isHost) {
     const [invitations, guests] = await Promise.all([ask("guests", "invitations", { base }), ask("guests", "guests")]);
-    showList($("#invitations"), [...invitations].reverse(), ({ id }) => id, makeInvitation, fillInvitation);
+    const latest = invitations.at(-1)?.id, list = $("#invitations"), isNew = latest !== list.firstElementChild?.dataset.key;
+    showList(list, [...invitations].reverse(), ({ id }) => id, makeInvitation, fillInvitation);
+    if (isNew) for (const each of list.children) $("details", each).open = each.dataset.key === latest;
     showList($("#guest-list"), guests, ({ name }) => name, makeGuest, fillGuest);
     $("#inviting .empty").hidden = guests.length > 0;
     return;

@@ -3,7 +3,7 @@
 import { $, setIcon, setText } from "./dom.js";
 import { act, me } from "./session.js";
 
-const level = $("#level"), mute = $("#mute"), shown = $("#volume output");
+const level = $("#level"), mute = $("#mute"), shown = $("#volume .shown");
 let state, wanted = null, isSending = false;
 
 function show() {
