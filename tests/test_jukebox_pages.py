@@ -232,12 +232,14 @@ def test_guests_take_turns_and_remove_only_what_is_theirs(
         "uid => endpoints.queue.forceQuery({cmd: 'rm', args: {uids: [uid]}}).catch(String)", uid
     )
     assert "this token may only change its own modules" in refused
-    own.get_by_role("button", name="Remove").click()
+    own.get_by_role("button", name="Remove").focus()
+    one.keyboard.press("Enter")
     expect(coming(one).locator("b")).to_have_text(["Take Five", "Take Five"])
+    expect(coming(one).last.get_by_role("button", name="Remove")).to_be_focused()
 
 
 def test_two_votes_skip_a_track_and_a_vote_can_be_taken_back(
-    jukebox: Jukebox, guests: tuple[Page, Page]
+    jukebox: Jukebox, host: Page, guests: tuple[Page, Page]
 ) -> None:
     jukebox.add("Long")
     jukebox.add("Unloved")
@@ -247,6 +249,7 @@ def test_two_votes_skip_a_track_and_a_vote_can_be_taken_back(
     against = one.get_by_role("button", name="Vote against Unloved")
     against.click()
     expect(two.get_by_role("button", name="Vote against Unloved, 1 vote")).to_be_visible()
+    expect(coming(host)).to_contain_text("1 vote to skip it")
     against.click()
     expect(against).to_have_attribute("aria-pressed", "false")
     for page in guests:

@@ -21,7 +21,7 @@ async function lookUp(source) {
 async function showMost() {
   const counts = await ask("queue", "history", { type: "track", count: "args.source", state: "done", limit: 10 });
   const tracks = await Promise.all(counts.map(async ({ value, count }) => ({ ...await lookUp(value), source: value, count })));
-  showTaps(most, tracks, ({ count }) => `played ${counted(count, "time")}`, ({ source }) => source);
+  showTaps(most, tracks, ({ count }) => count === 1 ? "played once" : `played ${counted(count, "time")}`, ({ source }) => source);
   most.parentElement.querySelector(".empty").hidden = tracks.length > 0;
 }
 

@@ -68,10 +68,10 @@ function makeItem() {
 const first = () => last.modules.findIndex(({ state }) => state === "playing") + 1;
 
 async function remove(element) {
-  const { item } = element, next = element.nextElementSibling ?? element.previousElementSibling;
-  const hadFocus = element.contains(document.activeElement);
+  const { item } = element, hadFocus = element.contains(document.activeElement);
+  const { parts: next } = element.nextElementSibling ?? element.previousElementSibling ?? {};
   if (!await act("queue", "rm", { uids: [item.uid] }, `“${trackOf(item).title}” is removed`)) return;
-  if (hadFocus) (next?.parts?.remove ?? $("#coming-title")).focus();
+  if (hadFocus) (next && !next.remove.hidden ? next.remove : $("#coming-title")).focus();
 }
 
 function fillItem(element, item, wait, isFirst) {
@@ -80,10 +80,10 @@ function fillItem(element, item, wait, isFirst) {
   const who = nameOf(item.by), begins = Number.isFinite(wait) && wait > 0 ? `in ${span(wait)}` : "";
   const reason = item.held ? `held: ${item.held}` : item.waits;
   const state = item.state === "ending" ? "ending…" : item.state === "starting" && isFirst ? "starting…" : "";
-  const about = [who && `added by ${who}`, state || begins, reason];
+  const mine = isMine(item), against = mine && item.skips && `${counted(item.skips, "vote")} to skip it`;
+  const about = [who && `added by ${who}`, state || begins, against, reason];
   showTrack(element, withTime(track), about.filter(Boolean).join(" · "));
   element.classList.toggle("mine", item.by !== null && item.by === me.name);
-  const mine = isMine(item);
   up.hidden = !settings_data.app_votes_up || !me.may.add;
   skip.hidden = !me.may.add || mine;
   first.hidden = !me.may.order || isFirst;
