@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ROOT
+from support import ROOT, Refusal, Site, http
 
 from shmooze.access.token_file import TokenFile
 from shmooze.errors import CommandError, SettingsError
@@ -152,3 +153,72 @@ def test_broken_guest_book_is_told_in_one_line(place: Place) -> None:
     with pytest.raises(SettingsError, match=r"guests\.json cannot be read: ") as refused:
         place.open()
     assert "\n" not in str(refused.value)
+
+
+@pytest.fixture
+def make_guests(make_site: Callable[..., Site]) -> Callable[..., Site]:
+    """Makes an application of the service alone, not yet started."""
+
+    def make(**settings: Any) -> Site:
+        program = ["sh", "-c", f'cd "$HERE" && exec {sys.executable} guests.py']
+        settings = {"guests": {"program": program}, **settings}
+        site = make_site(services=("guests",), settings=settings, programs={"guests": program})
+        for name in ("guests.py", "guest_book.py"):
+            shutil.copy(EXAMPLE / name, site.folder)
+        return site
+
+    return make
+
+
+def test_without_tokens_everybody_may_come_and_nobody_needs_an_invitation(
+    make_guests: Callable[..., Site],
+) -> None:
+    site = make_guests().start()
+    assert site.ask("guests", "me")["kind"] == "anybody"
+    shown = site.ask("guests", "screen", base="http://192.0.2.7:8080/")
+    assert (shown["link"], shown["only_here"]) == ("http://192.0.2.7:8080/", False)
+    assert site.ask("guests", "screen", base="http://localhost:8080")["only_here"]
+    with pytest.raises(Refusal, match=r"^invitations need `tokens_path` in the settings; see"):
+        site.ask("guests", "invite", base="http://192.0.2.7/")
+    with pytest.raises(Refusal, match=r"^an address starts with http"):
+        site.ask("guests", "screen", base="javascript:alert(1)")
+
+
+def test_only_the_host_invites_and_only_an_invitation_joins(
+    make_guests: Callable[..., Site],
+) -> None:
+    site = make_guests(tokens_path="$HERE/tokens.json", app={"url": "https://box.example/"})
+    tokens = TokenFile(str(site.folder / "tokens.json"))
+    by = {"ada": tokens.add("ada", "control"), "screen": tokens.add("screen", "read")}
+    site.start()
+
+    def ask(who: str, cmd: str, **args: Any) -> Any:
+        url = f"http://127.0.0.1:{site.ports['guests']}/"
+        token = {"Authorization": f"Bearer {by.get(who, who)}"}
+        answer = http(url, {"cmd": cmd, "args": args}, headers=token).json
+        return answer["result"] if answer["success"] else answer["error"]
+
+    base = "http://localhost:8080/"
+    for cmd, args in (("invite", {"base": base}), ("guests", {}), ("remove", {"name": "ada"})):
+        assert ask("screen", cmd, **args) == f"{cmd}: this token may only read"
+    assert ask("ada", "join", called="Ada") == "You have joined already."
+    assert "minutes" in ask("ada", "invite", base=base, minutes=0)
+    link = ask("ada", "invite", base=base, room=1)["link"]
+    assert link.startswith("https://box.example/login#token=")
+    invitation = link.partition("=")[2]
+    assert ask(invitation, "me")["kind"] == "invitation"
+    assert ask(invitation, "invite", base=base) == "invite: this token needs the scope `control`"
+    guest = ask(invitation, "join", called="Ada")
+    assert ask(guest["token"], "me") | {"expires": 0} == {
+        "kind": "guest",
+        "name": guest["name"],
+        "called": "Ada",
+        "may": {"add": True, "own": True, "order": False, "control": False},
+        "expires": 0,
+    }
+    assert ask(guest["token"], "join", called="Eve") == "You have joined already."
+    assert ask(invitation, "me")["problem"] == "This invitation is used up. Ask for a new one."
+    assert ask("screen", "names") == {guest["name"]: "Ada"}
+    assert ask("screen", "screen", base=base) is None
+    ask(guest["token"], "leave")
+    assert ask(guest["token"], "me") == "the token is not valid"

@@ -1,7 +1,8 @@
 """The service `guests`: invitations by QR code, and a token of their own for everybody who joins.
 
 It needs `tokens_path` in the settings. Without tokens, everybody who reaches the page may use it,
-and `screen` shows the way to the page.
+and `screen` shows the way to the page. Tokens that are over are taken away while the service runs,
+and when it starts.
 
 Settings: `app.url` is the address at which phones reach the page, such as
 "http://192.168.1.5:8080/". `app_guests_path` is the file of the guest book, "guests.json".
