@@ -118,3 +118,7 @@ def _described(kinds: Sequence[str]) -> Callable[..., Any]:
     meta = Meta(description=f"{meanings}.", extra_json_schema={"enum": [*kinds]})
     vote.__annotations__ = {**Votes.vote.__annotations__, "kind": Annotated[str, meta]}
     return vote
+
+
+#: With all kinds, for the pages about commands.
+Votes.commands = {"vote": _described(KINDS)}

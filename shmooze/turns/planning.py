@@ -118,7 +118,8 @@ class Planner:
                 return True
             self._suspend(victims)
         if not later.has_turn(kind):
-            plan.lacks[module] = f"{kind.max_playing} of type {kind.TYPE_STRING} play already"
+            count, verb = kind.max_playing, "plays" if kind.max_playing == 1 else "play"
+            plan.lacks[module] = f"{count} of type {kind.TYPE_STRING} {verb} already"
             return self._has_told(kind)
         if not later.has_slot:
             return self._wait_for_slot(module)
