@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -132,3 +133,15 @@ def test_most_played_jobs_are_listed_with_the_most_frequent_first(
         ["2", "hello"],
         ["1", "fail"],
     ]
+
+
+@pytest.mark.parametrize("program", ["lab/simulator.py", "models/model.py"])
+def test_server_whose_port_is_taken_says_so_in_one_line(program: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        more = ["--name", "x"] if program.startswith("models") else []
+        argv = [sys.executable, str(ROOT / "examples" / program), "--port", port, *more]
+        done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"cannot listen on port {port}: " in done.stderr
+    assert len(done.stderr.splitlines()) == 1

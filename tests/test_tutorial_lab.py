@@ -101,6 +101,16 @@ def test_panel_shows_what_is_measured_and_refuses_what_is_not_allowed(
         tell(queue, uid, "set_voltage", volts=50)
 
 
+def test_console_is_told_units_and_limits_of_the_panel(queue: Client) -> None:
+    described = queue("describe", type="panel")
+    volts = described["commands"]["set_voltage"]["args"]["properties"]["volts"]
+    assert (volts["unit"], volts["minimum"], volts["maximum"]) == ("V", 0, 30)
+    units = {name: each.get("unit") for name, each in described["parameters"].items()}
+    assert units["voltage"] == "V"
+    assert units["current"] == "A"
+    assert described["parameters"]["output"]["role"] == "status"
+
+
 def test_measurement_has_the_supply_for_itself(site: Site, queue: Client) -> None:
     uid = set_bg(queue)
     tell(queue, uid, "switch", on=True)

@@ -12,6 +12,7 @@ import argparse
 import math
 import random
 import socketserver
+import sys
 import threading
 import time
 
@@ -162,7 +163,12 @@ class Connection(socketserver.StreamRequestHandler):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=5025, help="0: any free one")
-    with Server(parser.parse_args().port, verbose=True) as server:
+    port = parser.parse_args().port
+    try:
+        server = Server(port, verbose=True)
+    except (OSError, OverflowError) as bad:
+        sys.exit(f"simulator: cannot listen on port {port}: {bad}")
+    with server:
         print(f"supply listens on 127.0.0.1:{server.server_address[1]}", flush=True)
         server.serve_forever(poll_interval=0.1)
 

@@ -12,6 +12,7 @@ import argparse
 import itertools
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -167,7 +168,10 @@ def main() -> None:
     print(f"{chosen.name} is loading", flush=True)
     time.sleep(chosen.load)
     Handler.model = Model(chosen.name, chosen.pause)
-    server = ThreadingHTTPServer(("127.0.0.1", chosen.port), Handler)
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", chosen.port), Handler)
+    except (OSError, OverflowError) as bad:
+        sys.exit(f"model: cannot listen on port {chosen.port}: {bad}")
     print(f"{chosen.name} is loaded", flush=True)
     server.serve_forever()
 
