@@ -36,6 +36,7 @@ MUSIC = (
     "Dave Brubeck/Time Out/Take Five.wav",
     f"Odd/{HOSTILE}.wav",
     "Odd/unplayable.wav",
+    "Odd/refused.wav",
 )
 
 
@@ -291,6 +292,10 @@ def test_link_of_the_web_is_added_and_what_cannot_be_played_says_so(host: Page) 
     host.get_by_role("button", name="Add this link").click()
     expect(now(host)).to_have_text("a song.mp3")
     host.get_by_role("button", name="Skip").click()
+    taps = host.get_by_role("region", name="Results").get_by_role("button", name="refused")
+    host.get_by_label("Search for music").fill("refused")
+    taps.click()
+    expect(host.locator("#problem")).to_contain_text("There is no such file.")
     add(host, "unplayable", "unplayable")
     host.get_by_label("Position").fill("9")
     problem = "“unplayable” could not be played: Nothing in this file can be played."

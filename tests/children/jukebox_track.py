@@ -1,10 +1,11 @@
 """A track of the jukebox that needs no mpv: it says what it was added with, and makes no sound.
 
-One with "unplayable" in its title fails when it is told to seek.
+One with "unplayable" in its title fails when it is told to seek, and one with "refused" is refused.
 """
 
 from __future__ import annotations
 
+from shmooze.errors import CommandError
 from shmooze.modules import Worker
 
 
@@ -20,6 +21,8 @@ class Track(Worker):
         cover: str = "",
         duration: float = 3600.0,
     ) -> None:
+        if "refused" in title:
+            raise CommandError("there is no such file")
         self.length, self.can_play = duration, "unplayable" not in title
         about = {"title": title or source, "artist": artist, "album": album, "cover": cover}
         self.set_parameters({**about, "duration": duration, "seekable": True})

@@ -44,7 +44,7 @@ function make() {
 function fill(element, item) {
   element.item = item;
   const { args, state, reason, by, ended } = item, who = nameOf(by);
-  const outcome = { failed: `failed: ${(reason ?? "").replace(/^failed: /, "")}`, removed: /skip/.test(reason) ? reason : "removed", lost: "cut off by a crash" }[state];
+  const outcome = { failed: sentence(reason ?? "failed"), removed: /skip/.test(reason) ? reason : "removed", lost: "cut off by a crash" }[state];
   const about = [ago(ended), who && `added by ${who}`, outcome];
   showTrack(element, withTime({ ...args, title: args.title || args.source }), about.filter(Boolean).join(" · "));
   element.classList.toggle("failed", state === "failed");

@@ -19,9 +19,9 @@ export const say = (text) => show(said, text);
 /** Tell the user in one line what has not worked. */
 export const complain = (text) => show(problem, text);
 
-/** "rm: this token may not…" as a sentence, without the name of the command. */
+/** "rm: this token may not…" or "track refused `init`: no such file" as a sentence, without what comes first. */
 export function sentence(message) {
-  const text = message.replace(/^[a-z_]+: /, "");
+  const text = message.replace(/^((\w+ )?(failed|refused `init`)|[a-z_]+): /, "");
   return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 }
 
