@@ -1,7 +1,7 @@
 /** The page of the jukebox: its views, and what happens while it is out of reach. */
 
 import { $, setText } from "./dom.js";
-import { me, ask } from "./session.js";
+import { me } from "./session.js";
 
 const nav = $("nav"), banner = $("#banner");
 const names = ["queue", "music", "played"];
