@@ -52,6 +52,16 @@ def test_suspended_track_leaves_the_sound_device_to_others(track: Stage) -> None
 
 
 @pytest.mark.slow
+def test_track_that_is_done_would_begin_anew(track: Stage, tmp_path: Path) -> None:
+    make_wav(tmp_path / LONG, 1.2)
+    play(track)
+    wait_until(lambda: track.connection.state == "closed", "it has ended")
+    updates = list(track.connection.updates.queue)
+    saved = [each["args"]["state"] for each in updates if each["cmd"] == "save"]
+    assert saved[-1] == {"position": 0}
+
+
+@pytest.mark.slow
 def test_mpv_that_does_not_answer_is_stopped_by_a_signal_to_suspend_it(track: Stage) -> None:
     mpv = play(track)
     pid = track.module.process.pid

@@ -52,7 +52,7 @@ class Covers:
         return cover is None or cover.rpartition("/")[2] in self._sizes
 
     def keep(self, data: bytes | None) -> str | None:
-        """Keep a picture. Returns what pages know it by; None if it is of no use."""
+        """Keep a picture. Returns what pages know it by; None if it cannot be used."""
         ending = _format(data) if data and len(data) <= self.largest else None
         if data is None or ending is None or self.problem is not None:
             return None

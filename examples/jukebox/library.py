@@ -72,7 +72,7 @@ class Status(TypedDict):
 
 
 class Library(JSONCommandProcessor, Service):
-    """Answers commands from what the last scan has found."""
+    """Answers commands from what scans have found."""
 
     name = "library"
     #: Seconds between two scans.
@@ -108,12 +108,12 @@ class Library(JSONCommandProcessor, Service):
         offset: Offset = 0,
     ) -> Found:
         """Tracks with all of these words in title, artist, album or path."""
-        tracks, total = self._apart(self._scanner.catalog.search, text, limit, offset)
+        tracks, total = self._in_thread(self._scanner.catalog.search, text, limit, offset)
         return {"tracks": tracks, "total": total}
 
     def browse(self, folder: Path = "", limit: Limit = 200, offset: Offset = 0) -> Contents:
         """What is in a folder; without `folder`, in the music folder itself."""
-        found = self._apart(self._scanner.catalog.browse, folder.strip("/"), limit, offset)
+        found = self._in_thread(self._scanner.catalog.browse, folder.strip("/"), limit, offset)
         if found is None:
             raise CommandError(f"there is no folder {folder!r} in the library")
         return found
@@ -126,7 +126,7 @@ class Library(JSONCommandProcessor, Service):
         return found
 
     def random(self, limit: Limit = 10) -> Found:
-        """Tracks at random."""
+        """Some tracks, chosen at random."""
         catalog = self._scanner.catalog
         return {"tracks": catalog.some(limit), "total": len(catalog.tracks)}
 
@@ -164,8 +164,8 @@ class Library(JSONCommandProcessor, Service):
     read_cmds = ("search", "browse", "track", "random", "status")
     cmd_scopes = {"scan": ("add",)}
 
-    def _apart(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call a function in a thread of the system: the service goes on meanwhile."""
+    def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function in a native thread, so that the service can answer others meanwhile."""
         return self._searches.apply(function, args)
 
     def _scan_again_and_again(self) -> None:

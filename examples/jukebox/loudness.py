@@ -1,8 +1,8 @@
-"""The volume as tracks see it: a file that says what it was, and a socket that tells of changes.
+"""The volume as tracks get it: from a file, and from a socket that reports changes.
 
 The service `volume` writes the file, and listens at the socket. To whoever connects there it sends
 a line of JSON at once and after each change: {"volume": 70, "muted": false}. So a track needs no
-token, and no program has to ask again and again.
+token and does not have to poll.
 
 Standard library only and light, since each track imports it.
 """
@@ -25,7 +25,7 @@ class Loudness(NamedTuple):
 
     @property
     def line(self) -> bytes:
-        """It as a line of JSON."""
+        """The same as a line of JSON."""
         return json.dumps(self._asdict()).encode() + b"\n"
 
 

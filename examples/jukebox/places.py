@@ -1,7 +1,7 @@
-"""Where the jukebox finds its things: the music, the player's options, the volume.
+"""Where the music, the options of mpv and the files of the jukebox are.
 
-All programs of the jukebox read them here: from the settings file, and from two environment
-variables that take precedence:
+All programs of the jukebox read that here: from the settings file, and from two environment
+variables, which take precedence:
 
 - JUKEBOX_MUSIC: the folder of the music, as `app.music` in the settings
 - JUKEBOX_MPV: more options for mpv, such as "--ao=null --vo=null" on a machine without sound
@@ -27,7 +27,7 @@ ENDINGS = SOUND | VIDEO
 
 
 class Places:
-    """What the settings and the environment say. Raises ValueError if they are no use."""
+    """What the settings and the environment say. Raises ValueError if it cannot be used."""
 
     def __init__(self) -> None:
         named = os.environ.get("SHMOOZE_SETTINGS")

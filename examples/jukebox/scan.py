@@ -1,6 +1,6 @@
 """Scans of the music folder, which read only the files that have changed.
 
-A scan runs in a thread of the system, and shares nothing with the service but the attributes of
+A scan runs in a native thread, and shares nothing with the service but the attributes of
 `Scanner`, each of which it replaces as a whole.
 
 Symbolic links and hidden files are left out, and so are names that are not UTF-8.

@@ -40,7 +40,7 @@ Seconds = Annotated[float | None, {"minimum": -86400, "maximum": 10**6}]
 
 
 class Track(Player):
-    """A song or a video."""
+    """A song, a video or a radio station."""
 
     label = "{title}"
     parameters = {
@@ -276,8 +276,10 @@ class Track(Player):
         """Called when mpv has ended by itself."""
         if status == 0 and self.end.get("reason") == "error":
             self.fail(f"mpv cannot play {self.source}: {facts.explain(self.end, self.lines)}")
-        else:
-            super().ended(status)
+            return
+        if status == 0:
+            self.save({"position": 0})  # a background that is started again begins anew
+        super().ended(status)
 
     def cmd_rm(self) -> None:
         """End mpv."""

@@ -3,7 +3,7 @@
     shmz -e volume set volume=40
     shmz -e volume mute
 
-It is kept in `volume.json`, and told to tracks through a socket, see loudness.py.
+It is kept in `volume.json`, and sent to tracks through a socket, see loudness.py.
 """
 
 from gevent import monkey
@@ -95,7 +95,7 @@ class Volume(JSONCommandProcessor, Service):
         return self._change(self._now._replace(volume=volume))
 
     def up(self, by: Step = 5) -> State:
-        """Make it louder. It is no longer muted then."""
+        """Make it louder, and unmute it."""
         return self._change(Loudness(min(100, self._now.volume + by)))
 
     def down(self, by: Step = 5) -> State:
@@ -103,17 +103,19 @@ class Volume(JSONCommandProcessor, Service):
         return self._change(self._now._replace(volume=max(0, self._now.volume - by)))
 
     def mute(self, muted: bool | None = None) -> State:
-        """Mute it or not; without `muted`, the other one of both."""
+        """Mute or unmute it. Without `muted`, switch between the two."""
         return self._change(
             self._now._replace(muted=not self._now.muted if muted is None else muted)
         )
 
     def wait(
         self,
-        version: Annotated[str, Meta(description="The version that is known.", max_length=100)],
+        version: Annotated[
+            str, Meta(description="The version that the caller knows.", max_length=100)
+        ],
         seconds: Annotated[float, Meta(ge=0, le=50, description="How long to wait.")] = 25,
     ) -> State:
-        """The volume, as soon as it has another version than this one, or after some seconds."""
+        """The volume, as soon as its version differs from this one, or else after some seconds."""
         if version == self._version:
             self._changed.wait(seconds)
         return self.get()
