@@ -105,6 +105,18 @@ class Jukebox:
         """A parameter of an item; None if it is not set."""
         return self.item(uid).get("parameters", {}).get(name)
 
+    def wait_for_restart(self, service: str) -> None:
+        """Wait until a service that was killed answers again."""
+
+        def answers() -> bool:
+            try:
+                self.ask(service, "describe")
+            except OSError:  # a thread of the killed one may still hold the port
+                return False
+            return True
+
+        wait_until(answers, f"{service} answers again")
+
     def wait_for(self, uid: str, name: str, value: Any) -> None:
         """Wait until an item has this parameter."""
         wait_until(lambda: self.shown(uid, name) == value, f"{name} is {value!r}")

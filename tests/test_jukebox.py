@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from jukebox import Jukebox, ffmpeg, make_wav, needs_mpv, tag
-from support import PATIENCE, Refusal, Site, wait_until
+from support import PATIENCE, Refusal, Site, is_alive, wait_until
 
 LONG = "long.wav"
 
@@ -136,7 +136,7 @@ def test_volume_survives_a_crash_of_its_service(jukebox: Jukebox) -> None:
     (pid,) = jukebox.pids("volume.py")
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: jukebox.pids("volume.py") not in ([], [pid]), "it was started again")
-    wait_until(lambda: jukebox.site.listens("volume"), "it listens")
+    jukebox.wait_for_restart("volume")
     assert jukebox.ask("volume", "get_vol") == 21
     jukebox.ask("volume", "set_vol", vol=22)
     jukebox.wait_for(uid, "volume", 22)
@@ -169,11 +169,12 @@ def test_track_goes_on_where_it_was_after_a_crash_of_the_queue(jukebox: Jukebox)
         return json.loads(rows[0][0] or "{}").get("position", 0)
 
     wait_until(lambda: saved() >= 200, "the position is in the state file")
-    players = jukebox.pids("mpv")
-    for pid in jukebox.pids("shmooze.queue"):
+    killed = jukebox.pids("shmooze.queue")
+    ending = {*killed, *jukebox.pids("mpv")}
+    for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not set(players) & set(jukebox.pids("mpv")), "its mpv has ended")
-    wait_until(lambda: jukebox.site.listens("queue"), "the queue was started again")
+    wait_until(lambda: not any(map(is_alive, ending)), "the queue and its mpv have ended")
+    jukebox.wait_for_restart("queue")
     wait_until(lambda: jukebox.item(uid).get("state") == "playing", "the track plays again")
     jukebox.wait_for(uid, "seekable", True)
     assert jukebox.wait_for_position(uid, 200.5) < 300

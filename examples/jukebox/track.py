@@ -63,7 +63,8 @@ class Track(Player):
     position = 0.0
     #: Whether mpv is silent, and whether that is because a live stream was stopped.
     is_paused = is_stopped = False
-    #: Where to go as soon as mpv can: not while it loads, nor without sound and picture.
+    #: Where to go as soon as mpv can, which is not while it loads or is paused. Until it goes there,
+    #: its own position does not count.
     goal: float | None = None
 
     def cmd_restore(self, state: Any) -> None:
@@ -163,9 +164,11 @@ class Track(Player):
         if self.is_stopped or not self.is_loaded or not self.facts.get("seekable"):
             return  # mpv could not go on there
         try:
-            self.report_position(self.mpv.ask("get_property", "time-pos"))
+            position = self.mpv.ask("get_property", "time-pos")
         except MpvError:
             return  # it has just ended
+        if self.goal is None:
+            self.report_position(position)
         self.mpv.tell("set_property", "vid", "no")
         self.mpv.tell("set_property", "aid", "no")
 
@@ -211,7 +214,6 @@ class Track(Player):
         """Go where somebody wanted to when mpv could not, if it can now."""
         if self.is_loaded and not self.is_paused and self.goal is not None:
             self.mpv.tell("seek", self.goal, "absolute+exact")
-            self.goal = None
 
     def set_volume(self, now: loudness.Loudness) -> None:
         """Called with each change of the volume, in a thread."""
@@ -228,6 +230,8 @@ class Track(Player):
         elif kind == "file-loaded":
             self.is_loaded = True
             self.go_to_goal()
+        elif kind == "seek":
+            self.goal = None
         elif kind == "end-file":
             self.end = event
 
@@ -243,6 +247,8 @@ class Track(Player):
         # What has ended or was stopped has no properties, but is still what it was.
         elif not self.end or name in ("volume", "mute"):
             self.facts[name] = value
+            if name == "seekable" and value is False:
+                self.goal = None
             self.tell(facts.describe(self.facts, self.given))
 
     def report_position(self, seconds: float) -> None:
