@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from pathlib import Path
+from urllib.parse import urlsplit
 
 HERE = Path(__file__).resolve().parent
 
@@ -24,6 +26,12 @@ _VIDEO = "avi flv m4v mkv mov mp4 mpeg mpg ogv ts webm wmv"
 SOUND = frozenset(f".{each}" for each in _SOUND.split())
 VIDEO = frozenset(f".{each}" for each in _VIDEO.split())
 ENDINGS = SOUND | VIDEO
+_SCHEME = re.compile(r"[a-z][\w+.-]*://", re.ASCII | re.IGNORECASE)
+
+
+def is_of_web(source: str) -> bool:
+    """Whether this is an address of the web."""
+    return source.lower().startswith(("http://", "https://"))
 
 
 class Places:
@@ -69,6 +77,20 @@ class Places:
     def index(self) -> Path:
         """The file in which the library keeps what it knows."""
         return self.folder / "library.json"
+
+    def locate(self, source: str) -> str:
+        """What a player is to open: the address `source`, or the file of the music folder.
+
+        Raises ValueError for an address of another kind than http and https, and see `find`.
+        """
+        if not _SCHEME.match(source):
+            return str(self.find(source))
+        if not is_of_web(source):
+            scheme, _, _ = source.partition("://")
+            raise ValueError(f"an address must begin with http:// or https://, not {scheme}://")
+        if not urlsplit(source).hostname or any(each.isspace() or each < " " for each in source):
+            raise ValueError(f"{source!r} is not an address of the web")
+        return source
 
     def find(self, source: str) -> Path:
         """The file that `source` names, a path relative to the music folder.

@@ -10,20 +10,17 @@ Standard library only. mpv must be installed.
 from __future__ import annotations
 
 import collections
-import re
 import threading
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import facts
 import loudness
 from mpv import QUIET, Connection, MpvError
-from places import Places
+from places import Places, is_of_web
 
 from shmooze.errors import CommandError
 from shmooze.modules import Player
 
-_SCHEME = re.compile(r"[A-Za-z][\w+.-]*://", re.ASCII)
 Text = Annotated[str, {"maxLength": 300}]
 Source = Annotated[
     str,
@@ -63,8 +60,8 @@ class Track(Player):
     position = 0.0
     #: Whether mpv is silent, and whether that is because a live stream was stopped.
     is_paused = is_stopped = False
-    #: Where to go as soon as mpv can, which is not while it loads or is paused. Until it goes there,
-    #: its own position does not count.
+    #: Where to go as soon as mpv can, which is not while it loads or is paused. Until then, its own
+    #: position does not count.
     goal: float | None = None
 
     def cmd_restore(self, state: Any) -> None:
@@ -103,9 +100,7 @@ class Track(Player):
     def check(self) -> str:
         """What mpv is to play. Raises CommandError if it may not, or cannot."""
         try:
-            if _SCHEME.match(self.source):
-                return _checked_address(self.source)
-            return str(self.places.find(self.source))
+            return self.places.locate(self.source)
         except ValueError as bad:
             raise CommandError(str(bad)) from bad
 
@@ -138,7 +133,7 @@ class Track(Player):
     @property
     def is_of_web(self) -> bool:
         """Whether it comes from the web."""
-        return self.source.lower().startswith(("http://", "https://"))
+        return is_of_web(self.source)
 
     @property
     def is_live(self) -> bool:
@@ -292,16 +287,6 @@ class Track(Player):
         super().cmd_rm()
         self.follower.close()
         self.mpv.close()
-
-
-def _checked_address(source: str) -> str:
-    """An address of the web. Raises ValueError if it is another one."""
-    if not source.lower().startswith(("http://", "https://")):
-        scheme, _, _ = source.partition("://")
-        raise ValueError(f"an address must begin with http:// or https://, not {scheme}://")
-    if not urlsplit(source).hostname or any(each.isspace() or each < " " for each in source):
-        raise ValueError(f"{source!r} is not an address of the web")
-    return source
 
 
 if __name__ == "__main__":
