@@ -324,6 +324,22 @@ def test_the_form_says_that_a_token_is_not_valid(guarded: Guarded) -> None:
     assert "set-cookie:" not in answer.lower()
 
 
+def test_the_form_loads_nothing_and_shows_names_as_text(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(
+        services=("wsgi",), settings={"name": "<i>{{title}}", "tokens_path": "$HERE/tokens.json"}
+    )
+    TokenFile(str(site.folder / "tokens.json")).add("ada", "control")
+    form = http(f"{site.start().url}login")
+    page = form.body.decode()
+    assert "<title>Log in to &lt;i&gt;{{title}}</title>" in page
+    assert "<h1>&lt;i&gt;{{title}}</h1>" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "url(" not in page
+    assert form.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src")
+
+
 def test_the_form_must_be_sent_as_a_form(guarded: Guarded) -> None:
     for kind in ("multipart/form-data; boundary=x; charset=nope", "application/json", "text/plain"):
         reply = http(f"{guarded.site.url}login", b"token=x", headers={"Content-Type": kind})
