@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -32,12 +33,24 @@ _IN_URLS = re.compile(r"(?:localhost|127\.0\.0\.1):(\d{4,5})\b")
 
 
 _STARTS = re.compile(
-    r"^(\w+=\S+ )*(shmooze run|python3? (-m shmooze\.(wsgi|queue|pool)|\w+\.py))", re.MULTILINE
+    r"^(\w+=\S+ )*(shmooze run|python3? -m shmooze\.(wsgi|queue|pool)|scripts/(run_shmooze|shmz))",
+    re.MULTILINE,
 )
 
 
 #: Folders of the system, which are made below the folder of the page.
 _SYSTEM_PATHS = re.compile(r"(?<![\w.])(/(?:etc|opt|srv|var/lib|var/log|var/backups)/[\w./-]+)")
+
+
+def _starts_application(page: Page) -> bool:
+    """Whether a page has an application of its own, which its commands start."""
+    lines = "".join(block.text for block in page.shown("sh"))
+    for block in page.shown("console"):
+        lines += "".join(command for command, _ in session(block.text))
+    shows_settings = any('"ports"' in each.text and not each.is_output for each in page.blocks)
+    makes_one = re.search("shmooze new|scripts/(run_shmooze|shmz)", lines) is not None
+    serves = any("serve_forever" in text for text in page.files.values())
+    return serves or (bool(_STARTS.search(lines)) and (shows_settings or makes_one))
 
 
 class Failed(AssertionError):
@@ -62,9 +75,20 @@ class Example:
     ports: dict[str, str]
     commands: shown_packets.Commands
     settings: dict[str, Any]
-    state: Path
+    #: Files of SQLite that a page may speak of.
+    databases: list[Path]
     #: Its queue and its pool.
     services: list[Client]
+
+    def reset(self) -> None:
+        """Make it what it was before other pages have used it."""
+        for service in self.services:
+            service("resume")
+            if service.kind == "queue":
+                service("repeat", mode="off")
+            for schedule in service("schedules"):
+                service("unschedule", id=schedule["id"])
+            service.clear()
 
 
 class Run:
@@ -77,23 +101,17 @@ class Run:
         self.page, self._example = page, example
         names = ports_on(page)
         self.ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
-        self._clone = folder / "clone"
-        self.folder = folder / "page"
-        if page.name.startswith("examples/"):
-            self._make_clone()
-            self.folder = self._clone / Path(page.name).parent
-        self.folder.mkdir(exist_ok=True)
         self.notes = folder / "notes"
         self.notes.mkdir()
+        self._note_ports()
+        self.folder = folder / "page"
+        if page.name.startswith("examples/") or "/" not in page.name:  # read in a clone
+            self.folder = typed.cloned(self.notes) / Path(page.name).parent
+        self.folder.mkdir(exist_ok=True)
         self._make_commands()
         self._make_media()
-        typed_lines = "".join(block.text for block in page.shown("sh"))
-        shows = any('"ports"' in block.text and not block.is_output for block in page.blocks)
-        makes = "shmooze new" in typed_lines or any(
-            "serve_forever" in t for t in page.files.values()
-        )
         #: Whether the page starts an application of its own.
-        self._has_own = bool(_STARTS.search(typed_lines)) and (shows or makes)
+        self._has_own = _starts_application(page)
         #: Carries the badge by which what the page has started is found.
         self.site = Site(folder / "site", services=())
         self.environ = self._environ()
@@ -104,10 +122,8 @@ class Run:
         self.command_below = ""
         self.counted: dict[str, int] = {}
 
-    def _make_clone(self) -> None:
-        typed.clone(self._clone)
-        for file in (self._clone / "examples").rglob("*.json"):
-            file.write_text(self.adapted(file.read_text()))
+    def _note_ports(self) -> None:
+        (self.notes / "ports.json").write_text(json.dumps(self.ports))
 
     def _make_commands(self) -> None:
         commands = self.notes / "bin"
@@ -132,7 +148,6 @@ class Run:
 
     def _environ(self) -> dict[str, str]:
         environ = {**self.site.environ, "PAGE_NOTES": str(self.notes)}
-        (self.notes / "ports.json").write_text(json.dumps(self.ports))
         environ["PAGE_PATH"] = os.environ["PATH"]
         environ["PATH"] = f"{self.notes / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         environ |= {"HOME": str(self.folder), "HERE": str(self.folder), "BROWSER": "true"}
@@ -147,9 +162,9 @@ class Run:
             return
         if not self._has_own:
             example = self._example()
-            for service in example.services:
-                service.clear()
+            example.reset()
             self.ports |= example.ports
+            self._note_ports()
             self._copy_files_of(example)
         else:
             defaults = json.loads((ROOT / "shmooze" / "default_settings.json").read_text())
@@ -161,13 +176,11 @@ class Run:
     def _copy_files_of(self, example: Example) -> None:
         """Put settings and state of the example into the folder, where a page speaks of them."""
         text = "".join(block.text for block in self.page.blocks)
-        if "state.db" in text:
-            copy = self.folder / "state.db"
-            with (
-                closing(sqlite3.connect(example.state)) as old,
-                closing(sqlite3.connect(copy)) as new,
-            ):
-                old.backup(new)
+        for file in example.databases:
+            copy = self.folder / file.name
+            if file.name in text:
+                with closing(sqlite3.connect(file)) as old, closing(sqlite3.connect(copy)) as new:
+                    old.backup(new)
         if _STARTS.search(text):
             values = dict(example.settings)
             values["ports"] = dict(zip(values["ports"], free_ports(4), strict=True))
@@ -186,6 +199,8 @@ class Run:
         self.counted[block.language] = self.counted.get(block.language, 0) + 1
         try:
             self._run(block)
+        except shown_syntax.Missing:
+            raise
         except Failed as problem:
             raise Failed(f"{block.place}: {problem}") from None
         except Exception as problem:
@@ -202,6 +217,8 @@ class Run:
             self._write(block.file, text)
         if block.language in ("sh", "bash") and block.file is None:
             self._type(text, block)
+        elif block.language == "console":
+            self._console(block, text)
         elif block.language == "json":
             self._json(block, text)
         elif block.language == "python":
@@ -219,13 +236,13 @@ class Run:
     # Commands.
 
     def _type(self, text: str, block: Block) -> None:
-        text = text.replace("CLONE/", f"{self._clone}/")
-        if "CLONE/" in block.text and not self._clone.exists():
-            self._make_clone()
+        if "CLONE/" in text:
+            text = text.replace("CLONE/", f"{typed.cloned(self.notes)}/")
+        if re.search(r"(?<![\w/])examples/", text) and not (self.folder / "examples").exists():
+            text = re.sub(r"(?<![\w/])examples/", f"{typed.cloned(self.notes)}/examples/", text)
         text = re.sub(r"^scripts/", "script ", text, flags=re.MULTILINE)
         for path in _SYSTEM_PATHS.findall(text):
-            here = self.folder / path.lstrip("/")
-            (here.parent if "." in here.name else here).mkdir(parents=True, exist_ok=True)
+            self._make_path(self.folder / path.lstrip("/"))
         text = _SYSTEM_PATHS.sub(rf"{self.folder}\1", text)
         text = re.sub(r"\bdocs/images/", f"{ROOT}/docs/images/", text)
         state = self.notes / "environment"
@@ -240,13 +257,34 @@ class Run:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                timeout=PATIENCE * 3,
+                timeout=PATIENCE,
             )
         self.printed, self.printed_below = printed.read_text(errors="replace"), block.heading
         if done.returncode:
             raise Failed(
                 f"ended with status {done.returncode}:\n{text}\n{self.printed}{self.logs()}"
             )
+
+    def _console(self, block: Block, text: str) -> None:
+        """Type each command of a session, and compare what it prints with what is shown."""
+        for command, shown in session(text):
+            try:
+                self._type(command, block)
+            except Failed:
+                if not _ERROR.match(shown):
+                    raise
+            if problem := session_difference(shown, self.printed):
+                raise Failed(f"{command} prints something else: {problem}\n{self.printed}")
+
+    def _make_path(self, here: Path) -> None:
+        """Make what a page takes for granted at a path of the system, below its own folder."""
+        is_file = "." in here.name or here.parent.name == "bin"
+        (here.parent if is_file else here).mkdir(parents=True, exist_ok=True)
+        command = self.notes / "bin" / here.name
+        if here.parent.name == "bin" and command.exists() and not here.exists():
+            here.symlink_to(command)
+        if here.name == "settings.json" and not here.exists() and not self._has_own:
+            here.write_text(json.dumps(self._example().settings))
 
     def logs(self) -> str:
         """What everything that serves has said."""
@@ -261,6 +299,8 @@ class Run:
         except ValueError:
             shown = shown_settings.parse_shown(text)
         settings = shown_settings.whole(shown)
+        if block.file is not None and "ports" not in shown and block.file != "settings.json":
+            return  # a file that something else reads
         if settings is not None:
             self._settings(block, shown, settings)
         elif isinstance(shown, dict) and "cmd" in shown:
@@ -271,7 +311,7 @@ class Run:
 
     def _settings(self, block: Block, shown: dict[str, Any], settings: dict[str, Any]) -> None:
         settings = json.loads(self.adapted(json.dumps(settings)))
-        if unknown := shown_settings.check(settings, self.notes / "settings.json"):
+        if unknown := shown_settings.check(settings, self.folder / "checked.json"):
             raise Failed("\n".join(unknown))
         if "ports" in shown and block.file is None and '"modules"' in block.text:
             self._write("settings.json", self.adapted(block.text))
@@ -345,8 +385,47 @@ class Run:
             for pid in self.site.survivors():
                 os.kill(pid, signal.SIGKILL)
         logs = self.logs()
-        shutil.rmtree(self._clone, ignore_errors=True)
+        shutil.rmtree(self.notes.parent / "clone", ignore_errors=True)
         assert "Traceback" not in logs, f"{self.page.name}: {logs}"
+
+
+def session(text: str) -> list[tuple[str, str]]:
+    """The commands of a session, each with the output that is shown for it."""
+    found: list[tuple[str, str]] = []
+    for part in re.split(r"^(?=[$#] )", text, flags=re.MULTILINE):
+        prompt, _, rest = part.partition(" ")
+        if prompt == "$":
+            lines = rest.splitlines(keepends=True)
+            length = next(n for n in range(1, len(lines) + 1) if _is_whole("".join(lines[:n])))
+            found.append(("".join(lines[:length]), "".join(lines[length:])))
+    return found
+
+
+def _is_whole(command: str) -> bool:
+    """Whether a command goes on in no further line."""
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return False
+    return not command.endswith("\\\n")
+
+
+#: What differs from one run to the next: uids and their beginnings, numbers and times.
+_VARYING = re.compile(r"[0-9a-f]{8}(-[0-9a-f-]{4,}|-…)|\b\d[\w.:,-]*")
+_ERROR = re.compile(r"[\w.]+: |.*\bfailed\b")
+
+
+def session_difference(shown: str, printed: str) -> str | None:
+    """The first line that is shown and was not printed, if there is one."""
+    have = [_VARYING.sub("0", line) for line in printed.splitlines()]
+    for line in shown.splitlines():
+        if line.strip() in ("", "…"):
+            continue
+        parts = (re.escape(part) for part in _VARYING.sub("0", line).split("…"))
+        wanted = re.compile(".*".join(parts).replace("\\ ", " +"))
+        if not any(wanted.search(each) for each in have):
+            return line
+    return None
 
 
 def _last_json(printed: str) -> Any:

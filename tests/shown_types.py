@@ -33,6 +33,7 @@ def settings(folder: Path) -> dict[str, Any]:
         "vol": {"program": [sys.executable, str(ROOT / "examples" / "volume.py")]},
         "app_jobs": {"count": ["echo", "1"], "disk": ["df", "-h"]},
         "state_path": str(folder / "state.db"),
+        "log_database_path": str(folder / "shmooze.db"),
         "log_path": str(folder),
         "metrics": True,
         "sighup": "reload",

@@ -17,7 +17,10 @@ What a writer of a page has to know (tests/test_snippets.py runs every block fro
 - **`python`**: a file, or a program that runs in that folder, beside the application of the page.
 - **`js`**, **`ts`**, **`html`**, **`ini`**, **`yaml`**, **`toml`**, **`nginx`**, **`sql`**,
   **`dockerfile`**: must be valid.
-- **`console`**, **`text`**, and blocks without a language are output. They are not run.
+- **`console`**: lines behind `$ ` are typed as well. What follows one is what it prints, with `…`
+  for anything; uids, times and numbers may differ. A command whose output is an error may fail.
+  Lines behind `# ` are for root, and are not executed.
+- **`text`**, and blocks without a language, are output. They are not run.
 - A page that shows no settings with `ports` has the example application beside it, with the module
   types of tests/shown_types.py. Ports are replaced by free ones, in all blocks of a page.
 - `<!-- not run: REASON -->` on the line before a block leaves it out. The reason is one of REASONS.
@@ -45,7 +48,7 @@ REASONS = (
     "is not for Linux",
 )
 #: What is shown and not run.
-OUTPUT = ("", "console", "text")
+OUTPUT = ("", "text")
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[\w-]*)$")
 _HEADING = re.compile(r"^(#+) (.+)$")
@@ -77,6 +80,9 @@ class Block:
 
     @property
     def is_output(self) -> bool:
+        """Whether nothing in it can be run."""
+        if self.language == "console":
+            return not re.search(r"^\$ ", self.text, re.MULTILINE)
         return self.language in OUTPUT and self.file is None
 
 
@@ -144,7 +150,7 @@ def _blocks(page: str, text: str) -> Iterator[Block]:
 
 
 def _file_of(paragraph: str, language: str) -> str | None:
-    if language in OUTPUT and language:
+    if language in ("text", "console"):
         return None
     paragraph = paragraph.strip()
     found = _FILE_BEFORE.search(paragraph) or (

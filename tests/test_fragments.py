@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from events import Watcher
 from fake_parent import Stage
 from fakes import FakeClock, run_until_idle
 from shown_packets import difference
 from shown_settings import parse_shown
 from snippets import Block, Page
-from support import PATIENCE, ROOT, Client, Site, child
+from support import PATIENCE, ROOT, Client, Site, child, wait_until
 from test_hooks import Told
 
 import shmooze.client
@@ -154,6 +155,15 @@ def test_greenlets_count_down(folder: Path) -> None:
     assert process.communicate("rm\n", PATIENCE)[0].endswith("exit status 0\n")
 
 
+@pytest.mark.slow
+def test_stage_shows_the_session_of_the_page(folder: Path) -> None:
+    lines = block(MODULES.name, "$ python stage.py").text.splitlines()[1:]
+    printed = [line for line in lines if re.match("answer|update|exit", line)]
+    typed = [line for line in lines if line not in printed]
+    shown = under_stage(folder, "hello.py").communicate("\n".join(typed) + "\n", PATIENCE)[0]
+    assert sorted(shown.splitlines()) == sorted(printed)  # updates come by a stream of their own
+
+
 # Hooks and logs.
 
 
@@ -242,6 +252,24 @@ def test_the_new_service_answers(running: Site) -> None:
     assert running.ask("vol", "set_vol", vol=5) == len(running.ask("queue", "queue"))
     answer = running.direct("vol", {"cmd": "set_vol", "args": {"vol": 200}}).json
     assert answer["error"] == "Volume cannot be greater than 100"
+
+
+def test_events_have_the_shape_of_those_on_the_page(running: Site) -> None:
+    session = block("docs/reference/protocol.md", "$ curl -N").text
+    events = re.findall(r"^event: (\w+)\ndata: (.*)$", session, re.MULTILINE)
+    watcher = Watcher(running.ports["wsgi"], "/queue/events")
+    running.ask("queue", "add", type="countdown", args={"seconds": 30})
+    wait_until(lambda: "left" in str(watcher.events), "it plays")
+    (uid,) = (each["uid"] for each in running.ask("queue", "queue"))
+    watcher.close()
+    changes = [data for kind, data in watcher.events if kind == "change"]
+    said: dict[str, Any] = {}  # of the module, in whichever of them
+    for change in changes:
+        said |= change.get("modules", {}).get(uid, {})
+    real = {"change": {**changes[0], "modules": {uid: said}}, "snapshot": watcher.events[0][1]}
+    for kind, data in events:
+        assert difference(json.loads(data.replace("UID", uid)), real[kind]) is None
+    Client(running, "queue").clear()
 
 
 # The client.

@@ -31,7 +31,10 @@ PATIENCE = 30.0
 SERVICES = ("shmooze.wsgi", "shmooze.queue", "shmooze.pool")
 UID = re.compile(r"\bUID\b")
 #: Installers and others whose arguments are not looked at.
-NOTED = ("sudo", "apt-get", "systemctl", "journalctl", "useradd", "npm", "ssh", "scp", "crontab")
+NOTED = (
+    *("sudo", "apt-get", "systemctl", "journalctl", "loginctl", "useradd", "npm", "ssh", "scp"),
+    *("crontab", "docker", "ps", "ss"),
+)
 
 
 def note(*words: str) -> None:
@@ -226,7 +229,7 @@ def python(words: list[str]) -> NoReturn:
         serve(argv, ports_of([name]))
     if words[:2] == ["-m", "shmooze.tokens"] and "--file" not in words:
         file = tokens_file()
-        execute([*argv, "--file", str(file)])
+        execute([*argv[:3], "--file", str(file), *argv[3:]])
     if words[:2] == ["-m", "venv"]:
         venv(Path(words[-1]))
     if words[:2] == ["-m", "pip"]:
@@ -270,10 +273,10 @@ def shmooze(words: list[str]) -> NoReturn:
     serve(argv, ports_of(None, named[0] if named else None))
 
 
-def with_free_ports(file: Path) -> None:
+def with_free_ports(file: Path, notes: Path = NOTES) -> None:
     """Replace the usual ports in a new settings file by those of the page."""
     text = file.read_text()
-    for usual, port in json.loads((NOTES / "ports.json").read_text()).items():
+    for usual, port in json.loads((notes / "ports.json").read_text()).items():
         text = re.sub(rf"\b{usual}\b", port, text)
     file.write_text(text)
 
@@ -290,7 +293,7 @@ def pip(words: list[str]) -> NoReturn:
             continue
         name, extra = re.match(r"([^\[=<>~!]*)(?:\[([\w,-]+)\])?", word).groups()  # type: ignore[union-attr]
         if "/" in name or name.strip(".") == "":
-            if not (Path(name) / "setup.py").exists() and not name.endswith(".whl"):
+            if name != "." and not (Path(name) / "setup.py").exists() and not name.endswith(".whl"):
                 fail(f"there is no package in {name}")
         elif name != "shmooze" and not re.search(rf'"{re.escape(name)}[\[">]', setup):
             fail(f"{name} is not in setup.py, so nobody tests that")
@@ -322,13 +325,33 @@ def clone(folder: Path) -> None:
             (folder / entry.name).symlink_to(entry)
 
 
+def cloned(notes: Path = NOTES) -> Path:
+    """The clone beside the page. The usual ports in its examples are those of the page."""
+    folder = notes.parent / "clone"
+    if not folder.exists():
+        clone(folder)
+        for file in (folder / "examples").rglob("*.json"):
+            with_free_ports(file, notes)
+    return folder
+
+
 def script(words: list[str]) -> NoReturn:
-    """A script of the clone: shmz is run, and of others only checked that they are there."""
+    """A script of the clone. shmz is run, beside the example application, which is started for it;
+    of others it is only checked that they are there.
+    """
     file = ROOT / "scripts" / words[0]
     if not os.access(file, os.X_OK):
         fail(f"there is no script {file.name}")
     if words[0] == "shmz":
+        if not (NOTES / "example-runs").exists():
+            subprocess.run([sys.executable, __file__, "script", "run_shmooze.sh"], check=True)
         shmz(words[1:])
+    if words[0] == "run_shmooze.sh":
+        (NOTES / "example-runs").touch()
+        example = cloned() / "examples" / "settings.json"
+        state = Path(json.loads(example.read_text())["state_path"]).expanduser()
+        state.parent.mkdir(parents=True, exist_ok=True)
+        shmooze(["run", str(example)])
     note("scripts/" + words[0], *words[1:])
     sys.exit(0)
 
