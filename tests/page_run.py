@@ -32,6 +32,10 @@ _PORTS = re.compile(r'"[\w.-]+": *"?(?:[\w.]+:)?(\d{4,5})"?')
 _IN_URLS = re.compile(r"(?:localhost|127\.0\.0\.1):(\d{4,5})\b")
 
 
+#: How programs of ours, and a shell, say what they lack of what a machine may do without.
+_NOT_INSTALLED = re.compile(
+    r"[\w.-]+ is not installed|\b(sqlite3|openssl|ffmpeg|mpv|jq): (command )?not found"
+)
 _STARTS = re.compile(
     r"^(\w+=\S+ )*(shmooze run|python3? -m shmooze\.(wsgi|queue|pool)|scripts/(run_shmooze|shmz))",
     re.MULTILINE,
@@ -261,6 +265,8 @@ class Run:
             )
         self.printed, self.printed_below = printed.read_text(errors="replace"), block.heading
         if done.returncode:
+            if missing := _NOT_INSTALLED.search(self.printed):
+                raise shown_syntax.Missing(missing[0])
             raise Failed(
                 f"ended with status {done.returncode}:\n{text}\n{self.printed}{self.logs()}"
             )

@@ -5,6 +5,7 @@ The conventions for pages are at the top of snippets.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,26 +19,23 @@ from support import ROOT, Client, Site
 
 pytestmark = pytest.mark.slow
 
-CLUSTER = "test_cluster_page.py::test_the_example_for_two_terminals_runs_as_it_is_pasted"
-ADAPTERS = "test_adapters_real.py::"
-LOOP = f"{ADAPTERS}test_a_loop_that_reads_lines_is_a_module"
-CHECKED = "test_check_module.py::test_modules_of_the_page_keep_to_the_protocol"
-DESCRIBED = "test_description.py::test_examples_of_the_page_work_as_pasted"
-FRAGMENT = "test_fragments.py::"
-MODULE = f"{FRAGMENT}test_lines_of_a_module_do_what_the_page_says"
+CLUSTER = "test_the_example_for_two_terminals_runs_as_it_is_pasted"
+LOOP = "test_a_loop_that_reads_lines_is_a_module"
+CHECKED = "test_modules_of_the_page_keep_to_the_protocol"
+DESCRIBED = "test_examples_of_the_page_work_as_pasted"
+MODULE = "test_lines_of_a_module_do_what_the_page_says"
 #: Blocks that a test of their own runs: by page, then by how the block begins or by the name of its
-#: file. The value is the file of the test, and its name.
+#: file. The value is the name of the test.
 CLAIMS: dict[str, dict[str, str]] = {
     "docs/how-to/adapters.md": {
-        "$ shmz add convert": f"{ADAPTERS}test_ffmpeg_converts_with_progress",
-        "train.py": f"{ADAPTERS}test_lines_of_json_are_parameters",
+        "$ shmz add convert": "test_ffmpeg_converts_with_progress",
+        "train.py": "test_lines_of_json_are_parameters",
         "hello.py": LOOP,
         "hello.mjs": LOOP,
         "hello.sh": LOOP,
     },
     "docs/how-to/backup.md": {
-        "$ ": "test_howto_state.py::"
-        "test_each_backup_of_a_busy_queue_has_all_that_was_acknowledged_and_is_restored",
+        "$ ": "test_each_backup_of_a_busy_queue_has_all_that_was_acknowledged_and_is_restored",
     },
     "docs/how-to/cluster.md": {
         'pip install "shmooze[cluster]"': CLUSTER,
@@ -46,85 +44,80 @@ CLAIMS: dict[str, dict[str, str]] = {
         "shmz -e jobs add count": CLUSTER,
     },
     "docs/how-to/hooks.md": {
-        '{"id": "7f0c': f"{FRAGMENT}test_a_hook_gets_what_the_page_shows",
-        "signed = ": f"{FRAGMENT}test_signatures_are_checked_by_the_lines_of_the_page",
+        '{"id": "7f0c': "test_a_hook_gets_what_the_page_shows",
+        "signed = ": "test_signatures_are_checked_by_the_lines_of_the_page",
     },
-    "docs/how-to/logs.md": {
-        '{"time"': f"{FRAGMENT}test_a_line_of_a_log_in_json_has_the_keys_of_the_page"
-    },
+    "docs/how-to/logs.md": {'{"time"': "test_a_line_of_a_log_in_json_has_the_keys_of_the_page"},
     "docs/how-to/mcp.md": {
-        '{"mcpServers"': f"{FRAGMENT}test_mcp_clients_are_configured_with_the_url_of_the_page"
+        '{"mcpServers"': "test_mcp_clients_are_configured_with_the_url_of_the_page"
     },
     "docs/how-to/migrate.md": {
-        "import shmooze.lib.service": f"{FRAGMENT}test_the_old_service_is_refused",
-        "from gevent": f"{FRAGMENT}test_the_new_service_answers",
+        "import shmooze.lib.service": "test_the_old_service_is_refused",
+        "from gevent": "test_the_new_service_answers",
     },
     "docs/how-to/nginx.md": {
-        "# nginx -t": "test_nginx.py::test_health_is_told_without_a_token",
+        "# nginx -t": "test_health_is_told_without_a_token",
     },
-    "docs/how-to/operations.md": {
-        "class Volume": f"{FRAGMENT}test_a_service_reports_what_is_not_well"
-    },
+    "docs/how-to/operations.md": {"class Volume": "test_a_service_reports_what_is_not_well"},
     "docs/how-to/other-languages.md": {
-        "python -m shmooze.check_module --args": (
-            "test_check_module.py::test_examples_keep_to_the_protocol"
-        ),
+        "python -m shmooze.check_module --args": ("test_examples_keep_to_the_protocol"),
         "hello.mjs": CHECKED,
         "ticker.sh": CHECKED,
         "ticks.sh": CHECKED,
     },
     "docs/how-to/supervisord.md": {
-        "$ supervisor": "test_howto.py::"
-        "test_supervisord_runs_the_application_of_the_page_and_its_commands_work",
+        "$ supervisor": "test_supervisord_runs_the_application_of_the_page_and_its_commands_work",
     },
     "docs/how-to/systemd.md": {
-        "$ systemd-analyze": "test_howto.py::test_systemd_has_nothing_to_say_about_the_units",
+        "$ systemd-analyze": "test_systemd_has_nothing_to_say_about_the_units",
     },
     "docs/how-to/troubleshooting.md": {
-        "$ python -m shmooze.check_module": (
-            "test_howto_messages.py::test_check_module_works_as_the_page_shows_it"
-        ),
+        "$ python -m shmooze.check_module": ("test_check_module_works_as_the_page_shows_it"),
     },
     "docs/how-to/upgrade.md": {
-        "$ sqlite3": "test_howto_state.py::test_a_state_file_of_the_first_form_is_taken_over",
+        "$ sqlite3": "test_a_state_file_of_the_first_form_is_taken_over",
     },
     "docs/reference/client.md": {
-        "client.queue.add": f"{FRAGMENT}test_arguments_of_modules_and_of_commands_are_told_apart",
-        "with client.queue.events": f"{FRAGMENT}test_a_loop_over_events_shows_all_modules",
+        "client.queue.add": "test_arguments_of_modules_and_of_commands_are_told_apart",
+        "with client.queue.events": "test_a_loop_over_events_shows_all_modules",
     },
     "docs/reference/descriptions.md": {
         "{": DESCRIBED,
         "$ shmz add countdown": DESCRIBED,
-        "class Countdown": "test_description.py::test_class_of_the_page_works_as_pasted",
+        "class Countdown": "test_class_of_the_page_works_as_pasted",
     },
     "docs/reference/modules.md": {
-        "hello.py": "test_modules_page.py::test_hello_says_hello",
-        "count.py": "test_modules_page.py::test_worker_plays_pauses_and_ends",
-        "lamp.py": "test_modules_page.py::test_lamp_glows_and_is_dimmed",
-        "scratch.py": f"{FRAGMENT}test_scratch_removes_its_folder",
-        "book.py": "test_modules_page.py::test_book_goes_on_where_it_was",
-        "player.py": "test_modules_page.py::test_player_of_the_page_plays_a_file_and_leaves",
-        "greenlets.py": f"{FRAGMENT}test_greenlets_count_down",
-        "$ python stage.py": f"{FRAGMENT}test_stage_shows_the_session_of_the_page",
-        "$ python lamp.py": "test_modules_page.py::test_lamp_describes_itself_as_the_page_shows",
+        "hello.py": "test_hello_says_hello",
+        "count.py": "test_worker_plays_pauses_and_ends",
+        "lamp.py": "test_lamp_glows_and_is_dimmed",
+        "scratch.py": "test_scratch_removes_its_folder",
+        "book.py": "test_book_goes_on_where_it_was",
+        "player.py": "test_player_of_the_page_plays_a_file_and_leaves",
+        "greenlets.py": "test_greenlets_count_down",
+        "$ python stage.py": "test_stage_shows_the_session_of_the_page",
+        "$ python lamp.py": "test_lamp_describes_itself_as_the_page_shows",
         "self.": MODULE,
-        "def ": f"{FRAGMENT}test_functions_of_a_module_do_what_the_page_says",
-        "class Dream": f"{FRAGMENT}test_keys_of_a_type_are_attributes_of_its_class",
+        "def ": "test_functions_of_a_module_do_what_the_page_says",
+        "class Dream": "test_keys_of_a_type_are_attributes_of_its_class",
     },
     "docs/reference/protocol.md": {
-        "$ curl -N": f"{FRAGMENT}test_events_have_the_shape_of_those_on_the_page",
+        "$ curl -N": "test_events_have_the_shape_of_those_on_the_page",
     },
     "docs/reference/shmz.md": {
-        "$ shmz watch | cat": "test_shmz_watch.py::test_in_a_pipe_each_change_is_a_line",
-        "source <(": "test_shmz_described.py::test_script_is_valid_for_its_shell",
+        "$ shmz watch | cat": "test_in_a_pipe_each_change_is_a_line",
+        "source <(": "test_script_is_valid_for_its_shell",
     },
     "examples/docker/README.md": {
-        "docker build": (
-            "test_docker.py::test_its_entry_point_serves_and_ends_as_process_1_of_an_ordinary_user"
-        )
+        "docker build": ("test_its_entry_point_serves_and_ends_as_process_1_of_an_ordinary_user")
     },
 }
 
+#: The names of all tests.
+TESTS = {
+    name
+    for file in (ROOT / "tests").glob("test_*.py")
+    for name in re.findall(r"^def (test_\w+)\(", file.read_text(), re.MULTILINE)
+}
 PAGES = {page.name: page for page in all_pages() if page.name != "README.md"}
 
 
@@ -201,9 +194,7 @@ def test_every_claim_has_a_block_and_a_test(page: str) -> None:
     if not (ROOT / page).exists():
         pytest.skip(f"there is no {page}")
     for beginning, test in CLAIMS[page].items():
-        file, _, function = test.partition("::")
-        text = (ROOT / "tests" / file).read_text()
-        assert f"def {function}(" in text, test
+        assert test in TESTS, test
         claimed = [block for block in PAGES[page].blocks if claim_of(block) == test]
         assert claimed, f"{page} has no block that begins with {beginning}"
 
