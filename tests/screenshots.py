@@ -6,6 +6,7 @@ jukebox plays silence, with tags and covers made here.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import example_sites
+import example_folders
+import example_pages
 import imageio_ffmpeg
 from chromium import HEADLESS, chromium
 from conftest import EXAMPLES
@@ -160,19 +162,16 @@ def show_login(folder: Path, browser: Browser) -> None:
 
 def show_jukebox(folder: Path, browser: Browser) -> None:
     """The page for guests, and the screen in the room."""
-    settings: dict[str, Any] = {
-        "tokens_path": "$HERE/tokens.json",
-        "app": {"music": "~/Music", "mpv": ["--ao=null", "--vo=null"], "url": URL},
-    }
-
-    def make(**keywords: Any) -> Site:
-        return Site(folder, **keywords)
-
-    with running(example_sites.make_example(make, "jukebox", **settings)) as site:
+    site = example_folders.make("jukebox", lambda **keywords: Site(folder, **keywords))
+    site.settings |= {"tokens_path": "$HERE/tokens.json"}
+    site.settings["app"] |= {"url": URL}
+    site.settings_file.write_text(json.dumps(site.settings))
+    site.environ |= {"JUKEBOX_MUSIC": str(folder / "Music")}
+    with running(site):
         make_music(folder / "Music")
         tokens = TokenFile(str(folder / "tokens.json"))
         held = {name: tokens.add(name, "control") for name in ("ada", "ben", "cleo")}
-        example_sites.start(site)
+        example_pages.run(site)
 
         def ask(who: str, service: str, cmd: str, **args: Any) -> Any:
             headers = {"Authorization": f"Bearer {held[who]}"}

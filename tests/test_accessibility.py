@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import example_sites
+import example_pages
 import pytest
 from accessibility import EACH_ONCE, findings
 from chromium import needs_chromium
@@ -140,19 +140,19 @@ def example(
     request: pytest.FixtureRequest, make_shared_site: Callable[..., Site]
 ) -> Iterator[Site]:
     """An example that runs. Those after it wait until it has ended."""
-    site = example_sites.make_example(make_shared_site, request.param)
-    yield example_sites.start(site)
+    site = example_pages.start(request.param, make_shared_site)
+    yield site
     site.close()
 
 
 @pytest.mark.parametrize(
     ("example", "file"),
-    [(each.partition("/")[0], each) for each in example_sites.pages()],
+    [(each.partition("/")[0], each) for each in example_pages.names()],
     indirect=["example"],
-    ids=example_sites.pages(),
+    ids=example_pages.names(),
 )
 def test_page_of_each_example(example: Site, file: str, page: Page) -> None:
-    page.goto(f"{example.url}{example_sites.address(file)}")
+    page.goto(f"{example.url}{example_pages.address(file)}")
     if file in SHOWN:
         name, kind, args, words = SHOWN[file]
         Client(example, name).add(kind, **args)
