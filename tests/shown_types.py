@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support import CHILDREN, ROOT, child
+from shown_packets import Commands
+from support import CHILDREN, ROOT, Client, child
 
 _MODULES = ROOT / "examples" / "modules"
 #: Tenths of a second are seconds in it, so that pages need not wait.
@@ -38,3 +40,27 @@ def settings(folder: Path) -> dict[str, Any]:
         "metrics": True,
         "sighup": "reload",
     }
+
+
+@dataclass
+class Example:
+    """The example application, which several pages use one after the other."""
+
+    #: Its ports by those that pages show.
+    ports: dict[str, str]
+    commands: Commands
+    settings: dict[str, Any]
+    #: Files of SQLite that a page may speak of.
+    databases: list[Path]
+    #: Its queue and its pool.
+    services: list[Client]
+
+    def reset(self) -> None:
+        """Make it what it was before other pages have used it."""
+        for service in self.services:
+            service("resume")
+            if service.kind == "queue":
+                service("repeat", mode="off")
+            for schedule in service("schedules"):
+                service("unschedule", id=schedule["id"])
+            service.clear()

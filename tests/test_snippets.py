@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import shown_types
-from page_run import Example, Failed, Run
+from page_run import Failed, Run
 from shown_packets import Commands
 from shown_syntax import Missing
+from shown_types import Example
 from snippets import REASONS, Block, all_pages
 from support import ROOT, Client, Site
 

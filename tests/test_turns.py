@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from fake_types import Lazy, Plain
 from fakes import AnyPriority, Fake, FakeClock, FakeLauncher, open_with, run_until_idle
 from memory_keeper import MemoryKeeper
-from support import ROOT
 
 from shmooze import settings
 from shmooze.errors import CommandError, SettingsError
@@ -550,21 +548,5 @@ def test_mistakes_in_a_section_are_told_in_one_line(
     try:
         with pytest.raises(SettingsError, match=words):
             _from_settings("pool").start()
-    finally:
-        settings.use(None)
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_settings_of_the_page_on_turns_can_be_used(number: int, tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "reference" / "turns.md").read_text()
-    examples = re.findall(r"^```json\n(\{\n.*?^\})\n```", page, re.MULTILINE | re.DOTALL)
-    path = tmp_path / "settings.json"
-    path.write_text(examples[number])
-    settings.use(Settings.load({"SHMOOZE_SETTINGS": str(path)}))
-    try:
-        (name,) = json.loads(examples[number])["ports"].keys() - {"wsgi"}
-        made = _from_settings(name)
-        assert made.slots == (2 if name == "jobs" else None)
-        assert made.has == ({} if name == "jobs" else {"gpu": 2, "memory_mb": 48000})
     finally:
         settings.use(None)

@@ -7,7 +7,6 @@ would change the machine only check what they are told, and note that in the fil
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
@@ -22,9 +21,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urljoin
 
-ROOT = Path(__file__).resolve().parent.parent
-#: Where logs and notes of the page are, and the folder of these commands.
-NOTES = Path(os.environ.get("PAGE_NOTES", "."))
+from clones import ROOT, cloned, with_free_ports
+from page_notes import NOTES, fail, note
+from typed_installs import git, pip, tokens_file, venv
+
 #: Seconds for something to come up.
 PATIENCE = 30.0
 
@@ -35,16 +35,6 @@ NOTED = (
     *("sudo", "apt-get", "systemctl", "journalctl", "loginctl", "useradd", "npm", "ssh", "scp"),
     *("crontab", "docker", "ps", "ss"),
 )
-
-
-def note(*words: str) -> None:
-    """Write down that a command was not executed."""
-    with (NOTES / "not-executed").open("a") as file:
-        file.write(" ".join(words) + "\n")
-
-
-def fail(problem: str) -> NoReturn:
-    sys.exit(f"{' '.join(sys.argv[1:])}: {problem}")
 
 
 def execute(argv: list[str]) -> NoReturn:
@@ -149,7 +139,7 @@ def some_uid(url: str, ended: bool) -> str:
     past = ask(url, "gone")
     if past:
         return str(past[-1]["uid"])  # of an application whose items are soon done
-    fail("there is no item for UID")
+    sys.exit("there is no item for UID")
 
 
 def with_uid(words: list[str], url: str, ended: bool = False) -> list[str]:
@@ -239,29 +229,11 @@ def python(words: list[str]) -> NoReturn:
     execute(argv)
 
 
-def tokens_file() -> Path:
-    """The token file that the settings name, or else one that they could name."""
-    with contextlib.suppress(OSError, ValueError):
-        if named := json.loads(settings_file(None).read_text()).get("tokens_path"):
-            return Path(named)
-    return NOTES / "tokens.json"
-
-
-def venv(folder: Path) -> NoReturn:
-    """A virtual environment that has what this one has."""
-    (folder / "bin").mkdir(parents=True)
-    for command in (NOTES / "bin").iterdir():
-        (folder / "bin" / command.name).symlink_to(command)
-    (folder / "bin" / "activate").write_text(f'PATH="{folder.resolve()}/bin:$PATH"\n')
-    note("python3 -m venv", str(folder))
-    sys.exit(0)
-
-
 def shmooze(words: list[str]) -> NoReturn:
     argv = [sys.executable, "-m", "shmooze", *words]
     if words[:1] == ["new"]:
         done = subprocess.run(argv)
-        with_free_ports(Path(words[-1]) / "settings.json")
+        with_free_ports(Path(words[-1]) / "settings.json", NOTES)
         sys.exit(done.returncode)
     if words[:1] != ["run"] or "--help" in words:
         execute(argv)
@@ -271,68 +243,6 @@ def shmooze(words: list[str]) -> NoReturn:
         if not word.startswith("-") and before != "--directory"
     ]
     serve(argv, ports_of(None, named[0] if named else None))
-
-
-def with_free_ports(file: Path, notes: Path = NOTES) -> None:
-    """Replace the usual ports in a new settings file by those of the page."""
-    text = file.read_text()
-    for usual, port in json.loads((notes / "ports.json").read_text()).items():
-        text = re.sub(rf"\b{usual}\b", port, text)
-    file.write_text(text)
-
-
-def pip(words: list[str]) -> NoReturn:
-    """Check that what is to be installed is there, or is known to setup.py."""
-    note("pip", *words)
-    if words[:1] not in (["install"], ["wheel"], ["download"]):
-        sys.exit(0)
-    setup = (ROOT / "setup.py").read_text()
-    options_with_value = ("--find-links", "-r", "-w", "-c", "--wheel-dir")
-    for before, word in itertools.pairwise(words):
-        if word.startswith("-") or before in options_with_value:
-            continue
-        name, extra = re.match(r"([^\[=<>~!]*)(?:\[([\w,-]+)\])?", word).groups()  # type: ignore[union-attr]
-        if "/" in name or name.strip(".") == "":
-            if name != "." and not (Path(name) / "setup.py").exists() and not name.endswith(".whl"):
-                fail(f"there is no package in {name}")
-        elif name != "shmooze" and not re.search(rf'"{re.escape(name)}[\[">]', setup):
-            fail(f"{name} is not in setup.py, so nobody tests that")
-        for each in filter(None, (extra or "").split(",")):
-            if (name == "shmooze" or "/" in name or name == ".") and f'"{each}":' not in setup:
-                fail(f"there is no extra {each}")
-    sys.exit(0)
-
-
-def git(words: list[str]) -> NoReturn:
-    """`git clone` makes a clone of what is here; nothing else is executed."""
-    note("git", *words)
-    if words[:1] == ["clone"]:
-        where = [word for word in words[1:] if not word.startswith("-")]
-        clone(
-            Path(where[1] if len(where) > 1 else where[0].rpartition("/")[2].removesuffix(".git"))
-        )
-    sys.exit(0)
-
-
-def clone(folder: Path) -> None:
-    """What a clone has, of which only the examples may be written to."""
-    folder.mkdir(parents=True)
-    for entry in ROOT.iterdir():
-        if entry.name == "examples":
-            left_out = shutil.ignore_patterns("node_modules", ".venv", "__pycache__")
-            shutil.copytree(entry, folder / entry.name, ignore=left_out)
-        elif not entry.name.startswith("."):
-            (folder / entry.name).symlink_to(entry)
-
-
-def cloned(notes: Path = NOTES) -> Path:
-    """The clone beside the page. The usual ports in its examples are those of the page."""
-    folder = notes.parent / "clone"
-    if not folder.exists():
-        clone(folder)
-        for file in (folder / "examples").rglob("*.json"):
-            with_free_ports(file, notes)
-    return folder
 
 
 def script(words: list[str]) -> NoReturn:
@@ -348,7 +258,7 @@ def script(words: list[str]) -> NoReturn:
         shmz(words[1:])
     if words[0] == "run_shmooze.sh":
         (NOTES / "example-runs").touch()
-        example = cloned() / "examples" / "settings.json"
+        example = cloned(NOTES) / "examples" / "settings.json"
         state = Path(json.loads(example.read_text())["state_path"]).expanduser()
         state.parent.mkdir(parents=True, exist_ok=True)
         shmooze(["run", str(example)])
