@@ -9,23 +9,19 @@ import logging
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from events import Watcher
 from fake_parent import Stage
 from fakes import FakeClock, run_until_idle
 from shown_packets import difference
 from shown_settings import parse_shown
 from snippets import Block, Page
-from support import PATIENCE, ROOT, Client, Site, child, wait_until
+from support import PATIENCE, ROOT
 from test_hooks import Told
 
-import shmooze.client
 from shmooze.hooks import signature
-from shmooze.lib.service import JSONCommandProcessor, Service
 from shmooze.modules import JSONParentPoller, Module
 from shmooze.runtime.json_log import JsonFormatter
 
@@ -200,110 +196,3 @@ def test_mcp_clients_are_configured_with_the_url_of_the_page() -> None:
     program = block("docs/how-to/mcp.md", "import asyncio").text
     for server in configured.values():
         assert f'Client("{server["url"]}")' in program
-
-
-# Services.
-
-
-def test_a_service_reports_what_is_not_well() -> None:
-    names: dict[str, Any] = {"JSONCommandProcessor": JSONCommandProcessor, "Service": Service}
-    exec(block("docs/how-to/operations.md", "class Volume").text, names)
-    volume = names["Volume"].__new__(names["Volume"])
-    volume.mixer_is_open = True
-    assert volume.health_problems() == {}
-    volume.mixer_is_open = False
-    assert volume.health_problems() == {"mixer": "no sound card"}
-
-
-MIGRATE = "docs/how-to/migrate.md"
-
-
-def test_the_old_service_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "old.py").write_text(block(MIGRATE, "import shmooze.lib.service").text)
-    (tmp_path / "settings.json").write_text('{"ports": {"vol": 1}}')
-    environ = {"PYTHONPATH": str(ROOT), "SHMOOZE_SETTINGS": str(tmp_path / "settings.json")}
-    argv = [sys.executable, str(tmp_path / "old.py")]
-    done = subprocess.run(argv, env=environ, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "`shmooze.lib.service.coroutine` of shmooze 1.2.4 was removed" in done.stderr
-
-
-@pytest.fixture(scope="module")
-def running(
-    make_shared_site: Callable[..., Site], tmp_path_factory: pytest.TempPathFactory
-) -> Site:
-    """A queue, and beside it the service of the page on migration."""
-    folder = tmp_path_factory.mktemp("services")
-    program = folder / "vol.py"
-    countdown = [sys.executable, "-S", str(ROOT / "examples" / "modules" / "countdown.py")]
-    types = {"door": {"process": child("well")}, "countdown": {"process": countdown}}
-    site = make_shared_site(
-        services=("wsgi", "vol", "queue"),
-        settings={"queue": {"modules": types, "order": "priority"}},
-        programs={"vol": [sys.executable, str(program)]},
-    )
-    text = block(MIGRATE, "from gevent").text
-    assert "5580" in text
-    program.write_text(text.replace("5580", str(site.ports["queue"])))
-    return site.start()
-
-
-def test_the_new_service_answers(running: Site) -> None:
-    assert running.ask("vol", "set_vol", vol=5) == len(running.ask("queue", "queue"))
-    answer = running.direct("vol", {"cmd": "set_vol", "args": {"vol": 200}}).json
-    assert answer["error"] == "Volume cannot be greater than 100"
-
-
-def test_events_have_the_shape_of_those_on_the_page(running: Site) -> None:
-    session = block("docs/reference/protocol.md", "$ curl -N").text
-    events = re.findall(r"^event: (\w+)\ndata: (.*)$", session, re.MULTILINE)
-    watcher = Watcher(running.ports["wsgi"], "/queue/events")
-    running.ask("queue", "add", type="countdown", args={"seconds": 30})
-    wait_until(lambda: "left" in str(watcher.events), "it plays")
-    (uid,) = (each["uid"] for each in running.ask("queue", "queue"))
-    watcher.close()
-    changes = [data for kind, data in watcher.events if kind == "change"]
-    said: dict[str, Any] = {}  # of the module, in whichever of them
-    for change in changes:
-        said |= change.get("modules", {}).get(uid, {})
-    real = {"change": {**changes[0], "modules": {uid: said}}, "snapshot": watcher.events[0][1]}
-    for kind, data in events:
-        assert difference(json.loads(data.replace("UID", uid)), real[kind]) is None
-    Client(running, "queue").clear()
-
-
-# The client.
-
-
-@pytest.fixture
-def client(running: Site) -> Iterator[shmooze.client.Client]:
-    with shmooze.client.Client(running.url) as client:
-        yield client
-    Client(running, "queue").clear()
-
-
-def test_arguments_of_modules_and_of_commands_are_told_apart(
-    running: Site, client: shmooze.client.Client
-) -> None:
-    exec(block("docs/reference/client.md", "client.queue.add").text, {"client": client})
-    first, keyed, urgent = sorted(running.ask("queue", "queue"), key=lambda item: item["added"])
-    assert first["args"] == {"key": 5, "type": "oak"}
-    assert keyed["args"] == urgent["args"] == {"key": 5}
-
-
-class _Enough(Exception):
-    """Ends a loop that has no end."""
-
-
-def test_a_loop_over_events_shows_all_modules(running: Site, client: shmooze.client.Client) -> None:
-    shown = []
-
-    def enough(*words: Any) -> None:
-        shown.append(words)
-        raise _Enough
-
-    running.ask("queue", "add", type="countdown", args={"seconds": 1000})
-    text = block("docs/reference/client.md", "with client.queue.events").text
-    with pytest.raises(_Enough):
-        exec(text, {"client": client, "print": enough})
-    assert shown[0][:2] == ("countdown", "playing")
