@@ -34,14 +34,27 @@ _STARTS = re.compile(
 SYSTEM_PATHS = re.compile(r"(?<![\w.])(/(?:etc|opt|srv|var/lib|var/log|var/backups)/[\w./-]+)")
 
 
-def _starts_application(page: Page) -> bool:
-    """Whether a page has an application of its own, which its commands start."""
-    lines = "".join(block.text for block in page.shown("sh"))
+def typed_on(page: Page) -> str:
+    """All commands of a page, also those of sessions."""
+    lines = "".join(block.text for block in page.shown("sh") if block.file is None)
     for block in page.shown("console"):
         lines += "".join(command for command, _ in session(block.text))
+    return lines
+
+
+def unstarted(page: Page) -> list[str]:
+    """The programs of services that a page shows, but does not start."""
+    lines = typed_on(page)
+    serving = (name for name, text in page.files.items() if "serve_forever(" in text)
+    return [name for name in serving if not re.search(rf"\bpython3? {re.escape(name)}", lines)]
+
+
+def _starts_application(page: Page) -> bool:
+    """Whether a page has an application of its own, which its commands start."""
+    lines = typed_on(page)
     shows_settings = any('"ports"' in each.text and not each.is_output for each in page.blocks)
     makes_one = re.search("shmooze new|scripts/(run_shmooze|shmz)", lines) is not None
-    serves = any("serve_forever" in text for text in page.files.values())
+    serves = sum("serve_forever(" in text for text in page.files.values()) > len(unstarted(page))
     return serves or (bool(_STARTS.search(lines)) and (shows_settings or makes_one))
 
 

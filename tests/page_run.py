@@ -15,11 +15,11 @@ import shown_packets
 import shown_settings
 import shown_syntax
 from clones import cloned
-from page_folder import SYSTEM_PATHS, PageFolder
+from page_folder import SYSTEM_PATHS, PageFolder, unstarted
 from sessions import ERROR, last_json, session, session_difference
 from shown_types import Example
 from snippets import Block, Page
-from support import PATIENCE
+from support import PATIENCE, free_ports
 
 #: How programs of ours, and a shell, say what they lack of what a machine may do without.
 _NOT_INSTALLED = re.compile(
@@ -58,6 +58,20 @@ class Run(PageFolder):
         """Write a file that the page shows, and nothing more."""
         assert block.file is not None
         self.write(block.file, self.adapted(block.text))
+
+    def start_what_is_left(self) -> None:
+        """Start each service that the page shows but does not start: it must listen.
+
+        One that the settings of the page name as a `program` has been run with them.
+        """
+        for name in unstarted(self.page):
+            if self._has_own and f'"{name}"' in self.page.text:
+                continue
+            shown = re.findall(r'"ports": *\{([^}]*)\}', self.page.text)
+            names = {"wsgi", "queue", "pool", *re.findall(r'"(\w+)":', "".join(shown))}
+            ports = dict(zip(sorted(names), free_ports(len(names)), strict=True))
+            (self.notes / "defaults.json").write_text(json.dumps({"ports": ports}))
+            self._type(f"python3 {name}\n", Block(self.page.name, 0, "sh", "", "", None, None))
 
     def _run(self, block: Block) -> None:
         text = self.adapted(block.text)

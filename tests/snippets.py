@@ -21,8 +21,11 @@ What a writer of a page has to know (tests/test_snippets.py runs every block fro
   for anything; uids, times and numbers may differ. A command whose output is an error may fail.
   Lines behind `# ` are for root, and are not executed.
 - **`text`**, and blocks without a language, are output. They are not run.
-- A page that shows no settings with `ports` has the example application beside it, with the module
-  types of tests/shown_types.py. Ports are replaced by free ones, in all blocks of a page.
+- A page that starts no application of its own has the example application beside it, with the
+  module types of tests/shown_types.py. Ports are replaced by free ones, in all blocks of a page.
+- Pages at the top and in examples are read in a clone. `scripts/shmz` speaks to the example
+  application of a clone, which is started for it. Other scripts must exist, and are not executed.
+- Folders of the system, such as `/etc/myapp`, are made below the folder of the page.
 - `<!-- not run: REASON -->` on the line before a block leaves it out. The reason is one of REASONS.
 """
 

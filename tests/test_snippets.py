@@ -179,6 +179,7 @@ def test_blocks_of_a_page_work_from_top_to_bottom(
                 problems.append(str(problem))
             except Missing as problem:
                 missing.add(str(problem))
+        run.start_what_is_left()
     finally:
         run.close()
     if problems:
