@@ -215,7 +215,7 @@ def test_options_of_an_item_are_those_that_the_service_describes(
     wanted = ["label", "priority", "at", "not_before", "expires", "after", "batch", "window"]
     assert names == wanted
     form.get_by_label("Label").fill("Tea")
-    form.get_by_label("Place").fill("1")
+    form.get_by_label("Place").fill("2")
     form.get_by_role("button", name="Add", exact=True).click()
     expect(rows(first_page).nth(1).get_by_role("heading")).to_have_text("Tea")
     uid = site.ask("queue", "queue")[1]["uid"]
@@ -245,8 +245,9 @@ def test_item_can_be_added_after_others_that_are_chosen_by_their_labels(
 
 
 def test_form_stays_in_view_below_a_long_list(site: Site, first_page: Page) -> None:
-    add_countdowns(site, first_page, 2)
+    add_countdowns(site, first_page, 6)
     first_page.set_viewport_size({"width": 1280, "height": 300})
+    first_page.evaluate("scrollTo(0, 0)")
     expect(
         form_of(first_page, "queue").get_by_role("button", name="Add", exact=True)
     ).to_be_in_viewport()

@@ -1,6 +1,6 @@
 /** The form that adds items: in view however long the list is, and folded away on a small screen. */
 
-import { announce, copy } from "./dom.js";
+import { announce, copy, write } from "./dom.js";
 import { Form } from "./forms.js";
 import { rememberFolded, wasFolded } from "./memory.js";
 import { Options } from "./options.js";
@@ -16,7 +16,6 @@ export class Adder {
     this.name = name;
     this.element = copy("adder");
     this.button = this.element.querySelector(".fold");
-    this.button.ariaLabel = `Add to ${name}`;
     const send = async (type, args, options) => {
       await ask("add", { type, args, ...options }, true);
       announce(`${type} added`);
@@ -41,6 +40,8 @@ export class Adder {
   fold(isFolded) {
     this.element.toggleAttribute("data-folded", isFolded);
     this.button.ariaExpanded = String(!isFolded);
+    write(this.button.querySelector("span"), isFolded ? "Add" : "Close");
+    this.button.ariaLabel = isFolded ? `Add to ${this.name}` : `Close the form of ${this.name}`;
   }
 
   /** Set the types to choose from. Without any there is nothing to see. */

@@ -13,6 +13,7 @@ import { Roster } from "./roster.js";
 import { Schedules } from "./schedules.js";
 import { Toolbar } from "./toolbar.js";
 
+const SHORT_LIST = 5; // items up to which the form that adds need not be kept in view
 const ENDED_DELAY = 300; // ms between the event that modules ended and the request for how
 
 export class Board {
@@ -59,9 +60,9 @@ export class Board {
     this.typeForms = [[this.adder, "modules_available"], [this.schedules.form, "modules_available"]];
     this.bar = copy("bar");
     this.bar.append(this.toolbar.element, this.filter.element);
-    const listing = make("div", "listing"); // in which the form stays in view
-    listing.append(this.roster.element, this.adder.element);
-    this.elements = [this.bar, listing];
+    this.listing = make("div", "listing"); // in which the form stays in view
+    this.listing.append(this.roster.element, this.adder.element);
+    this.elements = [this.bar, this.listing];
     this.background = kind === "queue" ? this.newBackground({ ask, web }) : null;
     if (this.background) this.elements.push(this.background.element);
     this.elements.push(this.schedules.element, this.ended.element, this.history.element);
@@ -137,7 +138,9 @@ export class Board {
   }
 
   showCounts() {
-    this.filter.count(this.roster.fitting, this.roster.rows.length);
+    const { fitting, rows } = this.roster;
+    this.filter.count(fitting, rows.length);
+    this.listing.toggleAttribute("data-long", rows.length > SHORT_LIST);
     this.onCounts();
   }
 

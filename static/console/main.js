@@ -7,6 +7,7 @@
  * is visible.
  */
 
+import { copyable } from "./clipboard.js";
 import { byId } from "./dom.js";
 import { Navigation } from "./nav.js";
 import { Service } from "./service.js";
@@ -39,6 +40,8 @@ function tick() {
 
 shmooze_ready.then(({ name, ports }) => {
   if (name) document.title = name;
+  byId("no-services").append(copyable('"ports": {"wsgi": 8080, "queue": 8081}'));
+  byId("ports-not-public").append(copyable('"public": ["name", "ports"]'));
   byId("no-services").hidden = !ports || Object.keys(endpoints).length > 0;
   byId("ports-not-public").hidden = Boolean(ports);
   showSession().catch(() => {}); // unreachable again: show no button

@@ -10,10 +10,10 @@ const MAX_OFFERED = 30; // items that are offered to wait for; the uids of other
 const FIELDS = {
   label: { title: "Label", type: "string" },
   priority: { title: "Priority" },
-  at: { title: "Place", description: "0 is the first. Empty: where it belongs." },
-  not_before: { title: "Not before", ...INSTANT },
-  expires: { title: "Expires", ...INSTANT },
-  after: { title: "After" },
+  at: { title: "Place", description: "1 is the first. Empty: where it belongs.", type: "integer", minimum: 1 },
+  not_before: { title: "Not before", description: "When it may start.", ...INSTANT },
+  expires: { title: "Expires", description: "When it is too late to start.", ...INSTANT },
+  after: { title: "After", description: "These have to be done before it starts." },
   batch: { title: "Batch", type: "string" },
   window: { title: "Time of day" },
 };
@@ -71,7 +71,9 @@ export class Options {
   read() {
     if (!this.fields) return {};
     const { args } = this.fields.readAll();
-    return args && this.fields.readChanges();
+    if (!args) return undefined;
+    const chosen = this.fields.readChanges();
+    return { ...chosen, ...chosen.at && { at: chosen.at - 1 } }; // which the service counts from 0
   }
 
   /** Begin anew, with the items that there are now. */

@@ -69,9 +69,9 @@ export class PastItem {
 
   /** Show all that is known, and ask for what the history does not have: output and last errors. */
   async open() {
-    const { item } = this, { args, result, batch, schedule, added, uid, type } = item;
+    const { item } = this, { args, reason, result, batch, schedule, added, uid, type } = item;
     const facts = [type, uid, added && `added ${new Date(added).toLocaleString()}`, batch && `batch ${batch}`, schedule && `of schedule ${schedule.slice(0, 8)}`];
-    this.past.replaceChildren(make("p", "hint", facts.filter(Boolean).join(" · ")));
+    this.past.replaceChildren(make("p", "hint", facts.filter(Boolean).join(" · ")), make("p", "reason", reason || ""));
     if (Object.keys(args || {}).length) this.past.append(block("Arguments", toJSON(args, 2), this.title));
     const text = asText(result);
     if (text) this.past.append(block("Result", text.length > MAX_RESULT ? `${text.slice(0, MAX_RESULT)}…` : text, this.title));

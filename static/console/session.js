@@ -2,7 +2,7 @@
 
 import { announce, byId } from "./dom.js";
 
-/** Show only what the token allows, by the rules for `data-scopes` in index.css, and offer to log out. */
+/** Show only what the token allows, by the rules for `data-scopes` in items.css, and offer to log out. */
 export async function showSession() {
   const { origin } = location; // the page's own URL may contain a password, which fetch rejects
   const settings = await fetch(new URL(`${BASE_URL}/settings.json`, origin), { cache: "no-store" });

@@ -7,7 +7,7 @@ const RUNNING = new Set(["playing", "starting", "ending"]);
 
 export const isRunning = ({ state }) => RUNNING.has(state);
 
-/** The state in one word. Each has an icon in index.html and a colour in index.css. */
+/** The state in one word. Each has an icon in index.html and a colour in items.css. */
 export function wordOf({ state, held, restarts, next_attempt_at: next }) {
   if (held || state === "held") return "held";
   if (state !== "playing" && next || state === "starting" && restarts) return "restarting";
