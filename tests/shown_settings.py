@@ -49,7 +49,8 @@ def whole(shown: Any) -> dict[str, Any] | None:
     made |= {"public": ["ports"]} if "ports" not in shown else {}
     modules: dict[str, Any] = {}
     for key, value in shown.items():
-        if key in TOP or key.startswith("app"):
+        is_sure = "ports" in shown and not isinstance(value, dict)  # a mistake is to be named
+        if key in TOP or key.startswith("app") or is_sure:
             made[key] = value
         elif not isinstance(value, dict) or not value:
             return None
