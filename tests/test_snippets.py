@@ -119,7 +119,7 @@ TESTS = {
     for file in (ROOT / "tests").glob("test_*.py")
     for name in re.findall(r"^def (test_\w+)\(", file.read_text(), re.MULTILINE)
 }
-PAGES = {page.name: page for page in all_pages() if page.name != "README.md"}
+PAGES = {page.name: page for page in all_pages()}
 
 
 def claim_of(block: Block) -> str | None:
