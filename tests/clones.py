@@ -6,10 +6,7 @@ Standard library only: the commands of pages import it.
 from __future__ import annotations
 
 import json
-import random
 import re
-import shutil
-import socket
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +26,9 @@ def with_free_ports(file: Path, notes: Path) -> None:
 
 def free_port() -> int:
     """A port of loopback that nobody has now, below those that the system takes for connections."""
+    import random
+    import socket
+
     while True:
         port = random.randrange(10_000, 30_000)
         try:
@@ -40,6 +40,8 @@ def free_port() -> int:
 
 def clone(folder: Path) -> None:
     """What a clone has, of which only the examples may be written to."""
+    import shutil  # here, since few commands need it
+
     folder.mkdir(parents=True)
     for entry in ROOT.iterdir():
         if entry.name == "examples":

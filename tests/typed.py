@@ -11,15 +11,12 @@ import itertools
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urljoin
 
 from clones import ROOT, cloned, with_free_ports
 from page_notes import NOTES, fail, note
@@ -113,6 +110,8 @@ def end_what_serves() -> None:
 
 
 def ask(url: str, command: str, **args: Any) -> Any:
+    import urllib.request  # here, since it takes as long to load as most commands take
+
     body = json.dumps({"cmd": command, "args": args}).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -153,6 +152,8 @@ def shmz(words: list[str]) -> NoReturn:
     """As shmz, but it waits for services that are coming up; and `watch` ends by itself."""
     endpoint = os.environ["SHMZ_ENDPOINT"]
     if "-e" in words[:1]:
+        from urllib.parse import urljoin
+
         endpoint = urljoin(endpoint, words[1])
     is_past = bool({"requeue", "forget", "wait"} & set(words))
     deadline = time.monotonic() + PATIENCE
@@ -191,6 +192,8 @@ def until_something_is_shown(argv: list[str]) -> NoReturn:
 
 def curl(words: list[str]) -> NoReturn:
     """As curl, but a failure packet or a status from 400 up is a failure."""
+    import shutil
+
     path = os.environ["PAGE_PATH"]
     program = shutil.which("curl", path=path)
     if program is None:
