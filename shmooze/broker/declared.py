@@ -126,7 +126,7 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0
     standby_timeout: Annotated[
         Seconds,
-        "Seconds that such a process may leave its `init` unread before another one is"
+        "Seconds that a standby process may leave its `init` unread before another process is"
         " started instead.",
     ] = 1.0
     spawn: Annotated[
@@ -199,7 +199,8 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
         " group; see docs/how-to/adapters.md.",
     ] = None
     parameters: Annotated[
-        Patterns, "With the adapter `command`: finds parameters in a line of output, likewise."
+        Patterns,
+        "With the adapter `command`: finds parameters in a line of output, in the same way.",
     ] = {}
     json_lines: Annotated[
         bool,
@@ -207,19 +208,19 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     ] = False
     result: Annotated[
         Pattern | None,
-        "With the adapter `command`: finds the result in a line of output, likewise. The last"
-        " one counts.",
+        "With the adapter `command`: finds the result in a line of output, in the same way. The"
+        " last one counts.",
     ] = None
     suspend: Annotated[
         Literal["stop", "end", "none"] | None,
         "With the adapters `command` and `mcp`: whether the process is stopped, ended, or"
-        " left alone when another module is to play. If it is not set, `stop`, and with `mcp`"
-        " `none`.",
+        " left alone when another module is to play. If it is not set: `stop`, or `none` with"
+        " `mcp`.",
     ] = None
     needs: Annotated[
         Amounts,
-        'What a process of this type takes of what the service `has`, such as `{"gpu": 1}`;'
-        " with a cluster, what the node must have free; see docs/reference/turns.md.",
+        "How much a process of this type takes of the resources that the service `has`, such as"
+        ' `{"gpu": 1}`; with a cluster, what the node must have free; see docs/reference/turns.md.',
     ] = {}
     max_playing: Annotated[
         declared.Count | None,
@@ -253,7 +254,7 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
         " docs/how-to/limits.md.",
     ] = None
     max_memory_mb: Annotated[
-        Number | None, "MiB of memory above which its process is replaced likewise."
+        Number | None, "MiB of memory above which its process is replaced in the same way."
     ] = None
     reuse: Annotated[
         declared.Count,
@@ -262,5 +263,5 @@ class ModuleType(Struct, frozen=True, forbid_unknown_fields=True):
     preload: Annotated[
         bool,
         "Whether a Python program is loaded once, and the process of each module is forked"
-        " from that.",
+        " from the loaded one.",
     ] = False

@@ -57,10 +57,10 @@ class Renewing:
         return self._launchers
 
     def reload(self) -> Reloaded:
-        """Read the settings of this service again, and take what is new in them.
+        """Read the settings of this service again, and apply what has changed.
 
         Modules that run keep the definition of their type until their process ends. If the file
-        has a mistake, that is the error, and nothing changes.
+        has a mistake, it is returned as the error, and nothing changes.
         """
         return self.need_reloader().reload()
 

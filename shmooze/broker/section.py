@@ -24,7 +24,8 @@ class Votes(Struct, frozen=True, forbid_unknown_fields=True):
     """Votes of owners on items."""
 
     skip: Annotated[
-        declared.Count | None, "Votes that end an item. If it is not set, there are no such votes."
+        declared.Count | None,
+        "How many votes end an item. If it is not set, votes cannot end items.",
     ] = None
     up: Annotated[bool, "Whether items can be voted up: each vote is one point of priority."] = (
         False
@@ -36,7 +37,7 @@ class Section(Quota, frozen=True):
 
     modules: Annotated[Types, "The module types that can be added."] = {}
     backgrounds: Annotated[Types, "The module types that can be a queue's background."] = {}
-    launcher: Annotated[TypeName | None, "The `launcher` of those types that name none."] = None
+    launcher: Annotated[TypeName | None, "The `launcher` of types that do not set one."] = None
     cluster: Annotated[
         declared.Object | None,
         "The keys of `cluster` that are different for this service; see docs/how-to/cluster.md.",
@@ -54,22 +55,22 @@ class Section(Quota, frozen=True):
     age: Annotated[
         Seconds | None,
         "With the order `priority`: seconds of waiting that are worth one point of priority."
-        " If it is not set, waiting is worth nothing.",
+        " If it is not set, waiting does not count.",
     ] = None
     has: Annotated[
         Amounts,
-        'What there is of what types need, such as `{"gpu": 2, "memory_mb": 16000}`; see'
+        'The resources that types can need, such as `{"gpu": 2, "memory_mb": 16000}`; see'
         " docs/reference/turns.md.",
     ] = {}
     limits: Annotated[
         OwnerLimits | None,
-        "How much each owner may have waiting, or add; see docs/reference/ordering.md.",
+        "How many items each owner may have waiting, or add; see docs/reference/ordering.md.",
     ] = None
     votes: Annotated[Votes | None, "What votes of users do; see docs/reference/ordering.md."] = None
     route_by: Annotated[
         Route | None,
-        "Where a request names the type of the module that is to answer it, such as"
-        " `json:model`; see docs/how-to/web-servers.md.",
+        "Where a request names the module type that should answer it, such as `json:model`;"
+        " see docs/how-to/web-servers.md.",
     ] = None
     max_starting: Annotated[
         declared.Count | None,

@@ -148,8 +148,8 @@ Shown = Annotated[
         },
         estimate={
             "type": "number",
-            "description": "Seconds until its turn comes, as long as items of these types take"
-            " according to the history.",
+            "description": "Estimated seconds until its turn comes, from how long items of these"
+            " types took according to the history.",
         },
         web={
             "enum": ["loading", "ready", "resting"],
@@ -258,9 +258,9 @@ Followed = Annotated[
         lines={"type": "array", "items": TEXT},
         missed={
             "type": "integer",
-            "description": "How many lines before these are no longer kept.",
+            "description": "How many earlier lines, from `since` on, are no longer kept.",
         },
-        next={"type": "integer", "description": "The `since` of the next question."},
+        next={"type": "integer", "description": "The `since` of the next command."},
         end={
             "type": ["object", "null"],
             "description": "How it has ended, as in `wait`; null if it has not.",
@@ -280,10 +280,10 @@ Reloaded = Annotated[
             **_KEYS,
             "description": "Types that are no longer in the settings. Their items are held.",
         },
-        settings={**_KEYS, "description": "Other keys that have changed and count now."},
+        settings={**_KEYS, "description": "Other keys that have changed and are in effect now."},
         needs_restart={
             **_KEYS,
-            "description": "Keys that have changed and count when the service starts again.",
+            "description": "Keys that have changed and take effect when the service is restarted.",
         },
     ),
 ]

@@ -33,16 +33,16 @@ class DaskCluster(Cluster, frozen=True, forbid_unknown_fields=True):
     key_path: Annotated[str | None, "The private key of that certificate (PEM)."] = None
     insecure: Annotated[
         bool,
-        "Whether a tcp:// scheduler on another machine may be used. Whoever can reach it can run"
-        " programs on all its workers.",
+        "Whether a tcp:// scheduler on another machine may be used. Anyone who can reach it can"
+        " run programs on all its workers.",
     ] = False
     connect_timeout: Annotated[Seconds, "Seconds within which the scheduler must be reached."] = (
         10.0
     )
     resources: Annotated[
         Names,
-        "The names that workers of Dask have for what types need, where they differ; null: Dask is"
-        " not asked for it.",
+        "For names in `needs`, the names of these resources at the workers of Dask, where they"
+        " differ; null: Dask is not asked for it.",
     ] = {}
 
 

@@ -27,11 +27,13 @@ class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
         Address,
         "The address on which a service listens for its nodes. Off loopback, they use TLS.",
     ] = "127.0.0.1"
-    door_port: Annotated[Port | None, "The port there. If it is not set, any free one."] = None
+    door_port: Annotated[
+        Port | None, "The port of that address. If it is not set, any free one."
+    ] = None
     door_addresses: Annotated[
         Addresses,
         "Names or addresses at which nodes can reach the service. If it is empty,"
-        " `door_host`, or else the name of the machine.",
+        " `door_host` is used, or else the name of the machine.",
     ] = []
     lease: Annotated[
         Lease, "Seconds after which a node that cannot reach the service has ended its modules."
@@ -39,8 +41,8 @@ class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
     start_timeout: Annotated[Seconds, "Seconds that a module may wait for a node."] = 60.0
     python: Annotated[
         str | None,
-        "The Python on the nodes that has shmooze. If it is not set, the one at the same path"
-        " as here.",
+        "The Python on the nodes in which shmooze is installed. If it is not set, the one at"
+        " the same path as here.",
     ] = None
 
     @property

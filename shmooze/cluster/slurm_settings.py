@@ -47,7 +47,8 @@ class SlurmCluster(Cluster, frozen=True, forbid_unknown_fields=True):
     ] = []
     resources: Annotated[
         Resources,
-        'What Slurm calls what types need: "cpus", "memory" (in MB), "gres:NAME" or "license:NAME";'
+        'For names in `needs`, what Slurm calls them: "cpus", "memory" (in MB), "gres:NAME" or'
+        ' "license:NAME";'
         " null: Slurm is not asked for it. By default `cpu` and `memory_mb` are the first two, and"
         " all others are generic resources of the same name.",
     ] = {}

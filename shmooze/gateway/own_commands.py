@@ -33,12 +33,12 @@ class GatewayCommands(JSONCommandProcessor):
         self._gateway, self._reloaded = gateway, reloaded
 
     def reload(self, services: Everywhere = False) -> dict[str, Any]:
-        """Read the settings of the gateway again, and take what is new in them.
+        """Read the settings of the gateway again, and apply what has changed.
 
-        Returns `settings`, the keys that have changed and count now, and `needs_restart`, those
-        that count when the gateway starts again. With `services`, all services that know this
+        Returns `settings`, the changed keys that are in effect now, and `needs_restart`, those
+        that take effect when the gateway is restarted. With `services`, all services that know this
         command reload as well, and `services` of the result has their answers by name. If the file
-        has a mistake, that is the error: nothing changes, and no service is asked.
+        has a mistake, it is returned as the error: nothing changes, and no service is asked.
         """
         try:
             report = self._gateway.reload()

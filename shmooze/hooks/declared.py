@@ -42,13 +42,14 @@ Url = Annotated[str, Meta(description="a URL of HTTP", extra={"problem": _proble
 class Hook(Struct, frozen=True, forbid_unknown_fields=True):
     """One of the list `hooks` at the top of the file."""
 
-    on: Annotated[Events, "The events that the hook is told of."]
+    on: Annotated[Events, "The events that trigger the hook."]
     url: Annotated[
-        Url | None, "Where it is sent to by POST, as JSON. A hook has either this or `program`."
+        Url | None,
+        "The URL to which events are sent by POST, as JSON. A hook has either this or `program`.",
     ] = None
     secret: Annotated[
         str | None,
-        "What calls are signed with. `$NAME` is taken from the environment. If it is not set,"
+        "The secret that signs calls. `$NAME` is taken from the environment. If it is not set,"
         " calls are not signed.",
     ] = None
     program: Annotated[
@@ -56,7 +57,7 @@ class Hook(Struct, frozen=True, forbid_unknown_fields=True):
         "A program that is run, with its arguments, and gets the same JSON on standard input.",
     ] = None
     services: Annotated[
-        list[str] | None, "The queues and pools that it is for. If it is not set, all of them."
+        list[str] | None, "The queues and pools whose events it gets. If it is not set, all."
     ] = None
     timeout: Annotated[Seconds, "Seconds that a call or a run may take."] = 10.0
 

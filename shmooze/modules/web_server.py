@@ -73,7 +73,7 @@ class WebServer(Struct, frozen=True, forbid_unknown_fields=True):
     )
     not_activity: Annotated[
         list[Pattern],
-        "Patterns of paths. Requests to these do not keep it from being idle.",
+        "Patterns of paths. Requests to these do not count as activity.",
     ] = []
     keep_path: Annotated[
         bool,

@@ -15,13 +15,13 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """The key `limits` of a type."""
 
     memory_mb: Annotated[
-        Number | None, "MiB of memory. A module that needs more is ended, and has failed."
+        Number | None, "MiB of memory. A module that uses more is ended as failed."
     ] = None
     cpu: Annotated[Number | None, "Processor cores that it may keep busy, such as 0.5."] = None
     pids: Annotated[
         Count | None, "Processes that it may have. With cgroups, threads count too."
     ] = None
-    nice: Annotated[Niceness | None, "By how much its priority is below that of the service."] = (
+    nice: Annotated[Niceness | None, "How much lower its priority is than that of the service."] = (
         None
     )
 

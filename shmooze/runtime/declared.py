@@ -98,7 +98,7 @@ class Application(Struct, frozen=True):
     bg_color: Annotated[
         Any, "The background colour of the page, set by `shmooze.js`, if it is public."
     ] = None
-    fg_color: Annotated[Any, "The colour of the page's text, likewise."] = None
+    fg_color: Annotated[Any, "The colour of the page's text, if it is public."] = None
     wsgi_prefix: Annotated[
         Prefix, "The path below which the gateway offers services and `settings.json`."
     ] = "/"
@@ -135,7 +135,7 @@ class Service(Struct, frozen=True):
     """What services use, and the gateway to find them."""
 
     service_host: Annotated[
-        Address, "The address on which services listen whose entry in `ports` names no host."
+        Address, "The address on which services listen if their entry in `ports` names no host."
     ] = "127.0.0.1"
     service_tls: Annotated[
         bool | None,
@@ -150,10 +150,10 @@ class Service(Struct, frozen=True):
     service_ca_path: Annotated[
         Path | None,
         "The certificate of the authority that has issued the services' certificates (PEM)."
-        " If it is not set, the authorities that the system trusts.",
+        " If it is not set, the authorities that the system trusts are used.",
     ] = None
     service_secret_path: Annotated[
-        Path | None, "The file of a secret by which those services recognise their gateway."
+        Path | None, "The file of a secret that the gateway shows to those services."
     ] = None
 
 
@@ -237,7 +237,8 @@ class Runnable(Struct, frozen=True):
 
     kind: Annotated[
         Literal["queue", "pool"] | None,
-        "What the service is. If it is not set, its name says so. Needs `modules`.",
+        "What the service is. If it is not set, its name must be `queue` or `pool`. Needs"
+        " `modules`.",
     ] = None
     program: Annotated[
         Argv | None,
@@ -286,9 +287,9 @@ class Logs(Struct, frozen=True):
         "The folder of log files, which keep what each module has printed; see"
         " docs/how-to/logs.md. If it is not set, none are written.",
     ] = None
-    log_max_bytes: Annotated[Count, "Bytes of a log file after which a new one is begun."] = 1 << 20
+    log_max_bytes: Annotated[Count, "Bytes after which a new log file is started."] = 1 << 20
     log_max_files: Annotated[
-        Count, "Log files that an item may have. The oldest is removed for a new one."
+        Count, "Log files that an item may have. The oldest is removed to make room for a new one."
     ] = 3
     tracing: Annotated[
         bool,
@@ -297,7 +298,7 @@ class Logs(Struct, frozen=True):
     ] = False
     hooks: Annotated[
         Objects,
-        "HTTP calls and programs that are told of what happens, such as an item that has"
+        "HTTP calls and programs that are notified of events, such as an item that has"
         " failed; see docs/how-to/hooks.md.",
     ] = []
 
@@ -318,7 +319,7 @@ class Processes(Struct, frozen=True):
     cgroup: Annotated[
         Cgroup | None,
         "The cgroup in which services may limit modules; see docs/how-to/limits.md. If it is"
-        " not set, one that was delegated to them.",
+        " not set, they use one that was delegated to them.",
     ] = None
 
 
