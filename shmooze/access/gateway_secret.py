@@ -1,4 +1,4 @@
-"""The secret that a gateway shares with services of other machines: who shows it is the gateway."""
+"""The secret by which services on other machines recognise their gateway."""
 
 from __future__ import annotations
 

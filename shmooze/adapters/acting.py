@@ -1,4 +1,4 @@
-"""The part of a channel that the adapters share whose programs know none of our commands."""
+"""The part of a channel shared by adapters whose programs know none of our commands."""
 
 from __future__ import annotations
 

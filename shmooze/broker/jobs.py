@@ -1,4 +1,4 @@
-"""The contract of what jobs need beside a place: who waits for whom, and for how long."""
+"""The contract of what jobs need besides a place: dependencies, waiting, and following output."""
 
 from __future__ import annotations
 

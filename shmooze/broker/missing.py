@@ -1,4 +1,4 @@
-"""The types of items whose type is not in the settings any more. Such items are held."""
+"""Placeholders for types that are no longer in the settings. Their items are held."""
 
 from __future__ import annotations
 

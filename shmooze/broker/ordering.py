@@ -1,6 +1,4 @@
-"""The contract of an ordering, which decides where new items are put, and the one of most services:
-as they were added.
-"""
+"""The contract of orderings, which decide where new items are put, and the default: at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coming back: the items of an earlier life of the service get their places again.
+"""Restoring: items of an earlier run of the service get their places again.
 
 Those that had a process are started again, a few at a time, once the service is open. What an item
 becomes depends on how that life ended, on its type, and on whether there still is such a type.

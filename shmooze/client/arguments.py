@@ -1,4 +1,4 @@
-"""The arguments of a command, as callers of the client may give them."""
+"""The arguments of a command, in the forms that callers of the client may use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program of a module on its node: started as at home, and carried over a link."""
+"""The program of a module on its node: started as locally, and connected over a link."""
 
 from __future__ import annotations
 

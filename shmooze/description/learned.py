@@ -1,4 +1,4 @@
-"""Commands that a process has told of while it runs, as part of the description of its type.
+"""Commands that a running process has reported, as part of the description of its type.
 
 They were not written for us: what of their schemas cannot be used is left out, and the process
 checks those arguments itself.

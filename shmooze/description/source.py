@@ -1,4 +1,4 @@
-"""Where the description of a module type stands: in the settings, in a class, in a file."""
+"""Where the description of a module type comes from: the settings, a class, or a file."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Hooks: HTTP calls and programs that are told of what happens, such as an item that has failed."""
+"""Hooks: HTTP calls and programs that are notified of events, such as an item that has failed."""

@@ -1,4 +1,4 @@
-"""One delivery: what happened, and how a hook is told of it, once."""
+"""One delivery: one event, sent to one hook once."""
 
 from __future__ import annotations
 

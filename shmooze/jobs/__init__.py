@@ -1,1 +1,1 @@
-"""Jobs: waiting for ends and output, what comes after what, limits of time."""
+"""Jobs: waiting for ends and output, dependencies, time limits."""

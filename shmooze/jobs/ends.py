@@ -1,4 +1,4 @@
-"""How items have ended, whoever knows it: the service itself, or its history."""
+"""How items have ended, from the service itself or from its history."""
 
 from __future__ import annotations
 

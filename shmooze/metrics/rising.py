@@ -1,4 +1,4 @@
-"""A sum that never goes back, of figures that begin anew when what they are about is replaced."""
+"""A sum that never decreases, of counters that restart at 0 when their source is replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ladder: how a module's process is brought to its end, one means after the other.
+"""The ladder: the steps that end a module's process, each stronger than the last.
 
 A final command, an end of file on the command stream, some patience; then the Process goes on with
 SIGTERM, patience, SIGKILL.

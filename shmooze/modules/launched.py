@@ -1,4 +1,4 @@
-"""The process of a module: launched, and ended without the module where another one follows."""
+"""The process of a module: launched, and ended without the module if another one follows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owners: whose an item is, and who votes. It is the token's name, or else the client's address."""
+"""Owners of items, and voters: the name of the token, or else the client's address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order by priority: a new item is put behind those that are as urgent, before all others.
+"""The order by priority: a new item goes behind all of the same or higher priority.
 
 With `age`, waiting makes urgent: as many seconds are worth one point of priority. What an item
 gains by that, all others gain too, so that the order of two items never changes.

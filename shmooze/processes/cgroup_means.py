@@ -1,4 +1,4 @@
-"""What limits by cgroups of both versions have in common: names, and what an earlier life left."""
+"""What limits by cgroups of both versions share: names, and what an earlier run left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of what enforces limits, and the limiter that uses the best means for each limit.
+"""The contract of limiters, and the limiter that uses the best way to enforce each limit.
 
 Means are cgroups of version 2 or 1, and, where no cgroup is ours to use, resource limits and
 watching. A confinement is what one of them does for one module's processes.

@@ -1,4 +1,4 @@
-"""What is told of a process: its output, what it uses, what remains of it."""
+"""What is reported about a process: its output, its usage, and what is left of it."""
 
 from __future__ import annotations
 

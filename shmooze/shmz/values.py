@@ -1,4 +1,4 @@
-"""Values on the command line, as the schema of their argument wants them.
+"""Values on the command line, converted to what the schema of their argument asks for.
 
 Nothing is refused here: what does not fit is sent as it is without a schema, and the service says
 what is wrong with it.

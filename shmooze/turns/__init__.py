@@ -1,1 +1,1 @@
-"""Turns: who plays at once where not everybody can: for slots, limits of types, and needs."""
+"""Turns: who plays when not all can, because of slots, limits of types, or needs."""

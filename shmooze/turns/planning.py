@@ -1,4 +1,4 @@
-"""Planning: one look at all that wait for a turn, first to last, which says who has the next."""
+"""Planning: one pass over all that wait for a turn, which decides who is next."""
 
 from __future__ import annotations
 

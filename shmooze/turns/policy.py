@@ -1,4 +1,4 @@
-"""Turns: the policy of a pool with slots, or with types that need what there is little of.
+"""Turns: the policy of a pool with slots, or with types that need limited resources.
 
 Strategy. Those that play go on. Of the others, the first in the order for which there is everything
 comes next: a slot, a turn of its type, and what its process needs. One for which there is not

@@ -1,4 +1,4 @@
-"""TLS on a connection, for which the sockets of the `ssl` module are not made.
+"""TLS on connections that the sockets of the `ssl` module do not suit.
 
 Those cannot be peeked at, and have exceptions of their own for "would block" and timeouts. A
 TlsSocket encrypts above any socket, and is used as that one is.

@@ -1,4 +1,4 @@
-"""Descriptions as text in generated code, out of which no text can break."""
+"""Descriptions as text in generated code, escaped so that none can break out of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adapters: how modules are spoken to whose programs do not connect two streams.
+"""Adapters: channels to programs that do not connect two streams.
 
 A type names one with `adapter`. Those of ours are in `shmooze/adapters/`; others are found by the
 entry points of the group `shmooze.adapters`, of whatever packages are installed.
