@@ -1,4 +1,4 @@
-"""axe finds nothing on any page: console, login, commands, and the pages of all examples.
+"""axe finds nothing on the empty console, login, commands, and the pages of all examples.
 
 All tests share one browser. Each example runs once.
 """
@@ -14,7 +14,7 @@ import pytest
 from accessibility import EACH_ONCE, findings
 from chromium import needs_chromium
 from conftest import EXAMPLES
-from console import rows, service
+from console import service
 from playwright.sync_api import Browser, Page, expect
 from support import PATIENCE, Client, Site, http
 
@@ -104,19 +104,6 @@ def open_all(page: Page) -> None:
 def test_console_without_items(logged_in: Page) -> None:
     expect(service(logged_in, "away").get_by_role("alert")).to_contain_text("not running")
     assert findings(logged_in) == []
-
-
-def test_console_with_items_details_and_history(logged_in: Page, ask: Callable[..., Any]) -> None:
-    page = logged_in
-    ask("rm", uids=[ask("add", type="countdown", args={"seconds": 1000})["uid"]])
-    ask("set_bg", type="clock")
-    for seconds in (1000, 2000):
-        ask("add", type="countdown", args={"seconds": seconds})
-    expect(rows(page)).to_have_count(2)
-    assert findings(page) == []
-    open_all(page)
-    expect(service(page, "queue").locator(".history-item")).to_have_count(1)
-    assert findings(page) == []
 
 
 @pytest.mark.skipif(viewer_folder() is None, reason="the viewer is not installed")

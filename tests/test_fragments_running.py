@@ -46,29 +46,12 @@ def test_the_old_service_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def running(
-    make_shared_site: Callable[..., Site], tmp_path_factory: pytest.TempPathFactory
-) -> Site:
-    """A queue, and beside it the service of the page on migration."""
-    folder = tmp_path_factory.mktemp("services")
-    program = folder / "vol.py"
+def running(make_shared_site: Callable[..., Site]) -> Site:
+    """A queue."""
     countdown = [sys.executable, "-S", str(ROOT / "examples" / "modules" / "countdown.py")]
     types = {"door": {"process": child("well")}, "countdown": {"process": countdown}}
-    site = make_shared_site(
-        services=("wsgi", "vol", "queue"),
-        settings={"queue": {"modules": types, "order": "priority"}},
-        programs={"vol": [sys.executable, str(program)]},
-    )
-    text = block(MIGRATE, "from gevent").text
-    assert "5580" in text
-    program.write_text(text.replace("5580", str(site.ports["queue"])))
-    return site.start()
-
-
-def test_the_new_service_answers(running: Site) -> None:
-    assert running.ask("vol", "set_vol", vol=5) == len(running.ask("queue", "queue"))
-    answer = running.direct("vol", {"cmd": "set_vol", "args": {"vol": 200}}).json
-    assert answer["error"] == "Volume cannot be greater than 100"
+    settings = {"queue": {"modules": types, "order": "priority"}}
+    return make_shared_site(services=("wsgi", "queue"), settings=settings).start()
 
 
 def test_events_have_the_shape_of_those_on_the_page(running: Site) -> None:

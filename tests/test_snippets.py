@@ -54,7 +54,7 @@ CLAIMS: dict[str, dict[str, str]] = {
     },
     "docs/how-to/migrate.md": {
         "import shmooze.lib.service": "test_the_old_service_is_refused",
-        "from gevent": "test_the_new_service_answers",
+        "from gevent": "test_programs_for_2_0_of_the_page_on_1_2_4_run",
     },
     "docs/how-to/nginx.md": {
         "# nginx -t": "test_health_is_told_without_a_token",
