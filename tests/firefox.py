@@ -68,9 +68,11 @@ class Tab:
         assert answer["type"] == "success", f"{method}: {answer['error']}: {answer['message']}"
         return answer["result"]
 
-    def open(self, url: str) -> None:
-        """Load a page, and wait until it is complete."""
-        self.send("browsingContext.navigate", context=self._context, url=url, wait="complete")
+    def open(self, url: str, wait: str = "complete") -> None:
+        """Load a page, and wait until it is complete; with "none", for nothing, since it leads on
+        to another page at once.
+        """
+        self.send("browsingContext.navigate", context=self._context, url=url, wait=wait)
 
     def run(self, expression: str) -> Any:
         """The value of JavaScript, or of its promise: a string, a number, true, false or None."""

@@ -83,8 +83,8 @@ class SlurmCluster:
         wait_until(lambda: self.ask("sinfo", "-h", "-o", "%D %t") == "2 idle", "the nodes are up")
 
     def restart_controller(self) -> None:
-        """Kill slurmctld, and start it again."""
-        self.processes["slurmctld"].kill()
+        """Stop slurmctld, which saves what it knows, and start it again."""
+        self.processes["slurmctld"].terminate()
         self.processes["slurmctld"].wait(PATIENCE)
         self._start("slurmctld", "slurmctld", "-D")
         wait_until(lambda: self.ask("scontrol", "ping").endswith("is UP"), "slurmctld is back")

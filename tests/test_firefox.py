@@ -92,7 +92,8 @@ def test_login_refuses_a_wrong_token_and_accepts_the_right_one(
 
 def test_link_with_a_token_logs_in(tab: Tab, application: Application) -> None:
     tab.send("storage.deleteCookies")
-    tab.open(f"{application.site.url}login#token={application.token}&to=console/")
+    link = f"{application.site.url}login#token={application.token}&to=console/"
+    tab.open(link, wait="none")
     tab.expect("location.pathname === '/console/'")
     tab.expect_count("form[aria-label='Add in queue']", 1)
 

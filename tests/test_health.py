@@ -35,6 +35,10 @@ class App:
         settings["queue"] = {"modules": {"quick": {"process": ["true"]}}}
         self.site = make_site(services=("wsgi", "queue", "raw"), settings=settings)
         self.site.start("wsgi", "queue")
+        wait_until(lambda: self._part("queue") == "ok", "the queue has started")
+
+    def _part(self, name: str) -> str:
+        return str(self.get("health", self.reader).json["parts"][name])
 
     def get(self, path: str, token: str | None) -> Reply:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
