@@ -4,17 +4,20 @@
     list                                                shows names and scopes
     revoke NAME                                         takes a name's token away
 
-The token file is the one that `tokens_path` of the settings names, or `--file`.
+The token file is the one that `tokens_path` of the settings names, or `--file`. The settings file
+is that of `shmooze run`: what SHMOOZE_SETTINGS names, or else settings.json in this folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from shmooze import settings
 from shmooze.access.scopes import CONTROL, RESTRICTIONS, ROLES, SCOPES
 from shmooze.access.token_file import TokenFile, scope_names
+from shmooze.cli.environment import FILE
 from shmooze.errors import SettingsError
 from shmooze.runtime.inherited import open_missing_streams
 from shmooze.runtime.printable import printable
@@ -60,6 +63,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _path_in_settings() -> str:
+    if not os.environ.get(settings.VARIABLE) and os.path.isfile(FILE):
+        here = {**os.environ, settings.VARIABLE: os.path.abspath(FILE)}
+        settings.use(settings.Settings.load(here))
     source = settings.current()
     path = source.get("tokens_path")
     if path is None:

@@ -392,6 +392,16 @@ def test_json_query_sends_a_token(guarded: Guarded) -> None:
 # The file
 
 
+def test_tokens_are_those_of_the_settings_in_this_folder(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"tokens_path": "tokens.json"}')
+    argv = [sys.executable, "-m", "shmooze.tokens", "add", "ada"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ.pop("SHMOOZE_SETTINGS", None)
+    done = subprocess.run(argv, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert TokenFile(str(tmp_path / "tokens.json")).holder_of(done.stdout.strip()) is not None
+
+
 def test_tokens_are_added_listed_and_revoked(make_site: Callable[..., Site]) -> None:
     site = make_site(services=("wsgi",))
     site.settings["tokens_path"] = "$HERE/tokens.json"

@@ -98,6 +98,8 @@ def test_without_a_gateway_one_line_says_so(find: Callable[..., Application]) ->
         ({"program": []}, "`jobs.program` must be a list with a program and its arguments"),
         ({"program": "x"}, "`jobs.program` must be a list with a program and its arguments"),
         ({"program": ["x"], "stop_timeout": 0}, "`jobs.stop_timeout` must be a number of seconds"),
+        ({"moduels": {}}, "`jobs.moduels` is unknown; did you mean `modules`?"),
+        ({"progam": ["x"]}, "`jobs.progam` is unknown; did you mean `program`?"),
         (None, "`ports` names nothing that can be run; jobs is not run: its section"),
     ],
 )

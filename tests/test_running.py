@@ -206,7 +206,7 @@ def test_a_new_application_opens_its_page_and_counts(
     site.start("wsgi")
     url = wait_until(lambda: shown.exists() and shown.read_text().strip(), "a browser is opened")
     assert url == f"http://localhost:{site.ports['wsgi']}/"
-    wait_until(lambda: is_listening(site.ports["queue"]), "the queue listens")
+    assert is_listening(site.ports["queue"]), "the page is shown before the queue listens"
     page.goto(url)
     page.get_by_role("button", name="Count to 30").click()
     page.get_by_text("counter: 1, playing").wait_for(timeout=9000)

@@ -769,7 +769,7 @@ def test_missing_server_is_reported() -> None:
         deaf.bind(("127.0.0.1", 0))  # bound, so that nobody else listens there
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/queue"
         ended = run_shmz("-e", url, "queue")
-    hint = "is the URL right? See SHMZ_ENDPOINT and -e"
+    hint = "is the application running, and is the URL right? See SHMZ_ENDPOINT and -e"
     assert ended == (3, "", f"shmz: no answer from {url}: Connection refused; {hint}\n")
 
 

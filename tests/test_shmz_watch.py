@@ -38,7 +38,7 @@ pytestmark = pytest.mark.slow
 
 SHMZ = ROOT / "scripts" / "shmz"
 
-URL_HINT = "is the URL right? See SHMZ_ENDPOINT and -e"
+URL_HINT = "is the application running, and is the URL right? See SHMZ_ENDPOINT and -e"
 KINDS = {"well": {"process": child("well")}, "flood": {"process": child("flood")}}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from shmooze.errors import ShmoozeError
 from shmooze.processes.guardian import fork_guardian
 from shmooze.run.lines import open_lines
 from shmooze.run.page import address_of, opener
@@ -28,8 +29,8 @@ def run_application(opens_page: bool) -> int:
     _check_ports(source, hosts, [each.name for each in application.programs])
     gateway, url = None, ""
     if GATEWAY in source.values["ports"]:
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(hosts.wsgi_host, hosts.wsgi_host)
-        gateway, url = (host, source.port(GATEWAY)), address_of(hosts.wsgi_host, source)
+        gateway = _reachable(hosts.wsgi_host), source.port(GATEWAY)
+        url = address_of(hosts.wsgi_host, source)
     open_page = opener(url) if opens_page and gateway else None
     guardian = fork_guardian()
     names = [each.name for each in application.programs]
@@ -42,7 +43,12 @@ def run_application(opens_page: bool) -> int:
 
     for line in application.left_out:
         log.warning("%s", line)
-    supervisor = Supervisor(application.programs, write, gateway, on_ready, guardian)
+    services = [
+        (_reachable(_host(source, hosts, name)), source.port(name))
+        for name in names
+        if name != GATEWAY
+    ]
+    supervisor = Supervisor(application.programs, write, gateway, services, on_ready, guardian)
     run(supervisor)
     return supervisor.status
 
@@ -50,5 +56,17 @@ def run_application(opens_page: bool) -> int:
 def _check_ports(source: Settings, hosts: declared.Gateway, names: list[str]) -> None:
     """Raise ShmoozeError if a port is in use, before anything is started."""
     for name in names:
-        host = host_of(source, name) or (hosts.wsgi_host if name == GATEWAY else hosts.service_host)
-        listen(host, source.port(name)).close()
+        try:
+            listen(_host(source, hosts, name), source.port(name)).close()
+        except ShmoozeError as bad:
+            raise ShmoozeError(f"{bad}; see `ports.{name}` in the settings") from bad
+
+
+def _host(source: Settings, hosts: declared.Gateway, name: str) -> str:
+    """Where a program listens."""
+    return host_of(source, name) or (hosts.wsgi_host if name == GATEWAY else hosts.service_host)
+
+
+def _reachable(host: str) -> str:
+    """An address at which a program is reached that listens at `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

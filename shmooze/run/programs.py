@@ -91,6 +91,9 @@ def _find(source: Settings, name: str) -> Program | str:
     if chosen.program is not None:
         return Program(name, chosen.program, is_ours=False, stop_timeout=chosen.stop_timeout)
     if "modules" not in section:
+        for key in section:  # not if it is far: `max_modules` is a key of its own
+            if hint := schema.did_you_mean(key, ["modules", "program"], cutoff=0.8):
+                raise source.error(f"{name}.{key}", f"is unknown;{hint}")
         return (
             f"{name} is not run: its section in the settings has neither `modules` nor a `program`"
         )

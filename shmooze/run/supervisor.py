@@ -46,8 +46,9 @@ log = logging.getLogger(__name__)
 class Supervisor:
     """Runs `programs`; `start` and `stop` are called by `runtime.program.run`.
 
-    `write` takes each line of their output, with the name of the program. `gateway` is where the
-    gateway listens, and `on_ready` is called once it does. `guardian` reads as ended once the
+    `write` takes each line of their output, with the name of the program. `on_ready` is called
+    once somebody listens at the addresses `gateway` and `services`; services may take
+    `services_timeout` seconds longer than the gateway. `guardian` reads as ended once the
     guardian is gone. `spawn` starts a process; None: see Spawner.
     """
 
@@ -55,8 +56,10 @@ class Supervisor:
 
     #: Seconds for which the services wait for the end of the gateway before they are ended too.
     gateway_timeout = 2.0
-    #: Seconds between two looks at whether the gateway listens.
+    #: Seconds between two looks at whether a program listens.
     ready_interval = 0.05
+    #: Seconds for which the page is not announced because a service does not listen yet.
+    services_timeout = 10.0
     #: Seconds for which everything is killed that is left when the guardian is gone.
     kill_timeout = 5.0
 
@@ -65,12 +68,13 @@ class Supervisor:
         programs: Sequence[Program],
         write: Write,
         gateway: tuple[str, int] | None = None,
+        services: Sequence[tuple[str, int]] = (),
         on_ready: Callable[[], None] = lambda: None,
         guardian: int | None = None,
         spawn: Callable[[SpawnRequest], int] | None = None,
     ) -> None:
         self._programs, self._write = programs, write
-        self._gateway, self._on_ready = gateway, on_ready
+        self._gateway, self._services, self._on_ready = gateway, services, on_ready
         self._guardian, self._spawn = guardian, spawn
         self._processes: list[Process] = []
         self._has_terminal = _has_terminal()
@@ -89,7 +93,7 @@ class Supervisor:
         for process in self._processes:
             process.start()
         if self._gateway is not None:
-            gevent.spawn(self._wait_for_gateway, self._gateway)
+            gevent.spawn(self._wait_until_ready, self._gateway)
 
     def stop(self) -> None:
         """End all programs, the gateway first. Returns when the last one is gone."""
@@ -126,15 +130,14 @@ class Supervisor:
     def _end_itself(self) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _wait_for_gateway(self, address: tuple[str, int]) -> None:
-        while True:
-            try:
-                socket.create_connection(address, timeout=1).close()
-            except OSError:
+    def _wait_until_ready(self, gateway: tuple[str, int]) -> None:
+        while not _is_listening(gateway):
+            clock.sleep(self.ready_interval)
+        deadline = clock.now() + self.services_timeout
+        for service in self._services:
+            while not _is_listening(service) and clock.now() < deadline:
                 clock.sleep(self.ready_interval)
-            else:
-                self._on_ready()
-                return
+        self._on_ready()
 
     def _exit_with_guardian(self, guardian: int) -> NoReturn:
         """Wait for the end of the guardian. Nobody would clean up after us then: exit at once."""
@@ -151,6 +154,14 @@ class Supervisor:
                 gevent.sleep(0.002)
         flush_log()
         os._exit(1)
+
+
+def _is_listening(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _has_terminal() -> bool:

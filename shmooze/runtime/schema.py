@@ -127,12 +127,16 @@ def _problem(kind: Any, value: Any) -> str | None:
     return None
 
 
-def did_you_mean(key: str, known: Iterable[str]) -> str:
-    """A hint at the known key that was probably meant, after a space; empty where none is near."""
+def did_you_mean(key: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """A hint at the known key that was probably meant, after a space; empty where none is near.
+
+    `cutoff`, from 0 to 1, says how near it must be.
+    """
     # Imported here because mistakes are rare, and programs start sooner without it.
     from difflib import get_close_matches
 
-    return "".join(f" did you mean `{each}`?" for each in get_close_matches(key, known, 1))
+    near = get_close_matches(key, known, 1, cutoff)
+    return "".join(f" did you mean `{each}`?" for each in near)
 
 
 def describe(kind: Any) -> str:

@@ -57,6 +57,8 @@ class Service:
         if is_packet(answer) and not answer["success"]:
             code = Status.NO_ANSWER if status in self.no_answer else Status.REFUSED
             hint = "; see SHMOOZE_TOKEN and --token-file" if status == 401 else ""
+            if status == 404 and answer["error"].startswith("no service "):
+                hint = "; -e NAME chooses one of them"
             raise Stop(code, answer["error"] + hint)
         return answer
 
@@ -85,7 +87,7 @@ class Service:
         except InvalidURL as error:
             raise Stop(Status.MISUSED, f"invalid URL {self.url!r}: {error}") from error
         except (OSError, HTTPException) as error:
-            hint = "; is the URL right? See SHMZ_ENDPOINT and -e"
+            hint = "; is the application running, and is the URL right? See SHMZ_ENDPOINT and -e"
             hint = hint if isinstance(error, ConnectionRefusedError) else ""
             raise Stop(
                 Status.NO_ANSWER, f"no answer from {self.url}: {words_of(error)}{hint}"
