@@ -1,4 +1,4 @@
-"""The keeper: what is asked to keep a change before it is carried out, so that it is not lost.
+"""The keeper: saves a change before it is carried out, so that it is not lost.
 
 Strategy. A command first has its change kept, which may wait for a disk, and then carries it out.
 If it cannot be kept, the command fails and nothing has changed. So a crash loses nothing that a

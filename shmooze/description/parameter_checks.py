@@ -1,4 +1,4 @@
-"""Parameters of modules, checked against their schemas: a fault of the module, told in the log.
+"""Parameters of modules, checked against their schemas: misfits are logged.
 
 Strategy. What a module reports is shown, whether it fits or not. Only the parameters that have
 changed are checked, from time to time, so that a busy module costs no more than a calm one. Each

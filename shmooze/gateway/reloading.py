@@ -1,4 +1,4 @@
-"""The settings of the gateway, read again."""
+"""Reloading: the gateway reads its settings again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of `shmooze.lib.service` that 1.2.4 had, and what to use in their place."""
+"""Names that `shmooze.lib.service` had in 1.2.4, and what to use instead."""
 
 from __future__ import annotations
 

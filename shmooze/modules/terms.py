@@ -1,4 +1,4 @@
-"""Terms: what an item is added with beside its type and args, above all when it may play."""
+"""Terms: what an item is added with besides its type and args, mainly when it may play."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fair order: owners take turns, however many items each of them adds.
+"""The fair order: owners take turns, no matter how many items each of them adds.
 
 Strategy: start-time fair queueing (Goyal, Vin, Cheng 1996). Each item gets a number that never
 changes: one more than the last item of its owner, but not less than that of the item that has begun

@@ -1,4 +1,4 @@
-"""An alarm: calls a function again at a moment that it has named, also if the clock is set."""
+"""An alarm: calls a function at the times that it asks for, even if the clock is set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making room for a module that is wanted: by ending others that are idle, and only those."""
+"""Making room for a module that is wanted: only idle modules are ended for it."""
 
 from __future__ import annotations
 

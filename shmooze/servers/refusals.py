@@ -1,4 +1,4 @@
-"""Why a request is not answered, as its client is told."""
+"""Refusals: why a request is not answered, in words for its client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pruning: removing from the history what is too old, or too much.
+"""Pruning: removing items that are too old, or too many, from the history.
 
 An ended item with a `key` stays until the key may be forgotten, even if it is too much. Rows are
 removed a few at a time, so that no command waits for long.

@@ -1,4 +1,4 @@
-"""A ledger: what is free of slots, of turns of each type, and of what the pool has, at one moment.
+"""A ledger: which slots, turns of each type, and resources of the pool are free at one moment.
 
 It is made anew from what lives whenever that has changed, so nothing in it can leak.
 """

@@ -1,4 +1,4 @@
-"""Preemption: who is suspended for one of higher priority."""
+"""Preemption: which module is suspended for one of higher priority."""
 
 from __future__ import annotations
 

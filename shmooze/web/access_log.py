@@ -1,4 +1,4 @@
-"""The access log: a line for each request, if the settings want it.
+"""The access log: a line for each request, if the settings enable it.
 
     127.0.0.1 kitchen "POST /queue" 200 57 bytes 3.1 ms
 
