@@ -105,8 +105,8 @@ class Application(Struct, frozen=True):
     static_prefix: Annotated[Prefix, "The path below which the gateway serves files."] = "/static/"
     static_path: Annotated[
         Path | None,
-        "The folder of those files. Its `index.html` is the first page. If it is not set,"
-        " these are the package's own files, and the console is the first page.",
+        "The folder of the files that the gateway serves. Its `index.html` is the first page. If"
+        " it is not set, the package's own files are served, and the console is the first page.",
     ] = None
     log_database_path: Annotated[
         Path | None,
