@@ -1,4 +1,4 @@
-"""Dependencies: items that start only when others are done, and fail when one of those was not.
+"""Dependencies: items that start only when others are done, and fail when one ends otherwise.
 
 Strategy. What an item comes `after` is one of its terms, and so is which of that is done (`met`).
 So the service can forget items that have ended, and still knows who may start. One greenlet takes

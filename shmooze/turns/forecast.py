@@ -1,4 +1,4 @@
-"""Forecasts: the places of those that wait for their turns, and when these may come.
+"""Forecasts: the places of modules that wait for their turns, and when these may come.
 
 Strategy. What plays is taken to last as long as items of its type usually did, as the history has
 it. Its end lets the next ones begin, as the ledger tells, and so on. Where the history knows
