@@ -430,3 +430,20 @@ def test_token_that_may_only_add_cannot_put_its_items_first(services: Services) 
         assert send(queue, "ann", "add", "add", **args) == f"add: argument `{argument}`: {words}"
         assert "uid" in send(queue, "ann", "add order", "add", **args)
     assert "uid" in send(queue, "ann", "add", "add", type="lazy", priority=-1)
+
+
+@pytest.mark.parametrize("order", ["fair", "priority"])
+def test_token_cannot_move_its_own_items_past_those_of_others(
+    services: Services, order: str
+) -> None:
+    queue = services.queue(order=order)
+    anns, first, second = (add_as(queue, owner) for owner in ("ann", "bob", "bob"))
+    words = "mv: this token needs the scope `order` or `control` to pass items of others"
+    for place in ({}, {"to": 0}, {"before": anns}):
+        assert send(queue, "bob", "own", "mv", uids=[second], **place) == words
+    assert queue.uids == [anns, first, second]
+    assert send(queue, "bob", "own", "mv", uids=[second], to=1) is None
+    assert queue.uids == [anns, second, first]
+    assert send(queue, "ann", "own", "mv", uids=[anns], to=1) is None
+    assert send(queue, "bob", "own order", "mv", uids=[first]) is None
+    assert queue.uids == [first, second, anns]

@@ -22,8 +22,10 @@ from test_times import KINDS, LONG, NOON, Service
 
 from shmooze.access.caller import Caller, caller
 from shmooze.access.scopes import Scopes
+from shmooze.broker.section import OwnerLimits
 from shmooze.errors import CommandError, StateError
 from shmooze.modules.exit import Outcome
+from shmooze.ordering.limits import Limits
 from shmooze.pool import Pool
 from shmooze.queue import Queue
 
@@ -503,6 +505,17 @@ def as_token(pool: Service, name: str, scopes: list[str], cmd: str, **args: Any)
     finally:
         caller.reset(token)
     return answer["result"] if answer["success"] else answer["error"]
+
+
+def test_schedule_gives_a_token_no_more_than_add(pool: Service) -> None:
+    words = "schedule: argument `priority`: this token needs the scope `order` or `control`"
+    assert as_token(pool, "anna", ["add"], "schedule", **MORNING, priority=1) == words
+    # What schedules add is not limited.
+    limits = Limits(OwnerLimits(waiting=1), pool.broker.roster)
+    pool.broker.items.admit = limits.admit
+    words = "schedule: with `limits`, a token needs the scope `order` or `control`"
+    assert as_token(pool, "anna", ["add"], "schedule", **MORNING) == words
+    assert "id" in as_token(pool, "anna", ["add", "order"], "schedule", **MORNING)
 
 
 def test_token_may_schedule_with_add_and_unschedule_its_own(pool: Service) -> None:

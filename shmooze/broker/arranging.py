@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -41,9 +41,11 @@ class Arranging(Changes):
         before: str | None = None,
         after: str | None = None,
         to: int | None = None,
+        check_passed: Callable[[list[Module]], None] = lambda passed: None,
     ) -> None:
         """Put items together, in this order: first, or where one of the others says. Unknown ones
-        are ignored. Returns once the right ones play. Raises CommandError.
+        are ignored. `check_passed` is called with the others that some of them would pass, and may
+        raise CommandError. Returns once the right ones play. Raises CommandError.
         """
         if sum(place is not None for place in (before, after, to)) > 1:
             raise CommandError("mv: takes only one of `before`, `after` and `to`")
@@ -61,6 +63,7 @@ class Arranging(Changes):
             index = to or 0
             if (uid := before or after) is not None:
                 index = self._place_of(uid, others) + (uid == after)
+            check_passed(_passed(line.everyone, wanted, others[index:]))
             successor = others[index] if index < len(others) else None
             moved = [uid for uid in wanted if uid in known]
             return line.promise_before(moved, successor), self._marked(moved)
@@ -199,3 +202,13 @@ class Arranging(Changes):
         self._wait_for_change(
             lambda: self.keeper.keep_value(key, value), carry_out, self._one_by_one
         )
+
+
+def _passed(
+    everyone: Sequence[Module], wanted: Collection[str], behind: Iterable[Module]
+) -> list[Module]:
+    """Those of `behind` that are before the last one of `wanted` now."""
+    places = [place for place, module in enumerate(everyone) if module.uid in wanted]
+    last = places[-1] if places else 0
+    uids = {module.uid for module in behind}
+    return [module for module in everyone[:last] if module.uid in uids]

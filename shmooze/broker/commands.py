@@ -95,7 +95,7 @@ class Commands(Attachments, OrderCommands):
         that refuses its arguments is removed, and its own text is the error.
         """
         kind = self.kind_of(type)
-        self._require_order("add", at=at is not None, priority=priority > 0)
+        self.require_order("add", at=at is not None, priority=priority > 0)
         terms = terms_of(
             "add",
             priority=priority,

@@ -56,6 +56,11 @@ class Items(Arranging, Holding):
         self.admit: Callable[[Entry], AbstractContextManager[Any]] = nullcontext
         self._keys = Keys(roster, lambda: self.keeper)
 
+    @property
+    def has_owner_limits(self) -> bool:
+        """Whether there are limits for each owner."""
+        return self.admit is not nullcontext
+
     def use_policy(self, policy: Policy) -> None:
         """Let another policy decide which new items are started at once."""
         self._policy = policy

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from shmooze.access.caller import caller
+from shmooze.access.caller import Caller, caller
 from shmooze.access.permission import Target
 from shmooze.access.scopes import CONTROL, ORDER, OWN
 from shmooze.broker.arranging import PAUSED
@@ -20,6 +20,7 @@ from shmooze.broker.shapes import Uids, object_of
 from shmooze.broker.views import as_targets
 from shmooze.errors import CommandError
 from shmooze.lib.service import JSONCommandProcessor
+from shmooze.modules.module import Module
 
 Neighbour = Annotated[str | None, Meta(description="The uid of a module that is not moved.")]
 To = Annotated[int | None, Meta(description="A place, counted from 0.")]
@@ -49,6 +50,11 @@ Status = Annotated[
 ]
 
 
+def decides_order(who: Caller) -> bool:
+    """Whether somebody's token lets them decide on the order of others."""
+    return who.role == CONTROL or bool(who.scopes.allowed & {CONTROL, ORDER})
+
+
 class OrderCommands(JSONCommandProcessor):
     """Commands on the order of a broker, which has the attributes declared here."""
 
@@ -64,7 +70,19 @@ class OrderCommands(JSONCommandProcessor):
         The moved modules are in the order of `uids`, one after the other. All others keep their
         order.
         """
-        self.items.move(uids, before, after, to)
+        who = caller.get()  # which is not known where the move is kept
+
+        def check(passed: Iterable[Module]) -> None:
+            """Where priority or turns decide on the order, nobody's items may pass those of others
+            by the scope `own`.
+            """
+            if who is None or decides_order(who) or not self.items.ordering.marks_moved:
+                return
+            if any(each.origin.by is None or each.origin.by != who.name for each in passed):
+                words = "this token needs the scope `order` or `control` to pass items of others"
+                raise CommandError(f"mv: {words}")
+
+        self.items.move(uids, before, after, to, check)
 
     def shuffle(self) -> None:
         """Put the modules that do not play in a random order."""
@@ -107,12 +125,12 @@ class OrderCommands(JSONCommandProcessor):
         current = () if playing else self.items.current
         return [module.uid for module in self.roster.listed if module not in current]
 
-    def _require_order(self, cmd: str, **wanted: bool) -> None:
+    def require_order(self, cmd: str, **wanted: bool) -> None:
         """Raise CommandError if the caller's token may not decide on the order of others, and an
         argument would do that.
         """
         who = caller.get()
-        if who is None or who.role == CONTROL or who.scopes.allowed & {CONTROL, ORDER}:
+        if who is None or decides_order(who):
             return
         for argument, is_wanted in wanted.items():
             if is_wanted:

@@ -13,6 +13,7 @@ from shmooze.access.caller import caller, caller_name
 from shmooze.access.permission import Target
 from shmooze.access.scopes import ADD, CONTROL, OWN
 from shmooze.broker.broker import Broker
+from shmooze.broker.order_commands import decides_order
 from shmooze.broker.shapes import Args, Label, Priority, Type
 from shmooze.broker.terms import moment, terms_of
 from shmooze.broker.views import shown_of
@@ -81,6 +82,7 @@ class Schedules:
         _check_choice("overlap", overlap, "skip", "queue", "replace")
         if sum(given is not None for given in (cron, at, every)) != 1:
             raise CommandError("schedule: needs one of `cron`, `at` and `every`")
+        self._require_order(priority)
         kind = self._broker.kind_of(type)
         terms = terms_of("schedule", label=label, priority=priority)
         self._broker.items.describer.prepare("schedule", kind, args)  # to refuse it at once
@@ -122,6 +124,14 @@ class Schedules:
         if scheduler is None or scheduler.find(id) is None:
             raise CommandError(f"unschedule: no schedule with id {id!r} in {self._broker.name}")
         scheduler.remove(id)
+
+    def _require_order(self, priority: float) -> None:
+        """Raise CommandError if a schedule would give the caller more than `add` does."""
+        self._broker.require_order("schedule", priority=priority > 0)
+        who = caller.get()
+        if who is not None and self._broker.items.has_owner_limits and not decides_order(who):
+            words = "with `limits`, a token needs the scope `order` or `control`"
+            raise CommandError(f"schedule: {words}")
 
     def _known(self) -> Scheduler | None:
         """The scheduler, if there may be schedules."""
