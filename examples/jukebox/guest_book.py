@@ -95,6 +95,8 @@ class GuestBook:
 
     def __init__(self, path: str, tokens: TokenFile, now: Callable[[], float]) -> None:
         self.path, self._tokens, self._now = Path(path), tokens, now
+        #: What the file holds, as far as this process has written it.
+        self._saved = b""
         try:
             self._book = msgspec.json.decode(self.path.read_bytes(), type=_Book)
         except FileNotFoundError:
@@ -203,19 +205,25 @@ class GuestBook:
             raise CommandError("Enter a name.")
         if len(called) > self.longest_name:
             raise CommandError(f"Enter a name of at most {self.longest_name} characters.")
-        if not called.isprintable():
+        if not called.isprintable() or not _is_visible(called):
             raise CommandError("Enter a name of letters that can be seen.")
-        if any(each.called.casefold() == called.casefold() for each in self.guests):
+        taken = {"you", *self._tokens.load(), *(each.called for each in self.guests)}
+        if _looks(called) in map(_looks, taken):
             raise CommandError(f"Somebody is called {called} already. Take another name.")
         return called
 
     def _save(self) -> None:
-        """Replace the file at once; it holds tokens of invitations, so it is for nobody else."""
+        """Replace the file if there is something new; it holds tokens of invitations, so it is for
+        nobody else.
+        """
+        data = msgspec.json.format(msgspec.json.encode(self._book))
+        if data == self._saved:
+            return
         try:
             fd, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}-")
             try:
                 with os.fdopen(fd, "wb") as file:
-                    file.write(msgspec.json.format(msgspec.json.encode(self._book)))
+                    file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
                 os.replace(temporary, self.path)
@@ -224,9 +232,32 @@ class GuestBook:
                 raise
         except OSError as bad:
             raise SettingsError(f"guest book {self.path} cannot be written: {bad}") from bad
+        self._saved = data
 
 
 def _plain(text: str) -> str:
     """A text as part of a token's name, which has few letters."""
     ascii = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return "".join(each if each.isalnum() else "-" for each in ascii).strip("-") or "guest"
+    plain = "".join(each if each.isalnum() else "-" for each in ascii)
+    return plain[: GuestBook.longest_name].strip("-") or "guest"
+
+
+#: Letters that are blank, though they count as printable.
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
+
+
+def _is_visible(name: str) -> bool:
+    """Whether a name begins with something that can be seen, and has no piles of marks."""
+    marks = [unicodedata.category(each) in ("Mn", "Me") for each in name]
+    piled = any(map(all, zip(marks, marks[1:], marks[2:])))
+    return not (marks[0] or piled or any(each in _BLANK for each in name))
+
+
+def _looks(name: str) -> str:
+    """What a name looks like: the same for names that differ in case, width or invisible marks."""
+    text = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(each for each in text if each not in _INVISIBLE)
+
+
+#: Marks that are not seen: the grapheme joiner and variation selectors.
+_INVISIBLE = frozenset(map(chr, (0x34F, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))

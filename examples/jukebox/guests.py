@@ -200,8 +200,8 @@ class Guests(JSONCommandProcessor, Service):
         """The address for phones: that of the settings, or that which the caller uses itself."""
         settings = shmooze.settings.current()
         url = settings.get("app", {}).get("url") or base
-        if not re.fullmatch(r"https?://[^\s#?\\\"<>]+", url):
-            raise CommandError(f"an address starts with http:// or https://, unlike {url!r}")
+        if not re.fullmatch(r"https?://[^\s#?\\\"<>]+", url) or _host_of(url) is None:
+            raise CommandError(f"not an address that starts with http:// or https://: {url!r}")
         url = f"{url.rstrip('/')}/"
         host = settings.get("wsgi_host", "127.0.0.1")
         if _is_only_here(url) and not (is_loopback(host) or host in ("0.0.0.0", "::")):
@@ -223,7 +223,15 @@ _SCOPES = ("add", "own", "order", "control")
 
 
 def _is_only_here(url: str) -> bool:
-    return is_loopback(urlsplit(url).hostname or "")
+    return is_loopback(_host_of(url) or "")
+
+
+def _host_of(url: str) -> str | None:
+    """The host of an address; None: it has none, or is not an address."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # such as half of the brackets around an IPv6 address
+        return None
 
 
 def _qr(text: str) -> str | None:
