@@ -266,6 +266,16 @@ def test_large_scan_shows_what_it_has_found_so_far_beside_what_was_known(shelf: 
     assert shown == [["a.mp3", "b.mp3", "z.mp3"], ["a.mp3", "a2.mp3", "b.mp3", "z.mp3"]]
 
 
+def test_folders_may_be_very_deep(shelf: Shelf) -> None:
+    catalog = importlib.import_module("catalog")
+    depth = 2 * sys.getrecursionlimit()
+    path = "/".join(["d"] * depth)
+    found = catalog.Catalog([catalog.Track(f"{path}/a.mp3", "a", "", "", None, None, False)])
+    assert found.browse(path, 200, 0)["total"] == 1
+    assert [each["tracks"] for each in found.browse("", 200, 0)["folders"]] == [1]
+    assert found.browse(path.rpartition("/")[0], 200, 0)["folders"][0]["path"] == path
+
+
 def test_damaged_index_is_made_again(shelf: Shelf) -> None:
     (shelf.music / "a.mp3").touch()
     shelf.scan()

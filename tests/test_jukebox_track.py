@@ -77,6 +77,26 @@ def test_mpv_that_does_not_answer_is_stopped_by_a_signal_to_suspend_it(track: St
     assert not is_alive(pid)
 
 
+def test_all_who_wait_for_mpv_are_told_that_it_has_ended(track: Stage) -> None:
+    mpv = importlib.import_module("mpv").Connection(lambda event: None)
+    told: list[int] = []
+
+    class Answer:
+        """Is taken out as soon as it comes, as `ask` does in another thread."""
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def put(self, said: Any) -> None:
+            told.append(self.number)
+            mpv._answers.pop(self.number)
+
+    mpv._answers.update({number: Answer(number) for number in (1, 2)})
+    mpv.listen()
+    wait_until(lambda: told == [1, 2], "both are told")
+    mpv.close()
+
+
 @pytest.mark.slow
 def test_page_of_a_video_site_plays_with_yt_dlp_if_the_settings_allow_that(
     track: Stage, tmp_path: Path, elsewhere: tuple[str, Path], monkeypatch: pytest.MonkeyPatch

@@ -97,10 +97,18 @@ class Catalog:
             path = path.rpartition("/")[0]
 
     def _folder(self, path: str) -> Folder:
-        if path not in self._folders:
-            self._folders[path] = Folder()
-            self._folder(path.rpartition("/")[0]).folders.add(path)
-        return self._folders[path]
+        found = self._folders.get(path)
+        if found is None:
+            found = self._folders[path] = Folder()
+            # Not by calling itself: there may be more folders in folders than calls in calls.
+            while path:
+                above, below = path.rpartition("/")[0], path
+                is_known = above in self._folders
+                self._folders.setdefault(above, Folder()).folders.add(below)
+                if is_known:
+                    break
+                path = above
+        return found
 
 
 def plain(text: str) -> str:

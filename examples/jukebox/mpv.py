@@ -132,7 +132,8 @@ class Connection:
             pass  # it was killed, or we have hung up
         with self._lock:
             self._is_over = True
-            for answer in self._answers.values():
+            # Whoever gets an answer takes it out at once.
+            for answer in list(self._answers.values()):
                 answer.put(None)
 
     def _take(self, line: bytes) -> None:
