@@ -71,6 +71,25 @@ def test_link_replaces_no_login(jukebox: Jukebox, host: Page) -> None:
     assert host.url == jukebox.site.url
 
 
+@pytest.mark.parametrize("to", ["http://[", "//example.org/", "javascript:x", "blob:ORIGIN/x"])
+def test_link_logs_in_wherever_it_leads(jukebox: Jukebox, to: str) -> None:
+    to = to.replace("ORIGIN", jukebox.site.url.rstrip("/"))
+    page = jukebox.page(f"login#token={jukebox.tokens['ada']}&to={to}")
+    expect(page.get_by_role("button", name="Invite")).to_be_visible()
+    assert page.url == jukebox.site.url
+
+
+def test_guest_whose_login_fails_tries_again_without_another_name(jukebox: Jukebox) -> None:
+    page = jukebox.page(jukebox.address_of(jukebox.invite()))
+    page.get_by_label("Your name").fill("Unlucky")
+    page.route("**/login", lambda route: route.abort())
+    page.get_by_role("button", name="Join").click()
+    expect(page.locator("#join").get_by_role("alert")).not_to_be_empty()
+    page.unroute("**/login")
+    page.get_by_role("button", name="Join").click()
+    expect(page.get_by_role("button", name="Unlucky")).to_be_visible()
+
+
 def test_track_that_is_found_is_added_by_a_tap_and_plays(jukebox: Jukebox, host: Page) -> None:
     expect(host.get_by_text("The queue is empty.")).to_be_visible()
     add(host, "miles WHAT", "So What")

@@ -11,8 +11,13 @@ SCRIPT = """
   const link = new URLSearchParams(location.hash.slice(1)), token = link.get("token");
   if (token) {
     history.replaceState(null, "", location.pathname);
-    const folder = new URL("./", location.href), page = new URL(link.get("to") || "./", folder);
-    const to = page.origin === folder.origin ? page : folder;
+    const folder = new URL("./", location.href);
+    let to = folder;
+    try {
+      const page = new URL(link.get("to") || "./", folder);
+      // A blob: address has the origin of the page that made it.
+      if (page.origin === folder.origin && page.protocol === folder.protocol) to = page;
+    } catch {} // it is not an address
     const form = document.querySelector("form");
     const options = { redirect: "manual", cache: "no-store" };
     const body = new URLSearchParams({ token });

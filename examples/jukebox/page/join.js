@@ -11,13 +11,15 @@ async function logIn(token) {
   if (answer.type !== "opaqueredirect") throw new Error("The token was not accepted. Scan the code once more.");
 }
 
+let token; // of the guest, as soon as there is one: to join again would need another name
+
 form.onsubmit = async (event) => {
   event.preventDefault();
   const button = $("button", form);
   button.disabled = true;
   setText(problem, "");
   try {
-    const { token } = await ask("guests", "join", { called: form.elements.called.value });
+    token ??= (await ask("guests", "join", { called: form.elements.called.value })).token;
     await logIn(token);
     location.replace("./");
   } catch ({ message }) {
