@@ -330,6 +330,31 @@ def test_refused_removal_brings_the_row_back_with_the_reason(site: Site, first_p
     expect(row.get_by_role("button", name="Remove")).to_be_visible()
 
 
+def test_rows_are_back_if_the_removal_fails_when_the_page_is_hidden(
+    site: Site, patient: Page
+) -> None:
+    uids = add_countdowns(site, patient, 3)
+
+    def refuse(route: Any) -> None:
+        if '"rm"' in (route.request.post_data or ""):
+            route.fulfill(json={"success": False, "error": "not today"})
+        else:
+            route.continue_()
+
+    patient.route("**/queue", refuse)
+    for row in rows(patient).all()[1:]:
+        row.get_by_role("button", name="Remove").click()
+    patient.evaluate("dispatchEvent(new Event('pagehide'))")
+    expect(patient.locator("#announcer")).to_have_text("2 items were not removed")
+    for row in rows(patient).all():
+        expect(row).not_to_have_attribute("data-leaving", "")
+    patient.unroute("**/queue")
+    rows(patient).nth(1).get_by_role("button", name="Remove").click()
+    patient.evaluate("dispatchEvent(new Event('pagehide'))")
+    expect(rows(patient)).to_have_count(2)
+    assert Client(site, "queue").uids() == [uids[0], uids[2]]
+
+
 def test_page_asks_before_it_stops_what_runs(site: Site, first_page: Page) -> None:
     (uid,) = add_countdowns(site, first_page, 1)
     row = rows(first_page).first

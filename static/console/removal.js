@@ -81,10 +81,10 @@ export class Removals {
     if (latest?.row === row) latest = null;
   }
 
-  /** Send all that is pending in a request that outlives the page. */
-  flush() {
-    const uids = [...this.pending.keys()].map((row) => row.uid);
-    for (const row of [...this.pending.keys()]) {
+  /** Send all that is pending in a request that outlives the page. If it fails while the page is there, all stay. */
+  async flush() {
+    const rows = [...this.pending.keys()], uids = rows.map((row) => row.uid);
+    for (const row of rows) {
       this.forget(row);
       row.removed = true;
     }
@@ -92,11 +92,19 @@ export class Removals {
     const headers = { "Content-Type": "application/json" };
     if (shmooze_token) headers.Authorization = `Bearer ${shmooze_token}`;
     const url = Object.assign(new URL(this.url(), document.baseURI), { username: "", password: "" });
-    fetch(url, { method: "POST", headers, keepalive: true, body: JSON.stringify({ cmd: "rm", args: { uids } }) }).catch(() => {});
+    const options = { method: "POST", headers, keepalive: true, body: JSON.stringify({ cmd: "rm", args: { uids } }) };
+    const { success } = await fetch(url, options).then((answer) => answer.json()).catch(() => ({}));
+    if (success) return;
+    for (const row of rows) {
+      row.removed = false;
+      row.stay();
+    }
+    announce(`${uids.length === 1 ? "An item was" : `${uids.length} items were`} not removed`);
   }
 
+  /** The rows are gone: what was to be removed is removed now. */
   close() {
-    for (const row of [...this.pending.keys()]) this.forget(row);
+    this.flush();
     all.delete(this);
   }
 }
