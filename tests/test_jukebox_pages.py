@@ -187,6 +187,19 @@ def test_what_was_played_plays_again_by_a_tap(jukebox: Jukebox, host: Page) -> N
     expect(host.locator("#said")).to_contain_text("is in the queue again")
 
 
+def test_what_was_added_without_a_title_is_named_by_its_source(
+    jukebox: Jukebox, host: Page
+) -> None:
+    source = "Dave Brubeck/Time Out/Take Five.wav"
+    args = {"source": source, "duration": 0.01}
+    jukebox.ask("queue", "add", type="track", args=args)
+    wait_until(lambda: not jukebox.ask("queue", "queue"), "it was played")
+    view(host, "Played")
+    again = host.get_by_role("region", name="Recently played").get_by_role("button")
+    again.filter(has_text=source).first.click()
+    expect(host.locator("#said")).to_have_text(f"“{source}” is in the queue again")
+
+
 def test_link_of_the_web_is_added_and_what_cannot_be_played_says_so(host: Page) -> None:
     view(host, "Music")
     host.get_by_label("Search for music").fill("http://127.0.0.1:9/a%20song.mp3?x")

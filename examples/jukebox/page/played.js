@@ -37,7 +37,7 @@ function make() {
   const element = cloneOf("tap");
   setIcon($(".mark", element), "again");
   $("button", element).onclick = () =>
-    act("queue", "requeue", { uids: [element.item.uid] }, `“${element.item.args.title}” is in the queue again`);
+    act("queue", "requeue", { uids: [element.item.uid] }, `“${element.item.args.title || element.item.args.source}” is in the queue again`);
   return element;
 }
 
