@@ -425,8 +425,9 @@ def test_token_may_only_skip_and_clear_its_own_items(services: Services) -> None
 def test_token_that_may_only_add_cannot_put_its_items_first(services: Services) -> None:
     queue = services.queue(order="priority")
     words = "this token needs the scope `order` or `control`"
-    for argument, value in {"at": 0, "priority": 1}.items():
-        args = {"type": "lazy", argument: value}
+    alone = {"from": "00:00", "to": "00:00"}
+    for argument, value in {"at": 0, "priority": 1, "window": alone}.items():
+        args: dict[str, Any] = {"type": "lazy", argument: value}
         assert send(queue, "ann", "add", "add", **args) == f"add: argument `{argument}`: {words}"
         assert "uid" in send(queue, "ann", "add order", "add", **args)
     assert "uid" in send(queue, "ann", "add", "add", type="lazy", priority=-1)

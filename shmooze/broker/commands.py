@@ -95,7 +95,8 @@ class Commands(Attachments, OrderCommands):
         that refuses its arguments is removed, and its own text is the error.
         """
         kind = self.kind_of(type)
-        self.require_order("add", at=at is not None, priority=priority > 0)
+        is_alone = window is not None  # in which no others play
+        self.require_order("add", at=at is not None, priority=priority > 0, window=is_alone)
         terms = terms_of(
             "add",
             priority=priority,
