@@ -12,6 +12,13 @@ def service(page: Page, name: str) -> Locator:
     return page.get_by_role("region", name=name, exact=True)
 
 
+def stop_waiting_for_starts(page: Page) -> None:
+    """Have the console say at once that a service is down, even if it may just be starting."""
+    page.evaluate("""async () => {
+      (await import("./console/service.js")).Service.startTime = 0;
+    }""")
+
+
 def unfold(part: Locator) -> None:
     """Open a part of a service that is folded.
 

@@ -20,6 +20,7 @@ from console import (
     service,
     shown_uids,
     stop,
+    stop_waiting_for_starts,
     submit,
     tell_form,
     unfold,
@@ -58,6 +59,7 @@ def test_page_recognizes_queue_and_pool_by_their_answers_not_their_names(
     expect(service(page, "vol").get_by_role("status")).to_have_text("Alive")
     expect(service(page, "vol").get_by_role("form", name="Send")).to_be_visible()
     expect(service(page, "queue").get_by_role("form", name="Send")).to_be_hidden()
+    stop_waiting_for_starts(page)
     expect(service(page, "radio").get_by_role("status")).to_have_text("Not responding")
     expect(service(page, "radio").get_by_role("alert")).to_contain_text("not running")
 
@@ -322,13 +324,18 @@ def test_lost_connection_is_shown_and_recovers_automatically(site: Site, first_p
     add_countdowns(site, first_page, 1)
 
 
-def test_page_is_connected_even_if_no_service_is_running(
+def test_service_that_has_not_answered_yet_is_starting_before_it_is_down(
     page: Page, make_site: Callable[..., Site]
 ) -> None:
     site = make_site(programs=EXAMPLES).start("wsgi")
     page.goto(site.url)
-    expect(service(page, "queue").get_by_role("alert")).to_contain_text("not running")
+    status = service(page, "queue").get_by_role("status")
+    expect(status).to_have_text("Starting…")
+    expect(service(page, "queue").get_by_role("alert")).to_be_hidden()
     expect(page.get_by_text("Connected")).to_be_visible()
+    stop_waiting_for_starts(page)
+    expect(status).to_have_text("Not responding")
+    expect(service(page, "queue").get_by_role("alert")).to_contain_text("not running")
     site.start("queue")
     expect(service(page, "queue").get_by_role("status")).to_have_text("Alive")
     expect(form_of(page, "queue")).to_be_visible()

@@ -18,6 +18,7 @@ from console import (
     service,
     shown_uids,
     stop,
+    stop_waiting_for_starts,
     unfold,
 )
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -491,6 +492,7 @@ def test_many_services_are_an_overview_with_counts_that_is_remembered(
     links = page.get_by_role("navigation", name="Services").get_by_role("link")
     expect(links).to_have_count(6)
     expect(links.nth(1)).to_have_attribute("title", "kitchen: 1 playing, 1 suspended")
+    stop_waiting_for_starts(page)
     expect(links.nth(2)).to_have_attribute("title", "roof: Not responding")
     expect(form_of(page, "kitchen")).to_be_hidden()
     links.nth(1).focus()

@@ -41,7 +41,7 @@ export class Navigation {
     item.querySelector("a").title = [service.name, about].filter(Boolean).join(": ");
     write(item.querySelector(".about"), about);
     const total = service.counts.reduce((sum, [, count]) => sum + count, 0);
-    write(item.querySelector(".total"), status === "alive" ? String(total || "") : "!");
+    write(item.querySelector(".total"), status === "alive" ? String(total || "") : status === "dead" ? "!" : "");
   }
 
   setAll(isFolded) {

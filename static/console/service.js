@@ -18,6 +18,8 @@ const MAX_TURNS = 200; // modules up to which the turns of those that wait are p
 let count = 0;
 
 export class Service {
+  static startTime = 10000; // ms in which a service that has not answered yet may still be starting
+
   constructor(name, endpoint) {
     this.name = name;
     this.endpoint = endpoint;
@@ -26,6 +28,7 @@ export class Service {
     this.kind = null; // "queue", "pool" or "other"; null while unknown
     this.nextPoll = 0; // time; Infinity during a poll
     this.misses = 0; // polls without an answer, in a row
+    this.opened = performance.now();
     this.board = null; // of a queue or pool
     this.onSummary = () => {}; // called when status or counts have changed
     this.element = copy("service");
@@ -98,9 +101,14 @@ export class Service {
       if (this.isVerified) await this.pollUsage();
       else await this.identify();
     } finally {
-      const delay = this.misses === 1 ? RETRY_DELAY : this.kind === "other" ? OTHER_INTERVAL : USAGE_INTERVAL;
+      const delay = this.misses === 1 || this.misses && this.mayBeStarting ? RETRY_DELAY : this.kind === "other" ? OTHER_INTERVAL : USAGE_INTERVAL;
       this.nextPoll = performance.now() + delay;
     }
+  }
+
+  /** Whether it has never answered, and the page has not been open for long: perhaps all of it was started just now. */
+  get mayBeStarting() {
+    return !this.kind && performance.now() - this.opened < Service.startTime;
   }
 
   /** Whether it is known to be a queue or pool and answered the last poll. */
@@ -131,6 +139,7 @@ export class Service {
   /** The service did not answer. Its modules stay visible, since it may be back in a moment. */
   countMiss(error) {
     if ("lost" in document.documentElement.dataset || ++this.misses < 2) return; // the page shows a lost connection
+    if (!this.endpoint.alive && this.mayBeStarting) return this.setStatus("checking", "Starting…");
     this.setStatus("dead", this.endpoint.alive ? "Refused" : "Not responding");
     write(this.problem, error.message);
   }
