@@ -66,6 +66,7 @@ def test_item_shows_title_type_state_time_client_duration_and_reason(
     for text in ("Movie 1", "movie", "done", "by ada, 3 min 20 s", "ended by itself"):
         expect(item).to_contain_text(text)
     expect(item.locator("time")).to_have_attribute("datetime", "2026-11-24T13:37:00.123Z")
+    expect(item.locator("time")).to_contain_text(":00")  # seconds, as in all others
 
 
 def test_older_items_are_loaded_on_demand(history: Locator, page: Page) -> None:

@@ -50,7 +50,7 @@ export class PastItem {
     this.part("title").title = this.title;
     write(this.part("type"), this.title === type ? "" : type);
     const time = this.part("time");
-    write(time, momentOf(ended));
+    write(time, momentOf(ended, true)); // all of a list in the same form
     time.dateTime = ended;
     time.title = new Date(ended).toLocaleString();
     write(this.part("facts"), [by && `by ${by}`, typeof seconds === "number" && durationOf(seconds, 1)].filter(Boolean).join(", "));

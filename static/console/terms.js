@@ -6,11 +6,14 @@ const DATE = { weekday: "short", day: "numeric", month: "short" };
 
 const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 
-/** A time as people say it: without the date if it is close. Takes a text, or seconds since 1970. */
-export function momentOf(value) {
+/**
+ * A time as people say it: without the date if it is close. Takes a text, or seconds since 1970.
+ * Without `hasSeconds`, seconds are left out where they are 0.
+ */
+export function momentOf(value, hasSeconds = false) {
   const time = new Date(typeof value === "number" ? value * SECOND : value);
   if (isNaN(time)) return String(value);
-  const clock = time.getSeconds() ? { ...CLOCK, second: "2-digit" } : CLOCK;
+  const clock = hasSeconds || time.getSeconds() ? { ...CLOCK, second: "2-digit" } : CLOCK;
   const distance = Math.abs(time - Date.now());
   if (distance < DAY / 2) return time.toLocaleTimeString([], clock);
   return time.toLocaleString([], { ...DATE, ...clock, ...distance > DAY * 180 && { year: "numeric" } });
@@ -30,7 +33,7 @@ function windowOf({ from, to, days = [], tz }) {
 }
 
 /** A text of the service with its times as people say them. */
-export const withMoments = (text) => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.]*(Z|[+-]\d\d:\d\d)/g, momentOf);
+export const withMoments = (text) => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.]*(Z|[+-]\d\d:\d\d)/g, (time) => momentOf(time));
 
 /** When the turn of an item comes, as far as the service knows: "place 2 in line · in about 3 min". */
 export function turnOf({ place, estimate } = {}) {
