@@ -124,6 +124,44 @@ def test_row_says_when_its_turn_comes_until_it_plays(parts: Locator) -> None:
     expect(terms).to_have_text("priority 3")
 
 
+@pytest.mark.parametrize(
+    ("role", "parameters", "estimates"),
+    [
+        ("time", {"left": 57}, [57, 87]),
+        ("time", {"position": 40, "duration": 100}, [60, 90]),
+        (None, {"left": 57}, [None, None]),  # of which it may not be said that these are seconds
+        (None, {"left": 4}, [18, 48]),
+        ("time", {}, [18, 48]),
+    ],
+)
+def test_estimates_do_not_contradict_what_the_item_that_plays_reports(
+    first_page: Page, role: str | None, parameters: dict[str, int], estimates: list[int | None]
+) -> None:
+    modules = [
+        {"uid": "a", "type": "timer", "state": "playing"},
+        {"uid": "b", "type": "timer", "state": "waiting", "place": 1, "estimate": 18},
+        {"uid": "c", "type": "timer", "state": "waiting", "place": 2, "estimate": 48},
+    ]
+    described = {name: {"role": role} for name in ("left", "position", "duration")}
+    found = first_page.evaluate(
+        """async ([modules, described, reported]) => {
+            const { Board } = await import("./console/board.js");
+            const shown = [];
+            const rows = modules.map(({ uid, type }, index) => ({
+              uid,
+              module: { uid, type, parameters: index ? {} : reported },
+              setTurn: ({ estimate = null }) => shown.push(estimate),
+            }));
+            const describe = () => ({ parameters: described });
+            const board = { kind: "queue", describe, roster: { rows } };
+            Board.prototype.showTurns.call(board, modules);
+            return shown.slice(1);
+        }""",
+        [modules, described, parameters],
+    )
+    assert found == estimates
+
+
 def test_rows_can_be_moved_only_where_the_service_offers_it(parts: Locator) -> None:
     page = parts.page
     page.evaluate(ROSTER, [])

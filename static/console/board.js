@@ -12,6 +12,7 @@ import { Removals } from "./removal.js";
 import { Roster } from "./roster.js";
 import { Schedules } from "./schedules.js";
 import { Toolbar } from "./toolbar.js";
+import { reportsOf, withReports } from "./turns.js";
 
 const SHORT_LIST = 5; // items up to which the form that adds need not be kept in view
 const ENDED_DELAY = 300; // ms between the event that modules ended and the request for how
@@ -156,9 +157,13 @@ export class Board {
     return [...this.roster.rows, ...(this.background ? this.background.rows : [])];
   }
 
+  /** Show when turns come, as the service says: `modules` have places and estimates, but no parameters. */
   showTurns(modules) {
-    const known = new Map(modules.map((module) => [module.uid, module]));
-    this.roster.rows.forEach((row) => row.setTurn(known.get(row.uid)));
+    const { rows } = this.roster;
+    // In a pool, the end of one item need not be the beginning of the next.
+    const turns = this.kind === "queue" ? withReports(modules, reportsOf(rows, this.describe)) : modules;
+    const known = new Map(turns.map((module) => [module.uid, module]));
+    rows.forEach((row) => row.setTurn(known.get(row.uid)));
   }
 
   close() {
