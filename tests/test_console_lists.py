@@ -247,12 +247,33 @@ def test_item_can_be_added_after_others_that_are_chosen_by_their_labels(
 
 def test_form_stays_in_view_below_a_long_list(site: Site, first_page: Page) -> None:
     add_countdowns(site, first_page, 6)
-    first_page.set_viewport_size({"width": 1280, "height": 300})
+    first_page.set_viewport_size({"width": 1280, "height": 360})
     first_page.evaluate("scrollTo(0, 0)")
     expect(
         form_of(first_page, "queue").get_by_role("button", name="Add", exact=True)
     ).to_be_in_viewport()
+    first = rows(first_page).first
+    end = first.evaluate("row => Math.ceil(row.getBoundingClientRect().bottom)")
+    first_page.set_viewport_size({"width": 1280, "height": end})
+    at = "each => each.contains(document.elementFromPoint(200, innerHeight - 8))"
+    assert first.evaluate(at)  # not covered where only the beginning of the list is in view
     first_page.set_viewport_size({"width": 1280, "height": 720})
+
+
+def test_button_that_closes_the_form_on_a_phone_is_unlike_the_one_that_adds(
+    first_page: Page,
+) -> None:
+    first_page.set_viewport_size({"width": 360, "height": 740})
+    part = service(first_page, "queue")
+    opens = part.get_by_role("button", name="Add to queue")
+    if opens.count():
+        opens.click()
+    close = part.get_by_role("button", name="Close the form of queue")
+    look = "each => [getComputedStyle(each).backgroundColor, each.offsetHeight]"
+    closing, adding = close.evaluate(look), part.locator(".adder .send").evaluate(look)
+    first_page.set_viewport_size({"width": 1280, "height": 720})
+    assert closing[0] != adding[0]
+    assert closing[1] == adding[1]
 
 
 # Removing, and taking that back
