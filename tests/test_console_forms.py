@@ -355,6 +355,25 @@ def test_changed_description_keeps_what_was_entered_and_the_focus(page: Page) ->
 # Text, keyboard, accessibility
 
 
+def test_what_is_between_backticks_in_a_description_is_code(page: Page) -> None:
+    form = show_form(
+        page, schema(form={"type": "string", "description": "As for `date`, see `a b`."})
+    )
+    expect(form.locator(".help code")).to_have_text(["date", "a b"])
+    assert described_by(form.get_by_label("form")) == "As for date, see a b."
+    page.evaluate("described.description = 'Shows a `film`.'; form.refresh()")
+    expect(form.locator(".about code")).to_have_text("film")
+
+
+def test_list_of_types_is_as_wide_as_its_longest_title(page: Page) -> None:
+    form = show_form(page, schema())
+    choice = form.get_by_label("Type")
+    width = "each => each.getBoundingClientRect().width"
+    before = choice.evaluate(width)
+    page.evaluate("described.title = 'A song, a video or a radio station'; form.refresh()")
+    assert choice.evaluate(width) > before
+
+
 def test_descriptions_are_shown_as_text(page: Page) -> None:
     words = {"title": HOSTILE, "description": HOSTILE, "unit": HOSTILE}
     form = show_form(

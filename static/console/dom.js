@@ -13,6 +13,14 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Set a text of a description, in which what is between backticks is code. */
+export function writeProse(element, text) {
+  const parts = text.split(/`([^`]+)`/); // each second one was between backticks
+  const known = [...element.childNodes].map(({ textContent }) => textContent).join("`");
+  if (known === parts.join("`")) return;
+  element.replaceChildren(...parts.map((part, index) => index % 2 ? make("code", "", part) : part));
+}
+
 /** JSON.stringify that also takes BigInts, and writes all their digits. */
 export const toJSON = (value, space) =>
   JSON.stringify(value, (key, each) => typeof each === "bigint" ? JSON.rawJSON(each) : each, space);

@@ -2,7 +2,7 @@
 
 import { parseArguments } from "./arguments.js";
 import { KINDS } from "./controls.js";
-import { copy, make, toJSON, write } from "./dom.js";
+import { copy, make, toJSON, write, writeProse } from "./dom.js";
 import { flatten, isSecret, kindOf } from "./schema.js";
 
 let count = 0;
@@ -21,7 +21,7 @@ class Field {
     this.part("unit").textContent = flat.unit ? `(${flat.unit})` : "";
     this.part("mark").textContent = isRequired && kind !== "switch" ? "*" : "";
     const { element } = this.control, help = this.part("help"), error = this.part("error");
-    help.textContent = flat.description || "";
+    writeProse(help, flat.description || "");
     help.id = `${id}-help`;
     error.id = `${id}-error`;
     (this.control.isGroup ? this.element : element).setAttribute("aria-describedby", `${help.id} ${error.id}`);

@@ -1,7 +1,7 @@
 /** Forms that send a command with arguments, and remember the arguments used last. */
 
 import { parseArguments } from "./arguments.js";
-import { announce, copy, toJSON, write } from "./dom.js";
+import { announce, copy, toJSON, write, writeProse } from "./dom.js";
 import { Fields } from "./fields.js";
 import { remember, remembered } from "./memory.js";
 import { isDescribed } from "./schema.js";
@@ -84,7 +84,7 @@ export class Form {
   /** Show the fields, or the box, for the chosen name as it is described now. What was entered stays. */
   refresh() {
     const { args, description = "" } = this.describe(this.choice.value), old = this.fields;
-    if (this.about) write(this.about, description);
+    if (this.about) writeProse(this.about, description);
     for (const option of this.choice.options || []) option.text = this.describe(option.value).title || option.value;
     this.fields = isDescribed(args) ? this.fieldsFor(this.choice.value, args) : null;
     if (this.fields === old) return;
