@@ -61,6 +61,16 @@ def test_link_logs_in_and_its_token_is_not_left_in_the_address_bar(
     assert host.evaluate("document.cookie") == ""
 
 
+def test_link_logs_in_where_the_tab_shows_the_form_already(jukebox: Jukebox) -> None:
+    page = jukebox.page("login")
+    page.goto(f"{jukebox.site.url}login#token=wrong")
+    expect(page.get_by_role("alert")).to_have_text("The token is not valid.")
+    assert page.url == f"{jukebox.site.url}login"
+    page.goto(f"{jukebox.site.url}login#token={jukebox.tokens['ada']}")
+    expect(page.get_by_role("button", name="Invite")).to_be_visible()
+    page.close()
+
+
 def test_link_replaces_no_login(jukebox: Jukebox, host: Page) -> None:
     link = jukebox.invite()["link"]
     host.goto(link)

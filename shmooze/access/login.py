@@ -65,7 +65,7 @@ class Login:
             "invalid": "true" if problem else "false",
         }
         page = re.sub("{{(.+?)}}", lambda found: bottle.html_escape(shown[found[1]]), self._page)
-        return page if problem else page + SCRIPT  # a link that is refused must not try again
+        return page + SCRIPT
 
     def _log_in(self) -> Any:
         if request.content_type.partition(";")[0].strip().lower() != _FORM_TYPE:

@@ -5,11 +5,14 @@ takes it out of the address bar and the browser's history at once. A link logs n
 logged in: a stranger's link must not make somebody act by the stranger's token.
 """
 
-#: Belongs behind the form for tokens.
+#: Belongs behind the form for tokens, and behind that which says that a token was refused. Such a
+#: page does not try again by itself. A link that is opened in the same tab only changes the hash.
 SCRIPT = """
 <script type="module">
-  const link = new URLSearchParams(location.hash.slice(1)), token = link.get("token");
-  if (token) {
+  const form = document.querySelector("form");
+  async function follow() {
+    const link = new URLSearchParams(location.hash.slice(1)), token = link.get("token");
+    if (!token) return;
     history.replaceState(null, "", location.pathname);
     const folder = new URL("./", location.href);
     let to = folder;
@@ -18,7 +21,6 @@ SCRIPT = """
       // A blob: address has the origin of the page that made it.
       if (page.origin === folder.origin && page.protocol === folder.protocol) to = page;
     } catch {} // it is not an address
-    const form = document.querySelector("form");
     const options = { redirect: "manual", cache: "no-store" };
     const body = new URLSearchParams({ token });
     form.token.value = token;
@@ -27,5 +29,7 @@ SCRIPT = """
     if (isLoggedIn || answer.type === "opaqueredirect") location.replace(to);
     else form.submit(); // which shows the reason
   }
+  addEventListener("hashchange", follow);
+  if (form.token.getAttribute("aria-invalid") !== "true") follow();
 </script>
 """
