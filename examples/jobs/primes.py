@@ -16,15 +16,16 @@ class Primes(Worker):
     def cmd_init(
         self,
         limit: Annotated[int, "Up to which number", {"minimum": 2, "maximum": 10**7}] = 1_000_000,
+        delay: Annotated[float, "Seconds between two reports", {"minimum": 0, "maximum": 60}] = 0,
     ):
-        self.limit = limit
+        self.limit, self.delay = limit, delay
 
     def work(self):
         is_prime = bytearray([1]) * (self.limit + 1)
         found = largest = 0
         for number in range(2, self.limit + 1):
             if number % BLOCK == 0:
-                self.wait_while_paused()
+                self.sleep(self.delay)  # waits here while the job is paused, too
                 self.set_parameters({"progress": number / self.limit, "found": found})
                 print(f"{found} primes below {number}")
             if is_prime[number]:
