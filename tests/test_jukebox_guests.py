@@ -206,6 +206,8 @@ def test_without_tokens_everybody_may_come_and_nobody_needs_an_invitation(
     for address in ("http://[::1/", "http://:80/"):
         with pytest.raises(Refusal, match=r"^not an address"):
             site.ask("guests", "screen", base=address)
+    with pytest.raises(Refusal, match=r"^set `app\.url`, or say where the page is: base=http"):
+        site.ask("guests", "screen")
     with pytest.raises(Refusal, match=r"^not an address that starts with http"):
         site.ask("guests", "screen", base="javascript:alert(1)")
 

@@ -34,7 +34,13 @@ log = logging.getLogger(__name__)
 
 Minutes = Annotated[float, Meta(description="For how many minutes", gt=0, le=7 * 24 * 60)]
 Room = Annotated[int, Meta(description="How many guests may join by it", ge=1, le=100)]
-Base = Annotated[str, Meta(description="Where the page is, as the caller sees it", max_length=300)]
+Base = Annotated[
+    str,
+    Meta(
+        description="Where the page is, as the caller sees it; not needed with `app.url`",
+        max_length=300,
+    ),
+]
 
 NO_TOKENS = "invitations need `tokens_path` in the settings; see docs/tutorials/jukebox.md"
 
@@ -106,7 +112,7 @@ class Guests(JSONCommandProcessor, Service):
         """What guests are called, by the name of their token."""
         return self._book.names if self._book else {}
 
-    def screen(self, base: Base) -> dict[str, Any] | None:
+    def screen(self, base: Base = "") -> dict[str, Any] | None:
         """What a screen shows for people to join; None: there is no invitation for screens."""
         base = self._reachable(base)
         if self._book is None:
@@ -116,13 +122,13 @@ class Guests(JSONCommandProcessor, Service):
         return {**self._shown(usable[-1], base)} if usable else None
 
     def invite(
-        self, base: Base, minutes: Minutes = 12 * 60, room: Room = 30, on_screen: bool = False
+        self, base: Base = "", minutes: Minutes = 12 * 60, room: Room = 30, on_screen: bool = False
     ) -> Shown:
         """Make an invitation. With `on_screen`, every screen shows it."""
         base = self._reachable(base)
         return self._shown(self._with_book().invite(minutes * 60, room, on_screen), base)
 
-    def invitations(self, base: Base) -> list[Shown]:
+    def invitations(self, base: Base = "") -> list[Shown]:
         """All invitations that are not over."""
         base = self._reachable(base)
         return [self._shown(each, base) for each in self._with_book().invitations]
@@ -200,6 +206,8 @@ class Guests(JSONCommandProcessor, Service):
         """The address for phones: that of the settings, or that which the caller uses itself."""
         settings = shmooze.settings.current()
         url = settings.get("app", {}).get("url") or base
+        if not url:
+            raise CommandError("set `app.url`, or say where the page is: base=http://HOST:PORT/")
         if not re.fullmatch(r"https?://[^\s#?\\\"<>]+", url) or _host_of(url) is None:
             raise CommandError(f"not an address that starts with http:// or https://: {url!r}")
         url = f"{url.rstrip('/')}/"
