@@ -115,6 +115,14 @@ def test_track_that_is_found_is_added_by_a_tap_and_plays(jukebox: Jukebox, host:
     expect(host.get_by_role("button", name="Pause")).to_be_visible()
 
 
+def test_track_without_a_title_has_the_name_of_its_file(jukebox: Jukebox, host: Page) -> None:
+    jukebox.add("First", duration=45)
+    args = {"source": "Dave Brubeck/Time Out/Take Five.wav"}
+    jukebox.ask("queue", "add", type="track", args=args)
+    expect(coming(host).locator("b")).to_have_text(["Take Five"])
+    expect(coming(host)).to_contain_text("in 45 s")
+
+
 def test_folders_lead_to_tracks_and_back(host: Page) -> None:
     folders = host.locator("#folders")
     folders.get_by_role("button", name="Miles Davis").click()
@@ -268,8 +276,7 @@ def test_host_invites_and_sends_away(jukebox: Jukebox, host: Page) -> None:
     assert invitation.get_by_role("img").evaluate("image => image.naturalWidth") > 100
     link = invitation.locator(".link").inner_text()
     page = join(jukebox, link.removeprefix(jukebox.site.url), "Eve")
-    people.get_by_role("button", name="Close").click()
-    host.get_by_role("button", name="Invite").click()
+    expect(invitation).to_contain_text("1 of 3 guests")  # the dialog is still open
     people.get_by_role("button", name="Send Eve away").click()
     expect(people.get_by_role("button", name="Send Eve away")).to_have_count(0)
     page.reload()
@@ -300,6 +307,10 @@ def test_screen_shows_a_code_that_leads_phones_to_the_jukebox(
     jukebox: Jukebox, kiosk: Page
 ) -> None:
     pytest.importorskip("segno", reason="segno is not installed")
+    jukebox.invite(on_screen=True)
+    kiosk.reload()
+    expect(kiosk.locator("#join")).to_contain_text("No code: “app.url” in the settings must be")
+    expect(kiosk.get_by_role("img", name="QR code to join")).to_be_hidden()
     settings = {**jukebox.site.settings, "app": {"url": "http://jukebox.example:8080"}}
     jukebox.site.settings_file.write_text(json.dumps(settings))
     jukebox.site.stop("guests")

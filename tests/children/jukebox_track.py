@@ -24,8 +24,9 @@ class Track(Worker):
         if "refused" in title:
             raise CommandError("there is no such file")
         self.length, self.can_play = duration, "unplayable" not in title
-        about = {"title": title or source, "artist": artist, "album": album, "cover": cover}
-        self.set_parameters({**about, "duration": duration, "seekable": True})
+        about = {"title": title, "artist": artist, "album": album, "cover": cover}
+        known = {name: text for name, text in about.items() if text}
+        self.set_parameters({**known, "duration": duration, "seekable": True})
 
     def do_seek(self, position: float) -> float:
         if not self.can_play:

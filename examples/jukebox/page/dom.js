@@ -19,11 +19,15 @@ export function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
-/** "12 min" or "1 h 5 min". */
+/** "25 s", "12 min" or "1 h 5 min". */
 export function span(seconds) {
+  if (seconds < 57.5) return `${5 * Math.max(1, Math.round(seconds / 5))} s`; // steps of five are calmer
   const minutes = Math.max(1, Math.round(seconds / 60));
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
+
+/** What to call a file or link that has no title: "Band/Song One.wav" is "Song One", as in the library. */
+export const nameIn = (source) => /^https?:/.test(source) ? source : source.replace(/^.*\//, "").replace(/(?<=.)\.\w+$/, "");
 
 export const counted = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 

@@ -1,6 +1,6 @@
 /** The screen in the room: what plays, what comes, and how to join. It needs nobody to look after it. */
 
-import { $, clock, cloneOf, setText, showCover, showList } from "./dom.js";
+import { $, clock, cloneOf, nameIn, setText, showCover, showList } from "./dom.js";
 
 /** Milliseconds after which the code to join is asked for again, and after which the page is loaded again. */
 const ROUND = 30000, DAY = 24 * 3600 * 1000;
@@ -19,7 +19,7 @@ async function ask(service, cmd, args = {}) {
 }
 
 function trackOf({ label, args = {}, parameters }) {
-  return { ...args, ...parameters, title: parameters.title || args.title || label || args.source || "Untitled" };
+  return { ...args, ...parameters, title: parameters.title || args.title || nameIn(args.source || label || "Untitled") };
 }
 
 async function nameOf(by) {
@@ -64,6 +64,12 @@ function show(state) {
   $("#none").hidden = coming.length > 0;
 }
 
+/** Why phones could not use the code, for the host. */
+function problemOf(shown) {
+  if (shown?.only_here) return "No code: “app.url” in the settings must be an address that phones can reach.";
+  return shown && !shown.qr ? "No code: the library segno is not installed." : "";
+}
+
 async function showCode() {
   let shown;
   try {
@@ -71,10 +77,11 @@ async function showCode() {
   } catch {
     return; // what is shown may still be good
   }
-  $("#join").hidden = !shown?.qr || shown.only_here;
-  if (!shown?.qr) return;
-  if ($("#join img").getAttribute("src") !== shown.qr) $("#join img").src = shown.qr;
-  setText($("#join span"), "Scan to join");
+  const problem = problemOf(shown), image = $("#join img");
+  $("#join").hidden = !shown;
+  image.hidden = Boolean(problem);
+  setText($("#join span"), problem || "Scan to join");
+  if (shown && !problem && image.getAttribute("src") !== shown.qr) image.src = shown.qr;
 }
 
 const { lostConnection, regainConnection } = window;

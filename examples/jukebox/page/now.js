@@ -43,7 +43,7 @@ function showTimes({ position, duration, seekable }) {
   if (maySeek && !dragged) {
     seek.max = Math.round(duration);
     seek.value = Math.round(position);
-    seek.style.setProperty("--part", `${100 * position / duration}%`);
+    seek.style.setProperty("--part", seek.value / seek.max);
     seek.setAttribute("aria-valuetext", `${clock(position)} of ${clock(duration)}`);
   }
   progress.value = isKnown ? Math.min(1, position / duration) : 0;
@@ -58,7 +58,7 @@ skip.onclick = () => item && act("queue", "skip", { uid: item.uid }, `“${track
 button.onclick = () => item && vote({ uid: item.uid, label: trackOf(item).title }, "skip");
 seek.oninput = () => {
   dragged = true;
-  seek.style.setProperty("--part", `${100 * seek.value / seek.max}%`);
+  seek.style.setProperty("--part", seek.value / seek.max);
   setText($(".position", part), clock(Number(seek.value)));
 };
 seek.onchange = async () => {

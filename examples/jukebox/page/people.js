@@ -106,9 +106,14 @@ $("#leave").onclick = () => attempt(async () => {
   location.reload();
 });
 
+/** Milliseconds after which an open dialog asks again who has joined. */
+const ROUND = 3000;
+
 opener.onclick = () => {
   dialog.showModal();
   attempt(load);
+  const round = setInterval(() => load().catch(() => {}), ROUND);
+  dialog.addEventListener("close", () => clearInterval(round), { once: true });
 };
 $(".heading button", dialog).onclick = () => dialog.close();
 dialog.onclick = (event) => {

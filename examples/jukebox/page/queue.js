@@ -1,6 +1,6 @@
 /** What comes up: each track with who has added it, and what may be done with it. */
 
-import { $, cloneOf, counted, icon, setText, showList, showTrack, span, withTime } from "./dom.js";
+import { $, cloneOf, counted, icon, nameIn, setText, showList, showTrack, span, withTime } from "./dom.js";
 import { showNow } from "./now.js";
 import { act, ask, complain, me, nameOf, sentence, whenNamed } from "./session.js";
 
@@ -25,7 +25,7 @@ export async function vote({ uid, label }, kind) {
 
 /** What a page shows of an item: from its player if there is one, or else from what it was added with. */
 export function trackOf({ label, args = {}, parameters }) {
-  const title = parameters.title || args.title || label || args.source || "Untitled";
+  const title = parameters.title || args.title || nameIn(args.source || label || "Untitled");
   return { ...args, ...parameters, title };
 }
 

@@ -8,7 +8,7 @@ let state, wanted = null, isSending = false;
 
 function show() {
   if (wanted === null) level.value = state.volume;
-  level.style.setProperty("--part", `${level.value}%`);
+  level.style.setProperty("--part", level.value / 100);
   setText(shown, state.muted ? "muted" : level.value);
   level.setAttribute("aria-valuetext", state.muted ? `${level.value} %, muted` : `${level.value} %`);
   mute.ariaPressed = String(state.muted);
