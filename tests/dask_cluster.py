@@ -44,6 +44,11 @@ class DaskCluster:
         self._workers.append(process)
         return process
 
+    def workers_so_far(self) -> int:
+        """How many workers the scheduler has taken."""
+        log = self._folder / "worker.log"
+        return log.read_text().count("Registered to") if log.exists() else 0
+
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__WORKER__DAEMON": "0"}
         with (self._folder / f"{arguments[0]}.log").open("ab") as log:

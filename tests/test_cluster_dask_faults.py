@@ -84,7 +84,9 @@ class Application:
         """Start the worker again, with its name and resources."""
         self.worker.kill()
         self.worker.wait()
+        before = self.cluster.workers_so_far()
         self.worker = self._start_worker(nanny)
+        wait_until(lambda: self.cluster.workers_so_far() > before, "the scheduler has the worker")
 
     def add(self) -> tuple[str, int]:
         """Add a module. Returns its uid and its pid."""

@@ -240,6 +240,17 @@ def test_an_allocation_that_an_earlier_life_has_left_is_cancelled(
 
 @needs_slurm
 @pytest.mark.slow
+def test_a_later_process_leaves_the_earlier_ones_alone(
+    make_stage: Callable[..., Stage], cluster: SlurmCluster
+) -> None:
+    stage = make_stage()
+    pids = [pid_of(stage.launch(SLEEP)) for _ in range(2)]
+    assert len(cluster.jobs()) == 2
+    assert all(map(is_alive, pids))
+
+
+@needs_slurm
+@pytest.mark.slow
 def test_no_process_notices_a_restart_of_slurmctld(
     make_stage: Callable[..., Stage], cluster: SlurmCluster
 ) -> None:

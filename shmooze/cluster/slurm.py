@@ -55,7 +55,8 @@ class SlurmEngine:
             )
 
     def submit(self, job: Job) -> SlurmJob:
-        self._sweep = self._sweep or gevent.spawn(self._cancel_earlier)
+        if self._sweep is None:  # once: a greenlet that has ended counts as false
+            self._sweep = gevent.spawn(self._cancel_earlier)
         self._sweep.join()
         # The guard of node.py, which also ends its job.
         argv = [*self._srun(job), *job.argv[:-1], "shmooze.cluster.slurm_node"]
