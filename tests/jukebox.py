@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from support import ROOT, Site, wait_until
+from test_fragments import block
 
 EXAMPLE = ROOT / "examples" / "jukebox"
 
@@ -41,6 +43,18 @@ def ffmpeg(folder: Path, *arguments: str) -> None:
 def tag(**tags: str) -> list[str]:
     """Arguments of ffmpeg that give its next output these tags."""
     return [word for key, text in tags.items() for word in ("-metadata", f"{key}={text}")]
+
+
+def type_from_page(beginning: str, url: str, token: str | None = None) -> Any:
+    """Type the `shmz` line of a block of the tutorial, at this URL. Returns the answer."""
+    text = block("docs/tutorials/jukebox.md", beginning).text
+    (line,) = [each for each in text.splitlines() if each.startswith("shmz ")]
+    argv = [sys.executable, "-m", "shmooze.shmz", *shlex.split(line)[1:]]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "SHMZ_ENDPOINT": f"{url}queue"}
+    environ |= {} if token is None else {"SHMOOZE_TOKEN": token}
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def needs_mpv() -> None:

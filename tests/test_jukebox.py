@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jukebox import Jukebox, ffmpeg, make_wav, needs_mpv, tag
+from jukebox import Jukebox, ffmpeg, make_wav, needs_mpv, tag, type_from_page
 from support import PATIENCE, Refusal, Site, is_alive, wait_until
 
 LONG = "long.wav"
@@ -63,6 +63,13 @@ def test_song_plays_to_its_end_and_counts_in_the_history(jukebox: Jukebox) -> No
     assert (end["state"], end["reason"]) == ("done", "left by itself")
     counted = wait_until(lambda: jukebox.ask("queue", "history", count="args.title"), "it counts")
     assert [each["value"] for each in counted] == ["All Blues"]
+
+
+def test_track_is_added_in_a_terminal_as_the_tutorial_does(jukebox: Jukebox) -> None:
+    make_wav(jukebox.music / "Band" / "Song One.mp3", 600)
+    uid = type_from_page("shmz add track", jukebox.site.url)["uid"]
+    jukebox.wait_for(uid, "title", "Song One")
+    assert jukebox.item(uid)["args"]["duration"] == 215
 
 
 def test_video_of_a_web_server_plays_to_its_end(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jukebox import type_from_page
 from support import ROOT, Refusal, Site, http
 
 from shmooze.access.token_file import TokenFile
@@ -210,6 +211,18 @@ def test_without_tokens_everybody_may_come_and_nobody_needs_an_invitation(
         site.ask("guests", "screen")
     with pytest.raises(Refusal, match=r"^not an address that starts with http"):
         site.ask("guests", "screen", base="javascript:alert(1)")
+
+
+def test_host_invites_in_a_terminal_as_the_tutorial_does(make_site: Callable[..., Site]) -> None:
+    program = ["sh", "-c", f'cd "$HERE" && exec {sys.executable} guests.py']
+    settings = {"tokens_path": "$HERE/tokens.json", "app": {"url": "https://box.example/"}}
+    site = make_site(services=("wsgi", "guests"), settings=settings, programs={"guests": program})
+    for name in ("guests.py", "guest_book.py"):
+        shutil.copy(EXAMPLE / name, site.folder)
+    token = TokenFile(str(site.folder / "tokens.json")).add("ada", "control")
+    answer = type_from_page("export SHMOOZE_TOKEN=TOKEN\nshmz -e guests", site.start().url, token)
+    assert answer["link"].startswith("https://box.example/login#token=")
+    assert "qr" in answer
 
 
 def test_only_the_host_invites_and_only_an_invitation_joins(

@@ -44,6 +44,10 @@ CLAIMS: dict[str, dict[str, str]] = {
         "export SHMOOZE_SETTINGS": CLUSTER,
         "shmz -e jobs add count": CLUSTER,
     },
+    "docs/tutorials/jukebox.md": {
+        "shmz add track": "test_track_is_added_in_a_terminal_as_the_tutorial_does",
+        "export SHMOOZE_TOKEN=TOKEN\nshmz -e guests": "test_host_invites_in_a_terminal_as_the_tutorial_does",
+    },
     "docs/how-to/hooks.md": {
         '{"id": "7f0c': "test_a_hook_gets_what_the_page_shows",
         "signed = ": "test_signatures_are_checked_by_the_lines_of_the_page",
