@@ -46,7 +46,9 @@ CLAIMS: dict[str, dict[str, str]] = {
     },
     "docs/tutorials/jukebox.md": {
         "shmz add track": "test_track_is_added_in_a_terminal_as_the_tutorial_does",
-        "export SHMOOZE_TOKEN=TOKEN\nshmz -e guests": "test_host_invites_in_a_terminal_as_the_tutorial_does",
+        "export SHMOOZE_TOKEN=TOKEN\nshmz -e guests": (
+            "test_host_invites_in_a_terminal_as_the_tutorial_does"
+        ),
     },
     "docs/how-to/hooks.md": {
         '{"id": "7f0c': "test_a_hook_gets_what_the_page_shows",
