@@ -236,6 +236,22 @@ def test_a_process_that_dies_between_two_items_fails_none(pool: Service) -> None
     assert list(pool.ends()) == [first]
 
 
+def test_an_error_of_the_item_before_that_is_read_after_the_hang_up_fails_none(
+    pool: Service, clock: FakeClock
+) -> None:
+    process = pool.finish(pool.add())
+    process.is_obedient = False
+    adding = gevent.spawn(pool.broker.add, "job")
+    run_until_idle()
+    process._commands.deliver(b"")  # the two streams have no order
+    process.update("fail", error="too late")
+    process.exit(1)
+    clock.advance(LADDER)
+    second = adding.get(timeout=1)["uid"]
+    assert pool.process_of(second) is not process
+    assert len([*pool.ends()]) == 1
+
+
 def test_a_process_that_does_not_read_the_next_init_is_replaced(
     pool: Service, clock: FakeClock
 ) -> None:

@@ -131,9 +131,10 @@ class Reusable(Held):
 
     def _attribute(self, cause: EndCause) -> EndCause:
         """What the end that the child reports means. Before it has answered `init`, it is due to
-        the item before, or cannot be told from that.
+        the item before, or cannot be told from that. We may have seen it hang up before it is read.
         """
-        is_early = self.is_handed_on and self.state in (State.STANDBY, State.STARTING)
+        state = self.state.shown if self.exit is None else self.exit.state
+        is_early = self.is_handed_on and state in (State.WAITING.shown, State.STARTING.shown)
         return EndCause.exited() if is_early else cause
 
     def _log_request(self, command: dict[str, Any], answer: Any) -> None:
