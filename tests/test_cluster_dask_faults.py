@@ -76,12 +76,14 @@ class Application:
     def _start_worker(self, nanny: bool = False) -> subprocess.Popen[bytes]:
         address = f"tls://{LINK_OF_WORKER}:{self.cluster.port}"
         resources = ("--resources", "gpu=1")
+        # Names differ, since the scheduler may not have noticed yet that the last one has gone.
+        name = f"two-{self.cluster.workers_so_far()}"
         return self.cluster.start_worker(
-            "127.0.0.2", "two", *resources, address=address, nanny=nanny
+            "127.0.0.2", name, *resources, address=address, nanny=nanny
         )
 
     def replace_worker(self, nanny: bool = False) -> None:
-        """Start the worker again, with its name and resources."""
+        """Start the worker again, with its resources."""
         self.worker.kill()
         self.worker.wait()
         before = self.cluster.workers_so_far()
