@@ -69,6 +69,8 @@ def test_nothing_is_lost_while_settings_change_under_load(make_site: Callable[..
 
     assert len(added) > CLIENTS
     wait_until(lambda: pool.uids() == [player], "all jobs have ended", patience=120)
+    # An item that ends has no place any more, but is in the history only when it has gone.
+    wait_until(lambda: len(history(pool)) >= len(added), "all are in the history")
     ended = {each["uid"]: each["state"] for each in history(pool)}
     assert ended == dict.fromkeys(added, "done")
     assert is_alive(pid)

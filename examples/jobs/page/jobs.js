@@ -112,11 +112,10 @@ find("all").addEventListener("click", () => send("requeue", { uids: ended.map(({
 ({ modules: types } = await ask("describe"));
 form.type.replaceChildren(...Object.entries(types).map(([name, { title }]) => new Option(title || name, name)));
 form.type.dispatchEvent(new Event("change"));
-await showHistory();
-let shown = "";
+let shown = null;
 jobs.subscribe(async (state, gone) => {
   showLiving(state);
-  if (Object.keys(gone).length) await showHistory();
+  if (shown === null || Object.keys(gone).length) await showHistory(); // what ended before is not among `gone`
   const batched = living.map(({ uid, batch }) => batch && uid).join(" ") + Object.keys(gone).length;
   if (batched !== shown) showBatches();
   shown = batched;
