@@ -25,6 +25,11 @@ _SETTLED = """() => Promise.allSettled(
 )"""
 
 
+def violations(page: Page, part: str | None = None) -> list[str]:
+    """One line for each violation on a page as it is, or in the part that a selector names."""
+    return [_words(each) for each in Axe().run(page, part, _OPTIONS).response["violations"]]
+
+
 def findings(
     page: Page, part: str | None = None, looks: tuple[tuple[str, str], ...] = ALL
 ) -> list[str]:
@@ -38,8 +43,7 @@ def findings(
         page.set_viewport_size(size)  # type: ignore[arg-type]
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.evaluate(_SETTLED)
-        for each in Axe().run(page, part, _OPTIONS).response["violations"]:
-            found.append(f"{screen}, {scheme}: {_words(each)}")
+        found += [f"{screen}, {scheme}: {each}" for each in violations(page, part)]
         width = page.evaluate("document.documentElement.scrollWidth")
         if width > size["width"]:
             found.append(f"{screen}, {scheme}: the page is {width} pixels wide")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
-from support import Site
+from playwright.sync_api import Browser, Locator, Page, expect
+from support import PATIENCE, Site
 
 
 def service(page: Page, name: str) -> Locator:
@@ -93,3 +95,15 @@ def add_countdowns(site: Site, page: Page, count: int) -> list[str]:
     expect(rows(page)).to_have_count(count)
     assert shown_uids(page) == uids
     return uids
+
+
+def page_without_services(
+    browser: Browser, make_site: Callable[..., Site], **options: Any
+) -> Iterator[Page]:
+    """A page of the console that shows no service, since there is none."""
+    page = browser.new_page(**options)
+    page.set_default_timeout(PATIENCE * 1000)
+    page.goto(make_site(services=("wsgi",)).start().url)
+    expect(page.get_by_text("No services are configured")).to_be_visible()
+    yield page
+    page.close()

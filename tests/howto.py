@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from snippets import Page
 from support import PATIENCE, ROOT, Site
 
 from shmooze.modules.module import Module
@@ -22,8 +22,6 @@ MODULES = ROOT / "examples" / "modules"
 SLOWEST_STOP = Module.natural_death_timeout + Module.sigterm_timeout + LocalProcess.survivor_timeout
 #: Where the programs of this environment are.
 BIN = Path(sys.executable).parent
-_BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.M | re.S)
-_FILE = re.compile(r"`([^`\n]+)`:\n\n```\w*\n(.*?)^```$", re.M | re.S)
 
 
 @dataclass(frozen=True)
@@ -34,31 +32,23 @@ class Done:
     text: str
 
 
-class Guide:
+class Guide(Page):
     """One page of docs/how-to, with paths of the page replaced by those of a test."""
 
     def __init__(self, name: str, paths: Mapping[str, object] | None = None) -> None:
-        self.name = name
-        self._paths = dict(paths or {})
-        self.text = self._replaced((ROOT / "docs" / "how-to" / f"{name}.md").read_text())
+        page = f"docs/how-to/{name}.md"
+        text = (ROOT / page).read_text()
+        for path, ours in (paths or {}).items():
+            text = text.replace(path, str(ours))
+        super().__init__(page, text)
 
-    @property
-    def files(self) -> dict[str, str]:
-        """The text of each file that the page shows, by its name."""
-        return dict(_FILE.findall(self.text))
-
-    def blocks(self, language: str, beginning: str = "") -> list[str]:
+    def texts(self, language: str, beginning: str = "") -> list[str]:
         """The blocks of a language that begin so, in order."""
-        found = [
-            re.sub(f"(?m)^{indent}", "", text)  # those in a list are indented
-            for indent, name, text in _BLOCK.findall(self.text)
-            if name == language
-        ]
-        return [text for text in found if text.startswith(beginning)]
+        return [each.text for each in self.shown(language) if each.text.startswith(beginning)]
 
     def block(self, language: str, beginning: str = "") -> str:
         """The one block of a language with this beginning."""
-        (text,) = self.blocks(language, beginning)
+        (text,) = self.texts(language, beginning)
         return text
 
     def commands(self, beginning: str = "", prompt: str = "$ ") -> list[str]:
@@ -66,14 +56,9 @@ class Guide:
 
         The prompt is "# " for root.
         """
-        lines = "".join(self.blocks("console")).replace("\\\n", " ").splitlines()
+        lines = "".join(self.texts("console")).replace("\\\n", " ").splitlines()
         commands = [line.removeprefix(prompt) for line in lines if line.startswith(prompt)]
         return [command for command in commands if command.startswith(beginning)]
-
-    def _replaced(self, text: str) -> str:
-        for path, ours in self._paths.items():
-            text = text.replace(path, str(ours))
-        return text
 
 
 def type_command(command: str, folder: Path, environ: Mapping[str, str]) -> Done:

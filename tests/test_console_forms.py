@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from accessibility import violations
 from chromium import needs_chromium
 from conftest import EXAMPLES
-from console import form_of, open_details, rows, service, stop, unfold
+from console import form_of, open_details, page_without_services, rows, service, stop, unfold
 from playwright.sync_api import Browser, Locator, Page, expect
-from support import PATIENCE, Site, child
+from support import Site, child
 
 pytestmark = needs_chromium
 
@@ -64,14 +64,8 @@ ROW = """async ([description, module]) => {
 
 @pytest.fixture(scope="module")
 def console(browser: Browser, make_shared_site: Callable[..., Site]) -> Iterator[Page]:
-    """A page of the console that shows no service, since there is none."""
-    site = make_shared_site(services=("wsgi",)).start()
-    page = browser.new_page(timezone_id="Africa/Lagos")  # always an hour ahead of UTC
-    page.set_default_timeout(PATIENCE * 1000)
-    page.goto(site.url)
-    expect(page.get_by_text("No services are configured")).to_be_visible()
-    yield page
-    page.close()
+    zone = "Africa/Lagos"  # always an hour ahead of UTC
+    yield from page_without_services(browser, make_shared_site, timezone_id=zone)
 
 
 @pytest.fixture
@@ -390,8 +384,7 @@ def test_form_is_accessible_and_fits_the_screen(page: Page, theme: Any, width: i
     form = show_form(page, EVERY_KIND)
     submit(form)
     expect(form.get_by_text("Please fill out this field.")).to_be_visible()
-    found = Axe().run(page, "main")
-    assert found.violations_count == 0, found.generate_report()
+    assert violations(page, "main") == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
@@ -527,8 +520,7 @@ def test_commands_have_buttons_and_those_with_arguments_a_form(page: Page) -> No
     expect(result).to_have_class("result failed")
     seek.click()
     expect(row.get_by_label("To (s)")).to_be_hidden()
-    found = Axe().run(page, "main")
-    assert found.violations_count == 0, found.generate_report()
+    assert violations(page, "main") == []
 
 
 def test_row_shows_a_changed_description(page: Page) -> None:

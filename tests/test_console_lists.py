@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from accessibility import violations
 from chromium import needs_chromium
 from console import (
     add_countdowns,
     form_of,
     open_details,
+    page_without_services,
     rows,
     service,
     shown_uids,
@@ -22,7 +23,7 @@ from console import (
     unfold,
 )
 from playwright.sync_api import Browser, Locator, Page, expect
-from support import PATIENCE, Client, Site, child, wait_until
+from support import Client, Site, child, wait_until
 
 pytestmark = needs_chromium
 
@@ -67,14 +68,8 @@ STATES = [
 
 @pytest.fixture(scope="module")
 def lone_page(browser: Browser, make_shared_site: Callable[..., Site]) -> Iterator[Page]:
-    """A page of the console that shows no service, since there is none."""
-    site = make_shared_site(services=("wsgi",)).start()
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(PATIENCE * 1000)
-    page.goto(site.url)
-    expect(page.get_by_text("No services are configured")).to_be_visible()
-    yield page
-    page.close()
+    size = {"width": 1280, "height": 800}
+    yield from page_without_services(browser, make_shared_site, viewport=size)
 
 
 @pytest.fixture
@@ -164,8 +159,7 @@ def test_states_and_outcomes_have_enough_contrast(lines: Locator, theme: Any) ->
         }"""
     )
     expect(page.locator(".outcome")).to_have_text(["done", "failed", "removed", "lost"])
-    found = Axe().run(page, "main")
-    assert found.violations_count == 0, found.generate_report()
+    assert violations(page, "main") == []
 
 
 # Filters

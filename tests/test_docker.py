@@ -159,7 +159,7 @@ def test_page_s_health_check_and_token_command_work_on_its_application(
     assert copied[-1] == f"{folder}/"
     argv = [sys.executable, "-m", "shmooze", "run", str(app)]
     site = make_site(services=("wsgi", "queue"), programs={"wsgi": argv})
-    settings, guarded = json.loads(SHOWN["page"][1]), json.loads(PAGE.blocks("json", "{")[1])
+    settings, guarded = json.loads(SHOWN["page"][1]), json.loads(PAGE.texts("json", "{")[1])
     here = {"ports": site.ports, "state_path": str(tmp_path / "state.db"), "wsgi_host": "127.0.0.1"}
     tokens = {**guarded, "tokens_path": str(tmp_path / "tokens.json")}
     (app / "settings.json").write_text(json.dumps({**settings, **tokens, **here}))

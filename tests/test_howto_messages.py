@@ -77,7 +77,7 @@ FROM_SOURCES = {
 
 def quoted() -> list[str]:
     """The messages in the `text` blocks of the page."""
-    return [line for block in PAGE.blocks("text") for line in block.splitlines()]
+    return [line for block in PAGE.texts("text") for line in block.splitlines()]
 
 
 def pattern_of(message: str) -> re.Pattern[str]:

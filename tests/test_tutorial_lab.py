@@ -72,7 +72,7 @@ def test_commands_and_script_of_the_page_work_as_shown(
     run(site, panel)
     assert '"points": [[' in run(site, sweep)
     assert "0.5 to 9 V in 10 points" in run(site, history)
-    (code,) = tutorial.blocks("python", "import Client")
+    (code,) = tutorial.texts("python", "import Client")
     (site.folder / "curve.py").write_text(code.replace("http://localhost:8080/", site.url))
     rows = [line.split() for line in run(site, "python3 curve.py").splitlines()]
     assert len(rows) == 10

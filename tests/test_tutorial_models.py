@@ -78,7 +78,7 @@ def test_commands_and_the_client_of_openai_work_as_shown(
     assert answer["choices"][0]["message"]["content"] == "small says: Hello"
     assert '"ready"' in run(site, "shmz -e models pool")
     pytest.importorskip("openai", reason="the package `openai` is not installed")
-    (code,) = tutorial.blocks("python", "import OpenAI")
+    (code,) = tutorial.texts("python", "import OpenAI")
     exec(code.replace("http://localhost:8080/", site.url), {})
     assert capsys.readouterr().out.split() == ["small", "says:", "Hello", "large", "says:", "Hello"]
 
@@ -101,7 +101,7 @@ def test_bad_request_is_refused_in_one_line(site: Site, body: object, words: str
 def test_settings_for_real_servers_are_accepted(
     tutorial: Tutorial, make_site: Callable[..., Site]
 ) -> None:
-    (text,) = tutorial.blocks("json", "llama-server")
+    (text,) = tutorial.texts("json", "llama-server")
     settings = json.loads(text)
     del settings["ports"], settings["static_path"]
     programs = {"models": [sys.executable, "-m", "shmooze.pool", "models"]}

@@ -4,41 +4,35 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from snippets import Page
 from support import ROOT, Site, is_listening, wait_until
 
-#: What a page shows as the text of a file.
-_FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: Commands of ours, and the options of Python that run them.
 _COMMANDS_OF_OURS = {"python3": "", "shmz": " -m shmooze.shmz", "shmooze": " -m shmooze"}
-_COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: Examples whose folder has another name than their page.
 _FOLDERS = {"lab-instrument": "lab", "model-server": "models"}
 
 
-class Tutorial:
+class Tutorial(Page):
     """One page, and its example in a folder of examples/."""
 
     def __init__(self, name: str) -> None:
         self.folder = ROOT / "examples" / _FOLDERS.get(name, name)
-        self.text = (ROOT / "docs" / "tutorials" / f"{name}.md").read_text()
-        #: The files that it shows, by name.
-        self.files: dict[str, str] = dict(_FILE.findall(self.text))
-        blocks = _COMMANDS.findall(self.text)
+        page = f"docs/tutorials/{name}.md"
+        super().__init__(page, (ROOT / page).read_text())
         #: The command lines that it shows, in order.
-        self.lines = [line for block in blocks for line in block.splitlines()]
+        self.lines = [line for block in self.shown("sh") for line in block.text.splitlines()]
         self.commands = [line for line in self.lines if line.startswith("shmz ")]
         self._copying = [line for line in self.lines if line.startswith("cp ")]
 
-    def blocks(self, language: str, words: str) -> list[str]:
+    def texts(self, language: str, words: str) -> list[str]:
         """The text of each block in a language that contains these words."""
-        found = re.findall(rf"^```{language}\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
-        return [block for block in found if words in block]
+        return [each.text for each in self.shown(language) if words in each.text]
 
     @property
     def copied(self) -> set[str]:

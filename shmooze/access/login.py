@@ -20,6 +20,7 @@ from bottle import request, response
 from shmooze.access.denied import AccessDenied
 from shmooze.access.gate import AccessGate
 from shmooze.access.login_link import SCRIPT
+from shmooze.settings import packaged_static_path
 from shmooze.web.answers import Refused
 
 #: Seconds that a browser keeps the token: a month.
@@ -45,7 +46,8 @@ class Login:
         self, app: bottle.Bottle, gate: AccessGate, prefix: str, name: str, port: int
     ) -> None:
         self._gate, self._name = gate, name
-        self._page = _PAGE.read_text("utf-8")
+        theme = (packaged_static_path() / "theme.css").read_text("utf-8")
+        self._page = _PAGE.read_text("utf-8").replace("{{theme}}", theme)
         # Browsers send a host's cookies to all of its ports, so each gateway has a name of its own.
         gate.cookie = f"shmooze_{port}"
         gate.exempt_path = f"{prefix}login"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from shmooze.access.hosts import is_loopback, normal_host
 from shmooze.runtime import declared, schema
-from shmooze.runtime.listeners import own_address
+from shmooze.runtime.listeners import own_address, reached_at
 from shmooze.settings import Settings, split_address
 from shmooze.web.route import SECRET_HEADER, Route
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 #: Characters that it must have.
 _SHORTEST_SECRET = 32
-
-#: Where to reach a service of this machine that listens on all addresses.
-_OF_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ def routes_of(source: Settings) -> dict[str, Route]:
     hosts = {host for host, _ in addresses.values() if host is not None}
     tls = _client_context(source, own) if any(speaks_tls(own, host) for host in hosts) else None
     headers = _secret_header(source, own) if hosts else {}
-    local = _OF_ALL.get(own.service_host, own.service_host)
+    local = reached_at(own.service_host)
     return {
         name: Route(local, port)
         if host is None

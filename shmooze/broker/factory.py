@@ -16,14 +16,13 @@ from shmooze.broker.describer import Describer, DescribesNothing
 from shmooze.broker.faults import check_changed
 from shmooze.broker.keeper import Keeper, KeepsNothing, KeptItem
 from shmooze.broker.killed import keep_failed
-from shmooze.broker.launchers import Launchers
+from shmooze.broker.launchers import Launchers, limited
 from shmooze.broker.reuse import Reuse
 from shmooze.broker.roster import Change, Place, Roster
 from shmooze.broker.standby import Standby
 from shmooze.broker.views import explain
 from shmooze.errors import CommandError, ModuleError, TooMany
 from shmooze.modules.exit import Outcome, Stale, fault_of
-from shmooze.modules.kind import limits_of
 from shmooze.modules.lifecycle import State
 from shmooze.modules.module import Module
 from shmooze.modules.origin import Origin
@@ -104,11 +103,10 @@ class ModuleFactory:
 
     def limits_available(self, kinds: Iterable[type[Module]]) -> dict[str, dict[str, str | None]]:
         """See Launchers. Waits until the service is open, since nobody knows before."""
-        limited = [kind for kind in kinds if limits_of(kind) is not None]
-        if not limited:
+        if not (having := limited(kinds)):
             return {}
         self._is_decided.wait()
-        return {} if self._launchers is None else self._launchers.limits_available(limited)
+        return {} if self._launchers is None else self._launchers.limits_available(having)
 
     def restored(self, kind: type[Module], item: KeptItem, launchers: Launchers) -> Module:
         """A module of an earlier life of the service, which is not in the roster yet. It counts for

@@ -111,7 +111,7 @@ class Launchers:
         """Open and sweep all. Returns how many processes an earlier life had left."""
         for launcher in self._by_name.values():
             launcher.open(identity, on_unguarded)
-        for launcher in {self.of(kind): None for kind in _limited(self._kinds)}:
+        for launcher in {self.of(kind): None for kind in limited(self._kinds)}:
             if hasattr(launcher, "prepare_limits"):
                 launcher.prepare_limits()
         return sum(launcher.sweep() for launcher in self._by_name.values())
@@ -126,7 +126,7 @@ class Launchers:
 
     def limits_available(self, kinds: Iterable[type[Kind]]) -> dict[str, dict[str, str | None]]:
         """What enforces each limit of those types that have any; None: nothing does."""
-        return {kind.TYPE_STRING: self._available(kind) for kind in _limited(kinds)}
+        return {kind.TYPE_STRING: self._available(kind) for kind in limited(kinds)}
 
     def _available(self, kind: type[Kind]) -> dict[str, str | None]:
         limits = limits_of(kind)
@@ -135,7 +135,8 @@ class Launchers:
         return {key: found.get(key) for key in keys}
 
 
-def _limited(kinds: Iterable[type[Kind]]) -> list[type[Kind]]:
+def limited(kinds: Iterable[type[Kind]]) -> list[type[Kind]]:
+    """Those types that have limits, and are still in the settings."""
     return [kind for kind in kinds if limits_of(kind) is not None and not kind.is_missing]
 
 

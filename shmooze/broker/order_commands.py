@@ -6,6 +6,7 @@ Clients read their docstrings and hints in the answer to `describe`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -70,19 +71,19 @@ class OrderCommands(JSONCommandProcessor):
         The moved modules are in the order of `uids`, one after the other. All others keep their
         order.
         """
-        who = caller.get()  # which is not known where the move is kept
-
-        def check(passed: Iterable[Module]) -> None:
-            """Where priority or turns decide on the order, nobody's items may pass those of others
-            by the scope `own`.
-            """
-            if who is None or decides_order(who) or not self.items.ordering.marks_moved:
-                return
-            if any(each.origin.by is None or each.origin.by != who.name for each in passed):
-                words = "this token needs the scope `order` or `control` to pass items of others"
-                raise CommandError(f"mv: {words}")
-
+        # The caller is not known where the move is kept.
+        check = partial(self._check_passed, caller.get())
         self.items.move(uids, before, after, to, check)
+
+    def _check_passed(self, who: Caller | None, passed: Iterable[Module]) -> None:
+        """Raise CommandError if somebody's items pass those of others by the scope `own`, where
+        priority or turns decide on the order.
+        """
+        if who is None or decides_order(who) or not self.items.ordering.marks_moved:
+            return
+        if any(each.origin.by is None or each.origin.by != who.name for each in passed):
+            words = "this token needs the scope `order` or `control` to pass items of others"
+            raise CommandError(f"mv: {words}")
 
     def shuffle(self) -> None:
         """Put the modules that do not play in a random order."""

@@ -21,7 +21,7 @@ from shmooze.access.gate import HOLDER
 from shmooze.gateway.openapi import document
 from shmooze.gateway.services import Service, ask_all
 from shmooze.lib import packet
-from shmooze.settings import Settings
+from shmooze.settings import Settings, packaged_static_path
 from shmooze.web.answers import Refused
 from shmooze.web.files import StaticFiles, names_tag
 from shmooze.web.route import Route
@@ -31,9 +31,9 @@ _PACKAGE, _FOLDER = "flask_swagger_ui", "dist"
 #: The files of the viewer that the page needs.
 _VIEWER = ("swagger-ui-bundle.js", "swagger-ui.css")
 
-#: Our own files of the page.
+#: Our own files of the page, and the theme that all pages share, by name.
 _OWN = Path(__file__).with_name("docs")
-_OWN_FILES = ("page.css", "page.js")
+_OWN_FILES = {"page.css": _OWN, "page.js": _OWN, "theme.css": packaged_static_path()}
 
 #: What the page may load. The viewer has styles in its elements, and pictures in its stylesheet.
 _POLICY = (
@@ -84,7 +84,7 @@ class Pages:
         return answer
 
     def _serve_file(self, file: str) -> HTTPResponse | None:
-        folder = _OWN if file in _OWN_FILES else viewer_folder() if file in _VIEWER else None
+        folder = viewer_folder() if file in _VIEWER else _OWN_FILES.get(file)
         return StaticFiles(str(folder)).answer(file, request.environ) if folder else None
 
 

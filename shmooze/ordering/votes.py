@@ -25,6 +25,14 @@ from shmooze.ordering.owners import owner_of_caller
 UP, SKIP = KINDS = ("up", "skip")
 
 _MEANINGS = {UP: "it comes sooner", SKIP: "it ends if enough people want that"}
+
+
+def _one_of(kinds: Sequence[str]) -> Meta:
+    meanings = "; ".join(f"`{kind}`: {_MEANINGS[kind]}" for kind in kinds)
+    return Meta(description=f"{meanings}.", extra_json_schema={"enum": [*kinds]})
+
+
+Kind = Annotated[str, _one_of(KINDS)]
 TakeBack = Annotated[bool, Meta(description="Whether an earlier vote is taken back.")]
 _COUNT = {"type": "integer"}
 Counts = Annotated[dict[str, int], object_of("The votes on it.", ups=_COUNT, skips=_COUNT)]
@@ -40,7 +48,7 @@ class Votes:
     def _takes(self, kind: str) -> bool:
         return self._chosen.up if kind == UP else self._chosen.skip is not None
 
-    def vote(self, uid: Uid, kind: str, take_back: TakeBack = False) -> Counts:
+    def vote(self, uid: Uid, kind: Kind, take_back: TakeBack = False) -> Counts:
         """Vote for a module. A second vote of the same person changes nothing.
 
         A person is a token, or an address where no tokens are used.
@@ -93,7 +101,7 @@ class Votes:
     def cmd_targets(self, cmd: str, args: dict[str, Any]) -> Iterable[Target] | None:
         return as_targets(self._items.named([args["uid"]])) if cmd == "vote" else None
 
-    commands: Mapping[str, Callable[..., Any]]
+    commands: Mapping[str, Callable[..., Any]] = {"vote": vote}
     log_cmds: Sequence[str] = ("vote",)
     read_cmds: Sequence[str] = ()
     cmd_scopes: Mapping[str, Collection[str]] = {"vote": (ADD, ORDER)}
@@ -114,11 +122,5 @@ def _described(kinds: Sequence[str]) -> Callable[..., Any]:
     def vote(self: Votes, **args: Any) -> Any:
         return self.vote(**args)
 
-    meanings = "; ".join(f"`{kind}`: {_MEANINGS[kind]}" for kind in kinds)
-    meta = Meta(description=f"{meanings}.", extra_json_schema={"enum": [*kinds]})
-    vote.__annotations__ = {**Votes.vote.__annotations__, "kind": Annotated[str, meta]}
+    vote.__annotations__ = {**Votes.vote.__annotations__, "kind": Annotated[str, _one_of(kinds)]}
     return vote
-
-
-#: With all kinds, for the pages about commands.
-Votes.commands = {"vote": _described(KINDS)}

@@ -11,7 +11,7 @@ from shmooze.run.page import address_of, opener
 from shmooze.run.programs import GATEWAY, find_programs, host_of
 from shmooze.run.supervisor import Supervisor
 from shmooze.runtime import declared, schema
-from shmooze.runtime.listeners import listen
+from shmooze.runtime.listeners import listen, reached_at
 from shmooze.runtime.program import run
 from shmooze.settings import Settings
 
@@ -29,7 +29,7 @@ def run_application(opens_page: bool) -> int:
     _check_ports(source, hosts, [each.name for each in application.programs])
     gateway, url = None, ""
     if GATEWAY in source.values["ports"]:
-        gateway = _reachable(hosts.wsgi_host), source.port(GATEWAY)
+        gateway = reached_at(hosts.wsgi_host), source.port(GATEWAY)
         url = address_of(hosts.wsgi_host, source)
     open_page = opener(url) if opens_page and gateway else None
     guardian = fork_guardian()
@@ -44,7 +44,7 @@ def run_application(opens_page: bool) -> int:
     for line in application.left_out:
         log.warning("%s", line)
     services = [
-        (_reachable(_host(source, hosts, name)), source.port(name))
+        (reached_at(_host(source, hosts, name)), source.port(name))
         for name in names
         if name != GATEWAY
     ]
@@ -65,8 +65,3 @@ def _check_ports(source: Settings, hosts: declared.Gateway, names: list[str]) ->
 def _host(source: Settings, hosts: declared.Gateway, name: str) -> str:
     """Where a program listens."""
     return host_of(source, name) or (hosts.wsgi_host if name == GATEWAY else hosts.service_host)
-
-
-def _reachable(host: str) -> str:
-    """An address at which a program is reached that listens at `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

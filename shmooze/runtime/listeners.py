@@ -36,6 +36,11 @@ def own_address(host: str) -> str | None:
     return loopback
 
 
+def reached_at(host: str) -> str:
+    """Where a program of this machine is reached that listens at `host`, such as all addresses."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
 def listen(host: str, port: int, shared: bool = False) -> Any:
     """A plain listening socket: one of gevent belongs to an event loop and does not survive a fork.
 

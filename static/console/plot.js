@@ -11,7 +11,7 @@ const HEIGHT = 18; // px
 const inks = new Map();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => inks.clear());
 
-/** The value of a custom property of index.css. */
+/** The value of a custom property of theme.css. */
 function colour(name) {
   if (!inks.has(name)) inks.set(name, getComputedStyle(document.documentElement).getPropertyValue(name));
   return inks.get(name);
@@ -41,7 +41,7 @@ export class Plot {
   #drawn = 0;
 
   /**
-   * `readable` formats a value, `width` is in px, `ink` is a colour of index.css, `span` is a range that
+   * `readable` formats a value, `width` is in px, `ink` is a colour of theme.css, `span` is a range that
    * is always shown, and `trace` has the values.
    */
   constructor(name, readable, { width = 80, ink = "--accent", span = [], trace = new Trace() } = {}) {
