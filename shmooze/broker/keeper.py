@@ -59,14 +59,13 @@ class Kept:
 
 @dataclass(frozen=True)
 class Loss:
-    """Why an item of an earlier life does not come back."""
+    """An item of an earlier life that does not come back, and why."""
 
+    item: KeptItem
     #: A sentence without its subject.
     reason: str
     #: Whether the command that added it was answered; if not, its key is free again.
-    was_answered: bool = True
-    #: The item; None in the reasons that all items share.
-    item: KeptItem | None = None
+    was_answered: bool
 
 
 class Keeper(Protocol):

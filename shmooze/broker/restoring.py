@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from shmooze.broker.factory import ModuleFactory
@@ -28,14 +27,11 @@ log = logging.getLogger(__name__)
 #: Starts of an item during which the service may die before the item is held.
 MAX_ATTEMPTS = 3
 #: Why an item is lost whose command was not answered.
-UNANSWERED = Loss(
-    "was still starting when the service ended, and its command was never answered",
-    was_answered=False,
-)
+UNANSWERED = "was still starting when the service ended, and its command was never answered"
 #: Why an item is lost that a damaged or imported file has beside another background.
-REPLACED = Loss("was not the only background in the state file")
+REPLACED = "was not the only background in the state file"
 #: Why an item is lost whose type is not to be started again.
-DROPPED = Loss("was dropped after a crash of the service, as its type says")
+DROPPED = "was dropped after a crash of the service, as its type says"
 #: Why an item is held whose type says so.
 HELD_AFTER_CRASH = "had a process when the service crashed; its type says that it is held then"
 
@@ -63,8 +59,8 @@ def restore(
                 item.place = Place.ORDER
             kind = types.get(item.place, {}).get(item.type)
             has_crashed = not kept.was_stopped
-            if (loss := _why_lost(item, kind, types, roster, has_crashed)) is not None:
-                lost[item.uid] = replace(loss, item=item)
+            if (reason := _why_lost(item, kind, types, roster, has_crashed)) is not None:
+                lost[item.uid] = Loss(item, reason, was_answered=reason != UNANSWERED)
                 continue
             besides = None
             if kind is None:
@@ -95,7 +91,7 @@ def _why_lost(
     types: Mapping[Place, Any],
     roster: Roster,
     has_crashed: bool,
-) -> Loss | None:
+) -> str | None:
     """Why an item of this type does not come back; None: it does."""
     if item.place not in types:
         return UNANSWERED

@@ -120,7 +120,6 @@ def loss_report(loss: Loss) -> dict[str, Any]:
     args, and may have gone: there are none.
     """
     item = loss.item
-    assert item is not None
     return {
         "uid": item.uid,
         "type": item.type,
